@@ -1,0 +1,125 @@
+"""compress(): a checkpoint of the BERT family -> a tokensieve model with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tokensieve.backbones.host import COMBINE, Host, has_tokenizer, load_host_model, load_tokenizer, read_host
+from tokensieve.config import PTCConfig
+from tokensieve.errors import CheckpointError, ConfigError
+from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.reducers.schedule import encoder_steps
+
+PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
+
+
+def compress(
+    model_or_dir: PreTrainedModel | str | Path,
+    config: PTCConfig,
+    *,
+    tokenizer: Any = None,
+    num_labels: int | None = None,
+    id2label: Mapping[int, str] | None = None,
+    problem_type: str | None = None,
+) -> TokensieveForSequenceClassification:
+    """Build a tokensieve model from a checkpoint; the given one is left as it was and shares no tensor with it.
+
+    What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random.
+
+    Args:
+        model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder
+            or hub name of one (loaded in float32, safetensors only).
+        config: the reduction settings.
+        tokenizer: tells the ids of the special tokens; None: a folder's own tokenizer if it has one, else the first and
+            last token of each document are protected.
+        num_labels: classes; None: the checkpoint's, or 2.
+        id2label: class names; None: the checkpoint's where the number agrees.
+        problem_type: as transformers' configs have it; None: the checkpoint's.
+
+    Raises:
+        CheckpointError: unreadable, of an unknown family, or its layers do not serve the settings.
+        ConfigError: settings that do not fit the model, or labels that contradict each other.
+    """
+    if not isinstance(model_or_dir, PreTrainedModel):
+        if tokenizer is None and has_tokenizer(model_or_dir):
+            tokenizer = load_tokenizer(model_or_dir)
+        model_or_dir = load_host_model(model_or_dir)
+    host = read_host(model_or_dir)
+    _set_labels(host, num_labels, id2label, problem_type)
+    config.check_depth(host.config.num_hidden_layers)
+    host.config.ptc = config.to_dict()
+    if tokenizer is not None:
+        host.config.special_token_ids = special_token_ids(tokenizer)
+    model = TokensieveForSequenceClassification(host.config)
+    _load(model, _pick(host, model))
+    nn.Module.to(model, device=model_or_dir.device, dtype=model_or_dir.dtype)
+    model.train(model_or_dir.training)
+    return model
+
+
+def special_token_ids(tokenizer: Any) -> list[int]:
+    """Ids of [CLS] or <s> and [SEP] or </s>; not of [UNK], [MASK] or padding."""
+    names = ("cls_token_id", "sep_token_id", "bos_token_id", "eos_token_id")
+    return sorted({token for token in (getattr(tokenizer, name, None) for name in names) if token is not None})
+
+
+def _set_labels(
+    host: Host, num_labels: int | None, id2label: Mapping[int, str] | None, problem_type: str | None
+) -> None:
+    if id2label is not None:
+        if num_labels is not None and num_labels != len(id2label):
+            raise ConfigError(f"num_labels={num_labels} with {len(id2label)} names in id2label: give one of them")
+        if sorted(id2label) != list(range(len(id2label))):
+            raise ConfigError(f"id2label has the ids {sorted(id2label)}: number the labels 0 to {len(id2label) - 1}")
+        host.config.id2label = dict(id2label)
+    elif num_labels is not None and num_labels != host.config.num_labels:
+        if num_labels < 1:
+            raise ConfigError(f"num_labels={num_labels}: give 1 or more")
+        host.config.num_labels = num_labels  # names them LABEL_0 and so on
+    names: Any = host.config.id2label
+    host.config.label2id = {name: number for number, name in names.items()}
+    if problem_type is not None:
+        if problem_type not in PROBLEM_TYPES:
+            raise ConfigError(f"problem_type={problem_type!r}: choose one of {', '.join(PROBLEM_TYPES)}")
+        host.config.problem_type = problem_type  # type: ignore[assignment]
+
+
+def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, Tensor]:
+    """The host's parameters under the names of the steps that use them."""
+    steps = encoder_steps(model.settings, model.config.num_hidden_layers)
+    places = {f"encoder.layer.{step.source}.": i for i, step in enumerate(steps) if step.source is not None}
+    if model.settings.combine_layer is not None:
+        places[COMBINE] = model.settings.combine_layer - 1
+    picked = {}
+    for name, tensor in host.state.items():
+        start = next((prefix for prefix in places if name.startswith(prefix)), None)
+        if start is not None:
+            picked[f"encoder.layer.{places[start]}.{name.removeprefix(start)}"] = tensor
+        elif not name.startswith("encoder."):
+            picked[name] = tensor
+    same_pooling = host.pooling == model.settings.resolved_pooling
+    wanted = model.state_dict()
+    return {
+        name: tensor
+        for name, tensor in picked.items()
+        if name in wanted and wanted[name].shape == tensor.shape and (same_pooling or not name.startswith("head."))
+    }
+
+
+def _load(model: TokensieveForSequenceClassification, state: dict[str, Tensor]) -> None:
+    """Copy the parameters; only what is new may be missing."""
+    missing = model.load_state_dict(state, strict=False).missing_keys
+    steps = model.encoder.steps
+    combine = tuple(f"encoder.layer.{i}." for i, step in enumerate(steps) if step.kind == "combine")
+    new = ("head.", "embeddings.combination_tokens", *combine)
+    lacking = [name for name in missing if not name.startswith(new)]
+    if lacking:
+        raise CheckpointError(
+            f"the checkpoint has no parameter for {lacking[0]} ({len(lacking)} in all): its sizes or layers do not "
+            "serve these settings; a replaced layer cannot come back, so start from the uncompressed checkpoint"
+        )

@@ -1,0 +1,15 @@
+"""The families by transformers' model_type."""
+
+from tokensieve.backbones.bert import BERT
+from tokensieve.backbones.distilbert import DISTILBERT
+from tokensieve.backbones.electra import ELECTRA
+from tokensieve.backbones.family import Family
+from tokensieve.backbones.roberta import ROBERTA
+
+BACKBONES: dict[str, Family] = {
+    "bert": BERT,
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
+    "distilbert": DISTILBERT,
+    "electra": ELECTRA,
+}

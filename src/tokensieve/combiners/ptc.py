@@ -1,0 +1,78 @@
+"""Token combining: every text token joins exactly one combination token; the text is gone after this step.
+
+Source: PTC section 3.4, after GroupViT's grouping block. Differs from the printed equations in three settings: the
+similarity is scaled by 1/sqrt(d), noise is drawn per pair and in training only, and a combination token that nothing
+joins is left unchanged.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tokensieve.config import PTCConfig
+from tokensieve.kernels.ragged import zip_runs
+from tokensieve.tokens import Tokens
+
+
+class TokenCombiner(nn.Module):
+    """Folds n text tokens into m combination tokens; its parameters are all its own.
+
+    Args:
+        hidden_size: d.
+        layer_norm_eps: of its two norms, as in the layers around it.
+        config: scale, noise and count offset.
+    """
+
+    def __init__(self, hidden_size: int, layer_norm_eps: float, config: PTCConfig) -> None:
+        super().__init__()
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(hidden_size, hidden_size)
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.combination_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.text_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.scale = hidden_size**-0.5 if config.combine_scale else 1.0
+        self.noise, self.count_offset = config.combine_noise, config.combine_count_offset
+
+    def forward(self, tokens: Tokens) -> tuple[Tokens, Tensor]:
+        """Fold the text of every document into its combination tokens.
+
+        Returns:
+            The combination tokens [B * m, d] alone, and the combination token (0..m-1) that each text token joined,
+            [T - B * m] int64.
+        """
+        folded, joined = [], []
+        for run, rows in zip_runs(tokens.values, tokens.lengths):
+            block = rows.unflatten(0, (run.documents, run.lengths[0]))
+            text, combination = block.split([run.lengths[0] - tokens.combination, tokens.combination], dim=1)
+            assigned = self.assign(self.similarity(text, combination))
+            folded.append(self.fold(text, combination, assigned).flatten(0, 1))
+            joined.append(assigned.detach().argmax(1).flatten())
+        return tokens.only_combination(torch.cat(folded)), torch.cat(joined)
+
+    def similarity(self, text: Tensor, combination: Tensor) -> Tensor:
+        """Logits of the assignment, [B, m, n], from text [B, n, d] and combination tokens [B, m, d]."""
+        query = self.query(self.combination_norm(combination))
+        key = self.key(self.text_norm(text))
+        return torch.matmul(query, key.transpose(1, 2)) * self.scale
+
+    def assign(self, logits: Tensor) -> Tensor:
+        """Hard assignment HA [B, m, n]: one-hot over m; in training with noise and a straight-through gradient."""
+        if self.training and self.noise:
+            logits = logits - torch.empty_like(logits).exponential_().log()  # standard Gumbel noise
+        hard = F.one_hot(logits.argmax(1), logits.shape[1]).transpose(1, 2).to(logits.dtype)
+        if not torch.is_grad_enabled():
+            return hard
+        soft = logits.softmax(1)
+        return hard + soft - soft.detach()
+
+    def fold(self, text: Tensor, combination: Tensor, assigned: Tensor) -> Tensor:
+        """c + W_o(mean of W_v e over the tokens assigned), [B, m, d]; c where nothing is assigned."""
+        received = assigned.sum(2, keepdim=True)  # [B, m, 1]
+        empty = received.detach() < 0.5
+        total = torch.matmul(assigned, self.value(text))
+        update = self.dense(total / (received + self.count_offset).masked_fill(empty, 1.0))
+        folded: Tensor = combination + update.masked_fill(empty, 0.0)
+        return folded

@@ -1,0 +1,210 @@
+"""PTCConfig: every setting of Pruned Token Compression, its ranges, what is refused, and the presets.
+
+Source: "Focus on the Core: Efficient Attention via Pruned Token Compression for Document Classification"
+(Findings of EMNLP 2023), sections 3.1 to 3.4; where the paper is silent the choice is a field with a stated default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from tokensieve.errors import ConfigError
+
+FORMAT_VERSION = 1
+
+Pruning = Literal["none", "ratio", "fuzzy"]
+RatioScope = Literal["candidates", "all"]
+Site = Literal["keys", "hidden"]
+Heads = Literal["shared", "per_head"]
+CombineMode = Literal["replace", "insert"]
+Pooling = Literal["auto", "host", "mean"]
+CombineInit = Literal["random"]
+
+_CHOICES: dict[str, Any] = {
+    "pruning": Pruning,
+    "ratio_scope": RatioScope,
+    "site": Site,
+    "heads": Heads,
+    "combine_mode": CombineMode,
+    "pooling": Pooling,
+    "combine_init": CombineInit,
+}
+_BOOLEANS = ("protect_special", "combine_scale", "combine_noise")
+
+
+@dataclass(frozen=True)
+class PTCConfig:
+    """Settings of the token reduction; immutable and checked when built.
+
+    Attributes:
+        pruning: "none"; "ratio" (P): keep a share of the tokens; "fuzzy" (PF): spare what is clearly important.
+        keep_ratio: p in (0, 1], the share of tokens that stays at every pruning layer.
+        ratio_scope: fuzzy only: p applies to "all" tokens (candidates leave first) or to the "candidates" alone.
+        site: "keys": pruned tokens stop serving as keys and values; "hidden": they leave the model.
+        heads: one kept set "shared" by all heads, or one "per_head" (site "keys" only).
+        combine_layer: 1-based number of the combining module among the layers; None: no combining.
+        combine_mode: the module takes the place of that layer ("replace") or stands before it ("insert").
+        combination_tokens: m, the number of combination tokens; none exist without a combining module.
+        protect_special: [CLS], [SEP] and the like are counted but never removed, and are kept out of the quartiles.
+        pooling: document vector: the checkpoint's own head on the first remaining token ("host"), the "mean" of the
+            final tokens, or "auto": mean with a combining module, else host.
+        min_length: documents with fewer tokens than this are not pruned (they are still combined).
+        alpha_important: alpha-cut of the importance membership, in [0, 1].
+        alpha_unimportant: alpha-cut of the unimportance membership, in [0, 1].
+        combine_scale: divide the combining module's similarity by sqrt(d).
+        combine_noise: Gumbel noise on the assignment, in training only.
+        combine_count_offset: added to the number of tokens assigned, in the denominator of the combining step.
+        combine_init: start values of combination tokens and combining module: "random".
+    """
+
+    pruning: Pruning = "fuzzy"
+    keep_ratio: float = 0.9
+    ratio_scope: RatioScope = "all"
+    site: Site = "keys"
+    heads: Heads = "shared"
+    combine_layer: int | None = None
+    combine_mode: CombineMode = "replace"
+    combination_tokens: int = 8
+    protect_special: bool = True
+    pooling: Pooling = "auto"
+    min_length: int = 0
+    alpha_important: float = 0.01
+    alpha_unimportant: float = 0.9
+    combine_scale: bool = True
+    combine_noise: bool = True
+    combine_count_offset: float = 0.0
+    combine_init: CombineInit = "random"
+
+    def __post_init__(self) -> None:
+        self._check_types()
+        self._check_ranges()
+        self._check_combinations()
+
+    def _check_types(self) -> None:
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in get_args(choices):
+                raise ConfigError(f"{name}={value!r}: choose one of {', '.join(map(repr, get_args(choices)))}")
+        for name in _BOOLEANS:
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name}={getattr(self, name)!r}: give True or False")
+
+    def _check_ranges(self) -> None:
+        _number(self, "keep_ratio", lambda p: 0 < p <= 1, "a number in (0, 1]")
+        _number(self, "alpha_important", lambda a: 0 <= a <= 1, "a number in [0, 1]")
+        _number(self, "alpha_unimportant", lambda a: 0 <= a <= 1, "a number in [0, 1]")
+        _number(self, "combine_count_offset", lambda c: 0 <= c < float("inf"), "a number of 0 or more")
+        _integer(self, "combination_tokens", 1)
+        _integer(self, "min_length", 0)
+        if self.combine_layer is not None:
+            _integer(self, "combine_layer", 1)
+
+    def _check_combinations(self) -> None:
+        if self.heads == "per_head" and self.site == "hidden":
+            raise ConfigError(
+                "heads='per_head' with site='hidden': a token leaves the model for all heads at once; "
+                "use heads='shared' or site='keys'"
+            )
+        if self.pooling == "host" and self.combine_layer is not None:
+            raise ConfigError(
+                "pooling='host' with a combining layer: the first token, which the checkpoint's head reads, is folded "
+                "away; use pooling='mean' or 'auto'"
+            )
+        if self.ratio_scope != "all" and self.pruning != "fuzzy":
+            raise ConfigError(
+                f"ratio_scope={self.ratio_scope!r} with pruning={self.pruning!r}: only fuzzy pruning has candidates; "
+                "use pruning='fuzzy' or leave ratio_scope out"
+            )
+
+    def check_depth(self, num_layers: int) -> None:
+        """Raise ConfigError unless the combining layer fits a model of `num_layers` layers (1..D, inserting 1..D+1)."""
+        last = num_layers + (self.combine_mode == "insert")
+        if self.combine_layer is not None and self.combine_layer > last:
+            raise ConfigError(
+                f"combine_layer={self.combine_layer}: with combine_mode={self.combine_mode!r} a model of {num_layers} "
+                f"layers takes 1 to {last}"
+            )
+
+    @property
+    def combines(self) -> bool:
+        """Whether there is a combining module (and with it combination tokens)."""
+        return self.combine_layer is not None
+
+    @property
+    def resolved_pooling(self) -> Literal["host", "mean"]:
+        """`pooling` with "auto" decided."""
+        if self.pooling == "auto":
+            return "mean" if self.combines else "host"
+        return self.pooling
+
+    def to_dict(self) -> dict[str, Any]:
+        """The nested record of a checkpoint's config, with its format version."""
+        return {"format_version": FORMAT_VERSION, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> PTCConfig:
+        """Read a record written by `to_dict`.
+
+        Raises:
+            ConfigError: unknown keys, another format version, or values out of range.
+        """
+        values = dict(record)
+        version = values.pop("format_version", FORMAT_VERSION)
+        if version != FORMAT_VERSION:
+            raise ConfigError(
+                f"ptc record has format_version={version!r}; this tokensieve reads {FORMAT_VERSION}: install the "
+                "version that wrote the checkpoint"
+            )
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ConfigError(f"unknown setting {', '.join(map(repr, unknown))}; known are {', '.join(known)}")
+        return cls(**values)
+
+    @classmethod
+    def preset(cls, name: str, num_layers: int) -> PTCConfig:
+        """A named setting for a model of `num_layers` layers.
+
+        The number in a paper preset is the paper's combining layer L of 12; for depth D,
+        min(floor((L - 1) D / 12), D - 2) layers stand before the module.
+
+        Raises:
+            ConfigError: unknown name, or a model too shallow for the preset.
+        """
+        if name not in _PRESETS:
+            raise ConfigError(f"preset {name!r}: choose one of {', '.join(PRESET_NAMES)}")
+        pruning, paper_layer = _PRESETS[name]
+        if name == "dense":
+            return cls(pruning=pruning)
+        if paper_layer is None:
+            return cls(pruning=pruning, pooling="mean")
+        if num_layers < 2:
+            raise ConfigError(f"preset {name!r} needs a model of 2 layers or more, this one has {num_layers}")
+        before = min((paper_layer - 1) * num_layers // 12, num_layers - 2)
+        return cls(pruning=pruning, combine_layer=before + 1, pooling="mean")
+
+
+_PRESETS: dict[str, tuple[Pruning, int | None]] = {
+    "dense": ("none", None),
+    "paper-p": ("ratio", None),
+    "paper-pf": ("fuzzy", None),
+    "paper-c-7": ("none", 7),
+    "paper-c-11": ("none", 11),
+    "paper-pfc-7": ("fuzzy", 7),
+    "paper-pfc-11": ("fuzzy", 11),
+}
+PRESET_NAMES = tuple(_PRESETS)
+
+
+def _number(config: PTCConfig, name: str, fits: Any, remedy: str) -> None:
+    value = getattr(config, name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not fits(value):
+        raise ConfigError(f"{name}={value!r}: give {remedy}")
+
+
+def _integer(config: PTCConfig, name: str, least: int) -> None:
+    value = getattr(config, name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigError(f"{name}={value!r}: give a whole number of {least} or more")

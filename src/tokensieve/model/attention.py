@@ -1,0 +1,73 @@
+"""Self-attention over packed tokens: queries are all rows, keys and values only the rows that still serve as such."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tokensieve.kernels.attend import attend
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.reducers import KeyRows
+from tokensieve.tokens import Tokens
+
+
+class SelfAttention(nn.Module):
+    """Query, key and value projections around `attend`."""
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        self.heads = config.num_attention_heads
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout = config.attention_probs_dropout_prob
+
+    def forward(self, tokens: Tokens, keys: KeyRows | None, received: bool) -> tuple[Tensor, Tensor | None]:
+        """Context [T, d] and, where asked, the attention that each key receives, [H, K].
+
+        Args:
+            tokens: the batch.
+            keys: rows that serve as keys and values; None: all.
+            received: whether a reducer wants to see it.
+        """
+        query = self._split(self.query(tokens.values))
+        key, value = self._keys_and_values(tokens.values, keys)
+        key_lengths = tokens.lengths if keys is None else keys.lengths
+        dropout = self.dropout if self.training else 0.0
+        return attend(query, key, value, tokens.lengths, key_lengths, dropout=dropout, received=received)
+
+    def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:
+        if keys is None:
+            return self._split(self.key(values)), self._split(self.value(values))
+        if len(keys.rows) == 1:  # shared by all heads: pruned rows are not even projected
+            alive = values.index_select(0, keys.rows[0])
+            return self._split(self.key(alive)), self._split(self.value(alive))
+        own = torch.arange(self.heads, device=values.device)  # [K, H] rows, every head its own
+        return self._split(self.key(values))[keys.rows.T, own], self._split(self.value(values))[keys.rows.T, own]
+
+    def _split(self, projected: Tensor) -> Tensor:
+        return torch.unflatten(projected, -1, (self.heads, -1))
+
+
+class AttentionOutput(nn.Module):
+    """Output projection, dropout, residual and norm (BERT's post-norm)."""
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, context: Tensor, residual: Tensor) -> Tensor:
+        """[T, d] from context [T, d] and residual [T, d]."""
+        normed: Tensor = self.LayerNorm(self.dropout(self.dense(context)) + residual)
+        return normed
+
+
+class Attention(nn.Module):
+    """BERT's grouping of the two, which keeps its parameter names."""
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        self.self = SelfAttention(config)
+        self.output = AttentionOutput(config)

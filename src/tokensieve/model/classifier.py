@@ -1,0 +1,136 @@
+"""TokensieveForSequenceClassification: input ids -> logits, saved and loaded in the hub's format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from tokensieve.config import PTCConfig
+from tokensieve.errors import ConfigError
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.embed import Embeddings, check_batch
+from tokensieve.model.encoder import Encoder
+from tokensieve.model.head import HEADS
+from tokensieve.model.plan import Plan, make_plan
+from tokensieve.model.trace import Trace
+
+
+@dataclass
+class TokensieveOutput(SequenceClassifierOutput):
+    """transformers' classifier output and the trace of the tokens, which is ragged and ignored by Trainer."""
+
+    trace: Trace | None = None
+
+
+class TokensieveForSequenceClassification(PreTrainedModel):
+    """A BERT-family document classifier with Pruned Token Compression, on packed tokens.
+
+    Build one with `tokensieve.compress`, or read one with `from_pretrained`.
+    """
+
+    config_class = TokensieveConfig
+    config: TokensieveConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    # forward normalises its own loss, so Trainer has to divide it by the accumulation steps.
+    accepts_loss_kwargs = False
+    supports_gradient_checkpointing = False
+    _supports_sdpa = True
+    _no_split_modules = ["Layer", "TokenCombiner"]  # noqa: RUF012 - transformers reads a list
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.embeddings = Embeddings(config)
+        self.encoder = Encoder(config)
+        self.head = HEADS[config.settings.resolved_pooling](config)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @property
+    def settings(self) -> PTCConfig:
+        """The reduction settings."""
+        return self.config.settings
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The word embeddings."""
+        return self.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the word embeddings."""
+        self.embeddings.word_embeddings = value  # type: ignore[assignment]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
+        if isinstance(module, Embeddings) and module.combination_tokens is not None:
+            init.normal_(module.combination_tokens, mean=0.0, std=self.config.initializer_range)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+    ) -> TokensieveOutput | tuple[Any, ...]:
+        """Classify a padded batch; padding on either side is left out before the first layer.
+
+        Args:
+            input_ids: [B, L].
+            attention_mask: [B, L], non-zero for real tokens; None: all are real.
+            token_type_ids: [B, L]; None: segment 0.
+            position_ids: [B, L]; None: the family's own rule.
+            labels: [B] class ids, [B, num_labels] floats (multi-label) or [B] floats (regression).
+            return_dict: False for a plain tuple.
+
+        Returns:
+            Loss (with labels), logits [B, num_labels] and the trace of the tokens.
+
+        Raises:
+            InputError: a document without tokens, or longer than the position table.
+        """
+        batch = check_batch(self.config, input_ids, attention_mask, token_type_ids, position_ids)
+        tokens, trace = self.encoder(self.embeddings(batch))
+        logits = self.head(tokens)
+        loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
+        if return_dict is False:
+            return (logits,) if loss is None else (loss, logits)
+        return TokensieveOutput(loss=loss, logits=logits, trace=trace)
+
+    def plan(self, length: int, *, special: int = 2, kept: Sequence[float] | None = None) -> Plan:
+        """What happens to the tokens of a document of `length` tokens, and what it costs; see `make_plan`.
+
+        Args:
+            length: text tokens, special tokens included.
+            special: how many of them are protected special tokens.
+            kept: measured mean kept tokens per step, for settings whose counts depend on the scores.
+
+        Raises:
+            ConfigError: the length is outside 1..the position table.
+        """
+        if not 1 <= length <= self.config.longest_document:
+            longest = self.config.longest_document
+            raise ConfigError(f"length={length}: give 1 to {longest}, what the position table holds")
+        return make_plan(self.config, length, special=special, measured=kept)
+
+
+def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
+    """Mean loss of a batch, chosen as transformers does: by `problem_type`, else by the labels' type and shape."""
+    if problem_type is None:
+        several = labels.is_floating_point()
+        problem_type = "multi_label_classification" if several else "single_label_classification"
+        problem_type = "regression" if logits.shape[1] == 1 else problem_type
+    if problem_type == "regression":
+        return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype).view_as(logits.squeeze(-1)))
+    if problem_type == "multi_label_classification":
+        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+    return F.cross_entropy(logits, labels.view(-1))

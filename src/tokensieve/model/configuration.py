@@ -1,0 +1,98 @@
+"""TokensieveConfig: one record for every BERT-family backbone, with the reduction settings nested as `ptc`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from tokensieve.config import PTCConfig
+from tokensieve.errors import ConfigError
+
+
+class TokensieveConfig(PreTrainedConfig):
+    """Sizes of the backbone in BERT's names, what its family does differently, and the reduction settings.
+
+    Args:
+        family: the backbone's family, a key of `tokensieve.backbones.BACKBONES`.
+        num_hidden_layers: D, layers of the host checkpoint; a replaced layer counts.
+        embedding_size: width of the embeddings; where it differs from hidden_size they are projected (ELECTRA).
+        position_offset: position of a document's first token in the position table (RoBERTa: pad_token_id + 1).
+        positions_skip_padding: ids equal to pad_token_id take no position, even where they are attended to (RoBERTa).
+        type_vocab_size: segments; 0 for a family without (DistilBERT).
+        head_activation: between the two linear layers of the family's head.
+        head_input_dropout: the family's head drops its input as well.
+        special_token_ids: ids that are protected; None: the first and last token of each document are.
+        ptc: a `PTCConfig` or the record of one, as its `to_dict` writes it.
+        tokenize_length: tokens at which documents are truncated before they reach the model; None: what fits.
+
+    Raises:
+        ConfigError: reduction settings outside `ptc`, or in it unknown keys, refused values or another format version.
+    """
+
+    model_type = "tokensieve"
+    # The trace of kept tokens is ragged; Trainer would try to concatenate it over batches.
+    keys_to_ignore_at_inference = ["trace"]  # noqa: RUF012 - transformers reads a list
+
+    def __init__(
+        self,
+        family: str = "bert",
+        vocab_size: int = 30522,
+        hidden_size: int = 768,
+        num_hidden_layers: int = 12,
+        num_attention_heads: int = 12,
+        intermediate_size: int = 3072,
+        hidden_act: str = "gelu",
+        hidden_dropout_prob: float = 0.1,
+        attention_probs_dropout_prob: float = 0.1,
+        classifier_dropout: float | None = None,
+        max_position_embeddings: int = 512,
+        type_vocab_size: int = 2,
+        embedding_size: int | None = None,
+        position_offset: int = 0,
+        positions_skip_padding: bool = False,
+        head_activation: str = "tanh",
+        head_input_dropout: bool = False,
+        initializer_range: float = 0.02,
+        layer_norm_eps: float = 1e-12,
+        special_token_ids: list[int] | None = None,
+        ptc: dict[str, Any] | PTCConfig | None = None,
+        tokenize_length: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        misplaced = sorted(set(kwargs) & {field.name for field in fields(PTCConfig)})
+        if misplaced:  # the base class would take them without a word, and they would do nothing
+            raise ConfigError(
+                f"{', '.join(misplaced)}: reduction settings go into the nested record ptc=PTCConfig(...)"
+            )
+        kwargs.setdefault("pad_token_id", 0)
+        super().__init__(**kwargs)
+        self.pad_token_id = kwargs["pad_token_id"]
+        self.family = family
+        self.vocab_size, self.hidden_size = vocab_size, hidden_size
+        self.num_hidden_layers, self.num_attention_heads = num_hidden_layers, num_attention_heads
+        self.intermediate_size, self.hidden_act = intermediate_size, hidden_act
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.classifier_dropout = hidden_dropout_prob if classifier_dropout is None else classifier_dropout
+        self.max_position_embeddings, self.type_vocab_size = max_position_embeddings, type_vocab_size
+        self.embedding_size: int = hidden_size if embedding_size is None else embedding_size
+        self.position_offset, self.positions_skip_padding = position_offset, positions_skip_padding
+        self.head_activation, self.head_input_dropout = head_activation, head_input_dropout
+        self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
+        self.special_token_ids = special_token_ids
+        self.tokenize_length = tokenize_length
+        settings = ptc if isinstance(ptc, PTCConfig) else PTCConfig.from_dict(ptc or {})
+        settings.check_depth(num_hidden_layers)
+        self.ptc: dict[str, Any] = settings.to_dict()
+
+    @property
+    def settings(self) -> PTCConfig:
+        """The reduction settings, checked."""
+        return PTCConfig.from_dict(self.ptc)
+
+    @property
+    def longest_document(self) -> int:
+        """Text tokens that the position table takes, special tokens included."""
+        return int(self.max_position_embeddings - self.position_offset)

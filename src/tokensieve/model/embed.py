@@ -1,0 +1,127 @@
+"""Embedding: padded ids in, packed vectors out. Padding ends here; combination tokens begin here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tokensieve.errors import InputError
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.tokens import Tokens, pack
+
+
+class Batch(NamedTuple):
+    """A padded batch as tokenizers deliver it, checked.
+
+    Attributes:
+        input_ids: [B, L] int64.
+        mask: [B, L] bool, real tokens; padding may stand on either side.
+        token_type_ids: [B, L] int64 or None for segment 0.
+        position_ids: [B, L] int64 or None for the family's own rule.
+        lengths: real tokens of each document, at least 1.
+    """
+
+    input_ids: Tensor
+    mask: Tensor
+    token_type_ids: Tensor | None
+    position_ids: Tensor | None
+    lengths: tuple[int, ...]
+
+
+def check_batch(
+    config: TokensieveConfig,
+    input_ids: Tensor,
+    attention_mask: Tensor | None,
+    token_type_ids: Tensor | None = None,
+    position_ids: Tensor | None = None,
+) -> Batch:
+    """Check what a tokenizer delivered.
+
+    Raises:
+        InputError: not [B, L], a mask of another shape, a document without tokens, or one over the position table.
+    """
+    if input_ids.dim() != 2:
+        raise InputError(f"input_ids has shape {tuple(input_ids.shape)}: give [documents, tokens]")
+    mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+    if mask.shape != input_ids.shape:
+        shapes = f"attention_mask has shape {tuple(mask.shape)}, input_ids {tuple(input_ids.shape)}"
+        raise InputError(f"{shapes}: make them equal")
+    lengths = tuple(mask.sum(1).tolist())
+    for document, length in enumerate(lengths):
+        if length == 0:
+            raise InputError(f"document {document} of the batch has no tokens: leave empty documents out")
+        if length > config.longest_document:
+            raise InputError(
+                f"document {document} of the batch has {length} tokens, the position table holds "
+                f"{config.longest_document}: tokenize with truncation=True, max_length={config.longest_document}"
+            )
+    if position_ids is not None:
+        position_ids = position_ids.expand_as(input_ids)
+    return Batch(input_ids, mask, token_type_ids, position_ids, lengths)
+
+
+class Embeddings(nn.Module):
+    """Word, position and segment vectors, norm, projection where the family has one, then the combination tokens."""
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.embedding_size
+        self.word_embeddings = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
+        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.projection = nn.Linear(width, config.hidden_size) if width != config.hidden_size else None
+        settings = config.settings
+        self.protects = settings.protect_special
+        self.combination_tokens: nn.Parameter | None = None
+        if settings.combines:
+            self.combination_tokens = nn.Parameter(torch.empty(settings.combination_tokens, config.hidden_size))
+
+    def forward(self, batch: Batch) -> Tokens:
+        """Pack and embed: the values of the result are [T, hidden_size], T counting no padding."""
+        ids = pack(batch.input_ids, batch.mask)
+        origin = torch.cat([torch.arange(length) for length in batch.lengths]).to(ids.device)
+        protected = self.protected(ids, origin, batch.lengths)
+        tokens = Tokens(
+            values=self.embed(ids, self.positions(batch, ids, origin), batch),
+            lengths=batch.lengths,
+            origin=origin,
+            protected=protected,
+            protected_counts=tuple(int(part.sum()) for part in protected.cpu().split(list(batch.lengths))),
+        )
+        return tokens.join(self.combination_tokens) if self.combination_tokens is not None else tokens
+
+    def embed(self, ids: Tensor, positions: Tensor, batch: Batch) -> Tensor:
+        """Vectors [T, hidden_size] of packed ids [T] at positions [T]."""
+        vectors: Tensor = self.word_embeddings(ids) + self.position_embeddings(positions)
+        if self.token_type_embeddings is not None:
+            segments = torch.zeros_like(ids) if batch.token_type_ids is None else pack(batch.token_type_ids, batch.mask)
+            vectors = vectors + self.token_type_embeddings(segments)
+        vectors = self.dropout(self.LayerNorm(vectors))
+        if self.projection is not None:
+            vectors = self.projection(vectors)
+        return vectors
+
+    def positions(self, batch: Batch, ids: Tensor, origin: Tensor) -> Tensor:
+        """Rows of the position table [T]: counted over real tokens, so that the side of the padding does not matter."""
+        if batch.position_ids is not None:
+            return pack(batch.position_ids, batch.mask)
+        if not self.config.positions_skip_padding:
+            return origin + self.config.position_offset
+        # RoBERTa counts ids that are not the padding id, attended to or not.
+        counts = [part.cumsum(0) for part in ids.ne(self.config.pad_token_id).split(list(batch.lengths))]
+        return torch.cat(counts) * ids.ne(self.config.pad_token_id) + self.config.position_offset - 1
+
+    def protected(self, ids: Tensor, origin: Tensor, lengths: tuple[int, ...]) -> Tensor:
+        """Special tokens [T] bool by their ids; without known ids the first and the last token of each document."""
+        if not self.protects:
+            return torch.zeros_like(ids, dtype=torch.bool)
+        special = self.config.special_token_ids
+        if special is not None:
+            return torch.isin(ids, torch.tensor(special, device=ids.device, dtype=ids.dtype))
+        last = torch.cat([torch.full((length,), length - 1) for length in lengths]).to(ids.device)
+        return (origin == 0) | (origin == last)

@@ -1,0 +1,51 @@
+"""The encoder: the loop over steps, layers with the combining module in its place."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from tokensieve.combiners import COMBINERS, TokenCombiner
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.layer import Layer
+from tokensieve.model.trace import Trace
+from tokensieve.reducers import build_reducer
+from tokensieve.reducers.schedule import encoder_steps
+from tokensieve.tokens import Tokens
+
+
+class Encoder(nn.Module):
+    """`layer` holds the steps in order; a replaced layer is not among them."""
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        settings = config.settings
+        self.min_length = settings.min_length
+        self.steps = encoder_steps(settings, config.num_hidden_layers)
+        reducer = build_reducer(settings)
+        combine = COMBINERS["ptc"]
+        self.layer = nn.ModuleList(
+            combine(config.hidden_size, config.layer_norm_eps, settings)
+            if step.kind == "combine"
+            else Layer(config, reducer if step.prunes else None, step.prunes)
+            for step in self.steps
+        )
+
+    def forward(self, tokens: Tokens) -> tuple[Tokens, Trace]:
+        """Run all steps; the result holds the tokens that reached the end, and what became of the others."""
+        trace, keys = Trace(), None
+        exempt = [length < self.min_length for length in tokens.text_lengths]
+        combined = False
+        for step in self.layer:
+            if isinstance(step, TokenCombiner):
+                before = tokens
+                tokens, joined = step(tokens)
+                trace.record_combining(before, joined)
+                keys, combined = None, True
+                continue
+            served = keys
+            tokens, keys = step(tokens, keys, exempt)
+            if combined:
+                trace.record_combined(tokens)
+            else:
+                trace.record(tokens, served)
+        return tokens, trace

@@ -1,0 +1,50 @@
+"""Heads: the tokens that are left -> logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+
+from tokensieve.kernels.ragged import document_means
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.tokens import Tokens
+
+
+class HostHead(nn.Module):
+    """The family's own head on each document's first token: linear, activation, dropout, linear.
+
+    Families differ in the activation and in whether the input is dropped as well.
+    """
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        self.input_dropout = nn.Dropout(config.classifier_dropout if config.head_input_dropout else 0.0)
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACT2FN[config.head_activation]
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels or 0)
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Logits [B, num_labels]."""
+        lengths = torch.tensor(tokens.lengths, device=tokens.values.device)
+        first = tokens.values.index_select(0, lengths.cumsum(0) - lengths)
+        logits: Tensor = self.classifier(self.dropout(self.activation(self.dense(self.input_dropout(first)))))
+        return logits
+
+
+class MeanHead(nn.Module):
+    """Mean of the final tokens, dropout, linear (PTC section 3.4)."""
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels or 0)
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Logits [B, num_labels]."""
+        logits: Tensor = self.classifier(self.dropout(document_means(tokens.values, tokens.lengths)))
+        return logits
+
+
+HEADS: dict[str, type[HostHead] | type[MeanHead]] = {"host": HostHead, "mean": MeanHead}

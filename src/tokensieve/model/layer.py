@@ -1,0 +1,109 @@
+"""One transformer layer: attention -> reduce -> feed-forward. This is the file in which a token disappears.
+
+Site "keys": the tokens that leave are no keys and values of the next layer; they stay queries.
+Site "hidden": they leave between this layer's attention and its feed-forward, and are in no tensor after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+
+from tokensieve.config import Site
+from tokensieve.model.attention import Attention
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.reducers import KeyRows, Reducer, select_rows
+from tokensieve.tokens import Tokens
+
+
+class Intermediate(nn.Module):
+    """First half of the feed-forward block."""
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = ACT2FN[config.hidden_act]
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[T, intermediate_size] from [T, d]."""
+        widened: Tensor = self.activation(self.dense(values))
+        return widened
+
+
+class Output(nn.Module):
+    """Second half of the feed-forward block, with residual and norm."""
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, widened: Tensor, residual: Tensor) -> Tensor:
+        """[T, d] from [T, intermediate_size] and residual [T, d]."""
+        normed: Tensor = self.LayerNorm(self.dropout(self.dense(widened)) + residual)
+        return normed
+
+
+class Layer(nn.Module):
+    """A post-norm layer whose scores may prune.
+
+    Args:
+        config: sizes.
+        reducer: decides; needed where `prunes` is set.
+        prunes: what this layer's scores decide; None: nothing is scored.
+    """
+
+    def __init__(self, config: TokensieveConfig, reducer: Reducer | None = None, prunes: Site | None = None) -> None:
+        super().__init__()
+        self.attention = Attention(config)
+        self.intermediate = Intermediate(config)
+        self.output = Output(config)
+        self.reducer, self.prunes = reducer, prunes
+
+    def forward(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> tuple[Tokens, KeyRows | None]:
+        """Run the layer.
+
+        Args:
+            tokens: the batch.
+            keys: rows that serve as keys and values here; None: all.
+            exempt: documents that are not pruned.
+
+        Returns:
+            The tokens that go on, and the keys of the next layer.
+        """
+        scores = self._removes_something(tokens, keys, exempt)
+        context, received = self.attention.self(tokens, keys, scores)
+        if received is not None:
+            kept = self._select(tokens, keys, received, exempt)
+            if self.prunes == "hidden":
+                context = context.index_select(0, kept.rows[0])
+                tokens, keys = tokens.keep(kept.rows[0], kept.lengths), None
+            else:
+                keys = kept
+        attended = self.attention.output(context, tokens.values)
+        return tokens.with_values(self.output(self.intermediate(attended), attended)), keys
+
+    def _removes_something(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> bool:
+        """Nothing is scored where the counts say beforehand that every token stays."""
+        if self.reducer is None or self.prunes is None or all(exempt):
+            return False
+        lengths = tokens.lengths if keys is None else keys.lengths
+        text = tuple(length - tokens.combination for length in lengths)
+        counts = self.reducer.counts(text, tokens.protected_counts)
+        return counts is None or any(
+            count < own and not out for count, own, out in zip(counts, text, exempt, strict=True)
+        )
+
+    def _select(self, tokens: Tokens, keys: KeyRows | None, received: Tensor, exempt: Sequence[bool]) -> KeyRows:
+        assert self.reducer is not None
+        if keys is None:
+            sets = 1 if self.reducer.shared_heads else len(received)
+            everything = torch.arange(len(tokens.values), device=received.device)
+            keys = KeyRows(everything.expand(sets, -1), tokens.lengths)
+        return select_rows(
+            self.reducer, received, keys, tokens.protected, tokens.protected_counts, tokens.combination, exempt
+        )

@@ -1,0 +1,160 @@
+"""The plan: how many tokens every step sees for a document of a given length, and what that costs against dense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from tokensieve.config import PTCConfig
+from tokensieve.errors import ConfigError
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.flops import combine_flops, dense_flops, embedding_flops, head_flops, layer_flops
+from tokensieve.reducers import build_reducer
+from tokensieve.reducers.schedule import Step, encoder_steps
+
+Basis = Literal["exact", "bounds", "measured"]
+
+
+@dataclass(frozen=True)
+class PlanStep:
+    """One step, 1-based. Where counts depend on the scores they are the upper bound, or the measured mean.
+
+    Attributes:
+        number: place in the encoder.
+        kind: "layer" or "combine".
+        rows: rows that enter (queries), combination tokens included.
+        keys: rows that serve as keys and values, combination tokens included (text tokens alone for "combine").
+        rows_out: rows that go on.
+        kept: what `Trace.kept` counts: text tokens kept, or m after combining.
+        fewest: lower bound of `kept`.
+        flops: multiply-adds times two.
+    """
+
+    number: int
+    kind: str
+    rows: float
+    keys: float
+    rows_out: float
+    kept: float
+    fewest: float
+    flops: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Token counts and FLOPs of one document.
+
+    Attributes:
+        length: text tokens, special tokens included.
+        basis: "exact" counts, upper "bounds" (settings whose counts depend on the scores), or "measured" means.
+        steps: the encoder's steps.
+        flops: of the whole model for one document: embedding projection, steps, head.
+        dense_flops: of the same backbone with nothing reduced and its own head.
+    """
+
+    length: int
+    basis: Basis
+    steps: tuple[PlanStep, ...]
+    flops: float
+    dense_flops: int
+
+    @property
+    def ratio(self) -> float:
+        """FLOPs as a share of dense."""
+        return self.flops / self.dense_flops
+
+    @property
+    def reduction(self) -> float:
+        """How many times fewer FLOPs than dense."""
+        return self.dense_flops / self.flops
+
+    @property
+    def kept_tokens(self) -> tuple[float, ...]:
+        """`kept` of every step."""
+        return tuple(step.kept for step in self.steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "ratio": self.ratio, "reduction": self.reduction}
+
+    def __str__(self) -> str:
+        """A table with a line a step."""
+        lines = [f"{'step':>4} {'kind':8} {'rows':>7} {'keys':>7} {'out':>7} {'kept':>7} {'MFLOPs':>10}"]
+        for s in self.steps:
+            counts = " ".join(f"{value:7.6g}" for value in (s.rows, s.keys, s.rows_out, s.kept))
+            low = f"  (at least {s.fewest:g} kept)" if s.fewest != s.kept and self.basis == "bounds" else ""
+            lines.append(f"{s.number:>4} {s.kind:8} {counts} {s.flops / 1e6:10.1f}{low}")
+        basis = {"exact": "", "bounds": " at most", "measured": " on average"}[self.basis]
+        lines.append(
+            f"{self.length} tokens:{basis} {self.flops / 1e9:.3f} GFLOPs, {self.ratio:.3f}x of dense "
+            f"({self.dense_flops / 1e9:.3f} GFLOPs), {self.reduction:.2f} times fewer"
+        )
+        return "\n".join(lines)
+
+
+def make_plan(
+    config: TokensieveConfig, length: int, *, special: int = 2, measured: Sequence[float] | None = None
+) -> Plan:
+    """Plan a document of `length` tokens.
+
+    Args:
+        config: the model.
+        length: text tokens, special tokens included.
+        special: protected ones among them, where the settings protect any.
+        measured: mean kept tokens per step over sample documents, used in place of upper bounds.
+
+    Raises:
+        ConfigError: `measured` has not one figure per step.
+    """
+    steps = encoder_steps(config.settings, config.num_hidden_layers)
+    bounds = kept_bounds(config.settings, steps, length, special)
+    exact = all(fewest == most for fewest, most in bounds)
+    basis: Basis = "exact" if exact else "bounds" if measured is None else "measured"
+    kept = [float(most) for _, most in bounds]
+    if measured is not None and not exact:
+        if len(measured) != len(steps):
+            raise ConfigError(f"{len(measured)} measured counts for {len(steps)} steps: give one for each")
+        kept = list(measured)
+    planned = tuple(
+        _plan_step(config, step, number, length, kept[number - 2] if number > 1 else length, kept[number - 1], fewest)
+        for number, (step, (fewest, _)) in enumerate(zip(steps, bounds, strict=True), 1)
+    )
+    flops = embedding_flops(config, length) + sum(step.flops for step in planned) + head_flops(config)
+    return Plan(length, basis, planned, flops, dense_flops(config, length))
+
+
+def kept_bounds(settings: PTCConfig, steps: Sequence[Step], length: int, special: int) -> list[tuple[int, int]]:
+    """Fewest and most tokens that every step keeps, as `Trace.kept` counts them."""
+    reducer = build_reducer(settings)
+    protected = min(special, length) if settings.protect_special else 0
+    now = following = (length, length)
+    bounds, combined = [], False
+    for step in steps:
+        combined |= step.kind == "combine"
+        now = following
+        if step.prunes and length >= settings.min_length:
+            assert reducer is not None
+            following = (reducer.bounds(now[0], protected)[0], reducer.bounds(now[1], protected)[1])
+            now = following if step.prunes == "hidden" else now
+        bounds.append((settings.combination_tokens,) * 2 if combined else now)
+    return bounds
+
+
+def _plan_step(
+    config: TokensieveConfig, step: Step, number: int, length: int, previous: float, kept: float, fewest: float
+) -> PlanStep:
+    """Rows, keys and FLOPs of one step; `previous` is what the step before kept."""
+    settings = config.settings
+    m = settings.combination_tokens if settings.combines else 0
+    text = previous if settings.site == "hidden" else length
+    if step.kind == "combine":
+        return PlanStep(number, "combine", text + m, text, m, m, m, combine_flops(config, text))
+    if settings.combine_layer is not None and number > settings.combine_layer:
+        rows = keys = out = float(m)
+    elif settings.site == "hidden":
+        rows, keys, out = text + m, text + m, kept + m
+    else:
+        rows, keys, out = text + m, kept + m, text + m
+    projected = rows if settings.heads == "per_head" else keys
+    return PlanStep(number, "layer", rows, keys, out, kept, fewest, layer_flops(config, rows, keys, out, projected))

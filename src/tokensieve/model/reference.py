@@ -1,0 +1,159 @@
+"""The padded reference forward: every variant, short and slow, nothing removed, only masked.
+
+It is the oracle of the tests, and its fixed-ratio variants are the graph that an exporter can trace: masks in place of
+gathers, tensor operations in place of loops over documents. It shares the model's parameters and none of its ragged
+code: selection counts for every token the ones that rank before it, where the model sorts.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tokensieve.combiners import TokenCombiner
+from tokensieve.config import PTCConfig
+from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.head import HostHead, MeanHead
+from tokensieve.model.layer import Layer
+from tokensieve.reducers.schedule import exact_ratio
+
+
+def reference_forward(
+    model: TokensieveForSequenceClassification,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    token_type_ids: Tensor | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    """Logits [B, num_labels] of a right-padded batch in eval mode, and per step the mask of what is kept.
+
+    The masks are [B, S, L] over text positions, as `Trace.kept` counts them; [B, 1, m] from the combining module on.
+    """
+    settings, mask = model.settings, attention_mask.bool()
+    values, protected = embed(model, input_ids, mask, token_type_ids)
+    m = 0
+    if model.embeddings.combination_tokens is not None:
+        m = settings.combination_tokens
+        values = torch.cat([values, model.embeddings.combination_tokens.expand(len(values), -1, -1)], dim=1)
+    prunable = mask.sum(1) >= settings.min_length
+    keys = hidden = mask.unsqueeze(1)  # [B, S, L] text tokens that serve as keys; that are still in the model
+    kept: list[Tensor] = []
+    for step, module in zip(model.encoder.steps, model.encoder.layer, strict=True):
+        ones = torch.ones_like(values[:, :m, 0], dtype=torch.bool).unsqueeze(1)  # [B, 1, m]
+        if isinstance(module, TokenCombiner):
+            values = combine(module, values[:, :-m], values[:, -m:], hidden[:, 0])
+            keys = hidden = ones[..., :0]  # no text is left
+            kept.append(ones)
+            continue
+        assert isinstance(module, Layer)
+        served = keys
+        rows = torch.cat([hidden, ones], dim=2)[:, 0]
+        columns = torch.cat([keys, ones.expand(-1, keys.shape[1], -1)], dim=2)
+        context, received = attention(module, values, rows, columns)
+        if step.prunes:
+            scores = received[..., : input_ids.shape[1]]
+            scores = scores.mean(1, keepdim=True) if settings.heads == "shared" else scores
+            stay = select(settings, scores, keys.expand_as(scores), protected.unsqueeze(1).expand_as(scores))
+            keys = torch.where(prunable.view(-1, 1, 1), stay, keys)
+            hidden = keys if step.prunes == "hidden" else hidden
+        attended = module.attention.output(context, values)
+        values = module.output(module.intermediate(attended), attended)
+        kept.append(ones if not keys.shape[-1] else hidden if settings.site == "hidden" else served)
+    rows = torch.cat([hidden[:, 0], torch.ones_like(values[:, :m, 0], dtype=torch.bool)], dim=1)
+    return head(model.head, values, rows), kept
+
+
+def embed(
+    model: TokensieveForSequenceClassification, ids: Tensor, mask: Tensor, segments: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Padded embeddings [B, L, d] and protected positions [B, L]."""
+    config, table = model.config, model.embeddings
+    positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids) + config.position_offset
+    if config.positions_skip_padding:
+        real = ids.ne(config.pad_token_id)
+        positions = real.cumsum(1) * real + config.position_offset - 1
+    positions = positions.clamp(max=config.max_position_embeddings - 1)  # of padding beyond the table
+    values = table.word_embeddings(ids) + table.position_embeddings(positions)
+    if table.token_type_embeddings is not None:
+        values = values + table.token_type_embeddings(torch.zeros_like(ids) if segments is None else segments)
+    values = table.LayerNorm(values)
+    values = table.projection(values) if table.projection is not None else values
+    if not config.settings.protect_special:
+        return values, torch.zeros_like(mask)
+    if config.special_token_ids is not None:
+        special = torch.tensor(config.special_token_ids, device=ids.device)
+        return values, (ids.unsqueeze(-1) == special).any(-1) & mask
+    ends = (mask.cumsum(1) == 1) | (mask.cumsum(1) == mask.sum(1, keepdim=True))
+    return values, ends & mask
+
+
+def attention(module: Layer, values: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Context [B, R, d] of all rows, and received attention [B, H, R]: the mean over the rows [B, R] that are there."""
+    own = module.attention.self
+    query, key, value = (
+        projection(values).unflatten(-1, (own.heads, -1)).transpose(1, 2)
+        for projection in (own.query, own.key, own.value)
+    )
+    logits = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
+    probabilities = logits.float().masked_fill(~columns.unsqueeze(2), -torch.inf).softmax(-1)
+    context = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
+    weights = rows.to(probabilities.dtype).unsqueeze(1).unsqueeze(-1)
+    return context, (probabilities * weights).sum(2) / weights.sum(2)
+
+
+def select(settings: PTCConfig, scores: Tensor, alive: Tensor, protected: Tensor) -> Tensor:
+    """Tokens that stay, [B, S, L], by the two-stage rule as it is written."""
+    ratio, protected = exact_ratio(settings.keep_ratio), protected & alive
+    free, total = alive & ~protected, alive.sum(-1, keepdim=True)
+    fuzzy = settings.pruning == "fuzzy"
+    candidate = candidates(settings, scores, free) if fuzzy else free
+    before = ranks_before(scores, free, spared=~candidate)
+    if settings.ratio_scope == "all":
+        count = (total * ratio.numerator // ratio.denominator).clamp(min=1)
+        count = torch.maximum(count, protected.sum(-1, keepdim=True))
+    else:
+        eligible = candidate.sum(-1, keepdim=True)
+        count = total - eligible + eligible * ratio.numerator // ratio.denominator
+        count = count.amax(1, keepdim=True).clamp(min=1)
+    return protected | (free & (before < count - protected.sum(-1, keepdim=True)))
+
+
+def ranks_before(scores: Tensor, free: Tensor, spared: Tensor) -> Tensor:
+    """For every token the number of free ones that stay before it.
+
+    Those are the spared ones before the others, then the higher scores, and of equals the lower position.
+    """
+    mine, other = scores.unsqueeze(-1), scores.unsqueeze(-2)
+    mine_spared, other_spared = spared.unsqueeze(-1), spared.unsqueeze(-2)
+    place = torch.arange(scores.shape[-1], device=scores.device)
+    first = (other > mine) | ((other == mine) & (place.unsqueeze(0) < place.unsqueeze(1)))
+    first = (other_spared & ~mine_spared) | ((other_spared == mine_spared) & first)
+    return (first & free.unsqueeze(-2)).sum(-1)
+
+
+def candidates(settings: PTCConfig, scores: Tensor, free: Tensor) -> Tensor:
+    """The complement of I minus U among free tokens (PTC section 3.3); none where the quartiles agree."""
+    pooled = scores.masked_fill(~free, torch.nan).flatten(1)
+    a, b = (pooled.nanquantile(q, dim=1).view(-1, 1, 1) for q in (0.25, 0.75))
+    important = ((scores - a) / (b - a)).clamp(0, 1) >= settings.alpha_important
+    unimportant = ((b - scores) / (b - a)).clamp(0, 1) >= settings.alpha_unimportant
+    return free & ~(important & ~unimportant) & (b > a)
+
+
+def combine(module: TokenCombiner, text: Tensor, combination: Tensor, mask: Tensor) -> Tensor:
+    """Combination tokens [B, m, d] after every masked-in text token joined the most similar one."""
+    joins = torch.nn.functional.one_hot(module.similarity(text, combination).argmax(1), combination.shape[1])
+    joins = joins.transpose(1, 2).to(text.dtype) * mask.unsqueeze(1)
+    number = joins.sum(-1, keepdim=True)
+    mean = joins @ module.value(text) / (number + module.count_offset).clamp(min=1e-9)
+    return torch.where(number > 0, combination + module.dense(mean), combination)
+
+
+def head(module: HostHead | MeanHead, values: Tensor, rows: Tensor) -> Tensor:
+    """Logits from the padded values [B, R, d] and the rows [B, R] that are there."""
+    if isinstance(module, HostHead):
+        first = rows.int().argmax(1)
+        pooled = module.activation(module.dense(values[torch.arange(len(values)), first]))
+    else:
+        pooled = (values * rows.unsqueeze(-1)).sum(1) / rows.sum(1, keepdim=True)
+    logits: Tensor = module.classifier(pooled)
+    return logits

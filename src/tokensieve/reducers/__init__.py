@@ -1,0 +1,32 @@
+"""Ways to decide which tokens stay. A method is one file; its name in a PTCConfig finds it here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tokensieve.config import PTCConfig
+from tokensieve.reducers.contract import KeyRows, Reducer, Scored, select_rows
+from tokensieve.reducers.fuzzy import FuzzyCandidatesReducer, fuzzy_all
+from tokensieve.reducers.ratio import RatioReducer
+from tokensieve.reducers.schedule import exact_ratio
+
+__all__ = ["REDUCERS", "KeyRows", "Reducer", "Scored", "build_reducer", "select_rows"]
+
+
+def _ratio(config: PTCConfig) -> Reducer:
+    return RatioReducer(exact_ratio(config.keep_ratio), config.heads == "shared")
+
+
+def _fuzzy(config: PTCConfig) -> Reducer:
+    ratio, shared = exact_ratio(config.keep_ratio), config.heads == "shared"
+    if config.ratio_scope == "all":
+        return fuzzy_all(ratio, shared)
+    return FuzzyCandidatesReducer(ratio, config.alpha_important, config.alpha_unimportant, shared)
+
+
+REDUCERS: dict[str, Callable[[PTCConfig], Reducer]] = {"ratio": _ratio, "fuzzy": _fuzzy}
+
+
+def build_reducer(config: PTCConfig) -> Reducer | None:
+    """The reducer that a setting names; None for pruning "none"."""
+    return REDUCERS[config.pruning](config) if config.pruning != "none" else None

@@ -1,0 +1,22 @@
+"""The choice of a fixed number of tokens by score, as every counting reducer makes it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tokensieve.reducers.contract import Scored
+
+
+def keep_top(scored: Scored, counts: Tensor) -> Tensor:
+    """Keep `counts` [B, 1 or S] tokens: the protected ones, then the highest scores; of equals the lower position.
+
+    Returns:
+        [B, S, L] bool.
+    """
+    order = scored.scores.masked_fill(scored.protected, torch.inf).masked_fill(~scored.alive, -torch.inf)
+    ranked = order.sort(dim=-1, descending=True, stable=True).indices
+    rank = torch.empty_like(ranked).scatter_(
+        -1, ranked, torch.arange(ranked.shape[-1], device=ranked.device).expand_as(ranked)
+    )
+    return (rank < counts.unsqueeze(-1)) & scored.alive

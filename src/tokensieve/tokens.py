@@ -1,0 +1,93 @@
+"""Tokens: the ragged batch. All documents' tokens lie in one long tensor, without padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+COMBINATION = -1
+"""The origin of a combination token, which stands at no position of its document."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A batch of B documents as T packed rows: each document's text tokens, then its combination tokens.
+
+    Attributes:
+        values: [T, d] hidden states.
+        lengths: rows of each document, combination tokens included; sums to T.
+        origin: [T] int64 position of the row in its document, COMBINATION for a combination token.
+        protected: [T] bool, rows that no reducer may remove (special tokens).
+        protected_counts: protected rows of each document; they never leave, so the count holds in every layer.
+        combination: m, combination tokens at the end of each document (0 before they join, or where there are none).
+    """
+
+    values: Tensor
+    lengths: tuple[int, ...]
+    origin: Tensor
+    protected: Tensor
+    protected_counts: tuple[int, ...]
+    combination: int = 0
+
+    @property
+    def text_lengths(self) -> tuple[int, ...]:
+        """Text tokens of each document, special tokens included."""
+        return tuple(length - self.combination for length in self.lengths)
+
+    def with_values(self, values: Tensor) -> Tokens:
+        """The same tokens with new hidden states [T, d']."""
+        return replace(self, values=values)
+
+    def keep(self, rows: Tensor, lengths: tuple[int, ...]) -> Tokens:
+        """Only the given rows [T'], in their order; `lengths` are the new rows of each document. The rest is gone."""
+        return replace(
+            self,
+            values=self.values.index_select(0, rows),
+            lengths=lengths,
+            origin=self.origin.index_select(0, rows),
+            protected=self.protected.index_select(0, rows),
+        )
+
+    def join(self, combination: Tensor) -> Tokens:
+        """Append the m combination tokens [m, d] to every document; they carry no position and no protection."""
+        m, documents, total = len(combination), len(self.lengths), len(self.values)
+        own = torch.arange(total, total + m)
+        pieces = [
+            piece for text in torch.arange(total).split(list(self.lengths)) for piece in (text, own)
+        ]  # rows of text and combination tokens in turn
+        rows = torch.cat(pieces).to(self.values.device)
+        origin = torch.cat([self.origin, self.origin.new_full((m,), COMBINATION)])
+        protected = torch.cat([self.protected, self.protected.new_zeros(m)])
+        assert len(rows) == total + documents * m
+        return replace(
+            self,
+            values=torch.cat([self.values, combination.to(self.values.dtype)]).index_select(0, rows),
+            lengths=tuple(length + m for length in self.lengths),
+            origin=origin.index_select(0, rows),
+            protected=protected.index_select(0, rows),
+            combination=m,
+        )
+
+    def only_combination(self, values: Tensor) -> Tokens:
+        """What is left after combining: values [B * m, d], nothing of the text."""
+        documents, m = len(self.lengths), self.combination
+        return Tokens(
+            values=values,
+            lengths=(m,) * documents,
+            origin=self.origin.new_full((documents * m,), COMBINATION),
+            protected=self.protected.new_zeros(documents * m),
+            protected_counts=(0,) * documents,
+            combination=m,
+        )
+
+
+def pack(padded: Tensor, mask: Tensor) -> Tensor:
+    """The rows of padded [B, L, ...] where mask [B, L] is set, in order: [T, ...]."""
+    return padded[mask]
+
+
+def unpack(packed: Tensor, lengths: tuple[int, ...], fill: float = 0.0) -> Tensor:
+    """Packed rows [T, ...] as a right-padded [B, max length, ...] tensor, filled with `fill`."""
+    return torch.nn.utils.rnn.pad_sequence(list(packed.split(list(lengths))), batch_first=True, padding_value=fill)
