@@ -17,8 +17,8 @@ from tokensieve.errors import (
 )
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
-
-__version__ = "0.1.0"
+from tokensieve.runtime.load import load
+from tokensieve.version import __version__
 
 __all__ = [
     "CheckpointError",
@@ -30,7 +30,9 @@ __all__ = [
     "TokensieveConfig",
     "TokensieveError",
     "TokensieveForSequenceClassification",
+    "__version__",
     "compress",
+    "load",
 ]
 
 AutoConfig.register(TokensieveConfig.model_type, TokensieveConfig, exist_ok=True)

@@ -46,21 +46,35 @@ def read_host(model: PreTrainedModel) -> Host:
     """
     if isinstance(model, TokensieveForSequenceClassification):
         return _read_own(model)
-    kind = model.config.model_type
-    if kind not in BACKBONES:
-        raise CheckpointError(f"model_type {kind!r} is not supported: give one of {', '.join(BACKBONES)}")
-    if getattr(model.config, "is_decoder", False):
-        raise CheckpointError(f"this {kind} is configured as a decoder (is_decoder=True): give an encoder")
-    family = BACKBONES[kind]
+    config = host_config(model.config, f"a {type(model).__name__}")
     classifies = type(model).__name__.endswith("ForSequenceClassification")
-    fields: dict[str, Any] = family.sizes(model.config)
     if classifies:
-        fields |= {"id2label": copy.copy(model.config.id2label), "problem_type": model.config.problem_type}
-    config = TokensieveConfig(family=family.name, **fields)
-    state = family.rename(model.state_dict())
+        config.id2label = copy.copy(model.config.id2label)
+        config.problem_type = model.config.problem_type
+    state = BACKBONES[model.config.model_type].rename(model.state_dict())
     if not classifies:  # another task's output layer is no start for ours
         state = {name: tensor for name, tensor in state.items() if not name.startswith("head.classifier")}
     return Host(config, state, classifies, "host")
+
+
+def host_config(config: Any, name: str | Path) -> TokensieveConfig:
+    """A transformers config, or one of ours, as a config of ours; labels are left out.
+
+    Args:
+        config: of the checkpoint.
+        name: what messages call it.
+
+    Raises:
+        CheckpointError: a family that is not in the table, or a decoder.
+    """
+    if isinstance(config, TokensieveConfig):
+        return copy.deepcopy(config)
+    kind = config.model_type
+    if kind not in BACKBONES:
+        raise CheckpointError(f"{name}: model_type {kind!r} is not supported: give one of {', '.join(BACKBONES)}")
+    if getattr(config, "is_decoder", False):
+        raise CheckpointError(f"{name}: this {kind} is configured as a decoder (is_decoder=True): give an encoder")
+    return TokensieveConfig(family=BACKBONES[kind].name, **BACKBONES[kind].sizes(config))
 
 
 def _read_own(model: TokensieveForSequenceClassification) -> Host:
@@ -82,8 +96,7 @@ def load_host_model(path: str | Path) -> PreTrainedModel:
         CheckpointError: nothing there, unreadable, or an unsupported family.
     """
     config = load_config(path)
-    if config.model_type not in (*BACKBONES, TokensieveConfig.model_type):
-        raise CheckpointError(f"{path}: model_type {config.model_type!r} is not supported: give {', '.join(BACKBONES)}")
+    host_config(config, path)  # refuses what cannot be a host before its weights are read
     classifies = any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
     loader: Any = AutoModelForSequenceClassification if classifies else AutoModel
     if config.model_type == TokensieveConfig.model_type:
@@ -119,8 +132,7 @@ def load_weights(loader: Any, path: str | Path, **options: Any) -> PreTrainedMod
         CheckpointError: weights missing, broken, pickled, or of other shapes.
     """
     try:
-        model: PreTrainedModel = loader.from_pretrained(path, use_safetensors=True, **options)
-        return model
+        model, report = loader.from_pretrained(path, use_safetensors=True, output_loading_info=True, **options)
     except TokensieveError:
         raise
     except Exception as error:
@@ -128,6 +140,14 @@ def load_weights(loader: Any, path: str | Path, **options: Any) -> PreTrainedMod
             f"{path}: the weights cannot be read as safetensors ({first_line(error)}); "
             "give a folder with an intact model.safetensors (pickled .bin weights are not loaded)"
         ) from error
+    # A body saved without its pooler is common and harmless; anything else missing would be random numbers.
+    lacking = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+    if lacking:
+        raise CheckpointError(
+            f"{path}: model.safetensors has no {lacking[0]} ({len(lacking)} missing): save the model again"
+        )
+    loaded: PreTrainedModel = model
+    return loaded
 
 
 def load_tokenizer(path: str | Path) -> Any:

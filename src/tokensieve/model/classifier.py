@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,11 @@ from transformers import initialization as init
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from tokensieve.config import PTCConfig
-from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.embed import Embeddings, check_batch
 from tokensieve.model.encoder import Encoder
 from tokensieve.model.head import HEADS
-from tokensieve.model.plan import Plan, make_plan
+from tokensieve.model.plan import Plan, kept_shares, make_plan
 from tokensieve.model.trace import Trace
 
 
@@ -106,21 +105,31 @@ class TokensieveForSequenceClassification(PreTrainedModel):
             return (logits,) if loss is None else (loss, logits)
         return TokensieveOutput(loss=loss, logits=logits, trace=trace)
 
-    def plan(self, length: int, *, special: int = 2, kept: Sequence[float] | None = None) -> Plan:
-        """What happens to the tokens of a document of `length` tokens, and what it costs; see `make_plan`.
+    def plan(self, length: int, *, special: int = 2, samples: Mapping[str, Tensor] | None = None) -> Plan:
+        """What happens to the tokens of a document of `length` tokens, and what it costs.
 
         Args:
             length: text tokens, special tokens included.
             special: how many of them are protected special tokens.
-            kept: measured mean kept tokens per step, for settings whose counts depend on the scores.
+            samples: a tokenized batch (input_ids, attention_mask); where the counts depend on the scores, the plan has
+                the mean shares measured on it in place of upper bounds.
 
         Raises:
             ConfigError: the length is outside 1..the position table.
         """
-        if not 1 <= length <= self.config.longest_document:
-            longest = self.config.longest_document
-            raise ConfigError(f"length={length}: give 1 to {longest}, what the position table holds")
-        return make_plan(self.config, length, special=special, measured=kept)
+        shares = None if samples is None else self._measure_shares(samples)
+        return make_plan(self.config, length, special=special, shares=shares)
+
+    @torch.no_grad()
+    def _measure_shares(self, samples: Mapping[str, Tensor]) -> list[float]:
+        training, batch = self.training, {name: tensor.to(self.device) for name, tensor in samples.items()}
+        try:
+            self.train(False)
+            trace = self(**batch).trace
+        finally:
+            self.train(training)
+        mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
+        return kept_shares(trace.kept, mask.sum(1).tolist())
 
 
 def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:

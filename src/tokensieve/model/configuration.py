@@ -93,6 +93,26 @@ class TokensieveConfig(PreTrainedConfig):
         return PTCConfig.from_dict(self.ptc)
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their ids."""
+        names: Any = self.id2label or {}
+        return tuple(str(names[number]) for number in sorted(names))
+
+    @property
     def longest_document(self) -> int:
         """Text tokens that the position table takes, special tokens included."""
         return int(self.max_position_embeddings - self.position_offset)
+
+    def truncation_length(self, asked: int | None = None) -> int:
+        """Tokens to truncate documents to: what is asked, else the checkpoint's own length, else what fits.
+
+        Raises:
+            ConfigError: the position table does not hold it.
+        """
+        if asked is None:
+            return min(self.tokenize_length or self.longest_document, self.longest_document)
+        if not 1 <= asked <= self.longest_document:
+            raise ConfigError(
+                f"max_length={asked}: this model's position table takes 1 to {self.longest_document} tokens"
+            )
+        return asked

@@ -94,7 +94,7 @@ class Plan:
 
 
 def make_plan(
-    config: TokensieveConfig, length: int, *, special: int = 2, measured: Sequence[float] | None = None
+    config: TokensieveConfig, length: int, *, special: int = 2, shares: Sequence[float] | None = None
 ) -> Plan:
     """Plan a document of `length` tokens.
 
@@ -102,26 +102,35 @@ def make_plan(
         config: the model.
         length: text tokens, special tokens included.
         special: protected ones among them, where the settings protect any.
-        measured: mean kept tokens per step over sample documents, used in place of upper bounds.
+        shares: mean share of its tokens that a sample document keeps at each step, used in place of upper bounds where
+            the counts depend on the scores.
 
     Raises:
-        ConfigError: `measured` has not one figure per step.
+        ConfigError: the length is outside 1..the position table, or `shares` has not one figure per step.
     """
+    if not 1 <= length <= config.longest_document:
+        raise ConfigError(f"length={length}: give 1 to {config.longest_document}, what the position table holds")
     steps = encoder_steps(config.settings, config.num_hidden_layers)
     bounds = kept_bounds(config.settings, steps, length, special)
     exact = all(fewest == most for fewest, most in bounds)
-    basis: Basis = "exact" if exact else "bounds" if measured is None else "measured"
+    basis: Basis = "exact" if exact else "bounds" if shares is None else "measured"
     kept = [float(most) for _, most in bounds]
-    if measured is not None and not exact:
-        if len(measured) != len(steps):
-            raise ConfigError(f"{len(measured)} measured counts for {len(steps)} steps: give one for each")
-        kept = list(measured)
+    if shares is not None and not exact:
+        if len(shares) != len(steps):
+            raise ConfigError(f"{len(shares)} measured shares for {len(steps)} steps: give one for each")
+        text_steps = len(steps) if config.settings.combine_layer is None else config.settings.combine_layer - 1
+        kept[:text_steps] = [share * length for share in shares[:text_steps]]
     planned = tuple(
         _plan_step(config, step, number, length, kept[number - 2] if number > 1 else length, kept[number - 1], fewest)
         for number, (step, (fewest, _)) in enumerate(zip(steps, bounds, strict=True), 1)
     )
     flops = embedding_flops(config, length) + sum(step.flops for step in planned) + head_flops(config)
     return Plan(length, basis, planned, flops, dense_flops(config, length))
+
+
+def kept_shares(kept: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[float]:
+    """Mean share of its tokens that a document keeps at each step, from `Trace.kept` and the documents' lengths."""
+    return [sum(count / own for count, own in zip(step, lengths, strict=True)) / len(lengths) for step in kept]
 
 
 def kept_bounds(settings: PTCConfig, steps: Sequence[Step], length: int, special: int) -> list[tuple[int, int]]:

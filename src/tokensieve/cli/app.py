@@ -1,0 +1,43 @@
+"""The commands, and what all of them set up first."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tokensieve.cli.demo import demo_command
+from tokensieve.cli.evaluate import evaluate_command
+from tokensieve.cli.info import info_command
+from tokensieve.cli.predict import predict_command
+from tokensieve.cli.train import train_command
+from tokensieve.version import __version__
+
+app = typer.Typer(
+    name="tokensieve",
+    help="Document classifiers that let unimportant tokens go, for real: train, evaluate, predict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("predict")(predict_command)
+app.command("info")(info_command)
+app.command("demo")(demo_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tokensieve {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,102 @@
+"""`tokensieve info`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tokensieve.cli.options import REDUCTION, Json, TextColumn, emit, prepare
+from tokensieve.cli.train import base_checkpoint, reduction_settings
+from tokensieve.config import PRESET_NAMES, PTCConfig
+
+
+def info_command(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="A trained classifier, or a checkpoint to compress (default: all-MiniLM-L6-v2)."),
+    ] = None,
+    length: Annotated[
+        int, typer.Option("--length", help="Tokens of the document to plan, special ones included.")
+    ] = 512,
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", help=f"Plan these settings: {', '.join(PRESET_NAMES)}.", rich_help_panel=REDUCTION),
+    ] = None,
+    keep_ratio: Annotated[
+        float | None, typer.Option("--keep-ratio", rich_help_panel=REDUCTION, help="In place of the preset's.")
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", rich_help_panel=REDUCTION, help="In place of the preset's.")
+    ] = None,
+    combine_layer: Annotated[
+        int | None, typer.Option("--combine-layer", rich_help_panel=REDUCTION, help="In place of the preset's.")
+    ] = None,
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--sample", help="Documents to measure counts on that depend on scores (trained classifiers only)."
+        ),
+    ] = None,
+    text_column: TextColumn = "text",
+    json: Json = False,
+) -> None:
+    """Describe a classifier or a checkpoint, and print the plan for a length: tokens and FLOPs of every step.
+
+    Example: tokensieve info --preset paper-pfc-7 --length 512
+    """
+    prepare(None, quiet=True)
+    from tokensieve.backbones.host import host_config, load_config
+    from tokensieve.model.configuration import TokensieveConfig
+    from tokensieve.model.plan import make_plan
+
+    base = base_checkpoint(model)
+    raw = load_config(base)
+    config = host_config(raw, base)
+    trained = isinstance(raw, TokensieveConfig)
+    given = {"keep_ratio": keep_ratio, "site": site, "combine_layer": combine_layer}
+    if preset is not None or any(value is not None for value in given.values()):
+        config.ptc = reduction_settings(base, preset, given).to_dict()
+    shares = _measured_shares(base, sample, text_column) if sample is not None and trained else None
+    plan = make_plan(config, length, shares=shares)
+    record: dict[str, Any] = {
+        "model": str(base),
+        "trained": trained,
+        "family": config.family,
+        "layers": config.num_hidden_layers,
+        "hidden_size": config.hidden_size,
+        "longest_document": config.longest_document,
+        "labels": list(config.label_names) if trained else [],
+        "settings": config.ptc,
+        "plan": plan.to_dict(),
+    }
+    emit(record, _lines(record, str(plan)), json)
+
+
+def _measured_shares(model: str, sample: Path, text_column: str) -> list[float]:
+    from tokensieve.data import read_documents
+    from tokensieve.model.plan import kept_shares
+    from tokensieve.runtime.load import load
+
+    documents = read_documents(sample, text_column=text_column, label_column=None)
+    results = load(model).results(document.text for document, _ in zip(documents, range(256), strict=False))
+    kept = list(zip(*(result.kept for result in results), strict=True))
+    return kept_shares(kept, [result.length for result in results])
+
+
+def _lines(record: dict[str, Any], plan: str) -> list[str]:
+    changed = {
+        name: value
+        for name, value in record["settings"].items()
+        if name != "format_version" and value != getattr(PTCConfig(), name)
+    }
+    lines = [
+        f"model      {record['model']} ({'trained classifier' if record['trained'] else 'checkpoint to compress'})",
+        f"backbone   {record['family']}, {record['layers']} layers, d={record['hidden_size']}, "
+        f"at most {record['longest_document']} tokens",
+        f"settings   {', '.join(f'{name}={value}' for name, value in changed.items()) or 'defaults'}",
+    ]
+    if record["labels"]:
+        lines.append(f"labels     {', '.join(record['labels'])}")
+    return [*lines, "", plan]

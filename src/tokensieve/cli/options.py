@@ -1,0 +1,98 @@
+"""Options that several commands share, and what they set up."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from tokensieve.data.readers import Policy
+from tokensieve.errors import ConfigError
+
+RUNNING, DATA, REDUCTION, RECIPE = "Running", "Data", "Token reduction", "Recipe"
+
+Model = Annotated[str, typer.Option("--model", help="Folder of a trained tokensieve classifier.")]
+Device = Annotated[
+    str, typer.Option("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1.", rich_help_panel=RUNNING)
+]
+Dtype = Annotated[
+    str, typer.Option("--dtype", help="Weights and activations: float32, bfloat16, float16.", rich_help_panel=RUNNING)
+]
+Threads = Annotated[
+    int | None, typer.Option("--threads", help="CPU threads (default: torch's choice).", rich_help_panel=RUNNING)
+]
+BatchTokens = Annotated[
+    int, typer.Option("--batch-tokens", help="Most tokens of a batch; bounds memory.", rich_help_panel=RUNNING)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and no progress bars.")]
+MaxLength = Annotated[
+    int | None, typer.Option("--max-length", help="Truncate documents to this many tokens (default: as in training).")
+]
+TextColumn = Annotated[
+    str, typer.Option("--text-column", help="Column, or JSON field, of the text.", rich_help_panel=DATA)
+]
+LabelColumn = Annotated[str, typer.Option("--label-column", help="Column of the label.", rich_help_panel=DATA)]
+OnBadRows = Annotated[
+    Policy,
+    typer.Option(
+        "--on-bad-rows",
+        help="Rows that cannot be used (empty or binary text, wrong type or encoding, unknown label): error stops at "
+        "the first one, skip counts and reports them.",
+        rich_help_panel=DATA,
+    ),
+]
+
+
+def prepare(threads: int | None, quiet: bool) -> None:
+    """Set the number of threads, and send our log to stderr: all of it, or warnings alone."""
+    import torch
+    from transformers.utils import logging as transformers_logging
+
+    if threads is not None:
+        if threads < 1:
+            raise ConfigError(f"threads={threads}: give 1 or more")
+        torch.set_num_threads(threads)
+    transformers_logging.disable_progress_bar()  # reading and writing weights takes no time worth a bar
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("tokensieve")
+    logger.handlers = [handler]
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.propagate = False
+
+
+def bar(total: int | None, description: str, quiet: bool) -> Any:
+    """A progress bar over a stream, on stderr."""
+    from tqdm import tqdm
+
+    return lambda stream: tqdm(stream, total=total, desc=description, unit=" documents", disable=quiet)
+
+
+def emit(record: dict[str, Any], lines: Sequence[str], as_json: bool) -> None:
+    """Print the result for machines or for people."""
+    typer.echo(json.dumps(record, ensure_ascii=False, indent=2) if as_json else "\n".join(lines))
+
+
+def environment(device: Any, dtype: str) -> dict[str, Any]:
+    """What a measurement depends on."""
+    import platform
+
+    import torch
+    import transformers
+
+    from tokensieve.version import __version__
+
+    return {
+        "device": str(device),
+        "dtype": dtype,
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "tokensieve": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+    }

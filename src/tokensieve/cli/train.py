@@ -1,0 +1,213 @@
+"""`tokensieve train`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tokensieve.cli.options import (
+    DATA,
+    RECIPE,
+    REDUCTION,
+    Device,
+    Json,
+    LabelColumn,
+    OnBadRows,
+    TextColumn,
+    Threads,
+    emit,
+    prepare,
+)
+from tokensieve.config import PRESET_NAMES, PTCConfig
+from tokensieve.data.readers import Policy
+
+
+def _reduction(*names: str, help: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=REDUCTION)
+
+
+def _recipe(*names: str, help: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=RECIPE)
+
+
+def train_command(
+    output: Annotated[Path, typer.Option("--output", help="Folder to make for the trained classifier.")],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Checkpoint to start from: folder or hub name (default: all-MiniLM-L6-v2)."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="CSV, TSV, JSONL (also .gz), Parquet, or a folder with train.*, validation.*, test.* "
+            "(default: the embedded corpus, Python's standard library).",
+        ),
+    ] = None,
+    text_column: TextColumn = "text",
+    label_column: LabelColumn = "label",
+    on_bad_rows: OnBadRows = "error",
+    validation_fraction: Annotated[
+        float,
+        typer.Option(
+            help="Share of the training documents held out where no validation file is given.", rich_help_panel=DATA
+        ),
+    ] = 0.2,
+    max_documents: Annotated[
+        int | None,
+        typer.Option(help="At most so many documents a split, each label in its share.", rich_help_panel=DATA),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        _reduction(
+            "--preset", help=f"Start from named settings: {', '.join(PRESET_NAMES)} (default: fuzzy pruning of keys)."
+        ),
+    ] = None,
+    pruning: Annotated[str | None, _reduction("--pruning", help="none, ratio or fuzzy.")] = None,
+    keep_ratio: Annotated[
+        float | None, _reduction("--keep-ratio", help="Share of tokens that stays per layer, (0, 1].")
+    ] = None,
+    ratio_scope: Annotated[
+        str | None, _reduction("--ratio-scope", help="fuzzy: the ratio applies to all or to candidates.")
+    ] = None,
+    site: Annotated[
+        str | None, _reduction("--site", help="keys: no longer keys and values; hidden: out of the model.")
+    ] = None,
+    heads: Annotated[str | None, _reduction("--heads", help="One kept set shared by the heads, or per_head.")] = None,
+    combine_layer: Annotated[
+        int | None, _reduction("--combine-layer", help="Layer of the combining module, from 1.")
+    ] = None,
+    combine_mode: Annotated[
+        str | None, _reduction("--combine-mode", help="replace that layer, or insert before it.")
+    ] = None,
+    combination_tokens: Annotated[
+        int | None, _reduction("--combination-tokens", help="How many tokens remain after combining.")
+    ] = None,
+    protect_special: Annotated[
+        bool | None, _reduction("--protect-special/--no-protect-special", help="Never prune [CLS], [SEP].")
+    ] = None,
+    pooling: Annotated[str | None, _reduction("--pooling", help="auto, host (the checkpoint's head) or mean.")] = None,
+    min_length: Annotated[int | None, _reduction("--min-length", help="Shorter documents are not pruned.")] = None,
+    alpha_important: Annotated[float | None, _reduction("--alpha-important", help="Cut of fuzzy importance.")] = None,
+    alpha_unimportant: Annotated[
+        float | None, _reduction("--alpha-unimportant", help="Cut of fuzzy unimportance.")
+    ] = None,
+    combine_scale: Annotated[
+        bool | None, _reduction("--combine-scale/--no-combine-scale", help="Scale the similarity.")
+    ] = None,
+    combine_noise: Annotated[
+        bool | None, _reduction("--combine-noise/--no-combine-noise", help="Gumbel noise in training.")
+    ] = None,
+    combine_count_offset: Annotated[
+        float | None, _reduction("--combine-count-offset", help="Added to the tokens assigned.")
+    ] = None,
+    combine_init: Annotated[
+        str | None, _reduction("--combine-init", help="Start values of the combining parts: random.")
+    ] = None,
+    max_length: Annotated[int, _recipe("--max-length", help="Truncate documents to this many tokens.")] = 512,
+    epochs: Annotated[int, _recipe("--epochs", help="At most this many.")] = 5,
+    learning_rate: Annotated[float, _recipe("--learning-rate", help="Peak of the linear schedule.")] = 2e-5,
+    batch_size: Annotated[int, _recipe("--batch-size", help="Documents of a forward pass.")] = 16,
+    accumulation: Annotated[int, _recipe("--accumulation", help="Forward passes of an optimizer step.")] = 1,
+    warmup: Annotated[float, _recipe("--warmup", help="Share of the steps with a rising learning rate.")] = 0.1,
+    weight_decay: Annotated[float, _recipe("--weight-decay", help="Of AdamW.")] = 0.0,
+    clip: Annotated[float, _recipe("--clip", help="Largest norm of the gradient.")] = 1.0,
+    select: Annotated[str, _recipe("--select", help="Best epoch by validation loss, accuracy or f1_macro.")] = "loss",
+    patience: Annotated[
+        int | None, _recipe("--patience", help="Stop after so many epochs without improvement.")
+    ] = None,
+    class_weights: Annotated[
+        str, _recipe("--class-weights", help="none, or balanced: inverse class frequency.")
+    ] = "none",
+    bf16: Annotated[bool, _recipe("--bf16/--no-bf16", help="Autocast to bfloat16.")] = False,
+    attention_dropout: Annotated[
+        float | None,
+        _recipe("--attention-dropout", help="In place of the checkpoint's; 0 halves training time on CPU."),
+    ] = None,
+    seed: Annotated[int, _recipe("--seed", help="Of new parameters, order, dropout and noise.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")] = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Train a classifier on labelled documents and save it.
+
+    The recipe is the paper's unless changed. Test documents of a folder are not looked at: use `tokensieve evaluate`.
+
+    Example: tokensieve train --data news/ --preset paper-pfc-7 --keep-ratio 0.9 --output news-classifier
+    """
+    given = dict(locals())
+    prepare(threads, quiet=json)
+    from tokensieve.runtime.load import resolve_device
+    from tokensieve.training.recipe import Recipe
+    from tokensieve.training.train import check_output, train
+    from tokensieve.training.trainer import require_accelerate
+
+    require_accelerate()
+    place = resolve_device(device)
+    recipe = Recipe(**{field.name: given[field.name] for field in dataclasses.fields(Recipe)})
+    check_output(output, overwrite)
+    base = base_checkpoint(model)
+    settings = reduction_settings(base, preset, {f.name: given[f.name] for f in dataclasses.fields(PTCConfig)})
+    splits, name = training_data(data, text_column, label_column, on_bad_rows, validation_fraction, recipe.seed)
+    if max_documents is not None:
+        splits = splits.limited(train=max_documents, validation=max_documents, test=max_documents)
+    record = train(base, settings, splits, output, recipe, device=place, overwrite=overwrite, data_name=name)
+    emit(record, _summary(record, output), json)
+
+
+def base_checkpoint(model: str | None) -> str:
+    """The checkpoint named, else the embedded default model."""
+    from tokensieve.backbones.default_model import default_model_dir
+
+    return str(default_model_dir()) if model is None else model
+
+
+def reduction_settings(base: str, preset: str | None, given: dict[str, Any]) -> PTCConfig:
+    """The preset, or the defaults, with the settings given in their place; checked against the model's depth."""
+    from tokensieve.backbones.host import host_config, load_config
+
+    layers = host_config(load_config(base), base).num_hidden_layers
+    start = PTCConfig() if preset is None else PTCConfig.preset(preset, layers)
+    settings = dataclasses.replace(start, **{name: value for name, value in given.items() if value is not None})
+    settings.check_depth(layers)
+    return settings
+
+
+def training_data(
+    data: Path | None, text_column: str, label_column: str, policy: Policy, fraction: float, seed: int
+) -> tuple[Any, str]:
+    """The splits of a file or folder, else of the embedded corpus; and what to call them."""
+    from tokensieve.data import load_splits, standard_library_corpus
+
+    if data is None:
+        return standard_library_corpus(), "Python standard library"
+    splits = load_splits(
+        data,
+        text_column=text_column,
+        label_column=label_column,
+        policy=policy,
+        validation_fraction=fraction,
+        seed=seed,
+    )
+    return splits, data.name
+
+
+def _summary(record: dict[str, Any], output: Path) -> list[str]:
+    counts, cut, best = record["documents"], record["truncated"], record["best"]
+    lines = [
+        f"trained on {counts['train']} documents ({cut['train']} truncated) of {len(record['labels'])} classes "
+        f"in {record['seconds']:.0f} s",
+    ]
+    for name, rows in record["rows"].items():
+        if rows["rejected"]:
+            lines.append(f"{name}: {rows['rejected']} of {rows['read']} rows left out: {rows['reasons']}")
+    if best is not None:
+        lines.append(
+            f"best epoch {best['epoch']:g}, on {counts['validation']} validation documents: "
+            f"loss {best['eval_loss']:.4f}, accuracy {best['eval_accuracy']:.4f}, macro F1 {best['eval_f1_macro']:.4f}"
+        )
+    return [*lines, f"saved in {output}"]

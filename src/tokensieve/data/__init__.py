@@ -1,0 +1,23 @@
+"""Documents in: read files, split them, tokenise them; and the corpus that is there without any file.
+
+Read in this order: `documents` (what reading gives), `readers` (file -> documents; `sources` opens it, `delimited`,
+`lines` and `parquet` parse it, `rows` decides what can be used), `splits` (`folders` finds the files, `sampling`
+carves and thins), `corpus`, `tokenize`.
+"""
+
+from tokensieve.data.corpus import standard_library_corpus
+from tokensieve.data.documents import Document, Rejection, Tally
+from tokensieve.data.folders import resolve_split_file
+from tokensieve.data.readers import read_documents
+from tokensieve.data.splits import DataSplits, load_splits
+
+__all__ = [
+    "DataSplits",
+    "Document",
+    "Rejection",
+    "Tally",
+    "load_splits",
+    "read_documents",
+    "resolve_split_file",
+    "standard_library_corpus",
+]

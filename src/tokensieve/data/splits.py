@@ -1,0 +1,134 @@
+"""Training, validation and test documents: found in a folder, or carved off a single file."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tokensieve.data.documents import Document, Tally
+from tokensieve.data.folders import find_split_files
+from tokensieve.data.readers import Policy, read_documents
+from tokensieve.data.sampling import carve_validation, label_of, sample_by_label
+from tokensieve.data.sources import name_of
+from tokensieve.errors import ConfigError, DataError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DataSplits:
+    """Labelled documents for training, for choosing the checkpoint, and for the final measurement.
+
+    Attributes:
+        train: Never empty, of two labels or more.
+        validation: Empty only where none was given and none was asked for.
+        test: Empty where none was given.
+        tallies: What became of the records, by the split of the file they were in. A validation split carved off
+            the training file is counted under ``train``.
+    """
+
+    train: tuple[Document, ...]
+    validation: tuple[Document, ...] = ()
+    test: tuple[Document, ...] = ()
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels of the training documents in a fixed order: whole numbers by value, anything else by code point.
+
+        The place of a label is its class id.
+        """
+        return sort_labels({label_of(document) for document in self.train})
+
+    def limited(
+        self, *, train: int | None = None, validation: int | None = None, test: int | None = None
+    ) -> DataSplits:
+        """At most so many documents a split, each label in its share; the same ones every time, in their order.
+
+        Raises:
+            ConfigError: A limit below 1, or one for the training documents below the number of labels.
+        """
+        if train is not None and train < len(self.label_names):
+            raise ConfigError(
+                f"a limit of {train} training documents leaves out some of the {len(self.label_names)} labels; "
+                f"raise it to {len(self.label_names)} or more"
+            )
+        return replace(
+            self,
+            train=sample_by_label(self.train, train),
+            validation=sample_by_label(self.validation, validation),
+            test=sample_by_label(self.test, test),
+        )
+
+
+def sort_labels(labels: set[str]) -> tuple[str, ...]:
+    """Labels in the order of their class ids, see `DataSplits.label_names`."""
+    # Up to 18 digits: Python refuses to convert very long ones.
+    if all(re.fullmatch(r"-?[0-9]{1,18}", label) for label in labels):
+        return tuple(sorted(labels, key=lambda label: (int(label), label)))
+    return tuple(sorted(labels))
+
+
+def load_splits(
+    path: str | Path,
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    policy: Policy = "error",
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+) -> DataSplits:
+    """Read labelled documents for training from a file, or from a folder with a file for each split.
+
+    Args:
+        path: One data file, all of it for training; or a folder with ``train.*``, and if there are such
+            ``validation.*`` (or ``valid``, ``val``, ``dev``) and ``test.*``, each in any format with labels.
+        text_column: As in `read_documents`.
+        label_column: As in `read_documents`.
+        policy: As in `read_documents`. A label that does not occur in the training file is an unknown one elsewhere.
+        validation_fraction: Share of the training documents, at most 0.5, that becomes the validation split where
+            there is no file for it; see `carve_validation`. 0 for none.
+        seed: Chooses which documents these are.
+
+    Raises:
+        ConfigError: `validation_fraction` is out of range.
+        DataError: As `read_documents`; no training file, two files for one split, or fewer than two labels.
+    """
+    if not 0 <= validation_fraction <= 0.5:
+        raise ConfigError(f"validation_fraction is {validation_fraction}; it has to be from 0 to 0.5")
+    files = find_split_files(path)
+    documents: dict[str, tuple[Document, ...]] = {}
+    tallies: dict[str, Tally] = {}
+    known: set[str] | None = None
+    for split, file in files.items():
+        tallies[split] = Tally()
+        reading = read_documents(
+            file,
+            text_column=text_column,
+            label_column=label_column,
+            policy=policy,
+            tally=tallies[split],
+            known_labels=known,
+        )
+        documents[split] = tuple(reading)
+        if split == "train":
+            known = _checked_labels(documents[split], file)
+        logger.info("%s: %s", name_of(file), "; ".join(line.strip() for line in tallies[split].summary()))
+    train, validation = documents["train"], documents.get("validation", ())
+    if "validation" not in files and validation_fraction > 0:
+        train, validation = carve_validation(train, validation_fraction, seed)
+        logger.info("validation: %d documents carved off %d", len(validation), len(documents["train"]))
+    return DataSplits(train, validation, documents.get("test", ()), tallies)
+
+
+def _checked_labels(train: Sequence[Document], file: Path) -> set[str]:
+    labels = {label_of(document) for document in train}
+    if len(labels) < 2:
+        raise DataError(
+            f"{name_of(file)}: all {len(train)} training documents have the label {min(labels)!r}; "
+            "give documents of at least two labels, or check the label column"
+        )
+    return labels

@@ -1,0 +1,106 @@
+"""Predictions of a stream, written as JSONL or CSV: to a part file that is renamed when all is done, or to stdout."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from tokensieve.data.documents import Document
+from tokensieve.errors import ConfigError
+from tokensieve.runtime.engine import Result
+from tokensieve.runtime.load import Classifier
+
+OutputFormat = Literal["jsonl", "csv"]
+
+
+def write_predictions(
+    classifier: Classifier, documents: Iterable[Document], out: IO[str], kind: OutputFormat, *, tokens: bool = False
+) -> int:
+    """Classify a stream and write a record a document, in order.
+
+    A record has the source line, the label, the probability of each class and, with `tokens`, the surviving tokens and
+    the combination token that each of them joined (null without a combining module).
+
+    Returns:
+        The number of documents written.
+    """
+    writer = _JsonlWriter(out) if kind == "jsonl" else _CsvWriter(out, classifier.labels, tokens)
+    count = 0
+    for document, result in classifier.engine.stream(documents, tokens=tokens):
+        writer.write(_record(classifier.labels, document, result))
+        count += 1
+    return count
+
+
+def output_format(path: str, kind: str | None) -> OutputFormat:
+    """The format named, else the one of the file's ending, else JSONL for stdout.
+
+    Raises:
+        ConfigError: an unknown format or ending.
+    """
+    name = path.removesuffix(".gz").rpartition(".")[2].lower() if kind is None and path != "-" else kind or "jsonl"
+    if name in ("jsonl", "ndjson"):
+        return "jsonl"
+    if name == "csv":
+        return "csv"
+    raise ConfigError(f"output {path!r}: cannot write {name!r}; end the name in .jsonl or .csv, or name the format")
+
+
+@contextmanager
+def part_file(path: Path) -> Iterator[IO[str]]:
+    """Write to `path`.part and rename it to `path` at the end; on an error nothing is left behind.
+
+    Raises:
+        ConfigError: the folder of `path` does not exist, or `path` is a folder.
+    """
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ConfigError(f"output {path}: give a file in a folder that exists")
+    part = path.with_name(path.name + ".part")
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(part, "wt", encoding="utf-8", newline="") as out:
+            yield out
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _record(labels: tuple[str, ...], document: Document, result: Result) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "line": document.line,
+        "label": labels[result.label],
+        "probabilities": dict(zip(labels, result.probabilities, strict=True)),
+    }
+    if result.tokens is not None:
+        record |= {"tokens": list(result.tokens), "joined": result.joined and list(result.joined)}
+    return record
+
+
+class _JsonlWriter:
+    def __init__(self, out: IO[str]) -> None:
+        self.out = out
+
+    def write(self, record: dict[str, Any]) -> None:
+        self.out.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+class _CsvWriter:
+    """Columns: line, label, a probability:<label> for each class, then tokens and joined, space-separated."""
+
+    def __init__(self, out: IO[str], labels: tuple[str, ...], tokens: bool) -> None:
+        self.writer = csv.writer(out, lineterminator="\n")
+        self.writer.writerow(
+            ["line", "label", *(f"probability:{name}" for name in labels), *["tokens", "joined"][: 2 * tokens]]
+        )
+
+    def write(self, record: dict[str, Any]) -> None:
+        row = [record["line"], record["label"], *record["probabilities"].values()]
+        if "tokens" in record:
+            row += [" ".join(record["tokens"]), " ".join(map(str, record["joined"] or ()))]
+        self.writer.writerow(row)

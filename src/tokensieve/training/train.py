@@ -1,0 +1,149 @@
+"""train(): checkpoint + labelled documents -> a folder with model.safetensors, config, tokenizer and training.json."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import set_seed
+
+from tokensieve.backbones import compress
+from tokensieve.backbones.host import load_tokenizer
+from tokensieve.config import PTCConfig
+from tokensieve.data.splits import DataSplits
+from tokensieve.data.tokenize import TokenizedDocuments, forget_stored_limits
+from tokensieve.errors import ConfigError
+from tokensieve.memory import peak_memory_bytes
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.trainer import require_accelerate, run_trainer
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    base: str | Path,
+    settings: PTCConfig,
+    splits: DataSplits,
+    output: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    device: torch.device | None = None,
+    overwrite: bool = False,
+    data_name: str = "",
+) -> dict[str, Any]:
+    """Train a classifier and save it.
+
+    All work goes to `output`.part, which becomes `output` at the end and is removed on an error.
+
+    Args:
+        base: folder or hub name of the checkpoint to start from.
+        settings: the reduction settings.
+        splits: training, validation and test documents; the last are not looked at.
+        output: folder to make.
+        recipe: how; None: the paper's.
+        device: None: CPU.
+        overwrite: replace `output` if it is there.
+        data_name: what the record calls the data.
+
+    Returns:
+        The record that `training.json` holds: recipe, settings, counts, validation scores by epoch, versions.
+
+    Raises:
+        ConfigError: `output` exists, or settings that do not fit the model.
+        CheckpointError: `base` cannot be used.
+        MissingExtraError: accelerate is not installed.
+    """
+    require_accelerate()
+    recipe, device = recipe or Recipe(), device or torch.device("cpu")
+    check_output(output, overwrite)
+    set_seed(recipe.seed)
+    tokenizer = load_tokenizer(base)
+    names = splits.label_names
+    labels, kind = dict(enumerate(names)), "single_label_classification"
+    model = compress(base, settings, tokenizer=tokenizer, id2label=labels, problem_type=kind)
+    model.config.tokenize_length = model.config.truncation_length(recipe.max_length)
+    training = TokenizedDocuments(splits.train, tokenizer, recipe.max_length, names)
+    validation = TokenizedDocuments(splits.validation, tokenizer, recipe.max_length, names)
+    for name, given in (("training", training), ("validation", validation)):
+        logger.info("%s: %d documents, %d truncated to %d tokens", name, len(given), given.truncated, recipe.max_length)
+    start = time.perf_counter()
+    with folder_in_the_making(output) as part:
+        history = run_trainer(model, tokenizer, training, validation, recipe, part / "checkpoints", device)
+        shutil.rmtree(part / "checkpoints", ignore_errors=True)
+        record = {
+            "base": str(base) if not Path(base).is_dir() else Path(base).name,
+            "data": data_name,
+            "settings": settings.to_dict(),
+            "recipe": recipe.to_dict(),
+            "documents": {"train": len(training), "validation": len(validation)},
+            "truncated": {"train": training.truncated, "validation": validation.truncated},
+            "rows": {name: tally.to_dict() for name, tally in splits.tallies.items()},
+            "labels": list(names),
+            "seconds": time.perf_counter() - start,
+            "peak_memory_bytes": peak_memory_bytes(device),
+            "history": history,
+            "best": best_epoch(history, recipe),
+            "versions": versions(),
+        }
+        model.save_pretrained(part)
+        forget_stored_limits(tokenizer)
+        tokenizer.model_max_length = model.config.longest_document
+        tokenizer.save_pretrained(part)
+        (part / "training.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return record
+
+
+def check_output(output: str | Path, overwrite: bool) -> None:
+    """Raise ConfigError where the folder cannot be made, or is there already and must not be replaced."""
+    path = Path(output)
+    if path.is_file() or (path.is_dir() and any(path.iterdir()) and not overwrite):
+        raise ConfigError(f"output {path} exists: give another folder, or overwrite it (--overwrite)")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"output {path}: the folder {path.absolute().parent} does not exist; make it first")
+
+
+@contextmanager
+def folder_in_the_making(output: str | Path) -> Iterator[Path]:
+    """A folder beside `output` that takes its name at the end, and is removed if anything fails before."""
+    path = Path(output)
+    part = path.with_name(path.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        if path.is_dir():
+            shutil.rmtree(path)
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def best_epoch(history: list[dict[str, Any]], recipe: Recipe) -> dict[str, Any] | None:
+    """Validation figures of the epoch whose weights were kept; None without validation."""
+    evaluated = [entry for entry in history if "eval_loss" in entry]
+    if not evaluated:
+        return None
+    if recipe.select == "loss":
+        return min(evaluated, key=lambda entry: entry["eval_loss"])
+    return max(evaluated, key=lambda entry: entry[f"eval_{recipe.select}"])
+
+
+def versions() -> dict[str, str]:
+    """Of what the result depends on."""
+    from tokensieve.version import __version__
+
+    return {
+        "tokensieve": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+    }
