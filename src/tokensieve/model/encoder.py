@@ -34,18 +34,13 @@ class Encoder(nn.Module):
         """Run all steps; the result holds the tokens that reached the end, and what became of the others."""
         trace, keys = Trace(), None
         exempt = [length < self.min_length for length in tokens.text_lengths]
-        combined = False
         for step in self.layer:
             if isinstance(step, TokenCombiner):
-                before = tokens
+                before, keys = tokens, None
                 tokens, joined = step(tokens)
                 trace.record_combining(before, joined)
-                keys, combined = None, True
-                continue
-            served = keys
-            tokens, keys = step(tokens, keys, exempt)
-            if combined:
-                trace.record_combined(tokens)
             else:
-                trace.record(tokens, served)
+                served = keys
+                tokens, keys = step(tokens, keys, exempt)
+                trace.record_layer(tokens, served)
         return tokens, trace
