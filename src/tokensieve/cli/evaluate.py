@@ -51,7 +51,7 @@ def evaluate_command(
 ) -> None:
     """Score a trained classifier on labelled documents: accuracy, F1, speed, memory, tokens kept, a report per class.
 
-    documents_per_second covers tokenizing and classifying; peak_memory_bytes is that of the whole process on CPU.
+    documents_per_second covers tokenizing and classifying; peak_memory_bytes is the peak while doing so, of the whole process on CPU.
 
     Example: tokensieve evaluate --model news-classifier --data news/test.csv --json
     """

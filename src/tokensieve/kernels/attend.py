@@ -6,7 +6,7 @@ taken in blocks of heads small enough for the processor's cache; at inference th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -64,28 +64,35 @@ def _heads_first(packed: Tensor, start: int, documents: int, length: int) -> Ten
 
 
 def _attend_run(q: Tensor, k: Tensor, v: Tensor, dropout: float, received: bool) -> tuple[Tensor, Tensor | None]:
-    if not received:
-        return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout), None
-    if torch.is_grad_enabled() or dropout > 0:
-        # Training: fused attention keeps no probabilities for the backward pass; the score is a pass of its own.
-        context = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
-        return context, _explicit(q.detach(), k.detach(), None)[1]
-    return _explicit(q, k, v)
+    """A run of equal lengths: context [documents, H, n, d_head], received attention [documents, H, k] where asked."""
+    if received and dropout == 0 and not torch.is_grad_enabled():
+        return _explicit_attention(q, k, v)
+    # Training: fused attention keeps no probabilities for the backward pass; the score is a pass of its own.
+    context = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+    return context, received_attention(q.detach(), k.detach()) if received else None
 
 
 @torch.no_grad()
-def _explicit(q: Tensor, k: Tensor, v: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Context (empty without v) and received attention [documents, H, k], a block of documents and heads at a time."""
-    documents, heads, n, _ = q.shape
-    flat = [x.flatten(0, 1) if x is not None else None for x in (q, k, v)]  # [documents * H, ...]
-    block = max(1, _BLOCK_ELEMENTS // (n * k.shape[2]))
-    contexts, columns = [], []
-    for start in range(0, documents * heads, block):
-        qs, ks, vs = (x[start : start + block] if x is not None else None for x in flat)
-        assert qs is not None and ks is not None
-        probabilities = (qs @ ks.transpose(1, 2)).float().mul_(q.shape[-1] ** -0.5).softmax(-1)
+def received_attention(q: Tensor, k: Tensor) -> Tensor:
+    """Mean over the queries of the attention each key receives: [documents, H, k] float32, for [documents, H, ., .]."""
+    columns = [probabilities.mean(1) for _, probabilities in _probability_blocks(q, k)]
+    return torch.unflatten(torch.cat(columns), 0, q.shape[:2])
+
+
+@torch.no_grad()
+def _explicit_attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    contexts, columns, values = [], [], v.flatten(0, 1)
+    for block, probabilities in _probability_blocks(q, k):
         columns.append(probabilities.mean(1))
-        if vs is not None:
-            contexts.append(probabilities.to(vs.dtype) @ vs)
-    received = torch.cat(columns).unflatten(0, (documents, heads))
-    return (torch.cat(contexts).unflatten(0, (documents, heads)) if contexts else q), received
+        contexts.append(probabilities.to(v.dtype) @ values[block])
+    context, received = (torch.unflatten(torch.cat(parts), 0, q.shape[:2]) for parts in (contexts, columns))
+    return context, received
+
+
+def _probability_blocks(q: Tensor, k: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Softmax probabilities [block, n, k] float32, a block of (document, head) pairs at a time."""
+    queries, keys = q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)
+    size = max(1, _BLOCK_ELEMENTS // (q.shape[2] * k.shape[2]))
+    for start in range(0, len(queries), size):
+        block = slice(start, start + size)
+        yield block, (queries[block] @ keys[block]).float().mul_(q.shape[-1] ** -0.5).softmax(-1)

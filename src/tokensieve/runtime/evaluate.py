@@ -8,7 +8,7 @@ from typing import Any
 
 from tokensieve.data.documents import Document
 from tokensieve.errors import DataError
-from tokensieve.memory import peak_memory_bytes
+from tokensieve.memory import peak_memory_bytes, reset_peak_memory
 from tokensieve.metrics import accuracy_and_f1, report_per_class
 from tokensieve.runtime.engine import Result
 from tokensieve.runtime.load import Classifier, label_ids
@@ -20,8 +20,8 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
     """Score a classifier on labelled documents.
 
     Time is that of tokenizing and classifying, after a few documents to warm up; reading is not in it. Memory is the
-    peak of the whole process on CPU, of allocations on CUDA; `loaded_memory_bytes` is that peak before the first
-    document.
+    peak while doing so, of the whole process on CPU, of allocations on CUDA; `loaded_memory_bytes` is what was in use
+    before the first document.
 
     Args:
         classifier: made by `load`.
@@ -35,6 +35,7 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
         raise DataError("there is no document to evaluate on: give a file with at least one usable row")
     truth = label_ids(classifier, documents)
     device = classifier.model.device
+    reset_peak_memory(device)
     loaded = peak_memory_bytes(device)
     classifier.engine.classify([document.text for document in documents[:_WARM_UP]])
     classifier.engine.truncated = 0

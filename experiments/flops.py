@@ -1,0 +1,30 @@
+"""FLOPs of the presets at bert-base size, 512 tokens -> results/flops/bert-base-512.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tokensieve import PTCConfig, TokensieveConfig
+from tokensieve.config import PRESET_NAMES
+from tokensieve.model.plan import make_plan
+
+PAPER = {"paper-c-11": 0.877, "paper-pfc-11": 0.877, "paper-pfc-7": 0.544}
+TARGET = Path(__file__).parents[1] / "results" / "flops" / "bert-base-512.json"
+
+
+def main() -> None:
+    """Write the plan's figures."""
+    settings = {name: PTCConfig.preset(name, 12) for name in PRESET_NAMES}
+    settings["hidden p=0.7, module at 7"] = PTCConfig(site="hidden", keep_ratio=0.7, combine_layer=7)
+    rows = []
+    for name, ptc in settings.items():
+        plan = make_plan(TokensieveConfig(ptc=ptc), 512)
+        rows.append({"name": name, "gflops": plan.flops / 1e9, "ratio": plan.ratio, "paper": PAPER.get(name)})
+    record = {"model": "bert-base", "length": 512, "combination_tokens": 8, "keep_ratio": 0.9, "rows": rows}
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
