@@ -51,7 +51,8 @@ def evaluate_command(
 ) -> None:
     """Score a trained classifier on labelled documents: accuracy, F1, speed, memory, tokens kept, a report per class.
 
-    documents_per_second covers tokenizing and classifying; peak_memory_bytes is the peak while doing so, of the whole process on CPU.
+    documents_per_second covers tokenizing and classifying; peak_memory_bytes is the peak while doing so, on CPU that of
+    the whole process.
 
     Example: tokensieve evaluate --model news-classifier --data news/test.csv --json
     """

@@ -1,0 +1,82 @@
+# Everything a developer or a CI machine runs. `make` alone lists the targets.
+PYTHON ?= python3
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Lies beside the environment while one is being made; found at the start of a run, the last run was cut off.
+HALF_MADE := .venv.incomplete
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Models come from folders and packages; nothing is fetched from a hub.
+export HF_HUB_OFFLINE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Scripts of the environment are run by path; what the caller has on PYTHONPATH must not shadow what was installed.
+unexport PYTHONPATH
+
+# A stamp beside an interpreter that no longer starts, or beside a half-made environment, is worth nothing.
+ifneq ($(shell $(BIN)/python -c 'print("ok")' 2>/dev/null)$(wildcard $(HALF_MADE)),ok)
+.PHONY: $(STAMP)
+endif
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: $(STAMP)  ## make .venv with the package and all it needs (PYTHON=python3.12 picks the interpreter)
+	@echo "$(VENV) is ready"
+
+# torch comes first and alone, so that pip takes the CPU build wherever one is offered under the pinned version.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tokensieve needs Python 3.11 or newer; $(PYTHON) is " + sys.version.split()[0] + ": make setup PYTHON=python3.11")'
+	@if [ -e $(HALF_MADE) ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		touch $(HALF_MADE); \
+		echo "making $(VENV)"; \
+		$(PYTHON) -m venv --clear $(VENV); \
+	fi
+	@touch $(HALF_MADE)
+	$(BIN)/python -m pip install -c constraints.txt torch
+	$(BIN)/python -m pip install -c constraints.txt -e '.[all,dev]'
+	@touch $@
+	@rm -f $(HALF_MADE)
+
+.PHONY: check
+check: $(STAMP)  ## lint, format, types and import order
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+# One thread a worker: with more, the workers fight over the cores. Slow files go first (see tests/conftest.py).
+.PHONY: test
+test: check  ## set-up, checks and all tests (PYTEST_ARGS='-k ragged' picks some)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(PYTEST_ARGS)
+
+.PHONY: demo
+demo: $(STAMP)  ## train a dense and a PTC classifier on the embedded corpus and compare them
+	$(BIN)/tokensieve demo
+
+.PHONY: wheel
+wheel: $(STAMP)  ## build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+.PHONY: format
+format: $(STAMP)  ## rewrite the code as the linters want it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: clean
+clean:  ## remove build products and caches
+	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: distclean
+distclean: clean  ## remove .venv too
+	rm -rf $(VENV) $(HALF_MADE)

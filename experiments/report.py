@@ -1,0 +1,63 @@
+"""results/*.json -> the tables in README.md, docs/flops.md and docs/results.md."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from tokensieve.demo import comparison
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    """Write every table between its markers."""
+    demo = _read("demo/stdlib-128.json")
+    table = "\n".join(comparison(demo["models"], "markdown"))
+    _place("README.md", "demo", table)
+    _place("docs/results.md", "demo", f"{table}\n\n{_conditions(demo)}")
+    _place("docs/flops.md", "flops", _flops_table(_read("flops/bert-base-512.json")))
+
+
+def _read(name: str) -> Any:
+    return json.loads((ROOT / "results" / name).read_text(encoding="utf-8"))
+
+
+def _place(name: str, marker: str, text: str) -> None:
+    path = ROOT / name
+    pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
+    page, places = pattern.subn(lambda match: f"{match[1]}{text}\n{match[2]}", path.read_text(encoding="utf-8"))
+    if places != 1:
+        raise SystemExit(f"{name}: {places} places marked {marker!r}, want 1")
+    path.write_text(page, encoding="utf-8")
+
+
+def _conditions(demo: dict[str, Any]) -> str:
+    model = next(iter(demo["models"].values()))
+    environment = model["scores"]["environment"]
+    lines = [f"- {key}: {value}" for key, value in environment.items()]
+    for name, own in demo["models"].items():
+        lines.append(f"- {name}: `tokensieve train {' '.join([*own['settings'], *demo['recipe']])}`")
+    corpus = demo["corpus"]
+    lines.append(f"- {corpus['name']}, {corpus['train']} training and {corpus['test']} test documents, seed 0")
+    return "\n".join(lines)
+
+
+def _flops_table(record: dict[str, Any]) -> str:
+    rows = [
+        f"{record['model']}, {record['length']} tokens, m = {record['combination_tokens']}, p = {record['keep_ratio']} "
+        "unless named; ratio to dense.",
+        "",
+        "| setting | GFLOPs | ours | paper |",
+        "|---|---|---|---|",
+    ]
+    for row in record["rows"]:
+        paper = f"{row['paper']:.3f}x" if row["paper"] else ""
+        rows.append(f"| {row['name']} | {row['gflops']:.2f} | {row['ratio']:.3f}x | {paper} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    main()
