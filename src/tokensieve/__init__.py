@@ -14,6 +14,7 @@ from tokensieve.errors import (
     InputError,
     MissingExtraError,
     TokensieveError,
+    TrainingError,
 )
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
@@ -30,6 +31,7 @@ __all__ = [
     "TokensieveConfig",
     "TokensieveError",
     "TokensieveForSequenceClassification",
+    "TrainingError",
     "__version__",
     "compress",
     "load",

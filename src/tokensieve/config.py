@@ -6,7 +6,8 @@ Source: "Focus on the Core: Efficient Attention via Pruned Token Compression for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -84,22 +85,19 @@ class PTCConfig:
 
     def _check_types(self) -> None:
         for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in get_args(choices):
-                raise ConfigError(f"{name}={value!r}: choose one of {', '.join(map(repr, get_args(choices)))}")
+            check_choice(self, name, choices)
         for name in _BOOLEANS:
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name}={getattr(self, name)!r}: give True or False")
+            check_boolean(self, name)
 
     def _check_ranges(self) -> None:
-        _number(self, "keep_ratio", lambda p: 0 < p <= 1, "a number in (0, 1]")
-        _number(self, "alpha_important", lambda a: 0 <= a <= 1, "a number in [0, 1]")
-        _number(self, "alpha_unimportant", lambda a: 0 <= a <= 1, "a number in [0, 1]")
-        _number(self, "combine_count_offset", lambda c: 0 <= c < float("inf"), "a number of 0 or more")
-        _integer(self, "combination_tokens", 1)
-        _integer(self, "min_length", 0)
+        check_number(self, "keep_ratio", lambda p: 0 < p <= 1, "a number in (0, 1]")
+        check_number(self, "alpha_important", lambda a: 0 <= a <= 1, "a number in [0, 1]")
+        check_number(self, "alpha_unimportant", lambda a: 0 <= a <= 1, "a number in [0, 1]")
+        check_number(self, "combine_count_offset", lambda c: c >= 0, "a number of 0 or more")
+        check_integer(self, "combination_tokens", 1)
+        check_integer(self, "min_length", 0)
         if self.combine_layer is not None:
-            _integer(self, "combine_layer", 1)
+            check_integer(self, "combine_layer", 1)
 
     def _check_combinations(self) -> None:
         if self.heads == "per_head" and self.site == "hidden":
@@ -198,13 +196,28 @@ _PRESETS: dict[str, tuple[Pruning, int | None]] = {
 PRESET_NAMES = tuple(_PRESETS)
 
 
-def _number(config: PTCConfig, name: str, fits: Any, remedy: str) -> None:
-    value = getattr(config, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not fits(value):
+def check_number(settings: object, name: str, fits: Callable[[float], bool], remedy: str) -> None:
+    """Raise ConfigError unless the field is a finite number that fits."""
+    value = getattr(settings, name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not fits(value):
         raise ConfigError(f"{name}={value!r}: give {remedy}")
 
 
-def _integer(config: PTCConfig, name: str, least: int) -> None:
-    value = getattr(config, name)
+def check_integer(settings: object, name: str, least: int) -> None:
+    """Raise ConfigError unless the field is a whole number of at least `least`."""
+    value = getattr(settings, name)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigError(f"{name}={value!r}: give a whole number of {least} or more")
+
+
+def check_choice(settings: object, name: str, choices: Any) -> None:
+    """Raise ConfigError unless the field is one of a Literal's values."""
+    value = getattr(settings, name)
+    if not isinstance(value, str) or value not in get_args(choices):
+        raise ConfigError(f"{name}={value!r}: choose one of {', '.join(map(repr, get_args(choices)))}")
+
+
+def check_boolean(settings: object, name: str) -> None:
+    """Raise ConfigError unless the field is True or False."""
+    if not isinstance(getattr(settings, name), bool):
+        raise ConfigError(f"{name}={getattr(settings, name)!r}: give True or False")

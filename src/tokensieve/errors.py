@@ -5,6 +5,7 @@ TokensieveError
 |-- CheckpointError    a model folder that cannot be read, or does not fit what is asked of it
 |-- DataError          a file, column or row that cannot be used
 |-- InputError         a document that the model cannot take (no tokens, longer than the position table)
+|-- TrainingError      a training that went astray
 `-- MissingExtraError  an optional dependency that is not installed
 """
 
@@ -27,6 +28,10 @@ class DataError(TokensieveError, ValueError):
 
 class InputError(TokensieveError, ValueError):
     """A document given to the model has no tokens, or more than its position table."""
+
+
+class TrainingError(TokensieveError, RuntimeError):
+    """A training diverged; nothing is saved."""
 
 
 class MissingExtraError(TokensieveError, ImportError):

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tokensieve.backbones.host import COMBINE, Host, has_tokenizer, load_host_model, load_tokenizer, read_host
+from tokensieve.backbones.host import COMBINE, Host, host_config, load_host_model, read_host
+from tokensieve.backbones.loading import has_tokenizer, load_config, load_tokenizer
 from tokensieve.config import PTCConfig
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
@@ -47,7 +48,7 @@ def compress(
     """
     if not isinstance(model_or_dir, PreTrainedModel):
         if tokenizer is None and has_tokenizer(model_or_dir):
-            tokenizer = load_tokenizer(model_or_dir)
+            tokenizer = load_tokenizer(model_or_dir, host_config(load_config(model_or_dir), model_or_dir))
         model_or_dir = load_host_model(model_or_dir)
     host = read_host(model_or_dir)
     _set_labels(host, num_labels, id2label, problem_type)
@@ -74,6 +75,8 @@ def _set_labels(
     if id2label is not None:
         if num_labels is not None and num_labels != len(id2label):
             raise ConfigError(f"num_labels={num_labels} with {len(id2label)} names in id2label: give one of them")
+        if not id2label or len(set(id2label.values())) < len(id2label):
+            raise ConfigError(f"id2label={dict(id2label)!r}: give at least one label, and every one its own name")
         if sorted(id2label) != list(range(len(id2label))):
             raise ConfigError(f"id2label has the ids {sorted(id2label)}: number the labels 0 to {len(id2label) - 1}")
         host.config.id2label = dict(id2label)

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 
+from tokensieve.backbones.loading import load_config, load_weights
 from tokensieve.backbones.registry import BACKBONES
-from tokensieve.errors import CheckpointError, TokensieveError
+from tokensieve.errors import CheckpointError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.reducers.schedule import encoder_steps
@@ -101,75 +102,4 @@ def load_host_model(path: str | Path) -> PreTrainedModel:
     loader: Any = AutoModelForSequenceClassification if classifies else AutoModel
     if config.model_type == TokensieveConfig.model_type:
         loader = TokensieveForSequenceClassification
-    return load_weights(loader, path, dtype=torch.float32)
-
-
-def load_config(path: str | Path) -> Any:
-    """The transformers config of a folder or hub name.
-
-    Raises:
-        CheckpointError: no folder, no readable config.json, or an unknown model_type.
-    """
-    folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise CheckpointError(f"{path} is a file: give the folder that holds config.json and model.safetensors")
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise CheckpointError(f"{path}: no config.json in this folder: give a folder written by save_pretrained")
-    try:
-        return AutoConfig.from_pretrained(path)
-    except TokensieveError:
-        raise
-    except Exception as error:
-        local = folder.is_dir()
-        remedy = "config.json is broken or of an unknown kind" if local else "no such folder, nor a model of that name"
-        raise CheckpointError(f"{path}: {remedy} ({first_line(error)})") from error
-
-
-def load_weights(loader: Any, path: str | Path, **options: Any) -> PreTrainedModel:
-    """`loader.from_pretrained` with safetensors only, every failure put as one CheckpointError.
-
-    Raises:
-        CheckpointError: weights missing, broken, pickled, or of other shapes.
-    """
-    try:
-        model, report = loader.from_pretrained(path, use_safetensors=True, output_loading_info=True, **options)
-    except TokensieveError:
-        raise
-    except Exception as error:
-        raise CheckpointError(
-            f"{path}: the weights cannot be read as safetensors ({first_line(error)}); "
-            "give a folder with an intact model.safetensors (pickled .bin weights are not loaded)"
-        ) from error
-    # A body saved without its pooler is common and harmless; anything else missing would be random numbers.
-    lacking = sorted(name for name in report["missing_keys"] if "pooler" not in name)
-    if lacking:
-        raise CheckpointError(
-            f"{path}: model.safetensors has no {lacking[0]} ({len(lacking)} missing): save the model again"
-        )
-    loaded: PreTrainedModel = model
-    return loaded
-
-
-def load_tokenizer(path: str | Path) -> Any:
-    """The tokenizer of a folder or hub name.
-
-    Raises:
-        CheckpointError: none there, or unreadable.
-    """
-    try:
-        return AutoTokenizer.from_pretrained(path)
-    except Exception as error:
-        reason = first_line(error)
-        raise CheckpointError(f"{path}: no readable tokenizer ({reason}); save it beside the model") from error
-
-
-def has_tokenizer(path: str | Path) -> bool:
-    """Whether a folder holds tokenizer files."""
-    names = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
-    return any((Path(path) / name).is_file() for name in names)
-
-
-def first_line(error: BaseException) -> str:
-    """An error's first line, shortened, for a message of ours."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
+    return load_weights(loader, path, strict=loader is TokensieveForSequenceClassification, dtype=torch.float32)

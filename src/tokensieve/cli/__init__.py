@@ -14,7 +14,7 @@ def main() -> None:
     from tokensieve.cli.app import app
 
     try:
-        app()
+        app(prog_name="tokensieve")
     except BrokenPipeError:  # the reader of our output has seen enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -10,6 +10,7 @@ import typer
 from tokensieve.cli.options import REDUCTION, Json, TextColumn, emit, prepare
 from tokensieve.cli.train import base_checkpoint, reduction_settings
 from tokensieve.config import PRESET_NAMES, PTCConfig
+from tokensieve.errors import ConfigError
 
 
 def info_command(
@@ -47,7 +48,8 @@ def info_command(
     Example: tokensieve info --preset paper-pfc-7 --length 512
     """
     prepare(None, quiet=True)
-    from tokensieve.backbones.host import host_config, load_config
+    from tokensieve.backbones.host import host_config
+    from tokensieve.backbones.loading import load_config
     from tokensieve.model.configuration import TokensieveConfig
     from tokensieve.model.plan import make_plan
 
@@ -55,10 +57,14 @@ def info_command(
     raw = load_config(base)
     config = host_config(raw, base)
     trained = isinstance(raw, TokensieveConfig)
+    if sample is not None and not trained:
+        raise ConfigError(
+            f"--sample {sample}: {base} is no trained classifier, nothing can be measured on it: train it first"
+        )
     given = {"keep_ratio": keep_ratio, "site": site, "combine_layer": combine_layer}
     if preset is not None or any(value is not None for value in given.values()):
-        config.ptc = reduction_settings(base, preset, given).to_dict()
-    shares = _measured_shares(base, sample, text_column) if sample is not None and trained else None
+        config.ptc = reduction_settings(config, preset, given).to_dict()
+    shares = None if sample is None else _measured_shares(base, sample, text_column)
     plan = make_plan(config, length, shares=shares)
     record: dict[str, Any] = {
         "model": str(base),

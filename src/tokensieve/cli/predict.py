@@ -77,13 +77,13 @@ def predict_command(
         format=input_format,
     )
     classifier = load(model, device=device, dtype=dtype, max_length=max_length, batch_tokens=batch_tokens)
-    stream = bar(None, "classifying", json)(documents)
+    progress = bar(None, "classifying", json)
     if output == "-":
-        written = write_predictions(classifier, stream, sys.stdout, kind, tokens=tokens)
+        written = write_predictions(classifier, documents, sys.stdout, kind, tokens=tokens, progress=progress)
         sys.stdout.flush()
     else:
         with part_file(Path(output)) as out:
-            written = write_predictions(classifier, stream, out, kind, tokens=tokens)
+            written = write_predictions(classifier, documents, out, kind, tokens=tokens, progress=progress)
     truncated = classifier.engine.truncated
     if json:
         record = {"written": written, "truncated": truncated, "rows": tally.to_dict()}

@@ -23,6 +23,7 @@ from tokensieve.cli.options import (
 )
 from tokensieve.config import PRESET_NAMES, PTCConfig
 from tokensieve.data.readers import Policy
+from tokensieve.model.configuration import TokensieveConfig
 
 
 def _reduction(*names: str, help: str) -> Any:
@@ -141,6 +142,8 @@ def train_command(
     """
     given = dict(locals())
     prepare(threads, quiet=json)
+    from tokensieve.backbones.host import host_config
+    from tokensieve.backbones.loading import load_config
     from tokensieve.runtime.load import resolve_device
     from tokensieve.training.recipe import Recipe
     from tokensieve.training.train import check_output, train
@@ -151,11 +154,15 @@ def train_command(
     recipe = Recipe(**{field.name: given[field.name] for field in dataclasses.fields(Recipe)})
     check_output(output, overwrite)
     base = base_checkpoint(model)
-    settings = reduction_settings(base, preset, {f.name: given[f.name] for f in dataclasses.fields(PTCConfig)})
+    settings = reduction_settings(
+        host_config(load_config(base), base), preset, {f.name: given[f.name] for f in dataclasses.fields(PTCConfig)}
+    )
     splits, name = training_data(data, text_column, label_column, on_bad_rows, validation_fraction, recipe.seed)
     if max_documents is not None:
         splits = splits.limited(train=max_documents, validation=max_documents, test=max_documents)
-    record = train(base, settings, splits, output, recipe, device=place, overwrite=overwrite, data_name=name)
+    record = train(
+        base, settings, splits, output, recipe, device=place, overwrite=overwrite, data_name=name, progress=not json
+    )
     emit(record, _summary(record, output), json)
 
 
@@ -166,12 +173,10 @@ def base_checkpoint(model: str | None) -> str:
     return str(default_model_dir()) if model is None else model
 
 
-def reduction_settings(base: str, preset: str | None, given: dict[str, Any]) -> PTCConfig:
-    """The preset, or the defaults, with the settings given in their place; checked against the model's depth."""
-    from tokensieve.backbones.host import host_config, load_config
-
-    layers = host_config(load_config(base), base).num_hidden_layers
-    start = PTCConfig() if preset is None else PTCConfig.preset(preset, layers)
+def reduction_settings(config: TokensieveConfig, preset: str | None, given: dict[str, Any]) -> PTCConfig:
+    """The preset, or the checkpoint's own settings, with what is given in their place; checked against its depth."""
+    layers = config.num_hidden_layers
+    start = config.settings if preset is None else PTCConfig.preset(preset, layers)
     settings = dataclasses.replace(start, **{name: value for name, value in given.items() if value is not None})
     settings.check_depth(layers)
     return settings

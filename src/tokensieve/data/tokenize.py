@@ -67,7 +67,7 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length:
         )
     texts = list(texts)
     for index, text in enumerate(texts):
-        _check_text(index, text)
+        check_text(index, text)
     if not texts:
         return Encodings([], [] if "token_type_ids" in tokenizer.model_input_names else None, 0)
     with _stored_limits_kept(tokenizer):
@@ -118,7 +118,7 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
         max_length: int,
         label_names: Sequence[str] | None = None,
     ) -> None:
-        self._labels = None if label_names is None else _class_ids(documents, label_names)
+        self._labels = None if label_names is None else class_ids(documents, label_names)
         chunks = [documents[start : start + _CHUNK] for start in range(0, len(documents), _CHUNK)]
         ids: list[Tensor] = []
         types: list[Tensor] = []
@@ -160,7 +160,12 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
         return item
 
 
-def _check_text(index: int, text: object) -> None:
+def check_text(index: int, text: object) -> str:
+    """The text, if it is one.
+
+    Raises:
+        InputError: no string, or not valid Unicode; `index` is the place that the message names.
+    """
     if not isinstance(text, str):
         raise InputError(f"document {index} is {type(text).__name__} {shorten(text)}; give a string")
     try:
@@ -170,6 +175,7 @@ def _check_text(index: int, text: object) -> None:
             f"document {index} is not valid Unicode at character {error.start}: {shorten(text)}; "
             "read it with the encoding it was written in"
         ) from error
+    return text
 
 
 @contextmanager
@@ -200,7 +206,12 @@ def _count_truncated(tokenizer: PreTrainedTokenizerBase, texts: list[str], batch
     return sum(len(tokenizer(text, truncation=False, verbose=False)["input_ids"]) > max_length for text in full)
 
 
-def _class_ids(documents: Sequence[Document], label_names: Sequence[str]) -> list[int]:
+def class_ids(documents: Sequence[Document], label_names: Sequence[str]) -> list[int]:
+    """The place of each document's label among the names.
+
+    Raises:
+        DataError: a label that is none of them.
+    """
     ids = {name: index for index, name in enumerate(label_names)}
     for document in documents:
         if document.label not in ids:

@@ -90,9 +90,14 @@ def _explicit_attention(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor
 
 
 def _probability_blocks(q: Tensor, k: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Softmax probabilities [block, n, k] float32, a block of (document, head) pairs at a time."""
-    queries, keys = q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)
+    """Softmax probabilities [block, n, k] float32, a block of (document, head) pairs at a time.
+
+    The logits are float32 throughout: rounded to bfloat16 before the softmax, near tokens would tie.
+    """
+    queries, keys = q.flatten(0, 1).float(), k.flatten(0, 1).float().transpose(1, 2)
     size = max(1, _BLOCK_ELEMENTS // (q.shape[2] * k.shape[2]))
     for start in range(0, len(queries), size):
         block = slice(start, start + size)
-        yield block, (queries[block] @ keys[block]).float().mul_(q.shape[-1] ** -0.5).softmax(-1)
+        with torch.autocast(q.device.type, enabled=False):
+            logits = queries[block] @ keys[block]
+        yield block, logits.mul_(q.shape[-1] ** -0.5).softmax(-1)

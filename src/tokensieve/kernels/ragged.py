@@ -52,10 +52,10 @@ class Slots:
 
 
 def document_means(values: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Mean of each document's rows: [T, d] to [B, d], summed in float32."""
+    """Mean of each document's rows: [T, d] to [B, d], summed in float32 or better."""
+    precise = torch.promote_types(values.dtype, torch.float32)
     means = [
-        block.view(run.documents, run.lengths[0], -1).mean(1, dtype=torch.float32)
-        for run, block in zip_runs(values, lengths)
+        block.view(run.documents, run.lengths[0], -1).mean(1, dtype=precise) for run, block in zip_runs(values, lengths)
     ]
     return torch.cat(means).to(values.dtype)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -83,6 +84,12 @@ class TokensieveConfig(PreTrainedConfig):
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
         self.special_token_ids = special_token_ids
         self.tokenize_length = tokenize_length
+        if hidden_size % num_attention_heads:
+            raise ConfigError(
+                f"hidden_size={hidden_size} cannot be divided among num_attention_heads={num_attention_heads}"
+            )
+        if ptc is not None and not isinstance(ptc, (PTCConfig, Mapping)):
+            raise ConfigError(f"ptc={ptc!r}: give a PTCConfig or the record of one")
         settings = ptc if isinstance(ptc, PTCConfig) else PTCConfig.from_dict(ptc or {})
         settings.check_depth(num_hidden_layers)
         self.ptc: dict[str, Any] = settings.to_dict()

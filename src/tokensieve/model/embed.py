@@ -40,10 +40,13 @@ def check_batch(
     """Check what a tokenizer delivered.
 
     Raises:
-        InputError: not [B, L], a mask of another shape, a document without tokens, or one over the position table.
+        InputError: not [B, L] or no document, a mask of another shape, a document without tokens or over the position
+            table, or a value that its table does not hold (which on CUDA would end the process).
     """
-    if input_ids.dim() != 2:
-        raise InputError(f"input_ids has shape {tuple(input_ids.shape)}: give [documents, tokens]")
+    if input_ids.dim() != 2 or not input_ids.numel():
+        raise InputError(
+            f"input_ids has shape {tuple(input_ids.shape)}: give [documents, tokens], at least one of each"
+        )
     mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
     if mask.shape != input_ids.shape:
         shapes = f"attention_mask has shape {tuple(mask.shape)}, input_ids {tuple(input_ids.shape)}"
@@ -57,9 +60,22 @@ def check_batch(
                 f"document {document} of the batch has {length} tokens, the position table holds "
                 f"{config.longest_document}: tokenize with truncation=True, max_length={config.longest_document}"
             )
+    _check_values("input_ids", input_ids, config.vocab_size)
+    if token_type_ids is not None and config.type_vocab_size:
+        _check_values("token_type_ids", token_type_ids, config.type_vocab_size)
     if position_ids is not None:
         position_ids = position_ids.expand_as(input_ids)
+        _check_values("position_ids", position_ids, config.max_position_embeddings)
     return Batch(input_ids, mask, token_type_ids, position_ids, lengths)
+
+
+def _check_values(name: str, values: Tensor, size: int) -> None:
+    low, high = (int(bound) for bound in torch.aminmax(values))
+    if low < 0 or high >= size:
+        raise InputError(
+            f"{name} has the value {low if low < 0 else high}, the model's table holds 0 to {size - 1}: "
+            "tokenize with the model's own tokenizer"
+        )
 
 
 class Embeddings(nn.Module):

@@ -93,8 +93,8 @@ def attention(module: Layer, values: Tensor, rows: Tensor, columns: Tensor) -> t
         projection(values).unflatten(-1, (own.heads, -1)).transpose(1, 2)
         for projection in (own.query, own.key, own.value)
     )
-    logits = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
-    probabilities = logits.float().masked_fill(~columns.unsqueeze(2), -torch.inf).softmax(-1)
+    logits = query.float() @ key.float().transpose(2, 3) * query.shape[-1] ** -0.5
+    probabilities = logits.masked_fill(~columns.unsqueeze(2), -torch.inf).softmax(-1)
     context = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
     weights = rows.to(probabilities.dtype).unsqueeze(1).unsqueeze(-1)
     return context, (probabilities * weights).sum(2) / weights.sum(2)

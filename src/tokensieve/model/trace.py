@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,54 +12,85 @@ from tokensieve.reducers import KeyRows
 from tokensieve.tokens import COMBINATION, Tokens
 
 
+class _Places(NamedTuple):
+    """Positions of packed rows: [S, T] origins, and the rows of each document."""
+
+    origin: Tensor
+    lengths: tuple[int, ...]
+
+    def of_documents(self) -> list[Tensor]:
+        return list(self.origin.cpu().split(list(self.lengths), dim=1))
+
+
 @dataclass
 class Trace:
     """Filled by the encoder, a step at a time. Counts are plain numbers; positions are worked out when asked for.
 
+    `trace[i]` is the view of one document, which lets transformers' pipelines take batched outputs apart.
+
     Attributes:
         kept: for every step the tokens of each document that count as kept: the text tokens that serve as keys
             (site "keys") or go on (site "hidden"); after the combining module the m combination tokens.
-        text: the tokens of the last layer that had any text, as it left it.
-        served: the keys of that layer; None: all of its tokens.
-        folded: the tokens that entered the combining module; None without one.
-        joined: combination token (0..m-1) that each text token of `folded` joined, packed.
     """
 
     kept: list[tuple[int, ...]] = field(default_factory=list)
-    text: Tokens | None = None
-    served: KeyRows | None = None
-    folded: Tokens | None = None
-    joined: Tensor | None = None
+    _last: _Places | None = None
+    _folded: _Places | None = None
+    _joined: Tensor | None = None
+
+    def __getitem__(self, document: int) -> DocumentTrace:
+        return DocumentTrace(self, document)
 
     def record_layer(self, tokens: Tokens, served: KeyRows | None) -> None:
         """Note the tokens that leave a layer, and the keys that served in it (None: all of them)."""
-        if self.folded is not None:  # a layer over combination tokens alone
+        if self._folded is not None:  # a layer over combination tokens alone
             self.kept.append(tokens.lengths)
             return
-        self.text, self.served = tokens, served
-        lengths = tokens.lengths if served is None else served.lengths
-        self.kept.append(tuple(length - tokens.combination for length in lengths))
+        origin = tokens.origin.unsqueeze(0) if served is None else tokens.origin[served.rows]
+        self._last = _Places(origin, tokens.lengths if served is None else served.lengths)
+        self.kept.append(tuple(length - tokens.combination for length in self._last.lengths))
 
     def record_combining(self, before: Tokens, joined: Tensor) -> None:
-        """Note the step that folds the text of `before`."""
-        self.folded, self.joined = before, joined
+        """Note the step that folds the text of `before`; `joined` names the combination token of each text token."""
+        self._folded, self._joined = _Places(before.origin.unsqueeze(0), before.lengths), joined
         self.kept.append((before.combination,) * len(before.lengths))
 
     def survivors(self) -> list[list[int]]:
         """Positions left of each document's text after the last pruning, ascending; the union over heads."""
-        tokens = self.text if self.text is not None else self.folded
-        if tokens is None:
+        places = self._last or self._folded
+        if places is None:
             return []
-        origin = tokens.origin.unsqueeze(0) if self.served is None else tokens.origin[self.served.rows]
-        lengths = tokens.lengths if self.served is None else self.served.lengths
-        parts = (torch.unique(part) for part in origin.cpu().split(list(lengths), dim=1))
+        parts = (torch.unique(part) for part in places.of_documents())
         return [part[part != COMBINATION].tolist() for part in parts]
 
     def assignments(self) -> list[dict[int, int]] | None:
-        """For each document, position -> combination token; None without a combining module."""
-        if self.folded is None or self.joined is None:
+        """For each document, position -> combination token (0..m-1); None without a combining module."""
+        if self._folded is None or self._joined is None:
             return None
-        origin = self.folded.origin.cpu()
-        lengths = list(self.folded.text_lengths)
-        pairs = zip(origin[origin != COMBINATION].split(lengths), self.joined.cpu().split(lengths), strict=True)
-        return [dict(zip(positions.tolist(), joined.tolist(), strict=True)) for positions, joined in pairs]
+        texts = [part[part != COMBINATION] for part in self._folded.of_documents()]
+        joined = self._joined.cpu().split([len(text) for text in texts])
+        return [dict(zip(text.tolist(), own.tolist(), strict=True)) for text, own in zip(texts, joined, strict=True)]
+
+
+@dataclass(frozen=True)
+class DocumentTrace:
+    """One document's part of a batch's trace."""
+
+    batch: Trace
+    document: int
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Tokens kept at every step."""
+        return tuple(step[self.document] for step in self.batch.kept)
+
+    @property
+    def survivors(self) -> list[int]:
+        """Positions left after the last pruning."""
+        return self.batch.survivors()[self.document]
+
+    @property
+    def assignment(self) -> dict[int, int] | None:
+        """Position -> combination token; None without a combining module."""
+        every = self.batch.assignments()
+        return None if every is None else every[self.document]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tokensieve.backbones.host import load_config, load_tokenizer, load_weights
+from tokensieve.backbones.loading import first_line, load_config, load_tokenizer, load_weights
 from tokensieve.data.documents import Document
+from tokensieve.data.tokenize import check_text, class_ids
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
@@ -58,7 +59,7 @@ class Classifier:
         """Everything the engine tells of each text; with `tokens` also the tokens that survived."""
         if isinstance(texts, str):
             raise ConfigError("predict takes a list of texts, not one string: give [text]")
-        documents = (Document(text, None, "texts", number) for number, text in enumerate(texts, 1))
+        documents = (Document(check_text(number, text), None, "texts", number) for number, text in enumerate(texts))
         return [result for _, result in self.engine.stream(documents, tokens=tokens)]
 
 
@@ -90,9 +91,9 @@ def load(
             "'tokensieve train --model ...', or build one with tokensieve.compress"
         )
     place, kind = resolve_device(device), resolve_dtype(dtype)
-    model = load_weights(TokensieveForSequenceClassification, path, dtype=kind)
+    model = load_weights(TokensieveForSequenceClassification, path, strict=True, dtype=kind)
     torch.nn.Module.to(model, device=place)
-    engine = Engine(model.eval(), load_tokenizer(path), max_length=max_length, batch_tokens=batch_tokens)
+    engine = Engine(model.eval(), load_tokenizer(path, config), max_length=max_length, batch_tokens=batch_tokens)
     return Classifier(engine)
 
 
@@ -106,11 +107,11 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("no device to compute on")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"device={name!r} cannot be used ({str(error).splitlines()[0]}): give auto, cpu or cuda"
-        ) from error
+        raise ConfigError(f"device={name!r} cannot be used ({first_line(error)}): give auto, cpu or cuda") from error
     return device
 
 
@@ -126,6 +127,9 @@ def resolve_dtype(name: str) -> torch.dtype:
 
 
 def label_ids(classifier: Classifier, documents: Sequence[Document]) -> list[int]:
-    """Class ids [N] of labelled documents whose labels the classifier knows."""
-    ids = {name: number for number, name in enumerate(classifier.labels)}
-    return [ids[str(document.label)] for document in documents]
+    """Class ids [N] of labelled documents.
+
+    Raises:
+        DataError: a label that the classifier does not know.
+    """
+    return class_ids(documents, classifier.labels)

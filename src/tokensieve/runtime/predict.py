@@ -20,19 +20,27 @@ OutputFormat = Literal["jsonl", "csv"]
 
 
 def write_predictions(
-    classifier: Classifier, documents: Iterable[Document], out: IO[str], kind: OutputFormat, *, tokens: bool = False
+    classifier: Classifier,
+    documents: Iterable[Document],
+    out: IO[str],
+    kind: OutputFormat,
+    *,
+    tokens: bool = False,
+    progress: Any = None,
 ) -> int:
     """Classify a stream and write a record a document, in order.
 
     A record has the source line, the label, the probability of each class and, with `tokens`, the surviving tokens and
-    the combination token that each of them joined (null without a combining module).
+    the combination token that each of them joined (null without a combining module). `progress` wraps the stream of
+    results, such as tqdm.
 
     Returns:
         The number of documents written.
     """
     writer = _JsonlWriter(out) if kind == "jsonl" else _CsvWriter(out, classifier.labels, tokens)
     count = 0
-    for document, result in classifier.engine.stream(documents, tokens=tokens):
+    stream: Iterable[tuple[Document, Result]] = classifier.engine.stream(documents, tokens=tokens)
+    for document, result in progress(stream) if progress is not None else stream:
         writer.write(_record(classifier.labels, document, result))
         count += 1
     return count
@@ -56,13 +64,20 @@ def output_format(path: str, kind: str | None) -> OutputFormat:
 def part_file(path: Path) -> Iterator[IO[str]]:
     """Write to `path`.part and rename it to `path` at the end; on an error nothing is left behind.
 
+    A pipe or a device is written to as it is.
+
     Raises:
         ConfigError: the folder of `path` does not exist, or `path` is a folder.
     """
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise ConfigError(f"output {path}: give a file in a folder that exists")
-    part = path.with_name(path.name + ".part")
     opener: Any = gzip.open if path.suffix == ".gz" else open
+    if path.exists() and not path.is_file():
+        with opener(path, "wt", encoding="utf-8", newline="") as out:
+            yield out
+        return
+    path = path.resolve()  # of a link, the file that it names
+    part = path.with_name(path.name + ".part")
     try:
         with opener(part, "wt", encoding="utf-8", newline="") as out:
             yield out

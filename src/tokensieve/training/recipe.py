@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from tokensieve.config import check_boolean, check_choice, check_integer, check_number
 from tokensieve.errors import ConfigError
 
 ClassWeights = Literal["none", "balanced"]
@@ -53,20 +54,26 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulation", "max_length"):
-            self._require(name, getattr(self, name) >= 1, "1 or more")
-        self._require("learning_rate", self.learning_rate > 0, "a number above 0")
-        self._require("clip", self.clip > 0, "a number above 0")
-        self._require("weight_decay", self.weight_decay >= 0, "0 or more")
-        self._require("warmup", 0 <= self.warmup < 1, "a share in [0, 1)")
-        self._require("seed", 0 <= self.seed < 2**32, "0 or more, below 2^32")
-        self._require("patience", self.patience is None or self.patience >= 1, "1 or more")
-        self._require("attention_dropout", self.attention_dropout is None or 0 <= self.attention_dropout < 1, "[0, 1)")
-        self._require("select", self.select in get_args(Selection), ", ".join(get_args(Selection)))
-        self._require("class_weights", self.class_weights in get_args(ClassWeights), ", ".join(get_args(ClassWeights)))
+            check_integer(self, name, 1)
+        check_integer(self, "seed", 0)
+        check_number(self, "seed", lambda seed: seed < 2**32, "a whole number below 2^32")
+        if self.patience is not None:
+            check_integer(self, "patience", 1)
+        if self.attention_dropout is not None:
+            check_number(self, "attention_dropout", lambda p: 0 <= p < 1, "a number in [0, 1)")
+        check_number(self, "learning_rate", lambda rate: rate > 0, "a number above 0")
+        check_number(self, "clip", lambda norm: norm > 0, "a number above 0")
+        check_number(self, "weight_decay", lambda decay: decay >= 0, "a number of 0 or more")
+        check_number(self, "warmup", lambda share: 0 <= share < 1, "a number in [0, 1)")
+        check_choice(self, "select", Selection)
+        check_choice(self, "class_weights", ClassWeights)
+        check_boolean(self, "bf16")
 
-    def _require(self, name: str, holds: bool, remedy: str) -> None:
-        if not holds:
-            raise ConfigError(f"{name}={getattr(self, name)!r}: give {remedy}")
+    def check_validation(self, documents: int) -> None:
+        """Raise ConfigError where the best epoch is to be chosen, or training stopped, by validation without any."""
+        if documents == 0 and (self.select != "loss" or self.patience is not None):
+            wanted = f"patience={self.patience}" if self.patience is not None else f"select={self.select!r}"
+            raise ConfigError(f"{wanted} needs validation documents: give some, or a validation_fraction above 0")
 
     def to_dict(self) -> dict[str, Any]:
         """For the record of the run."""

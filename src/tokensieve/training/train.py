@@ -17,7 +17,8 @@ import transformers
 from transformers import set_seed
 
 from tokensieve.backbones import compress
-from tokensieve.backbones.host import load_tokenizer
+from tokensieve.backbones.host import host_config
+from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.config import PTCConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments, forget_stored_limits
@@ -39,6 +40,7 @@ def train(
     device: torch.device | None = None,
     overwrite: bool = False,
     data_name: str = "",
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Train a classifier and save it.
 
@@ -53,6 +55,7 @@ def train(
         device: None: CPU.
         overwrite: replace `output` if it is there.
         data_name: what the record calls the data.
+        progress: show progress bars on stderr.
 
     Returns:
         The record that `training.json` holds: recipe, settings, counts, validation scores by epoch, versions.
@@ -66,18 +69,21 @@ def train(
     recipe, device = recipe or Recipe(), device or torch.device("cpu")
     check_output(output, overwrite)
     set_seed(recipe.seed)
-    tokenizer = load_tokenizer(base)
+    recipe.check_validation(len(splits.validation))
+    config = host_config(load_config(base), base)
+    tokenizer = load_tokenizer(base, config)
+    length = config.truncation_length(recipe.max_length)
     names = splits.label_names
     labels, kind = dict(enumerate(names)), "single_label_classification"
     model = compress(base, settings, tokenizer=tokenizer, id2label=labels, problem_type=kind)
-    model.config.tokenize_length = model.config.truncation_length(recipe.max_length)
+    model.config.tokenize_length = length
     training = TokenizedDocuments(splits.train, tokenizer, recipe.max_length, names)
     validation = TokenizedDocuments(splits.validation, tokenizer, recipe.max_length, names)
     for name, given in (("training", training), ("validation", validation)):
         logger.info("%s: %d documents, %d truncated to %d tokens", name, len(given), given.truncated, recipe.max_length)
     start = time.perf_counter()
     with folder_in_the_making(output) as part:
-        history = run_trainer(model, tokenizer, training, validation, recipe, part / "checkpoints", device)
+        history = run_trainer(model, tokenizer, training, validation, recipe, part / "checkpoints", device, progress)
         shutil.rmtree(part / "checkpoints", ignore_errors=True)
         record = {
             "base": str(base) if not Path(base).is_dir() else Path(base).name,
@@ -104,7 +110,9 @@ def train(
 
 def check_output(output: str | Path, overwrite: bool) -> None:
     """Raise ConfigError where the folder cannot be made, or is there already and must not be replaced."""
-    path = Path(output)
+    path = Path(output).resolve()
+    if path == Path.cwd() or path == Path(path.anchor):
+        raise ConfigError(f"output {output} is the current folder, which cannot be replaced: name a folder to make")
     if path.is_file() or (path.is_dir() and any(path.iterdir()) and not overwrite):
         raise ConfigError(f"output {path} exists: give another folder, or overwrite it (--overwrite)")
     if not path.absolute().parent.is_dir():
@@ -114,7 +122,7 @@ def check_output(output: str | Path, overwrite: bool) -> None:
 @contextmanager
 def folder_in_the_making(output: str | Path) -> Iterator[Path]:
     """A folder beside `output` that takes its name at the end, and is removed if anything fails before."""
-    path = Path(output)
+    path = Path(output).resolve()  # of a link, the folder that it names
     part = path.with_name(path.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()

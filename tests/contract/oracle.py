@@ -1,0 +1,202 @@
+"""The method once more, document by document: plain loops, exact fractions, no batch, nothing taken from the package.
+
+Follows the description of the method and of its settings sentence by sentence; only the names of the parameters are the
+model's. The importance scores are float32, the arithmetic of the selection on them is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tokensieve import PTCConfig, TokensieveForSequenceClassification
+
+Scores = Sequence[float | Fraction]
+
+
+def floor_share(ratio: float, count: int) -> int:
+    """floor(count * ratio) with the ratio as the decimal that is written down."""
+    return int((Decimal(repr(ratio)) * count).to_integral_value(rounding="ROUND_FLOOR"))
+
+
+def quartile(values: Scores, share: Fraction) -> Fraction:
+    """Linear quantile, exactly."""
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    low, high = Fraction(ordered[math.floor(place)]), Fraction(ordered[math.ceil(place)])
+    return low + (high - low) * (place - math.floor(place))
+
+
+def quartiles(scores: Sequence[Scores], protected: Sequence[bool]) -> tuple[Fraction, Fraction] | None:
+    """Quartiles of the unprotected tokens' scores, pooled over the sets; None where there is no such token."""
+    pooled = [score for own in scores for score, safe in zip(own, protected, strict=True) if not safe]
+    return (quartile(pooled, Fraction(1, 4)), quartile(pooled, Fraction(3, 4))) if pooled else None
+
+
+def is_candidate(config: PTCConfig, score: float | Fraction, a: Fraction, b: Fraction) -> bool:
+    """Outside I minus U, by the two membership functions."""
+    if a == b:
+        return False
+    importance, unimportance = (min(max(x / (b - a), 0), 1) for x in (Fraction(score) - a, b - Fraction(score)))
+    important = importance >= Decimal(repr(config.alpha_important))
+    unimportant = unimportance >= Decimal(repr(config.alpha_unimportant))
+    return not (important and not unimportant)
+
+
+def select(config: PTCConfig, scores: Sequence[Scores], protected: Sequence[bool]) -> list[list[int]]:
+    """Indices that stay, for each of the S sets of scores of one document (S = 1: shared by the heads)."""
+    t, safe = len(protected), sum(protected)
+    places = range(t)
+    bounds = quartiles(scores, protected) if config.pruning == "fuzzy" else None
+    candidates = [
+        {j for j in places if bounds and not protected[j] and is_candidate(config, own[j], *bounds)} for own in scores
+    ]
+    if config.ratio_scope == "candidates":
+        # Every head keeps as many as the one that keeps most, so that none loses a token it should keep.
+        count = max(1, *(t - len(c) + floor_share(config.keep_ratio, len(c)) for c in candidates))
+    else:
+        count = max(1, safe, floor_share(config.keep_ratio, t))
+    kept = []
+    for own, marked in zip(scores, candidates, strict=True):
+        # Candidates leave first, lowest score first, of equals the higher position; then others the same way.
+        leaving = sorted((j for j in places if not protected[j]), key=lambda j: (j not in marked, own[j], -j))
+        gone = set(leaving[: t - count])
+        kept.append([j for j in places if j not in gone])
+    return kept
+
+
+def select_positions(
+    config: PTCConfig, scores: Sequence[Scores], alive: Sequence[Sequence[int]], protected: Sequence[bool]
+) -> list[list[int]]:
+    """Positions that stay of those `alive` in each set; earlier steps may have left the sets different."""
+    # With the protected ones, which all sets share, moved to the end, they stand at the same places everywhere.
+    order = [sorted(range(len(own)), key=lambda j, own=own: (protected[own[j]], j)) for own in alive]
+    moved = [[own[j] for j in places] for own, places in zip(scores, order, strict=True)]
+    stay = select(config, moved, [protected[alive[0][j]] for j in order[0]])
+    return [sorted(own[places[j]] for j in kept) for own, places, kept in zip(alive, order, stay, strict=True)]
+
+
+def margin(config: PTCConfig, scores: Sequence[Scores], protected: Sequence[bool]) -> float:
+    """Distance of the score nearest to the candidates' threshold, as a share of the scores' spread."""
+    bounds = quartiles(scores, protected)
+    if config.ratio_scope != "candidates" or bounds is None or bounds[0] == bounds[1]:
+        return math.inf
+    a, b = bounds
+    share = max(1 - Fraction(repr(config.alpha_unimportant)), Fraction(repr(config.alpha_important)))
+    free = [score for own in scores for score, safe in zip(own, protected, strict=True) if not safe]
+    return float(min(abs(score - (a + share * (b - a))) for score in free) / (b - a))
+
+
+def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tuple[Tensor, list[list[list[int]]]]:
+    """Logits [num_labels] of one document in eval mode, and what each pruning layer kept, by head set."""
+    config, ptc, weights = model.config, model.config.settings, dict(model.named_parameters())
+    states, where = _embed(config, weights, ids), list(range(len(ids)))
+    special = set(config.special_token_ids)
+    protected = [ptc.protect_special and token in special for token in ids]
+    own = weights.get("embeddings.combination_tokens")
+    extra = states.new_zeros(0, states.shape[1]) if own is None else own
+    heads = config.num_attention_heads
+    keys = [where] * heads  # positions that each head may attend to
+    kept = []
+    step, host_layers = 0, list(range(1, config.num_hidden_layers + 1))
+    for number in [*host_layers, config.num_hidden_layers + 1]:
+        if number == ptc.combine_layer:
+            extra = _combine(ptc, config, weights, f"encoder.layer.{step}.", states, extra)
+            states, where, keys = states[:0], [], [[]] * heads
+            step += 1
+            if ptc.combine_mode == "replace":
+                continue
+        if number not in host_layers:
+            break
+        name, size = f"encoder.layer.{step}.", len(where)
+        rows = torch.cat([states, extra])
+        visible = [[where.index(p) for p in own_keys] + list(range(size, len(rows))) for own_keys in keys]
+        context, received = _attention(config, weights, name, rows, visible)
+        last = number == (ptc.combine_layer or config.num_hidden_layers + 1) - 1
+        prunes = ptc.pruning != "none" and where and len(ids) >= ptc.min_length and not (ptc.site == "keys" and last)
+        attended = _norm(config, weights, name + "attention.output.LayerNorm", context + rows)
+        if prunes:
+            scores = [column[: len(own_keys)] for column, own_keys in zip(received, keys, strict=True)]
+            if ptc.heads == "shared":
+                scores = [torch.stack(scores).mean(0)]
+            chosen = select_positions(ptc, [own.tolist() for own in scores], keys[: len(scores)], protected)
+            kept.append(chosen)
+            keys = chosen if len(chosen) == heads else chosen * heads
+            if ptc.site == "hidden":
+                stays = [where.index(p) for p in keys[0]] + list(range(size, len(rows)))
+                attended, where = attended[stays], keys[0]
+        wide = _gelu(_linear(weights, name + "intermediate.dense", attended))
+        rows = _norm(
+            config, weights, name + "output.LayerNorm", _linear(weights, name + "output.dense", wide) + attended
+        )
+        states, extra = rows[: len(where)], rows[len(where) :]
+        step += 1
+    return _head(ptc, weights, torch.cat([states, extra])), kept
+
+
+def _embed(config: Any, weights: dict[str, Tensor], ids: Sequence[int]) -> Tensor:
+    table = {kind: weights[f"embeddings.{kind}_embeddings.weight"] for kind in ("word", "position", "token_type")}
+    vectors = [
+        table["word"][token] + table["position"][place] + table["token_type"][0] for place, token in enumerate(ids)
+    ]
+    return _norm(config, weights, "embeddings.LayerNorm", torch.stack(vectors))
+
+
+def _attention(
+    config: Any, weights: dict[str, Tensor], name: str, rows: Tensor, visible: list[list[int]]
+) -> tuple[Tensor, list[Tensor]]:
+    """Output projection of all heads' contexts, and for each head the mean attention that its keys receive."""
+    query, key, value = (_linear(weights, f"{name}attention.self.{part}", rows) for part in ("query", "key", "value"))
+    size = rows.shape[1] // config.num_attention_heads
+    contexts, received = [], []
+    for head, alive in enumerate(visible):
+        part = slice(head * size, (head + 1) * size)
+        probabilities = torch.softmax(query[:, part] @ key[alive, part].T / math.sqrt(size), dim=1)
+        contexts.append(probabilities @ value[alive, part])
+        received.append(probabilities.mean(0))
+    return _linear(weights, name + "attention.output.dense", torch.cat(contexts, dim=1)), received
+
+
+def _combine(ptc: PTCConfig, config: Any, weights: dict[str, Tensor], name: str, text: Tensor, own: Tensor) -> Tensor:
+    query = _linear(weights, name + "query", _norm(config, weights, name + "combination_norm", own))
+    key = _linear(weights, name + "key", _norm(config, weights, name + "text_norm", text))
+    value = _linear(weights, name + "value", text)
+    groups: list[list[int]] = [[] for _ in own]
+    for j in range(len(text)):
+        similarity = [float(query[i] @ key[j]) for i in range(len(own))]
+        groups[similarity.index(max(similarity))].append(j)
+    folded = []
+    for token, group in zip(own, groups, strict=True):
+        if not group:
+            folded.append(token)
+            continue
+        mean = value[group].sum(0) / (len(group) + ptc.combine_count_offset)
+        folded.append(token + _linear(weights, name + "dense", mean))
+    return torch.stack(folded)
+
+
+def _head(ptc: PTCConfig, weights: dict[str, Tensor], rows: Tensor) -> Tensor:
+    host = ptc.pooling == "host" or (ptc.pooling == "auto" and ptc.combine_layer is None)
+    pooled = torch.tanh(_linear(weights, "head.dense", rows[0])) if host else rows.mean(0)
+    return _linear(weights, "head.classifier", pooled)
+
+
+def _linear(weights: dict[str, Tensor], name: str, values: Tensor) -> Tensor:
+    return F.linear(values, weights[name + ".weight"], weights[name + ".bias"])
+
+
+def _norm(config: Any, weights: dict[str, Tensor], name: str, values: Tensor) -> Tensor:
+    return F.layer_norm(
+        values, values.shape[-1:], weights[name + ".weight"], weights[name + ".bias"], config.layer_norm_eps
+    )
+
+
+def _gelu(values: Tensor) -> Tensor:
+    return values * 0.5 * (1 + torch.erf(values / math.sqrt(2)))

@@ -1,0 +1,119 @@
+"""What is pruned is in no tensor any more: the rows that enter the linear modules are those of the plan, no padding."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+import tokensieve.model.attention
+from contract.variants import DEPTH, SPREADING, UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
+from tokensieve import PTCConfig, TokensieveForSequenceClassification
+from tokensieve.model.plan import PlanStep
+
+
+def rows_entering(model: TokensieveForSequenceClassification, lengths: tuple[int, ...]) -> dict[str, int]:
+    """Rows that enter every linear module during one forward pass of a padded batch."""
+    rows: dict[str, int] = defaultdict(int)
+
+    def count(name: str) -> Any:
+        def hook(_: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+            rows[name] += inputs[0].shape[:-1].numel()
+
+        return hook
+
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_pre_hook(count(name))
+    with torch.no_grad():
+        model(**batch(documents(lengths)))
+    return dict(rows)
+
+
+def expected_rows(step: PlanStep, per_head: bool) -> dict[str, float]:
+    """Rows by module of one step of the plan of one document."""
+    if step.kind == "combine":
+        own = step.rows_out
+        return {"query": own, "key": step.keys, "value": step.keys, "dense": own}
+    projected = step.rows if per_head else step.keys  # heads that differ need all rows' keys and values
+    own = {"attention.self.query": step.rows, "attention.self.key": projected, "attention.self.value": projected}
+    after = ("attention.output.dense", "intermediate.dense", "output.dense")
+    return own | {name: step.rows_out for name in after}
+
+
+@pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
+def test_rows_are_those_of_the_plan(ptc: PTCConfig) -> None:
+    model = tiny_model(ptc)
+    expected: dict[str, float] = defaultdict(int)
+    for ids in documents(UNEQUAL):
+        plan = model.plan(len(ids), special=min(len(ids), 2), samples=batch([ids]))
+        for step in plan.steps:
+            for name, rows in expected_rows(step, ptc.heads == "per_head").items():
+                expected[f"encoder.layer.{step.number - 1}.{name}"] += rows
+    seen = rows_entering(model, UNEQUAL)
+    assert {name: rows for name, rows in seen.items() if name.startswith("encoder")} == pytest.approx(dict(expected))
+    assert {rows for name, rows in seen.items() if name.startswith("head")} == {len(UNEQUAL)}
+
+
+@pytest.mark.parametrize("ptc", SPREADING.values(), ids=SPREADING.keys())
+def test_pruned_keys_are_not_in_the_key_tensor(ptc: PTCConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    attend, seen = tokensieve.model.attention.attend, []
+
+    def watch(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any, **options: Any) -> Any:
+        seen.append((len(query), len(key), len(value)))
+        return attend(query, key, value, *rest, **options)
+
+    monkeypatch.setattr(tokensieve.model.attention, "attend", watch)
+    model = tiny_model(ptc)
+    kept = model(**batch(documents(UNEQUAL))).trace.kept
+    m, total = (ptc.combination_tokens if ptc.combines else 0) * len(UNEQUAL), sum(UNEQUAL)
+    before = DEPTH if ptc.combine_layer is None else ptc.combine_layer - 1
+    for layer, (queries, keys, values) in enumerate(seen):
+        entering = total if layer == 0 else sum(kept[layer - 1])  # site "hidden": what the layer before let through
+        if layer >= before:
+            assert queries == keys == values == m
+        elif ptc.site == "hidden":
+            assert queries == keys == values == entering + m
+        else:
+            assert queries == total + m
+            assert keys == values == sum(kept[layer]) + m
+    assert layer == DEPTH - (ptc.combines and ptc.combine_mode == "replace") - 1
+
+
+def test_counts_by_hand() -> None:
+    """Two documents, 10 and 4 tokens, m = 3, p = 0.6, module in the place of layer 3 of 4.
+
+    Keys: 10 + 4 + 2 * 3 = 20 rows, then floor(10 * 0.6) + floor(4 * 0.6) + 6 = 14. Hidden: 14 rows from the first
+    layer's feed-forward on, floor(6 * 0.6) + max(2, floor(2 * 0.6)) + 6 = 11 from the second's.
+    """
+    names = ("0.attention.self.query", "0.attention.self.key", "0.intermediate.dense", "1.attention.self.query")
+    names += ("1.attention.self.key", "1.intermediate.dense", "2.key", "2.query", "3.intermediate.dense")
+    rows = {
+        site: [
+            rows_entering(tiny_model(settings(combine_layer=3, site=site)), (10, 4))[f"encoder.layer.{n}"]
+            for n in names
+        ]
+        for site in ("keys", "hidden")
+    }
+    assert rows["keys"] == [20, 20, 20, 20, 14, 20, 14, 6, 6]
+    assert rows["hidden"] == [20, 20, 14, 14, 14, 11, 5, 6, 6]
+
+
+@pytest.mark.parametrize("combine_layer", [None, 3])
+def test_the_trace_holds_no_hidden_states(combine_layer: int | None) -> None:
+    """A token that is gone must not live on in what the output carries along, with its gradient's graph behind it."""
+    trace = tiny_model(settings(combine_layer=combine_layer))(**batch(documents(UNEQUAL))).trace
+    held = [tensor for tensor in tensors_within(trace) if tensor.is_floating_point()]
+    assert not held
+
+
+def tensors_within(value: Any) -> Iterator[torch.Tensor]:
+    """All tensors that can be reached through fields, sequences and mappings."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from tensors_within(part)
+    elif hasattr(value, "__dict__"):
+        yield from tensors_within(list(vars(value).values()))

@@ -1,0 +1,130 @@
+"""Every variant of the settings, a tiny random model of each, and batches of very unequal documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tokensieve import PTCConfig, TokensieveConfig, TokensieveForSequenceClassification
+from tokensieve.tokens import Tokens
+
+DEPTH, WIDTH, HEADS, POSITIONS, LABELS = 4, 32, 4, 64, 3
+PAD, CLS, SEP, VOCABULARY = 0, 1, 2, 100
+UNEQUAL = (17, 1, 40, 2)
+"""Text tokens of the documents of the usual batch: odd, one token, even, [CLS] [SEP] alone."""
+
+WHAT_PRUNES: tuple[dict[str, Any], ...] = (
+    {"pruning": "ratio"},
+    {"pruning": "fuzzy"},
+    {"pruning": "fuzzy", "ratio_scope": "candidates"},
+)
+WHERE: tuple[dict[str, Any], ...] = ({}, {"heads": "per_head"}, {"site": "hidden"})
+COMBINING: tuple[dict[str, Any], ...] = (
+    {"pooling": "host"},
+    {"combine_layer": 3},
+    {"combine_layer": DEPTH + 1, "combine_mode": "insert"},
+    {"pooling": "mean"},
+    {"combine_layer": 1},
+    {"combine_layer": DEPTH},
+    {"combine_layer": 2, "combine_mode": "insert"},
+)
+WITHOUT_PROTECTION = COMBINING[:3]
+
+
+def _variants() -> Iterator[dict[str, Any]]:
+    for combining in COMBINING:
+        yield {"pruning": "none", **combining}
+        for what in WHAT_PRUNES:
+            for where in WHERE:
+                yield {**what, **where, **combining}
+                if combining in WITHOUT_PROTECTION:
+                    yield {**what, **where, **combining, "protect_special": False}
+
+
+def settings(**changes: Any) -> PTCConfig:
+    """Settings as given; prunes hard and folds into few, so that every rule has work in a tiny document."""
+    return PTCConfig(**{"keep_ratio": 0.6, "combination_tokens": 3} | changes)
+
+
+def _name(changes: dict[str, Any]) -> str:
+    return "-".join(str(value) if isinstance(value, str) else f"{name}={value}" for name, value in changes.items())
+
+
+VARIANTS = {_name(changes): settings(**changes) for changes in _variants()}
+SPREADING = {name: config for name, config in VARIANTS.items() if config.pruning != "none"}
+"""The variants that prune."""
+
+
+def model_config(ptc: PTCConfig, **sizes: Any) -> TokensieveConfig:
+    """A tiny BERT; weights so large that attention is far from uniform and scores are well apart."""
+    small: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": WIDTH,
+        "num_hidden_layers": DEPTH,
+        "num_attention_heads": HEADS,
+        "intermediate_size": 2 * WIDTH,
+        "max_position_embeddings": POSITIONS,
+        "num_labels": LABELS,
+        "initializer_range": 0.3,
+        "special_token_ids": [CLS, SEP],
+    }
+    return TokensieveConfig(ptc=ptc, **small | sizes)
+
+
+def tiny_model(ptc: PTCConfig, **sizes: Any) -> TokensieveForSequenceClassification:
+    """The model in eval mode, always the same for the same shapes; biases are random too: one left out must show."""
+    torch.manual_seed(1)
+    model = TokensieveForSequenceClassification(model_config(ptc, **sizes)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(std=0.2)
+    return model
+
+
+def documents(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:
+    """Ids of documents of `lengths` text tokens, [CLS] and [SEP] included; one token is [CLS] alone."""
+    generator = torch.Generator().manual_seed(seed)
+    words = [torch.randint(5, VOCABULARY, (length,), generator=generator).tolist() for length in lengths]
+    return [[CLS, *word[2:], SEP][: len(word)] for word in words]
+
+
+def batch(texts: Sequence[list[int]], side: str = "right", width: int | None = None) -> dict[str, Tensor]:
+    """input_ids and attention_mask, padded on `side` to `width` or the longest document."""
+    width = width or max(map(len, texts))
+    rows, masks = [], []
+    for text in texts:
+        padding, ones = [PAD] * (width - len(text)), [1] * len(text)
+        rows.append(text + padding if side == "right" else padding + text)
+        masks.append(ones + padding if side == "right" else padding + ones)
+    return {"input_ids": torch.tensor(rows), "attention_mask": torch.tensor(masks)}
+
+
+def layer_trace(model: TokensieveForSequenceClassification, inputs: dict[str, Tensor]) -> list[list[list[set[int]]]]:
+    """Positions that every layer leaves to the next one: [layer][document][head set], before the combining module.
+
+    For site "keys" they are the next layer's keys, for "hidden" the tokens that go on.
+    """
+    seen: list[list[list[set[int]]]] = []
+
+    def note(_: torch.nn.Module, __: Any, output: Any) -> None:
+        tokens, keys = output
+        rows = torch.arange(len(tokens.values)).unsqueeze(0) if keys is None else keys.rows
+        lengths = tokens.lengths if keys is None else keys.lengths
+        if (tokens.origin >= 0).any():
+            seen.append(_positions(tokens, rows, lengths))
+
+    hooks = [layer.register_forward_hook(note) for layer in model.encoder.layer if hasattr(layer, "attention")]
+    with torch.no_grad():
+        model(**inputs)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def _positions(tokens: Tokens, rows: Tensor, lengths: Sequence[int]) -> list[list[set[int]]]:
+    per_document = tokens.origin[rows].split(list(lengths), dim=1)
+    return [[set(own[own >= 0].tolist()) for own in part] for part in per_document]

@@ -1,0 +1,128 @@
+"""The command line in this process, and a folder of models and data files to use it on."""
+
+import csv
+import gzip
+import io
+import json
+import logging
+import random
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers.utils import logging as transformers_logging
+
+from tokensieve.cli import main
+
+Rows = Sequence[dict[str, Any]]
+LABELS = ("film", "law", "sport")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: exit code, stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, Any]:
+        """The one object on stdout, in strict JSON."""
+        assert self.code == 0, self.err
+        found: dict[str, Any] = json.loads(self.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        return found
+
+    def error(self) -> str:
+        """The one line of the error; nothing came out on stdout."""
+        assert self.code == 1, self.err
+        assert self.out == ""
+        assert "Traceback" not in self.err
+        (line,) = [line for line in self.err.split("\n") if "error:" in line]
+        assert line.startswith("tokensieve: error: "), "it has a line of its own"
+        assert self.err.endswith(line + "\n"), "it comes last"
+        assert "unexpected" not in line
+        return line
+
+
+Cli = Callable[..., Outcome]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
+    """`cli("predict", "--model", folder, stdin=...)`: the command in this process, where imports are paid for once."""
+    logger, threads = logging.getLogger("tokensieve"), torch.get_num_threads()
+    before = logger.handlers, logger.level, logger.propagate
+
+    def run(*args: object, stdin: str | bytes = b"") -> Outcome:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "argv", ["tokensieve", *map(str, args)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
+        capsys.readouterr()
+        code: Any = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        return Outcome(code, *capsys.readouterr())
+
+    yield run
+    logger.handlers, logger.level, logger.propagate = before
+    torch.set_num_threads(threads)
+    transformers_logging.enable_progress_bar()
+
+
+def write_rows(path: Path, rows: Rows) -> Path:
+    """Rows in the format that the name says: csv, tsv, jsonl (all also .gz) or parquet."""
+    kind = path.name.split(".")[1]
+    if kind == "parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
+        return path
+    out = io.StringIO(newline="")
+    if kind == "jsonl":
+        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    else:
+        writer = csv.DictWriter(out, list(rows[0]), delimiter="\t" if kind == "tsv" else ",")
+        writer.writeheader()
+        writer.writerows(rows)
+    data = out.getvalue().encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def labelled_rows(count: int, seed: int = 0, text: str = "text", label: str = "label") -> list[dict[str, Any]]:
+    """Rows whose label is told by one word of the text; texts have up to 16 words, some of them with commas."""
+    generator = random.Random(seed)
+    rows = []
+    for number in range(count):
+        words = generator.choices(["the", "a", "of", "good", "bad", "not", ",", "."], k=generator.randint(0, 15))
+        words.insert(generator.randint(0, len(words)), ("film", "court", "goal")[number % 3])
+        rows.append({text: " ".join(words), label: LABELS[number % 3]})
+    return rows
+
+
+def listing(folder: Path) -> set[str]:
+    """Everything below a folder."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="session")
+def classifier(save_classifier: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random classifier of three labels that prunes and combines."""
+    return save_classifier(tmp_path_factory.mktemp("classifier") / "model", combine_layer=3)
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classifier: Path, tiny_bert_dir: Path) -> Path:
+    """The current folder: `model` (a classifier), `base` (a checkpoint) and `good.jsonl` (24 labelled rows)."""
+    (tmp_path / "model").symlink_to(classifier)
+    (tmp_path / "base").symlink_to(tiny_bert_dir)
+    write_rows(tmp_path / "good.jsonl", labelled_rows(24))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

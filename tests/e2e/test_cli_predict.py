@@ -1,0 +1,205 @@
+"""`tokensieve predict`: every input, every output, order and counts kept."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tokensieve
+from e2e.conftest import LABELS, Cli, labelled_rows, listing, write_rows
+
+TEXTS = [row["text"] for row in labelled_rows(24)]
+PREDICT = ("predict", "--model", "model", "--device", "cpu")
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def expected(texts: list[str]) -> list[str]:
+    return tokensieve.load("model", device="cpu").predict(texts)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "jsonl.gz", "tsv.gz", "parquet"])
+def test_every_input(cli: Cli, work: Path, kind: str) -> None:
+    write_rows(work / f"data.{kind}", labelled_rows(24, text="body"))
+    outcome = cli(*PREDICT, "--input", f"data.{kind}", "--text-column", "body")
+    found = records(outcome.out)
+    assert [record["label"] for record in found] == expected(TEXTS)
+    first = 2 if "sv" in kind else 1
+    assert [record["line"] for record in found] == list(range(first, first + 24))
+    assert all(record["probabilities"].keys() == set(LABELS) for record in found)
+    assert all(sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-5) for record in found)
+    assert all(max(record["probabilities"], key=record["probabilities"].get) == record["label"] for record in found)
+
+
+def test_plain_text_is_a_document_a_line(cli: Cli, work: Path) -> None:
+    (work / "data.txt").write_text("\n".join(TEXTS), encoding="utf-8")
+    assert [record["label"] for record in records(cli(*PREDICT, "--input", "data.txt").out)] == expected(TEXTS)
+
+
+@pytest.mark.parametrize(("kind", "named"), [("jsonl", False), ("jsonl", True), ("csv", True), ("txt", True)])
+def test_standard_input(cli: Cli, work: Path, kind: str, named: bool) -> None:
+    if kind == "txt":
+        data = "\n".join(TEXTS).encode()
+    else:
+        data = write_rows(work / f"data.{kind}", labelled_rows(24)).read_bytes()
+    flags = ("--input", "-", "--input-format", kind) if named else ()
+    outcome = cli(*PREDICT, *flags, stdin=data)
+    assert [record["label"] for record in records(outcome.out)] == expected(TEXTS)
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.ndjson", "out.jsonl.gz", "out.csv", "out.csv.gz"])
+@pytest.mark.parametrize("tokens", [False, True])
+def test_every_output(cli: Cli, work: Path, name: str, tokens: bool) -> None:
+    flags = ("--tokens",) if tokens else ()
+    outcome = cli(*PREDICT, "--input", "good.jsonl", "--output", name, "--json", *flags)
+    assert outcome.json()["written"] == 24
+    assert outcome.err == ""
+    text = gzip.decompress(Path(name).read_bytes()).decode() if name.endswith("gz") else Path(name).read_text("utf-8")
+    rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text))) if "csv" in name else records(text)
+    assert [row["label"] for row in rows] == expected(TEXTS)
+    assert all(("tokens" in row, "joined" in row) == (tokens, tokens) for row in rows)
+    assert not list(work.glob("*.part"))
+
+
+def test_csv_on_stdout(cli: Cli, work: Path) -> None:
+    outcome = cli(*PREDICT, "--input", "good.jsonl", "--output-format", "csv")
+    rows = list(csv.reader(io.StringIO(outcome.out)))
+    assert rows[0] == ["line", "label", *(f"probability:{label}" for label in LABELS)]
+    assert [row[1] for row in rows[1:]] == expected(TEXTS)
+
+
+def test_surviving_tokens(cli: Cli, work: Path) -> None:
+    results = tokensieve.load("model", device="cpu").results(TEXTS, tokens=True)
+    found = records(cli(*PREDICT, "--input", "good.jsonl", "--tokens").out)
+    assert [tuple(record["tokens"]) for record in found] == [result.tokens for result in results]
+    assert [tuple(record["joined"]) for record in found] == [result.joined for result in results]
+    assert any(len(record["tokens"]) < len(text.split()) for record, text in zip(found, TEXTS, strict=True))
+
+
+def test_an_input_larger_than_a_window(cli: Cli, work: Path) -> None:
+    rows = [{"text": ("film " * (number % 5 + 1)).strip()} for number in range(2500)]
+    write_rows(work / "data.jsonl", rows)
+    outcome = cli(*PREDICT, "--input", "data.jsonl", "--output", "out.jsonl", "--json")
+    assert outcome.json()["written"] == 2500
+    found = records((work / "out.jsonl").read_text())
+    assert [record["line"] for record in found] == list(range(1, 2501))
+    of_length = expected([row["text"] for row in rows[:5]])
+    assert [record["label"] for record in found] == of_length * 500
+
+
+BAD = [
+    '{"text": ""}',
+    '{"text": null}',
+    '{"text": 7}',
+    "{broken",
+    '["list"]',
+    '{"body": "film"}',
+    '{"text": "a\\u0000b"}',
+]
+
+
+def test_bad_rows_skipped_are_reported_with_their_lines(cli: Cli, work: Path) -> None:
+    lines = [json.dumps({"text": text}) for text in TEXTS]
+    for place, bad in enumerate(BAD):
+        lines.insert(3 * place, bad)
+    data = "\n".join(lines).encode() + b'\n{"text": "\xff"}\n'
+    outcome = cli(*PREDICT, "--on-bad-rows", "skip", "--json", "--output", "out.jsonl", stdin=data)
+    counts = outcome.json()
+    found = records((work / "out.jsonl").read_text())
+    assert len(found) == counts["written"] == counts["rows"]["used"] == 24
+    assert counts["rows"]["read"] == 24 + counts["rows"]["rejected"] == 24 + len(BAD) + 1
+    assert sum(counts["rows"]["reasons"].values()) == counts["rows"]["rejected"]
+    rejected = {example["line"] for example in counts["rows"]["examples"]}
+    assert rejected | {record["line"] for record in found} == set(range(1, 33))
+    assert [record["label"] for record in found] == expected(TEXTS)
+    assert {example["source"] for example in counts["rows"]["examples"]} == {"<stdin>"}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_the_first_bad_row_stops_all(cli: Cli, work: Path, bad: str) -> None:
+    data = "\n".join([*(json.dumps({"text": text}) for text in TEXTS), bad, bad])
+    before = listing(work)
+    line = cli(*PREDICT, "--output", "out.jsonl", stdin=data).error()
+    assert "<stdin>, line 25" in line
+    assert "--on-bad-rows skip" in line
+    assert listing(work) == before
+
+
+def test_counts_for_people(cli: Cli, work: Path) -> None:
+    data = "\n".join(json.dumps({"text": "film " * length}) for length in (1, 62, 63, 100)) + '\n{"text": ""}\n'
+    outcome = cli(*PREDICT, "--on-bad-rows", "skip", stdin=data)
+    assert len(outcome.out.splitlines()) == 4
+    assert "5 records read, 4 used, 1 rejected" in outcome.err
+    assert "<stdin>, line 5: empty text" in outcome.err
+    assert "4 documents classified, 2 truncated" in outcome.err
+
+
+def test_counts_for_machines_stay_out_of_the_records(cli: Cli, work: Path) -> None:
+    outcome = cli(*PREDICT, "--input", "good.jsonl", "--json")
+    assert len(records(outcome.out)) == 24
+    assert json.loads(outcome.err) == {
+        "written": 24,
+        "truncated": 0,
+        "rows": {"read": 24, "used": 24, "rejected": 0, "reasons": {}, "examples": []},
+    }
+
+
+@pytest.mark.parametrize("flags", ["--batch-tokens 1", "--batch-tokens 100000", "--threads 1", "--max-length 64"])
+def test_settings_of_the_run_change_no_answer(cli: Cli, work: Path, flags: str) -> None:
+    found = records(cli(*PREDICT, "--input", "good.jsonl", *flags.split()).out)
+    assert [record["label"] for record in found] == expected(TEXTS)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_types(cli: Cli, work: Path, dtype: str) -> None:
+    found = records(cli(*PREDICT, "--input", "good.jsonl", "--dtype", dtype).out)
+    same = sum(record["label"] == label for record, label in zip(found, expected(TEXTS), strict=True))
+    assert same >= 20
+
+
+def test_text_beyond_ascii(cli: Cli, work: Path, save_classifier: Any) -> None:
+    """In the label, in the input and in the output: UTF-8 as it is, no escapes."""
+    folder = shutil.copytree((work / "model").resolve(), work / "other")
+    record = json.loads((folder / "config.json").read_text())
+    record["id2label"] = {"0": "кино", "1": "法律", "2": 'a,"b" c'}
+    (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    for kind in ("jsonl", "csv"):
+        cli("predict", "--model", "other", "--output", f"o.{kind}", "--json", stdin='{"text": "Ünï 🎬 film"}').json()
+    (found,) = records((work / "o.jsonl").read_text(encoding="utf-8"))
+    assert set(found["probabilities"]) == {"кино", "法律", 'a,"b" c'}
+    assert "法律" in (work / "o.jsonl").read_text(encoding="utf-8")
+    (row,) = csv.DictReader(io.StringIO((work / "o.csv").read_text(encoding="utf-8")))
+    assert float(row['probability:a,"b" c']) == found["probabilities"]['a,"b" c']
+
+
+def test_the_input_may_be_the_output(cli: Cli, work: Path) -> None:
+    write_rows(work / "data.jsonl", labelled_rows(24))
+    cli(*PREDICT, "--input", "data.jsonl", "--output", "data.jsonl", "--json").json()
+    assert [record["label"] for record in records((work / "data.jsonl").read_text())] == expected(TEXTS)
+
+
+def test_an_output_of_an_earlier_run_stays_until_the_end(cli: Cli, work: Path) -> None:
+    (work / "out.jsonl").write_text("earlier")
+    cli(*PREDICT, "--output", "out.jsonl", stdin='{"text": "film"}\n{"text": ""}').error()
+    assert (work / "out.jsonl").read_text() == "earlier"
+    cli(*PREDICT, "--output", "out.jsonl", "--json", stdin='{"text": "film"}').json()
+    assert len(records((work / "out.jsonl").read_text())) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_or_device_is_not_replaced_by_a_file(cli: Cli, work: Path) -> None:
+    """`--output /dev/null` run by root must not cost the machine its null device."""
+    os.mkfifo(work / "pipe.jsonl")
+    reader = os.open(work / "pipe.jsonl", os.O_RDONLY | os.O_NONBLOCK)
+    cli(*PREDICT, "--output", "pipe.jsonl", stdin='{"text": "film"}')
+    os.close(reader)
+    assert stat.S_ISFIFO((work / "pipe.jsonl").stat().st_mode)

@@ -1,0 +1,131 @@
+"""What only a process of its own can show: pipes, signals, and what reaches the two streams."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from e2e.conftest import labelled_rows, write_rows
+
+TOKENSIEVE = str(Path(sys.executable).with_name("tokensieve"))
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def start(*args: str, **options: int) -> subprocess.Popen[str]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.Popen([TOKENSIEVE, *args], text=True, **pipes)  # type: ignore[call-overload, no-any-return]
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_both_streams_of_an_evaluation(run_cli: Run, work: Path) -> None:
+    result = run_cli("evaluate", "--model", "model", "--data", "good.jsonl", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["documents"] == 24
+    assert result.stderr == ""
+
+
+def test_help_as_a_module(work: Path) -> None:
+    command = [sys.executable, "-m", "tokensieve", "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert all(name in result.stdout for name in ("train", "evaluate", "predict", "info"))
+
+
+def test_weights_that_do_not_fit_end_in_one_line(run_cli: Run, work: Path) -> None:
+    """transformers' own report of the weights goes to the stream that only a process sees."""
+    (work / "changed").mkdir()
+    for file in (work / "model").iterdir():
+        (work / "changed" / file.name).write_bytes(file.read_bytes())
+    record = json.loads((work / "changed" / "config.json").read_text())
+    (work / "changed" / "config.json").write_text(json.dumps(record | {"intermediate_size": 128}))
+    result = run_cli("predict", "--model", "changed", "--input", "good.jsonl")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("tokensieve: error: changed: ")
+
+
+def test_a_stream_flows_before_it_ends(work: Path) -> None:
+    """The first window's records are out while the writer goes on; a reader that has seen enough is no error."""
+    process = start("predict", "--model", "model", "--device", "cpu")
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    lines = "".join(json.dumps({"text": row["text"]}) + "\n" for row in labelled_rows(1200))
+    process.stdin.write(lines)
+    process.stdin.flush()
+    first = json.loads(process.stdout.readline())
+    assert first["line"] == 1
+    process.stdout.close()
+    try:
+        process.stdin.write(lines)
+        process.stdin.close()
+    except BrokenPipeError:
+        pass
+    assert process.wait(60) != 0
+    assert "Traceback" not in (said := process.stderr.read())
+    assert "Exception ignored" not in said
+    process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "leaves"),
+    [(signal.SIGINT, set()), (signal.SIGTERM, {"out.jsonl.part"}), (signal.SIGKILL, {"out.jsonl.part"})],
+    ids=["interrupt", "terminate", "kill"],
+)
+def test_cut_off_in_the_middle(work: Path, number: signal.Signals, leaves: set[str]) -> None:
+    """Whatever happens, the name of the output is that of a whole file; Ctrl-C leaves not even the part."""
+    before = {path.name for path in work.iterdir()}
+    process = start("predict", "--model", "model", "--device", "cpu", "--output", "out.jsonl")
+    assert process.stdin is not None and process.stderr is not None and process.stdout is not None
+    process.stdin.write('{"text": "film"}\n')
+    process.stdin.flush()
+    wait_for(work / "out.jsonl.part", process)
+    process.send_signal(number)
+    assert process.wait(60) != 0
+    said = process.stderr.read()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        stream.close()
+    assert "Traceback" not in said
+    new = {path.name for path in work.iterdir()} - before
+    assert new <= leaves
+    assert number == signal.SIGKILL or "unexpected" not in said
+
+
+def test_training_interrupted(work: Path) -> None:
+    write_rows(work / "data.jsonl", labelled_rows(60))
+    before = {path.name for path in work.iterdir()}
+    process = start("train", "--model", "base", "--data", "data.jsonl", "--output", "out", "--max-length", "32",
+                    "--epochs", "1000", stdin=subprocess.DEVNULL)  # fmt: skip
+    assert process.stderr is not None and process.stdout is not None
+    try:
+        wait_for(work / "out.part" / "checkpoints", process)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode != 0
+    assert "Traceback" not in said
+    assert out == ""
+    assert {path.name for path in work.iterdir()} == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locale of bytes there")
+def test_a_terminal_without_unicode(run_cli: Run, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The records are UTF-8 whatever the terminal thinks."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    result = run_cli("predict", "--model", "model", "--tokens", stdin='{"text": "film"}\n{"text": "\\u0444"}\n')
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 2

@@ -1,0 +1,201 @@
+"""`tokensieve train`: from every kind of file to a folder that evaluates and predicts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+import tokensieve
+from e2e.conftest import LABELS, Cli, labelled_rows, listing, write_rows
+from tokensieve import PTCConfig, TokensieveError
+from tokensieve.training.recipe import Recipe
+
+TRAIN = ("train", "--model", "base", "--output", "out", "--max-length", "32", "--device", "cpu", "--epochs", "1")
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "jsonl.gz", "csv.gz", "parquet"])
+def test_every_format(cli: Cli, work: Path, kind: str) -> None:
+    write_rows(work / f"data.{kind}", labelled_rows(30, text="body", label="topic"))
+    columns = ("--text-column", "body", "--label-column", "topic")
+    record = cli(*TRAIN, "--data", f"data.{kind}", *columns, "--json").json()
+    assert record["documents"] == {"train": 24, "validation": 6}
+    assert record["rows"]["train"] | {"examples": []} == {
+        "read": 30, "used": 30, "rejected": 0, "reasons": {}, "examples": [],
+    }  # fmt: skip
+    assert record["labels"] == list(LABELS)
+    assert record["data"] == f"data.{kind}"
+    assert json.loads((work / "out" / "training.json").read_text(encoding="utf-8")) == record
+    assert set(tokensieve.load("out", device="cpu").predict(["film", "court"])) <= set(LABELS)
+
+
+def test_a_folder_of_split_files(cli: Cli, work: Path) -> None:
+    (work / "data").mkdir()
+    for name, count in (("train.csv", 24), ("dev.jsonl", 9), ("test.tsv", 15)):
+        write_rows(work / "data" / name, labelled_rows(count, seed=count))
+    record = cli(*TRAIN, "--data", "data", "--json").json()
+    assert record["documents"] == {"train": 24, "validation": 9}
+    scores = cli("evaluate", "--model", "out", "--data", "data", "--json").json()
+    assert (scores["documents"], scores["max_length"]) == (15, 32)
+    assert cli("evaluate", "--model", "out", "--data", "data", "--split", "dev", "--json").json()["documents"] == 9
+
+
+def test_learning_from_the_command_line(cli: Cli, work: Path) -> None:
+    """Train, evaluate and predict in turn: what the first learnt the others find."""
+    write_rows(work / "data.jsonl", labelled_rows(90))
+    write_rows(work / "test.jsonl", labelled_rows(60, seed=1))
+    settings = ("--preset", "paper-pfc-7", "--combination-tokens", "3", "--no-combine-noise")
+    recipe = ("--epochs", "12", "--learning-rate", "3e-3", "--batch-size", "8", "--max-length", "64")
+    record = cli(*TRAIN, "--data", "data.jsonl", *settings, *recipe, "--json").json()
+    scores = cli("evaluate", "--model", "out", "--data", "test.jsonl", "--json").json()
+    assert scores["accuracy"] > 0.55
+    assert record["best"]["eval_accuracy"] > 0.55
+    predicted = cli("predict", "--model", "out", "--input", "test.jsonl").out.splitlines()
+    right = sum(
+        json.loads(line)["label"] == row["label"] for line, row in zip(predicted, labelled_rows(60, 1), strict=True)
+    )
+    assert right / 60 == pytest.approx(scores["accuracy"])
+
+
+def test_what_is_said_to_people(cli: Cli, work: Path) -> None:
+    outcome = cli(*TRAIN, "--data", "good.jsonl")
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[-1] == "saved in out"
+    assert "trained on 19 documents" in outcome.out
+    assert "best epoch 1, on 5 validation documents" in outcome.out
+    assert "24 records read, 24 used, 0 rejected" in outcome.err
+
+
+def test_json_keeps_stderr_quiet(cli: Cli, work: Path) -> None:
+    """No bars, as --help promises, and no log of Trainer's."""
+    outcome = cli(*TRAIN, "--data", "good.jsonl", "--json")
+    outcome.json()
+    assert "it/s" not in outcome.err
+    assert "eval_loss" not in outcome.err
+
+
+def test_rows_left_out_are_counted(cli: Cli, work: Path) -> None:
+    bad: list[dict[str, Any]] = [
+        {"text": "", "label": "film"},
+        {"text": 3, "label": "law"},
+        {"text": "a", "label": None},
+    ]
+    write_rows(work / "data.jsonl", [*labelled_rows(10), *bad, *labelled_rows(14, seed=1)])
+    record = cli(*TRAIN, "--data", "data.jsonl", "--on-bad-rows", "skip", "--json").json()
+    rows = record["rows"]["train"]
+    assert (rows["read"], rows["used"], rows["rejected"]) == (27, 24, 3)
+    assert sum(record["documents"].values()) == rows["used"]
+    assert [example["line"] for example in rows["examples"]] == [11, 12, 13]
+    said = cli(*TRAIN, "--data", "data.jsonl", "--on-bad-rows", "skip", "--overwrite")
+    assert "3 of 27 rows left out" in said.out
+    assert "line 12: text of the wrong type" in said.err
+
+
+def test_truncated_documents_are_counted(cli: Cli, work: Path) -> None:
+    record = cli(*TRAIN, "--data", "good.jsonl", "--max-length", "10", "--json").json()
+    long = sum(len(row["text"].split()) + 2 > 10 for row in labelled_rows(24))
+    assert sum(record["truncated"].values()) == long > 0
+
+
+def test_max_documents(cli: Cli, work: Path) -> None:
+    record = cli(*TRAIN, "--data", "good.jsonl", "--max-documents", "4", "--json").json()
+    assert record["documents"] == {"train": 4, "validation": 4}
+
+
+def test_without_validation(cli: Cli, work: Path) -> None:
+    outcome = cli(*TRAIN, "--data", "good.jsonl", "--validation-fraction", "0")
+    assert outcome.code == 0
+    assert "best epoch" not in outcome.out
+    assert "trained on 24 documents" in outcome.out
+
+
+def test_overwrite(cli: Cli, work: Path) -> None:
+    (work / "out").mkdir()
+    (work / "out" / "old").touch()
+    assert "--overwrite" in cli(*TRAIN, "--data", "good.jsonl").error()
+    cli(*TRAIN, "--data", "good.jsonl", "--overwrite", "--json").json()
+    assert not (work / "out" / "old").exists()
+
+
+def test_the_same_seed_is_the_same_model(cli: Cli, work: Path) -> None:
+    states = {}
+    for name, seed in (("one", "3"), ("two", "3"), ("three", "4")):
+        cli(*TRAIN, "--output", name, "--data", "good.jsonl", "--seed", seed, "--json").json()
+        states[name] = load_file(f"{name}/model.safetensors")["head.classifier.weight"]
+    assert states["one"].equal(states["two"])
+    assert not states["one"].equal(states["three"])
+
+
+def test_nothing_but_the_folder_is_left(cli: Cli, work: Path) -> None:
+    before = listing(work)
+    cli(*TRAIN, "--data", "good.jsonl", "--json").json()
+    new = listing(work) - before
+    assert {name.split("/")[0] for name in new} == {"out"}
+    assert {Path(name).suffix for name in new - {"out"}} == {".json", ".safetensors"}
+
+
+@pytest.fixture
+def handed_over(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the command hands to the library, which trains nothing."""
+    seen: dict[str, Any] = {}
+
+    def note(base: Any, settings: PTCConfig, splits: Any, output: Path, recipe: Recipe, **options: Any) -> None:
+        seen.update(settings=settings, recipe=recipe, splits=splits, base=base, **options)
+        raise TokensieveError("seen enough")
+
+    monkeypatch.setattr("tokensieve.training.train.train", note)
+    return seen
+
+
+def test_the_defaults_are_the_papers_recipe(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
+    cli("train", "--model", "base", "--data", "good.jsonl", "--output", "out").error()
+    assert handed_over["recipe"] == Recipe()
+    assert handed_over["settings"] == PTCConfig()
+
+
+SETTINGS: list[tuple[str, dict[str, Any]]] = [
+    ("--preset dense", {"pruning": "none"}),
+    ("--preset paper-p", {"pruning": "ratio", "pooling": "mean"}),
+    ("--preset paper-pfc-7", {"combine_layer": 3, "pooling": "mean"}),
+    ("--preset paper-pfc-11 --keep-ratio 0.5 --combination-tokens 4",
+     {"combine_layer": 3, "pooling": "mean", "keep_ratio": 0.5, "combination_tokens": 4}),
+    ("--preset paper-c-7 --combine-mode insert --combine-layer 5",
+     {"pruning": "none", "combine_layer": 5, "combine_mode": "insert", "pooling": "mean"}),
+    ("--pruning ratio --heads per_head --no-protect-special",
+     {"pruning": "ratio", "heads": "per_head", "protect_special": False}),
+    ("--ratio-scope candidates --alpha-important 0.1 --alpha-unimportant 0.8",
+     {"ratio_scope": "candidates", "alpha_important": 0.1, "alpha_unimportant": 0.8}),
+    ("--site hidden --pooling mean --min-length 64", {"site": "hidden", "pooling": "mean", "min_length": 64}),
+    ("--combine-layer 2 --no-combine-scale --no-combine-noise --combine-count-offset 1 --combine-init random",
+     {"combine_layer": 2, "combine_scale": False, "combine_noise": False, "combine_count_offset": 1.0}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "expected"), SETTINGS, ids=[given for given, _ in SETTINGS])
+def test_settings_reach_the_model(
+    cli: Cli, work: Path, handed_over: dict[str, Any], given: str, expected: dict[str, Any]
+) -> None:
+    cli(*TRAIN, "--data", "good.jsonl", *given.split()).error()
+    assert handed_over["settings"] == PTCConfig(**expected)
+
+
+def test_the_recipe_reaches_the_training(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
+    values: dict[str, Any] = {
+        "learning_rate": 1e-3, "epochs": 7, "batch_size": 3, "accumulation": 5, "warmup": 0.2, "weight_decay": 0.01,
+        "clip": 2.0, "max_length": 40, "select": "f1_macro", "patience": 2, "class_weights": "balanced", "seed": 9,
+        "attention_dropout": 0.0,
+    }  # fmt: skip
+    flags = [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", value)]
+    cli(*TRAIN, "--data", "good.jsonl", *flags, "--bf16").error()
+    assert handed_over["recipe"] == Recipe(**values, bf16=True)
+    assert handed_over["device"].type == "cpu"
+    assert len(handed_over["splits"].validation) == 5
+
+
+def test_the_seed_draws_the_validation_split(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
+    drawn = set()
+    for seed in (0, 0, 1, 2):
+        cli(*TRAIN, "--data", "good.jsonl", "--seed", seed).error()
+        drawn.add(tuple(document.line for document in handed_over["splits"].validation))
+    assert len(drawn) == 3

@@ -1,0 +1,126 @@
+"""`compress` on folders: what is read, and the one clear error for each that cannot be."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel, GPT2Config, GPT2Model
+
+from parity.hosts import HOSTS, LABELS, build_host, host_batch
+from tokensieve import CheckpointError, PTCConfig, compress
+
+DENSE = PTCConfig.preset("dense", 3)
+TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
+
+
+@pytest.fixture
+def bert_dir(tmp_path: Path) -> Path:
+    """Folder with a tiny random BERT classifier, without tokenizer."""
+    build_host("bert").save_pretrained(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", HOSTS)
+@torch.no_grad()
+def test_a_folder_is_the_model_in_it(name: str, tmp_path: Path) -> None:
+    host = build_host(name)
+    host.save_pretrained(tmp_path)
+    model = compress(str(tmp_path), DENSE)
+    assert not model.training
+    assert model.num_labels == LABELS
+    inputs = host_batch(host)
+    torch.testing.assert_close(model(**inputs).logits, host(**inputs).logits, atol=1e-4, rtol=0)
+
+
+def test_a_folder_is_read_in_float32(tmp_path: Path) -> None:
+    build_host("bert").bfloat16().save_pretrained(tmp_path)
+    assert {parameter.dtype for parameter in compress(tmp_path, DENSE).parameters()} == {torch.float32}
+
+
+def test_a_folders_tokenizer_tells_the_special_tokens(tiny_bert_dir: Path) -> None:
+    model = compress(tiny_bert_dir, PTCConfig())
+    assert model.config.special_token_ids == [2, 3]  # [CLS] and [SEP] of the tiny tokenizer
+    assert model.config.id2label == {0: "negative", 1: "positive"}
+
+
+def test_our_own_folder(bert_dir: Path, tmp_path: Path) -> None:
+    ptc = PTCConfig(combine_layer=2)
+    first = compress(bert_dir, ptc)
+    first.save_pretrained(tmp_path / "ours")
+    again = compress(tmp_path / "ours", ptc)
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in first.state_dict().items())
+
+
+def _change_config(folder: Path, **changes: object) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def _truncate(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def _pickle_instead(folder: Path) -> None:
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def _lose(folder: Path, part: str) -> None:
+    file = folder / "model.safetensors"
+    kept = {name: value for name, value in load_file(file).items() if part not in name}
+    save_file(kept, file, metadata={"format": "pt"})
+
+
+BREAKAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "config is no JSON": (lambda folder: (folder / "config.json").write_text("{"), r"config\.json"),
+    "no config": (lambda folder: (folder / "config.json").unlink(), r"config\.json"),
+    "unknown family": (lambda folder: _change_config(folder, model_type="albert"), "albert.*bert.*distilbert"),
+    "no family at all": (lambda folder: _change_config(folder, model_type="none-such"), "none-such"),
+    "decoder": (lambda folder: _change_config(folder, is_decoder=True), "decoder"),
+    "weights cut off": (_truncate, "safetensors"),
+    "weights are text": (lambda folder: (folder / "model.safetensors").write_text("not weights"), "safetensors"),
+    "weights missing": (lambda folder: (folder / "model.safetensors").unlink(), "safetensors"),
+    "weights pickled": (_pickle_instead, "safetensors"),
+    "weights of other shapes": (lambda folder: _change_config(folder, hidden_size=64), "weights|safetensors|shape"),
+    "a layer lost": (lambda folder: _lose(folder, "encoder.layer.1."), r"encoder\.layer\.1\."),
+    "embeddings lost": (lambda folder: _lose(folder, "word_embeddings"), "word_embeddings"),
+}
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_a_broken_folder(breakage: str, bert_dir: Path) -> None:
+    break_it, named = BREAKAGES[breakage]
+    break_it(bert_dir)
+    with pytest.raises(CheckpointError, match=named) as caught:
+        compress(bert_dir, DENSE)
+    assert str(bert_dir) in str(caught.value) or breakage == "decoder"
+    assert "\n" not in str(caught.value)
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    for path in (tmp_path / "none", "no-such-organisation/no-such-model"):
+        with pytest.raises(CheckpointError, match=Path(path).name):
+            compress(path, DENSE)
+
+
+def test_a_file_in_place_of_a_folder(bert_dir: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model\.safetensors.*folder"):
+        compress(bert_dir / "model.safetensors", DENSE)
+
+
+@pytest.mark.parametrize(
+    ("host", "named"),
+    [
+        (AlbertModel(AlbertConfig(**TINY, embedding_size=8)), "albert"),
+        (GPT2Model(GPT2Config(vocab_size=50, n_embd=32, n_layer=2, n_head=2)), "gpt2"),
+        (BertModel(BertConfig(**TINY, is_decoder=True)), "decoder"),
+    ],
+    ids=["albert", "gpt2", "decoder"],
+)
+def test_models_that_are_no_hosts(host: torch.nn.Module, named: str) -> None:
+    with pytest.raises(CheckpointError, match=named):
+        compress(host, PTCConfig())

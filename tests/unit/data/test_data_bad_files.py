@@ -1,0 +1,181 @@
+"""Files that cannot be read at all: one error, at once, that says what the file is and what to do."""
+
+import gzip
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tokensieve.data import read_documents, sources
+from tokensieve.data.readers import Policy
+from tokensieve.errors import DataError
+
+Put = Callable[..., Path]
+POLICIES: list[Policy] = ["error", "skip"]
+JSON_LINE = b'{"text": "one", "label": "x"}\n'
+
+
+def _refuses(path: Path, match: str, **settings: str | None) -> None:
+    """Both policies refuse the file: a file that is wrong as a whole is no bad row."""
+    for policy in POLICIES:
+        with pytest.raises(DataError, match=match) as caught:
+            list(read_documents(path, policy=policy, **settings))  # type: ignore[arg-type]
+        assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_refused_before_iteration(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        read_documents(tmp_path / "a.csv")
+
+
+def test_a_folder_where_a_file_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").mkdir()
+    _refuses(tmp_path / "a.csv", "is not a file: give one data file")
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.json", "a", "a.gz", "a.pkl.gz"])
+def test_an_unknown_extension(put: Put, name: str) -> None:
+    _refuses(put(name, JSON_LINE), r"names no known format; rename the file to one of .csv, .tsv, .jsonl")
+
+
+def test_parquet_in_gzip(put: Put) -> None:
+    _refuses(put("a.parquet.gz", b""), "Parquet is compressed inside")
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "csv.gz"])
+def test_an_empty_file(put: Put, kind: str) -> None:
+    _refuses(put(f"a.{kind}", b""), "is empty: give a file with at least one record")
+
+
+def test_nothing_inside_the_gzip(put: Put) -> None:
+    _refuses(put("a.jsonl.gz", gzip.compress(b"")), "is empty")
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"), [("csv", "text,label\n"), ("jsonl", "\n\n"), ("csv", "\ufefftext,label\n\n")]
+)
+def test_a_file_without_records(put: Put, kind: str, content: str) -> None:
+    _refuses(put(f"a.{kind}", content), "holds no records")
+
+
+def test_a_csv_of_blank_lines(put: Put) -> None:
+    _refuses(put("a.csv", "\n\n"), "is blank: give a file with a header line")
+
+
+@pytest.mark.parametrize("keep", [0.95, 0.5, 0.01])
+def test_truncated_gzip(put: Put, keep: float) -> None:
+    lines = b"".join(b'{"text": "%d", "label": "x"}\n' % n for n in range(5000))
+    data = gzip.compress(lines)
+    _refuses(put("a.jsonl.gz", data[: int(keep * len(data))]), "broken gzip data .*fetch or compress the file again")
+
+
+def test_damaged_gzip(put: Put) -> None:
+    data = bytearray(gzip.compress(os.urandom(1000).hex().encode() * 100))
+    data[len(data) // 2] ^= 0xFF
+    _refuses(put("a.txt.gz", bytes(data)), "broken gzip data", label_column=None)
+
+
+def test_gzip_in_name_only(put: Put) -> None:
+    _refuses(put("a.jsonl.gz", JSON_LINE), "broken gzip data .Not a gzipped file")
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (gzip.compress(JSON_LINE), "is compressed with gzip: give it a name that ends in .gz"),
+        (b"PAR1\x15\x04", "is a Parquet file: give it a name that ends in .parquet"),
+        (b"PK\x03\x04\x14", "is a zip archive or a spreadsheet workbook: save its sheet as CSV"),
+        ("text,label\none,x\n".encode("utf-16"), "is in UTF-16: save it as UTF-8"),
+        ("text,label\none,x\n".encode("utf-16-be"), "no column 'text'"),
+    ],
+)
+def test_files_of_another_kind(put: Put, content: bytes, match: str) -> None:
+    _refuses(put("a.csv", content), match)
+
+
+@pytest.mark.parametrize("content", [b"", b"text,label\none,x\n", b"PAR1" + b"\0" * 100 + b"PAR1"])
+def test_not_a_parquet_file(put: Put, content: bytes) -> None:
+    pytest.importorskip("pyarrow")
+    _refuses(put("a.parquet", content), "not a Parquet file, or a broken one .*write or fetch it again")
+
+
+def test_a_damaged_parquet_file(put: Put) -> None:
+    pytest.importorskip("pyarrow")
+    path = put("a.parquet", [{"text": f"document {n}", "label": "x"} for n in range(2000)])
+    data = path.read_bytes()
+    _refuses(put("half.parquet", data[: len(data) // 2]), "not a Parquet file, or a broken one")
+    _refuses(put("torn.parquet", data[:40] + bytes(400) + data[440:]), "not a Parquet file, or a broken one")
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+def test_a_wrong_column_name_is_told_with_those_that_exist(put: Put, kind: str) -> None:
+    path = put(f"a.{kind}", [{"body": "one", "category": "x"}])
+    _refuses(path, "has no column 'text'; its columns are 'body', 'category'; name the text column with --text-column")
+    _refuses(path, "has no column 'label'; its columns.*--label-column", text_column="body")
+
+
+def test_a_file_with_another_delimiter_shows_in_the_columns(put: Put) -> None:
+    _refuses(put("a.csv", "text;label\none;x\n"), "its columns are 'text;label'")
+
+
+def test_two_columns_of_one_name(put: Put) -> None:
+    _refuses(
+        put("a.csv", "text,label,text\none,x,two\n"), "2 columns are called 'text'; rename all but the text column"
+    )
+    path = put("b.csv", "text,label,note,note\none,x,,\n")
+    assert [document.text for document in read_documents(path)] == ["one"]
+
+
+def test_a_broken_header(put: Put) -> None:
+    _refuses(put("a.csv", 'text,"label\none,x\n'), "line 1: the header cannot be read")
+
+
+@pytest.mark.parametrize(("column", "values"), [("text", [1, 2]), ("text", [["a"], ["b"]]), ("text", [None, None])])
+def test_parquet_columns_of_another_type(put: Put, column: str, values: list[object]) -> None:
+    pytest.importorskip("pyarrow")
+    path = put("a.parquet", [{"text": value, "label": "x"} for value in values])
+    _refuses(path, f"the {column} column '{column}' is of type .*strings are wanted")
+
+
+@pytest.mark.parametrize("values", [[1.0, None], [True, False], [["x"], ["y"]]])
+def test_parquet_labels_of_another_type(put: Put, values: list[object]) -> None:
+    pytest.importorskip("pyarrow")
+    path = put("a.parquet", [{"text": "one", "label": value} for value in values])
+    _refuses(path, "the label column 'label' is of type .*strings or whole numbers are wanted")
+
+
+def test_plain_text_has_no_labels(put: Put) -> None:
+    _refuses(put("a.txt", "one\n"), "plain text holds no labels")
+
+
+@pytest.mark.parametrize("kind", ["txt", "jsonl", "csv"])
+def test_a_line_without_end(put: Put, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(sources, "MAX_RECORD_CHARS", 1000)
+    path = put(f"a.{kind}", "text,label\n" + "x" * 5000)
+    with pytest.raises(DataError, match=r"line 2 is longer than 1000 characters: 'xxx.*check that this is a text file"):
+        list(read_documents(path, label_column=None, policy="skip"))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read(put: Put) -> None:
+    path = put("a.jsonl", JSON_LINE)
+    path.chmod(0)
+    _refuses(path, "cannot be read .Permission denied")
+
+
+def test_an_error_of_the_disk(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Disk(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(gzip, "open", lambda path, mode: gzip.GzipFile(fileobj=Disk()))
+    _refuses(put("a.jsonl.gz", b""), "cannot be read .Input/output error")
+
+
+def test_json_with_a_byte_order_mark_and_windows_lines(put: Put) -> None:
+    line = json.dumps({"text": "größe", "label": "x"}, ensure_ascii=False)
+    path = put("a.jsonl", b"\xef\xbb\xbf" + f"{line}\r\n{line}\r\n".encode())
+    assert [document.text for document in read_documents(path)] == ["größe", "größe"]

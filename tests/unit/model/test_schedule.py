@@ -1,0 +1,82 @@
+"""How many tokens stay and in which layers: exact decimals, and the steps of every arrangement."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.oracle import floor_share
+from tokensieve import ConfigError, PTCConfig
+from tokensieve.reducers.schedule import encoder_steps, exact_ratio, next_count
+
+
+@pytest.mark.parametrize(
+    ("ratio", "count", "expected"), [(0.7, 10, 7), (0.29, 100, 29), (0.57, 100, 57), (0.58, 50, 29)]
+)
+def test_float_products_that_mislead(ratio: float, count: int, expected: int) -> None:
+    assert next_count(count, 0, exact_ratio(ratio)) == expected
+
+
+def test_every_percentage_of_every_length() -> None:
+    wrong = [
+        (percent, count)
+        for percent in range(1, 101)
+        for count in range(1, 601)
+        if next_count(count, 0, exact_ratio(percent / 100)) != max(1, percent * count // 100)
+    ]
+    assert not wrong
+    by_float = sum(
+        int(count * (percent / 100)) != percent * count // 100 for percent in range(1, 101) for count in range(1, 601)
+    )
+    assert by_float > 20, "the float product is no longer a trap; this test has lost its point"
+
+
+@given(
+    ratio=st.decimals("0.0001", "1", places=4).map(float),
+    count=st.integers(1, 100_000),
+    protected=st.integers(0, 100),
+)
+def test_next_count(ratio: float, count: int, protected: int) -> None:
+    assert next_count(count, protected, exact_ratio(ratio)) == max(1, protected, floor_share(ratio, count))
+    assert exact_ratio(ratio) == Decimal(repr(ratio))
+
+
+def test_the_papers_series() -> None:
+    """t = 512, p = 0.9, special tokens protected: what eleven pruning steps leave."""
+    counts = [512]
+    for _ in range(11):
+        counts.append(next_count(counts[-1], 2, exact_ratio(0.9)))
+    assert counts == [512, 460, 414, 372, 334, 300, 270, 243, 218, 196, 176, 158]
+
+
+STEPS = {
+    # Layers as numbers, the module as C; * marks those whose scores choose the next keys, or who leave here.
+    "P": (PTCConfig(pruning="ratio"), "1* 2* 3* 4"),
+    "P hidden": (PTCConfig(pruning="ratio", site="hidden"), "1* 2* 3* 4*"),
+    "dense": (PTCConfig(pruning="none"), "1 2 3 4"),
+    "C": (PTCConfig(pruning="none", combine_layer=3), "1 2 C 4"),
+    "first": (PTCConfig(combine_layer=1), "C 2 3 4"),
+    "middle": (PTCConfig(combine_layer=3), "1* 2 C 4"),
+    "last": (PTCConfig(combine_layer=4), "1* 2* 3 C"),
+    "hidden middle": (PTCConfig(combine_layer=3, site="hidden"), "1* 2* C 4"),
+    "insert first": (PTCConfig(combine_layer=1, combine_mode="insert"), "C 1 2 3 4"),
+    "insert": (PTCConfig(combine_layer=3, combine_mode="insert"), "1* 2 C 3 4"),
+    "insert at the end": (PTCConfig(combine_layer=5, combine_mode="insert"), "1* 2* 3* 4 C"),
+    "hidden, at the end": (PTCConfig(combine_layer=5, combine_mode="insert", site="hidden"), "1* 2* 3* 4* C"),
+}
+
+
+@pytest.mark.parametrize(("config", "expected"), STEPS.values(), ids=STEPS)
+def test_steps(config: PTCConfig, expected: str) -> None:
+    steps = encoder_steps(config, 4)
+    drawn = [("C" if step.source is None else str(step.source + 1)) + "*" * (step.prunes is not None) for step in steps]
+    assert " ".join(drawn) == expected
+    assert {step.prunes for step in steps} <= {None, config.site}
+    assert all((step.kind == "combine") == (step.source is None) for step in steps)
+
+
+@pytest.mark.parametrize(("mode", "layer"), [("replace", 5), ("insert", 6)])
+def test_layers_out_of_range(mode: str, layer: int) -> None:
+    with pytest.raises(ConfigError, match=f"combine_layer={layer}"):
+        encoder_steps(PTCConfig(combine_layer=layer, combine_mode=mode), 4)

@@ -1,0 +1,206 @@
+"""load(): a folder written by us works; any other, and any broken one, ends in one error that names the folder."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import tokensieve
+from tokensieve import CheckpointError, ConfigError
+from tokensieve.runtime.load import Classifier
+
+TEXT = "the film was good"
+Change = Callable[[Path], object]
+
+
+def edit_config(change: Callable[[dict[str, Any]], object]) -> Change:
+    def apply(folder: Path) -> None:
+        record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        change(record)
+        (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
+
+    return apply
+
+
+def edit_settings(**changes: object) -> Change:
+    return edit_config(lambda record: record["ptc"].update(changes))
+
+
+def edit_sizes(**changes: object) -> Change:
+    return edit_config(lambda record: record.update(changes))
+
+
+def write(name: str, content: bytes) -> Change:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def cut(name: str, keep: int) -> Change:
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:keep])
+
+
+def remove(*names: str) -> Change:
+    return lambda folder: [(folder / name).unlink() for name in names]
+
+
+def edit_weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Change:
+    def apply(folder: Path) -> None:
+        state = load_file(folder / "model.safetensors")
+        change(state)
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+    return apply
+
+
+def pickled(folder: Path) -> None:
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+BROKEN: dict[str, tuple[Change, str]] = {
+    "nothing in the folder": (lambda folder: [file.unlink() for file in folder.iterdir()], "config.json"),
+    "config of no JSON": (write("config.json", b"{"), "config.json"),
+    "config of nothing": (write("config.json", b""), "config.json"),
+    "config of a list": (write("config.json", b"[]"), "config.json"),
+    "config of bytes": (write("config.json", b"\xff\xfe\x00"), "config.json"),
+    "no model_type": (edit_config(lambda record: record.pop("model_type")), "model_type"),
+    "unknown model_type": (edit_sizes(model_type="zzz"), "zzz"),
+    "unknown setting": (edit_settings(kep_ratio=0.5), "kep_ratio"),
+    "another format version": (edit_settings(format_version=2), "format_version=2"),
+    "a setting out of range": (edit_settings(keep_ratio=2), "keep_ratio=2"),
+    "a layer that is not there": (edit_settings(combine_layer=9), "combine_layer=9"),
+    "settings that are no record": (edit_sizes(ptc="abc"), ""),
+    "a number of heads that does not divide": (edit_sizes(num_attention_heads=5), "5"),
+    "an unknown activation": (edit_sizes(hidden_act="nope"), "nope"),
+    "no weights": (remove("model.safetensors"), "model.safetensors"),
+    "weights of nothing": (write("model.safetensors", b""), "safetensors"),
+    "weights of text": (write("model.safetensors", b"weights " * 100), "safetensors"),
+    "a pointer in place of weights": (write("model.safetensors", POINTER), "safetensors"),
+    "weights cut in the header": (cut("model.safetensors", 100), "safetensors"),
+    "weights cut at the end": (cut("model.safetensors", 100_000), "safetensors"),
+    "pickled weights": (pickled, "safetensors"),
+    "a tensor missing": (edit_weights(lambda state: state.pop("head.classifier.weight")), "head.classifier.weight"),
+    "a tensor of another shape": (
+        edit_weights(lambda state: state.update({"head.classifier.weight": torch.zeros(7, 32)})),
+        "head.classifier.weight",
+    ),
+    "a tensor that the model has no place for": (
+        edit_weights(lambda state: state.update({"encoder.layer.9.output.dense.bias": torch.zeros(32)})),
+        "encoder.layer.9.output.dense.bias",
+    ),
+    "more layers than weights": (edit_sizes(num_hidden_layers=5), "encoder.layer.4"),
+    "fewer layers than weights": (edit_sizes(num_hidden_layers=3), "encoder.layer.3"),
+    "another width": (edit_sizes(intermediate_size=128), "intermediate.dense"),
+    "another combining layer": (edit_settings(combine_layer=None), "model.safetensors"),
+    "no tokenizer": (remove("tokenizer.json", "tokenizer_config.json"), "tokenizer"),
+    "half a tokenizer": (cut("tokenizer.json", 500), "tokenizer"),
+    "tokenizer.json missing": (remove("tokenizer.json"), "tokenizer"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_folder(
+    name: str, classifier_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = shutil.copytree(classifier_dir, tmp_path / "broken")
+    change, hint = BROKEN[name]
+    change(folder)
+    capfd.readouterr()
+    with pytest.raises((CheckpointError, ConfigError)) as caught:
+        tokensieve.load(folder, device="cpu")
+    message = str(caught.value)
+    assert str(folder) in message, "which folder?"
+    assert hint in message
+    assert "\n" not in message
+    assert "report" not in message, "a report that our error points to is one error more"
+    assert "LOAD REPORT" not in capfd.readouterr().err + caplog.text
+
+
+def test_a_path_that_is_nothing(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="absent"):
+        tokensieve.load(tmp_path / "absent")
+
+
+def test_a_path_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(CheckpointError, match="is a file"):
+        tokensieve.load(tmp_path / "file")
+
+
+def test_a_model_of_another_kind(tiny_bert_dir: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"'bert'.*tokensieve train"):
+        tokensieve.load(tiny_bert_dir)
+
+
+def test_a_tokenizer_of_another_model(classifier_dir: Path, tmp_path: Path) -> None:
+    """Ids beyond the table of embeddings would end in an index error, on CUDA in a dead process."""
+    folder = shutil.copytree(classifier_dir, tmp_path / "model")
+    record = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    record["model"]["vocab"] |= {f"word{number}": 28 + number for number in range(50)}
+    (folder / "tokenizer.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(tokensieve.TokensieveError, match=r"tokenizer.*28|28.*tokenizer"):
+        tokensieve.load(folder, device="cpu").predict(["word40"])
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "cpu:x", "cuda:99", "meta", "hpu", "xla"])
+def test_devices_that_cannot_be_used(classifier_dir: Path, device: str) -> None:
+    with pytest.raises(ConfigError, match=f"device={device!r}") as caught:
+        tokensieve.load(classifier_dir, device=device)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("dtype", ["", "float64", "int8", "fp16"])
+def test_dtypes_that_cannot_be_used(classifier_dir: Path, dtype: str) -> None:
+    with pytest.raises(ConfigError, match=f"dtype={dtype!r}.*bfloat16"):
+        tokensieve.load(classifier_dir, dtype=dtype)
+
+
+def test_a_loaded_model_is_ready(classifier: Classifier) -> None:
+    assert not classifier.model.training
+    assert classifier.labels == ("film", "law", "sport")
+    assert classifier.model.device.type == "cpu"
+
+
+def test_loading_says_nothing(classifier_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        tokensieve.load(classifier_dir, device="cpu")
+    assert not caplog.records
+
+
+def test_lengths_of_training_are_kept(classifier_dir: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(classifier_dir, tmp_path / "model")
+    edit_sizes(tokenize_length=10)(folder)
+    (result,) = tokensieve.load(folder, device="cpu").results(["film " * 50])
+    assert result.length == 10
+    (result,) = tokensieve.load(folder, device="cpu", max_length=20).results(["film " * 50])
+    assert result.length == 20
+
+
+def test_a_saved_copy_predicts_the_same(classifier: Classifier, some_texts: list[str], tmp_path: Path) -> None:
+    classifier.model.save_pretrained(tmp_path)
+    classifier.engine.tokenizer.save_pretrained(tmp_path)
+    copy = tokensieve.load(tmp_path, device="cpu")
+    np.testing.assert_array_equal(copy.predict_proba(some_texts), classifier.predict_proba(some_texts))
+
+
+def test_limits_stored_in_the_default_models_tokenizer_do_not_leak_in(default_model_dir: Path, tmp_path: Path) -> None:
+    stored = json.loads((default_model_dir / "tokenizer.json").read_text(encoding="utf-8"))
+    assert stored["truncation"]["max_length"] == 128, "the trap that this test is about"
+    assert stored["padding"]["strategy"] == {"Fixed": 128}
+    shutil.copy(default_model_dir / "tokenizer.json", tmp_path)
+    shutil.copy(default_model_dir / "tokenizer_config.json", tmp_path)
+    settings = tokensieve.PTCConfig(keep_ratio=0.5, site="hidden")
+    tokensieve.compress(str(default_model_dir), settings).save_pretrained(tmp_path)
+    classifier = tokensieve.load(tmp_path, device="cpu")
+    results = classifier.results(["film " * 600, "film " * 300, "film"], tokens=True)
+    assert [result.length for result in results] == [512, 302, 3]
+    assert [result.kept[0] for result in results] == [256, 151, 2]
+    assert "[PAD]" not in {token for result in results for token in result.tokens or ()}
+    assert classifier.engine.truncated == 1

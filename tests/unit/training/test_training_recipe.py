@@ -1,0 +1,83 @@
+"""Recipe: the paper's defaults, and every range."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tokensieve import ConfigError
+from tokensieve.training.recipe import Recipe
+
+INF, NAN = float("inf"), float("nan")
+REFUSED: dict[str, list[Any]] = {
+    "learning_rate": [0, -1e-5, NAN, INF, "fast"],
+    "epochs": [0, -1, 1.5, "3"],
+    "batch_size": [0, -1, 1.5, "16"],
+    "accumulation": [0, -1, 1.5, "4"],
+    "max_length": [0, -1, 1.5, "512"],
+    "warmup": [-0.1, 1, NAN, "some"],
+    "weight_decay": [-0.1, NAN, INF, "some"],
+    "clip": [0, -1, NAN, "some"],
+    "seed": [-1, 2**32, 1.5, "0"],
+    "patience": [0, -1, 1.5, "1"],
+    "attention_dropout": [-0.1, 1, NAN, "some"],
+    "select": ["", "f1", "Loss", None],
+    "class_weights": ["", "inverse", None],
+    "bf16": ["no", None],
+}
+ALLOWED: dict[str, list[Any]] = {
+    "learning_rate": [1e-9, 1],
+    "epochs": [1],
+    "batch_size": [1],
+    "accumulation": [1, 64],
+    "max_length": [1, 100_000],
+    "warmup": [0, 0.99],
+    "weight_decay": [0, 0.1],
+    "clip": [0.1, 1],
+    "seed": [0, 2**32 - 1],
+    "patience": [None, 1],
+    "attention_dropout": [None, 0, 0.99],
+    "select": ["loss", "accuracy", "f1_macro"],
+    "class_weights": ["none", "balanced"],
+    "bf16": [False, True],
+}
+
+
+def pairs(table: dict[str, list[Any]]) -> list[Any]:
+    return [pytest.param(name, value, id=f"{name}={value!r}") for name, values in table.items() for value in values]
+
+
+@pytest.mark.parametrize(("name", "value"), pairs(REFUSED))
+def test_refused(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Recipe(**{name: value})
+    assert str(caught.value).startswith((f"{name}={value!r}: give ", f"{name}={value!r}: choose one of "))
+
+
+@pytest.mark.parametrize(("name", "value"), pairs(ALLOWED))
+def test_allowed(name: str, value: Any) -> None:
+    assert getattr(Recipe(**{name: value}), name) == value
+
+
+def test_every_field_has_a_range() -> None:
+    assert REFUSED.keys() == ALLOWED.keys() == Recipe().to_dict().keys()
+
+
+def test_the_defaults_are_the_papers() -> None:
+    assert Recipe().to_dict() == {
+        "learning_rate": 2e-5,
+        "epochs": 5,
+        "batch_size": 16,
+        "accumulation": 1,
+        "warmup": 0.1,
+        "weight_decay": 0.0,
+        "clip": 1.0,
+        "max_length": 512,
+        "select": "loss",
+        "patience": None,
+        "class_weights": "none",
+        "bf16": False,
+        "attention_dropout": None,
+        "seed": 0,
+    }
+    assert json.loads(json.dumps(Recipe().to_dict())) == Recipe().to_dict()
