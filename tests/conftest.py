@@ -99,7 +99,7 @@ def tiny_bert_dir(tiny_tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pyt
 
 @pytest.fixture(scope="session")
 def save_classifier(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., Path]:
-    """Saves a random three-class tokensieve classifier with the tiny tokenizer: `save_classifier(folder, **settings)`."""
+    """`save_classifier(folder, **settings)` saves a random classifier of three classes with the tiny tokenizer."""
     from contract.variants import settings, tiny_model
 
     def save(folder: Path, **changes: object) -> Path:

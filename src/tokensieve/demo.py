@@ -19,8 +19,8 @@ from tokensieve.data import Document, standard_library_corpus
 from tokensieve.errors import TokensieveError
 from tokensieve.runtime.load import Classifier, load
 
-TRAIN_DOCUMENTS = 600
-ROUNDS = 5
+TRAIN_DOCUMENTS = 500
+ROUNDS = 3
 TIMED_DOCUMENTS = 160
 RECIPE = ("--epochs", "2", "--max-length", "128", "--learning-rate", "3e-4", "--attention-dropout", "0")
 VARIANTS = {

@@ -181,6 +181,21 @@ def test_text_beyond_ascii(cli: Cli, work: Path, save_classifier: Any) -> None:
     assert float(row['probability:a,"b" c']) == found["probabilities"]['a,"b" c']
 
 
+def test_a_stdout_of_another_encoding(cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, or under LC_ALL=C with UTF-8 mode off: no letter of a label may end the run."""
+    folder = shutil.copytree((work / "model").resolve(), work / "other")
+    record = json.loads((folder / "config.json").read_text())
+    record["id2label"] = {"0": "кино", "1": "法律", "2": "спорт"}
+    (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", narrow)
+    outcome = cli("predict", "--model", "other", stdin='{"text": "film"}')
+    assert outcome.code == 0, outcome.err
+    narrow.flush()
+    (found,) = records(narrow.buffer.getvalue().decode())  # type: ignore[attr-defined]
+    assert found["label"] in {"кино", "法律", "спорт"}
+
+
 def test_the_input_may_be_the_output(cli: Cli, work: Path) -> None:
     write_rows(work / "data.jsonl", labelled_rows(24))
     cli(*PREDICT, "--input", "data.jsonl", "--output", "data.jsonl", "--json").json()

@@ -1,7 +1,6 @@
 """What only a process of its own can show: pipes, signals, and what reaches the two streams."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -37,27 +36,6 @@ def test_both_streams_of_an_evaluation(run_cli: Run, work: Path) -> None:
     assert result.stderr == ""
 
 
-def test_help_as_a_module(work: Path) -> None:
-    command = [sys.executable, "-m", "tokensieve", "--help"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0
-    assert result.stderr == ""
-    assert all(name in result.stdout for name in ("train", "evaluate", "predict", "info"))
-
-
-def test_weights_that_do_not_fit_end_in_one_line(run_cli: Run, work: Path) -> None:
-    """transformers' own report of the weights goes to the stream that only a process sees."""
-    (work / "changed").mkdir()
-    for file in (work / "model").iterdir():
-        (work / "changed" / file.name).write_bytes(file.read_bytes())
-    record = json.loads((work / "changed" / "config.json").read_text())
-    (work / "changed" / "config.json").write_text(json.dumps(record | {"intermediate_size": 128}))
-    result = run_cli("predict", "--model", "changed", "--input", "good.jsonl")
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("tokensieve: error: changed: ")
-
-
 def test_a_stream_flows_before_it_ends(work: Path) -> None:
     """The first window's records are out while the writer goes on; a reader that has seen enough is no error."""
     process = start("predict", "--model", "model", "--device", "cpu")
@@ -79,11 +57,7 @@ def test_a_stream_flows_before_it_ends(work: Path) -> None:
     process.stderr.close()
 
 
-@pytest.mark.parametrize(
-    ("number", "leaves"),
-    [(signal.SIGINT, set()), (signal.SIGTERM, {"out.jsonl.part"}), (signal.SIGKILL, {"out.jsonl.part"})],
-    ids=["interrupt", "terminate", "kill"],
-)
+@pytest.mark.parametrize(("number", "leaves"), [(signal.SIGINT, set()), (signal.SIGKILL, {"out.jsonl.part"})])
 def test_cut_off_in_the_middle(work: Path, number: signal.Signals, leaves: set[str]) -> None:
     """Whatever happens, the name of the output is that of a whole file; Ctrl-C leaves not even the part."""
     before = {path.name for path in work.iterdir()}
@@ -98,9 +72,9 @@ def test_cut_off_in_the_middle(work: Path, number: signal.Signals, leaves: set[s
     for stream in (process.stdin, process.stdout, process.stderr):
         stream.close()
     assert "Traceback" not in said
+    assert "unexpected" not in said
     new = {path.name for path in work.iterdir()} - before
     assert new <= leaves
-    assert number == signal.SIGKILL or "unexpected" not in said
 
 
 def test_training_interrupted(work: Path) -> None:
@@ -120,12 +94,3 @@ def test_training_interrupted(work: Path) -> None:
     assert "Traceback" not in said
     assert out == ""
     assert {path.name for path in work.iterdir()} == before
-
-
-@pytest.mark.skipif(os.name == "nt", reason="no locale of bytes there")
-def test_a_terminal_without_unicode(run_cli: Run, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The records are UTF-8 whatever the terminal thinks."""
-    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    result = run_cli("predict", "--model", "model", "--tokens", stdin='{"text": "film"}\n{"text": "\\u0444"}\n')
-    assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 2

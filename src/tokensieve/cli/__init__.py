@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -13,6 +14,8 @@ def main() -> None:
     """
     from tokensieve.cli.app import app
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # records and labels are UTF-8 wherever they go
     try:
         app(prog_name="tokensieve")
     except BrokenPipeError:  # the reader of our output has seen enough, such as `head`

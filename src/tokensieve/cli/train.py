@@ -145,8 +145,9 @@ def train_command(
     from tokensieve.backbones.host import host_config
     from tokensieve.backbones.loading import load_config
     from tokensieve.runtime.load import resolve_device
+    from tokensieve.training.output import check_output
     from tokensieve.training.recipe import Recipe
-    from tokensieve.training.train import check_output, train
+    from tokensieve.training.train import train
     from tokensieve.training.trainer import require_accelerate
 
     require_accelerate()

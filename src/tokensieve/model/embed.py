@@ -43,9 +43,9 @@ def check_batch(
         InputError: not [B, L] or no document, a mask of another shape, a document without tokens or over the position
             table, or a value that its table does not hold (which on CUDA would end the process).
     """
-    if input_ids.dim() != 2 or not input_ids.numel():
+    if input_ids.dim() != 2 or not len(input_ids):
         raise InputError(
-            f"input_ids has shape {tuple(input_ids.shape)}: give [documents, tokens], at least one of each"
+            f"input_ids has shape {tuple(input_ids.shape)}: give [documents, tokens] of one document or more"
         )
     mask = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
     if mask.shape != input_ids.shape:

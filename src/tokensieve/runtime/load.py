@@ -90,6 +90,10 @@ def load(
             f"{path}: holds a {config.model_type!r} model, not a tokensieve classifier: train one with "
             "'tokensieve train --model ...', or build one with tokensieve.compress"
         )
+    if config.problem_type == "regression" or len(config.label_names) < 2:
+        raise CheckpointError(
+            f"{path}: a regression model with one output, not a classifier: train one with 2 labels or more"
+        )
     place, kind = resolve_device(device), resolve_dtype(dtype)
     model = load_weights(TokensieveForSequenceClassification, path, strict=True, dtype=kind)
     torch.nn.Module.to(model, device=place)

@@ -7,8 +7,6 @@ import logging
 import platform
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,8 @@ from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.config import PTCConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments, forget_stored_limits
-from tokensieve.errors import ConfigError
 from tokensieve.memory import peak_memory_bytes
+from tokensieve.training.output import RECORD, check_output, folder_in_the_making
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.trainer import require_accelerate, run_trainer
 
@@ -104,35 +102,8 @@ def train(
         forget_stored_limits(tokenizer)
         tokenizer.model_max_length = model.config.longest_document
         tokenizer.save_pretrained(part)
-        (part / "training.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (part / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return record
-
-
-def check_output(output: str | Path, overwrite: bool) -> None:
-    """Raise ConfigError where the folder cannot be made, or is there already and must not be replaced."""
-    path = Path(output).resolve()
-    if path == Path.cwd() or path == Path(path.anchor):
-        raise ConfigError(f"output {output} is the current folder, which cannot be replaced: name a folder to make")
-    if path.is_file() or (path.is_dir() and any(path.iterdir()) and not overwrite):
-        raise ConfigError(f"output {path} exists: give another folder, or overwrite it (--overwrite)")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"output {path}: the folder {path.absolute().parent} does not exist; make it first")
-
-
-@contextmanager
-def folder_in_the_making(output: str | Path) -> Iterator[Path]:
-    """A folder beside `output` that takes its name at the end, and is removed if anything fails before."""
-    path = Path(output).resolve()  # of a link, the folder that it names
-    part = path.with_name(path.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
-        yield part
-        if path.is_dir():
-            shutil.rmtree(path)
-        part.rename(path)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def best_epoch(history: list[dict[str, Any]], recipe: Recipe) -> dict[str, Any] | None:

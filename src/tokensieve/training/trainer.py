@@ -104,7 +104,7 @@ def training_arguments(
 
     steps = math.ceil(math.ceil(documents / recipe.batch_size) / recipe.accumulation) * recipe.epochs
     metric = "eval_loss" if recipe.select == "loss" else f"eval_{recipe.select}"
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.batch_size,
@@ -132,6 +132,10 @@ def training_arguments(
         use_cpu=device.type == "cpu",
         dataloader_pin_memory=device.type != "cpu",
     )
+    arguments._n_gpu = min(
+        arguments.n_gpu, 1
+    )  # several processes may share the work, threads of one (DataParallel) not
+    return arguments
 
 
 def step_loss(weights: Tensor | None) -> Callable[..., Tensor]:

@@ -170,6 +170,17 @@ def test_texts_of_next_to_nothing(classifier: Classifier, text: str) -> None:
     np.testing.assert_allclose(sum(result.probabilities), 1, atol=1e-5)
 
 
+def test_special_tokens_written_in_a_text(variant: Classifier) -> None:
+    """They are a user's words, whatever the tokenizer makes of them: padding is told by position, not by id."""
+    odd = ["[PAD]", "[PAD] film [PAD]", "[SEP] [SEP] [CLS] film " * 5, "[MASK] law"]
+    texts = [*odd, "film " * 40]
+    together = variant.results(texts, tokens=True)
+    alone = [variant.results([text], tokens=True)[0] for text in texts]
+    assert [result.length for result in together] == [3, 5, 22, 4, 42]
+    assert [(r.tokens, r.kept) for r in together] == [(r.tokens, r.kept) for r in alone]
+    np.testing.assert_allclose([r.probabilities for r in together], [r.probabilities for r in alone], atol=1e-5)
+
+
 def kept_at_the_end(variant: Classifier, ids: list[int]) -> list[int]:
     """Positions that the last layer with text left, seen by hooks on the layers; the union over heads."""
     sets = layer_trace(variant.model, {"input_ids": torch.tensor([ids])})[-1][0]

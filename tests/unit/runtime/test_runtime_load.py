@@ -174,6 +174,25 @@ def test_loading_says_nothing(classifier_dir: Path, caplog: pytest.LogCaptureFix
     assert not caplog.records
 
 
+def test_a_model_that_does_not_classify(save_classifier: Callable[..., Path], tmp_path: Path) -> None:
+    """The softmax over one output is 1.0 for every text; regression has to be said no to, not answered so."""
+    folder = save_classifier(tmp_path / "model")
+    one_output = tokensieve.compress(str(folder), tokensieve.PTCConfig(), num_labels=1, problem_type="regression")
+    one_output.save_pretrained(folder)
+    with pytest.raises(CheckpointError, match="regression"):
+        tokensieve.load(folder, device="cpu")
+
+
+def test_a_model_of_several_labels_a_text(save_classifier: Callable[..., Path], tmp_path: Path) -> None:
+    folder = save_classifier(tmp_path / "model")
+    edit_sizes(problem_type="multi_label_classification")(folder)
+    classifier = tokensieve.load(folder, device="cpu")
+    inputs = classifier.engine.tokenizer([TEXT], return_tensors="pt")
+    with torch.no_grad():
+        expected = classifier.model(**inputs).logits.sigmoid()
+    np.testing.assert_allclose(classifier.predict_proba([TEXT]), expected, atol=1e-5)
+
+
 def test_lengths_of_training_are_kept(classifier_dir: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(classifier_dir, tmp_path / "model")
     edit_sizes(tokenize_length=10)(folder)

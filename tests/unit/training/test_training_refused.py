@@ -106,17 +106,36 @@ def test_a_run_cut_off_leaves_nothing(
     monkeypatch.setattr(TokensieveForSequenceClassification, "forward", failing)
     if overwrite:
         (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "file").write_text("of an earlier run")
+        (tmp_path / "out" / "training.json").write_text("of an earlier run")
     recipe = tokensieve.training.recipe.Recipe(epochs=3, batch_size=8, max_length=32)
     with pytest.raises(type(error)):
         train(base, tokensieve.PTCConfig(), splits, tmp_path / "out", recipe, overwrite=overwrite)
     left = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")]
-    assert sorted(left) == (["out", "out/file"] if overwrite else [])
+    assert sorted(left) == (["out", "out/training.json"] if overwrite else [])
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("name", ["..", "../..", "../data"])
+def test_overwriting_is_for_classifiers(
+    base: Path, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A slip in --output must not cost a user a folder of something else, such as the documents or all above."""
+    for folder in ("data", "inner/here"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "data" / "train.csv").write_text("text,label")
+    monkeypatch.chdir(tmp_path / "inner" / "here")
+    output = tmp_path / "data" if name == "../data" else Path(name)
+    recipe = tokensieve.training.recipe.Recipe(max_length=32)
+    with pytest.raises(ConfigError, match="output"):
+        train(base, tokensieve.PTCConfig(), splits, output, recipe, overwrite=True)
+    assert (tmp_path / "data" / "train.csv").exists()
+    assert (tmp_path / "inner" / "here").is_dir()
 
 
 def test_overwriting_leaves_nothing_of_the_old(base: Path, splits: DataSplits, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old").touch()
+    for name in ("old", "config.json", "training.json"):
+        (tmp_path / "out" / name).write_text("{}")
     (tmp_path / "out.part").mkdir()
     (tmp_path / "out.part" / "of a run that was killed").touch()
     recipe = tokensieve.training.recipe.Recipe(epochs=1, max_length=32)
