@@ -7,6 +7,7 @@ import logging
 import platform
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tokensieve.config import PTCConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments, forget_stored_limits
 from tokensieve.memory import peak_memory_bytes
+from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.training.output import RECORD, check_output, folder_in_the_making
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.trainer import require_accelerate, run_trainer
@@ -66,44 +68,58 @@ def train(
     require_accelerate()
     recipe, device = recipe or Recipe(), device or torch.device("cpu")
     check_output(output, overwrite)
-    set_seed(recipe.seed)
     recipe.check_validation(len(splits.validation))
-    config = host_config(load_config(base), base)
-    tokenizer = load_tokenizer(base, config)
-    length = config.truncation_length(recipe.max_length)
-    names = splits.label_names
-    labels, kind = dict(enumerate(names)), "single_label_classification"
-    model = compress(base, settings, tokenizer=tokenizer, id2label=labels, problem_type=kind)
-    model.config.tokenize_length = length
-    training = TokenizedDocuments(splits.train, tokenizer, recipe.max_length, names)
-    validation = TokenizedDocuments(splits.validation, tokenizer, recipe.max_length, names)
-    for name, given in (("training", training), ("validation", validation)):
-        logger.info("%s: %d documents, %d truncated to %d tokens", name, len(given), given.truncated, recipe.max_length)
+    set_seed(recipe.seed)
+    model, tokenizer = _start(base, settings, recipe, splits.label_names)
+    training, validation = (
+        TokenizedDocuments(documents, tokenizer, recipe.max_length, splits.label_names)
+        for documents in (splits.train, splits.validation)
+    )
+    for name, part in (("training", training), ("validation", validation)):
+        logger.info("%s: %d documents, %d truncated to %d tokens", name, len(part), part.truncated, recipe.max_length)
     start = time.perf_counter()
-    with folder_in_the_making(output) as part:
-        history = run_trainer(model, tokenizer, training, validation, recipe, part / "checkpoints", device, progress)
-        shutil.rmtree(part / "checkpoints", ignore_errors=True)
+    with folder_in_the_making(output) as folder:
+        history = run_trainer(model, tokenizer, training, validation, recipe, folder / "checkpoints", device, progress)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         record = {
-            "base": str(base) if not Path(base).is_dir() else Path(base).name,
+            "base": Path(base).name if Path(base).is_dir() else str(base),
             "data": data_name,
             "settings": settings.to_dict(),
             "recipe": recipe.to_dict(),
             "documents": {"train": len(training), "validation": len(validation)},
             "truncated": {"train": training.truncated, "validation": validation.truncated},
             "rows": {name: tally.to_dict() for name, tally in splits.tallies.items()},
-            "labels": list(names),
+            "labels": list(splits.label_names),
             "seconds": time.perf_counter() - start,
             "peak_memory_bytes": peak_memory_bytes(device),
             "history": history,
             "best": best_epoch(history, recipe),
             "versions": versions(),
         }
-        model.save_pretrained(part)
-        forget_stored_limits(tokenizer)
-        tokenizer.model_max_length = model.config.longest_document
-        tokenizer.save_pretrained(part)
-        (part / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        _save(folder, model, tokenizer, record)
     return record
+
+
+def _start(
+    base: str | Path, settings: PTCConfig, recipe: Recipe, labels: Sequence[str]
+) -> tuple[TokensieveForSequenceClassification, Any]:
+    """The model before training, and its tokenizer; refuses a length that does not fit before weights are read."""
+    config = host_config(load_config(base), base)
+    length = config.truncation_length(recipe.max_length)
+    tokenizer = load_tokenizer(base, config)
+    names, kind = dict(enumerate(labels)), "single_label_classification"
+    model = compress(base, settings, tokenizer=tokenizer, id2label=names, problem_type=kind)
+    model.config.tokenize_length = length
+    return model, tokenizer
+
+
+def _save(folder: Path, model: TokensieveForSequenceClassification, tokenizer: Any, record: dict[str, Any]) -> None:
+    """Weights, config, tokenizer (with its limits set right) and the record of the run."""
+    model.save_pretrained(folder)
+    forget_stored_limits(tokenizer)
+    tokenizer.model_max_length = model.config.longest_document
+    tokenizer.save_pretrained(folder)
+    (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def best_epoch(history: list[dict[str, Any]], recipe: Recipe) -> dict[str, Any] | None:
