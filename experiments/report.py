@@ -37,11 +37,15 @@ def _place(name: str, marker: str, text: str) -> None:
 def _conditions(demo: dict[str, Any]) -> str:
     model = next(iter(demo["models"].values()))
     environment = model["scores"]["environment"]
-    lines = [f"- {key}: {value}" for key, value in environment.items()]
+    lines = [f"- commit {demo['commit']}, {demo['processor']}, {demo['cores']} cores"]
+    lines += [f"- {key}: {value}" for key, value in environment.items()]
     for name, own in demo["models"].items():
         lines.append(f"- {name}: `tokensieve train {' '.join([*own['settings'], *demo['recipe']])}`")
     corpus = demo["corpus"]
-    lines.append(f"- {corpus['name']}, {corpus['train']} training and {corpus['test']} test documents, seed 0")
+    lines.append(
+        f"- {corpus['name']}: {corpus['train']} training and {corpus['test']} test documents, {corpus['timed']} of them "
+        f"timed; seed {demo['seed']}. With so few test documents a difference of 5 points is within the noise."
+    )
     return "\n".join(lines)
 
 
