@@ -43,8 +43,8 @@ def _conditions(demo: dict[str, Any]) -> str:
         lines.append(f"- {name}: `tokensieve train {' '.join([*own['settings'], *demo['recipe']])}`")
     corpus = demo["corpus"]
     lines.append(
-        f"- {corpus['name']}: {corpus['train']} training and {corpus['test']} test documents, {corpus['timed']} of them "
-        f"timed; seed {demo['seed']}. With so few test documents a difference of 5 points is within the noise."
+        f"- {corpus['name']}: {corpus['train']} training and {corpus['test']} test documents, {corpus['timed']} "
+        f"of them timed; seed {demo['seed']}. With so few test documents a difference of 5 points is within the noise."
     )
     return "\n".join(lines)
 
