@@ -21,11 +21,11 @@ from tokensieve.runtime.load import Classifier, load
 
 TRAIN_DOCUMENTS = 500
 ROUNDS = 3
-TIMED_DOCUMENTS = 160
+TIMED_DOCUMENTS = 120
 RECIPE = ("--epochs", "2", "--max-length", "128", "--learning-rate", "3e-4", "--attention-dropout", "0")
 VARIANTS = {
     "dense": ("--preset", "dense"),
-    "PTC": ("--pruning", "fuzzy", "--site", "hidden", "--keep-ratio", "0.8"),
+    "PTC": ("--pruning", "fuzzy", "--site", "hidden", "--keep-ratio", "0.9"),
 }
 
 Show = Callable[[str], None]
@@ -99,8 +99,9 @@ def _train_and_score(name: str, folder: Path, show: Show) -> dict[str, Any]:
     settings = [*VARIANTS[name], *RECIPE, "--max-documents", str(TRAIN_DOCUMENTS), "--device", "cpu"]
     show(f"\ntokensieve train {' '.join(settings)} --output {folder}")
     _command(["train", *settings, "--output", str(folder), "--overwrite"], capture=False)
-    show(f"tokensieve evaluate --model {folder} --device cpu --json")
-    scores = json.loads(_command(["evaluate", "--model", str(folder), "--device", "cpu", "--json"], capture=True))
+    show(f"\ntokensieve evaluate --model {folder} --device cpu --json")
+    evaluate = ["evaluate", "--model", str(folder), "--device", "cpu", "--json", "--progress"]
+    scores = json.loads(_command(evaluate, capture=True))
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     return {
         "settings": list(VARIANTS[name]),

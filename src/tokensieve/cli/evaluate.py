@@ -48,6 +48,9 @@ def evaluate_command(
     threads: Threads = None,
     batch_tokens: BatchTokens = 4096,
     json: Json = False,
+    progress: Annotated[
+        bool | None, typer.Option("--progress/--no-progress", help="Show a bar on stderr (default: unless --json).")
+    ] = None,
 ) -> None:
     """Score a trained classifier on labelled documents: accuracy, F1, speed, memory, tokens kept, a report per class.
 
@@ -56,6 +59,7 @@ def evaluate_command(
 
     Example: tokensieve evaluate --model news-classifier --data news/test.csv --json
     """
+    quiet = json if progress is None else not progress
     prepare(threads, quiet=json)
     from tokensieve.data import Tally
     from tokensieve.runtime.evaluate import evaluate
@@ -68,7 +72,7 @@ def evaluate_command(
         from tokensieve.data.sampling import sample_by_label
 
         documents = sample_by_label(documents, max_documents)
-    scores = evaluate(classifier, documents, bar(len(documents), "evaluating", json))
+    scores = evaluate(classifier, documents, bar(len(documents), "evaluating", quiet))
     record = {
         "model": str(model),
         "data": "Python standard library" if data is None else data.name,
