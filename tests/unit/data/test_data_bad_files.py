@@ -85,7 +85,7 @@ def test_gzip_in_name_only(put: Put) -> None:
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        (gzip.compress(JSON_LINE), "is compressed with gzip: give it a name that ends in .gz"),
+        (gzip.compress(JSON_LINE, mtime=0), "is compressed with gzip: give it a name that ends in .gz"),
         (b"PAR1\x15\x04", "is a Parquet file: give it a name that ends in .parquet"),
         (b"PK\x03\x04\x14", "is a zip archive or a spreadsheet workbook: save its sheet as CSV"),
         ("text,label\none,x\n".encode("utf-16"), "is in UTF-16: save it as UTF-8"),
