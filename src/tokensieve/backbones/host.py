@@ -29,13 +29,11 @@ class Host:
     Attributes:
         config: its sizes and labels as a TokensieveConfig (reduction settings not yet decided).
         state: parameters; `encoder.layer.<i>` with i as in the host.
-        classifies: it has a sequence classification head of its own.
-        settings_pooling: pooling of a host that is one of ours, "host" for transformers' models.
+        pooling: of a host that is one of ours; "host" for transformers' models.
     """
 
     config: TokensieveConfig
     state: dict[str, Tensor]
-    classifies: bool
     pooling: str
 
 
@@ -55,7 +53,7 @@ def read_host(model: PreTrainedModel) -> Host:
     state = BACKBONES[model.config.model_type].rename(model.state_dict())
     if not classifies:  # another task's output layer is no start for ours
         state = {name: tensor for name, tensor in state.items() if not name.startswith("head.classifier")}
-    return Host(config, state, classifies, "host")
+    return Host(config, state, "host")
 
 
 def host_config(config: Any, name: str | Path) -> TokensieveConfig:
@@ -87,7 +85,7 @@ def _read_own(model: TokensieveForSequenceClassification) -> Host:
             source = steps[int(number)].source
             name = f"{COMBINE}{rest}" if source is None else f"encoder.layer.{source}.{rest}"
         state[name] = tensor
-    return Host(copy.deepcopy(model.config), state, True, model.settings.resolved_pooling)
+    return Host(copy.deepcopy(model.config), state, model.settings.resolved_pooling)
 
 
 def load_host_model(path: str | Path) -> PreTrainedModel:

@@ -25,6 +25,7 @@ from tokensieve.cli.options import (
     prepare,
 )
 from tokensieve.data.readers import Policy
+from tokensieve.runtime.engine import BATCH_TOKENS
 
 
 def evaluate_command(
@@ -46,7 +47,7 @@ def evaluate_command(
     device: Device = "auto",
     dtype: Dtype = "float32",
     threads: Threads = None,
-    batch_tokens: BatchTokens = 4096,
+    batch_tokens: BatchTokens = BATCH_TOKENS,
     json: Json = False,
     progress: Annotated[
         bool | None, typer.Option("--progress/--no-progress", help="Show a bar on stderr (default: unless --json).")

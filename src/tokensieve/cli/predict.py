@@ -22,6 +22,7 @@ from tokensieve.cli.options import (
     bar,
     prepare,
 )
+from tokensieve.runtime.engine import BATCH_TOKENS
 
 
 def predict_command(
@@ -48,7 +49,7 @@ def predict_command(
     device: Device = "auto",
     dtype: Dtype = "float32",
     threads: Threads = None,
-    batch_tokens: BatchTokens = 4096,
+    batch_tokens: BatchTokens = BATCH_TOKENS,
     json: Annotated[
         bool, typer.Option("--json", help="Print the counts as one JSON object (on stderr if records go to stdout).")
     ] = False,

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tokensieve.data.documents import Document
+from tokensieve.data.tokenize import class_ids
 from tokensieve.errors import DataError
 from tokensieve.memory import peak_memory_bytes, reset_peak_memory
 from tokensieve.metrics import accuracy_and_f1, report_per_class
 from tokensieve.runtime.engine import Result
-from tokensieve.runtime.load import Classifier, label_ids
+from tokensieve.runtime.load import Classifier
 
 _WARM_UP = 16
 
@@ -25,15 +26,15 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
 
     Args:
         classifier: made by `load`.
-        documents: their labels are known to the classifier.
+        documents: labelled.
         progress: wraps the stream of results, such as tqdm.
 
     Raises:
-        DataError: no documents.
+        DataError: no documents, or a label that the classifier does not know.
     """
     if not documents:
         raise DataError("there is no document to evaluate on: give a file with at least one usable row")
-    truth = label_ids(classifier, documents)
+    truth = class_ids(documents, classifier.labels)
     device = classifier.model.device
     reset_peak_memory(device)
     loaded = peak_memory_bytes(device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import torch
 
 from tokensieve.backbones.loading import first_line, load_config, load_tokenizer, load_weights
 from tokensieve.data.documents import Document
-from tokensieve.data.tokenize import check_text, class_ids
+from tokensieve.data.tokenize import check_text
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
@@ -128,12 +128,3 @@ def resolve_dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
         raise ConfigError(f"dtype={name!r}: choose one of {', '.join(DTYPES)}")
     return DTYPES[name]
-
-
-def label_ids(classifier: Classifier, documents: Sequence[Document]) -> list[int]:
-    """Class ids [N] of labelled documents.
-
-    Raises:
-        DataError: a label that the classifier does not know.
-    """
-    return class_ids(documents, classifier.labels)
