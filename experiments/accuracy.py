@@ -1,0 +1,121 @@
+"""Train every variant of a config with every seed, score it on the test documents -> results/accuracy/<config>.json.
+
+    python experiments/accuracy.py experiments/configs/bbc-256.json --data ../shared/data --threads 2
+
+Every run is a process of its own and leaves its classifier and a record in build/accuracy/<config>/; runs that have a
+record are not repeated, so the command can be stopped and given again. The test documents are looked at once, by the
+weights that the validation loss chose.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import ROOT, machine
+
+from tokensieve import PTCConfig, load
+from tokensieve.backbones.default_model import default_model_dir
+from tokensieve.data import load_splits
+from tokensieve.metrics import accuracy_and_f1
+from tokensieve.runtime.evaluate import mean_kept
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.train import train
+
+LAYERS = 6  # of the default model
+
+
+def main() -> None:
+    """All runs of a config, or with --run the one that is named."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--run", nargs=2, metavar=("VARIANT", "SEED"))
+    arguments = parser.parse_args()
+    config = json.loads(arguments.config.read_text(encoding="utf-8"))
+    if arguments.run is not None:
+        variant, seed = arguments.run
+        one_run(config, arguments.config.stem, variant, int(seed), arguments.data, arguments.threads)
+        return
+    for seed in config["seeds"]:
+        for variant in config["variants"]:
+            if not (run_folder(arguments.config.stem, variant, seed) / "run.json").is_file():
+                command = [sys.executable, __file__, *sys.argv[1:], "--run", variant, str(seed)]
+                subprocess.run(command, check=True)
+            collect(config, arguments.config.stem)
+
+
+def run_folder(name: str, variant: str, seed: int) -> Path:
+    """Where a run leaves its classifier and its record."""
+    return ROOT / "build" / "accuracy" / name / f"{variant.replace(' ', '-')}-seed{seed}"
+
+
+def settings_of(given: dict[str, Any]) -> PTCConfig:
+    """A preset's settings or those that are written out."""
+    return PTCConfig.preset(given["preset"], LAYERS) if "preset" in given else PTCConfig(**given)
+
+
+def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Path, threads: int) -> None:
+    """Train and score one classifier."""
+    torch.set_num_threads(threads)
+    folder = run_folder(name, variant, seed)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    splits = load_splits(data / config["data"])
+    recipe = Recipe(**config["recipe"], seed=seed)
+    cpu = torch.device("cpu")
+    training = train(
+        default_model_dir(),
+        settings_of(config["variants"][variant]),
+        splits,
+        folder,
+        recipe,
+        device=cpu,
+        overwrite=True,
+        data_name=config["data"],
+    )
+    classifier = load(folder, device="cpu")
+    results = classifier.engine.classify([document.text for document in splits.test])
+    truth = [classifier.labels.index(str(document.label)) for document in splits.test]
+    predicted = [result.label for result in results]
+    record = {
+        "variant": variant,
+        "seed": seed,
+        **accuracy_and_f1(truth, predicted),
+        "validation": training["best"],
+        "training_seconds": training["seconds"],
+        "training_peak_memory_bytes": training["peak_memory_bytes"],
+        "documents": {**training["documents"], "test": len(truth)},
+        "mean_length": sum(result.length for result in results) / len(results),
+        "kept_tokens": mean_kept(results),
+        "truth": truth,
+        "predicted": predicted,
+        "machine": machine(threads),
+    }
+    (folder / "run.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+def collect(config: dict[str, Any], name: str) -> None:
+    """Gather the records of the runs that are done."""
+    runs, truth = [], None
+    for variant in config["variants"]:
+        for seed in config["seeds"]:
+            record = run_folder(name, variant, seed) / "run.json"
+            if record.is_file():
+                run = json.loads(record.read_text(encoding="utf-8"))
+                truth = run.pop("truth")
+                runs.append(run)
+    target = ROOT / "results" / "accuracy" / f"{name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lines = ",\n    ".join(json.dumps(run) for run in runs)
+    head = f'"config": {json.dumps(config)},\n  "truth": {json.dumps(truth)}'
+    target.write_text(f'{{\n  {head},\n  "runs": [\n    {lines}\n  ]\n}}\n', encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
