@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from tokensieve.cli.options import REDUCTION, Json, TextColumn, emit, prepare
-from tokensieve.cli.train import base_checkpoint, reduction_settings
 from tokensieve.config import PRESET_NAMES, PTCConfig
 from tokensieve.errors import ConfigError
+from tokensieve.training.settings import base_checkpoint, reduction_settings
 
 
 def info_command(

@@ -23,7 +23,7 @@ from tokensieve.cli.options import (
 )
 from tokensieve.config import PRESET_NAMES, PTCConfig
 from tokensieve.data.readers import Policy
-from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.training.settings import base_checkpoint, reduction_settings
 
 
 def _reduction(*names: str, help: str) -> Any:
@@ -165,22 +165,6 @@ def train_command(
         base, settings, splits, output, recipe, device=place, overwrite=overwrite, data_name=name, progress=not json
     )
     emit(record, _summary(record, output), json)
-
-
-def base_checkpoint(model: str | None) -> str:
-    """The checkpoint named, else the embedded default model."""
-    from tokensieve.backbones.default_model import default_model_dir
-
-    return str(default_model_dir()) if model is None else model
-
-
-def reduction_settings(config: TokensieveConfig, preset: str | None, given: dict[str, Any]) -> PTCConfig:
-    """The preset, or the checkpoint's own settings, with what is given in their place; checked against its depth."""
-    layers = config.num_hidden_layers
-    start = config.settings if preset is None else PTCConfig.preset(preset, layers)
-    settings = dataclasses.replace(start, **{name: value for name, value in given.items() if value is not None})
-    settings.check_depth(layers)
-    return settings
 
 
 def training_data(

@@ -21,6 +21,12 @@ def label_of(document: Document) -> str:
     return document.label
 
 
+def check_fraction(fraction: float) -> None:
+    """Raise ConfigError unless a share of the documents can become the validation split (0: none does)."""
+    if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 0.5:
+        raise ConfigError(f"validation_fraction is {fraction!r}; it has to be from 0 to 0.5")
+
+
 def carve_validation(
     documents: Sequence[Document], fraction: float, seed: int
 ) -> tuple[tuple[Document, ...], tuple[Document, ...]]:

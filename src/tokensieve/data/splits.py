@@ -11,7 +11,7 @@ from pathlib import Path
 from tokensieve.data.documents import Document, Tally
 from tokensieve.data.folders import find_split_files
 from tokensieve.data.readers import Policy, read_documents
-from tokensieve.data.sampling import carve_validation, label_of, sample_by_label
+from tokensieve.data.sampling import carve_validation, check_fraction, label_of, sample_by_label
 from tokensieve.data.sources import name_of
 from tokensieve.errors import ConfigError, DataError
 
@@ -97,8 +97,7 @@ def load_splits(
         ConfigError: `validation_fraction` is out of range.
         DataError: As `read_documents`; no training file, two files for one split, or fewer than two labels.
     """
-    if not 0 <= validation_fraction <= 0.5:
-        raise ConfigError(f"validation_fraction is {validation_fraction}; it has to be from 0 to 0.5")
+    check_fraction(validation_fraction)
     files = find_split_files(path)
     documents: dict[str, tuple[Document, ...]] = {}
     tallies: dict[str, Tally] = {}

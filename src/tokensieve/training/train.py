@@ -96,7 +96,7 @@ def train(
             "best": best_epoch(history, recipe),
             "versions": versions(),
         }
-        _save(folder, model, tokenizer, record)
+        save_classifier(folder, model, tokenizer, record)
     return record
 
 
@@ -113,7 +113,9 @@ def _start(
     return model, tokenizer
 
 
-def _save(folder: Path, model: TokensieveForSequenceClassification, tokenizer: Any, record: dict[str, Any]) -> None:
+def save_classifier(
+    folder: Path, model: TokensieveForSequenceClassification, tokenizer: Any, record: dict[str, Any]
+) -> None:
     """Weights, config, tokenizer (with its limits set right) and the record of the run."""
     model.save_pretrained(folder)
     forget_stored_limits(tokenizer)
