@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from transformers import PreTrainedConfig
 
-from tokensieve.config import PTCConfig
+from tokensieve.config import PTCConfig, check_number
 from tokensieve.errors import ConfigError
 
 
@@ -27,14 +28,18 @@ class TokensieveConfig(PreTrainedConfig):
         special_token_ids: ids that are protected; None: the first and last token of each document are.
         ptc: a `PTCConfig` or the record of one, as its `to_dict` writes it.
         tokenize_length: tokens at which documents are truncated before they reach the model; None: what fits.
+        calibration_temperature: logits are divided by it before they become probabilities; by the engine, not by the
+            model. (`temperature` alone is a word of text generation, and a config with it cannot be saved.)
+        thresholds: multi-label: the probability from which each label is given, in [0, 1]; None: 0.5 for all.
 
     Raises:
-        ConfigError: reduction settings outside `ptc`, or in it unknown keys, refused values or another format version.
+        ConfigError: reduction settings outside `ptc`, or in it unknown keys, refused values or another format version;
+            a temperature or thresholds that cannot be.
     """
 
     model_type = "tokensieve"
-    # The trace of kept tokens is ragged; Trainer would try to concatenate it over batches.
-    keys_to_ignore_at_inference = ["trace"]  # noqa: RUF012 - transformers reads a list
+    # Trainer would gather both over all batches; the trace is ragged, and nobody scores the vectors.
+    keys_to_ignore_at_inference = ["pooled", "trace"]  # noqa: RUF012 - transformers reads a list
 
     def __init__(
         self,
@@ -60,6 +65,8 @@ class TokensieveConfig(PreTrainedConfig):
         special_token_ids: list[int] | None = None,
         ptc: dict[str, Any] | PTCConfig | None = None,
         tokenize_length: int | None = None,
+        calibration_temperature: float = 1.0,
+        thresholds: list[float] | None = None,
         **kwargs: Any,
     ) -> None:
         misplaced = sorted(set(kwargs) & {field.name for field in fields(PTCConfig)})
@@ -84,6 +91,9 @@ class TokensieveConfig(PreTrainedConfig):
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
         self.special_token_ids = special_token_ids
         self.tokenize_length = tokenize_length
+        self.calibration_temperature = calibration_temperature
+        self.thresholds = thresholds
+        self.check_calibration()
         if hidden_size % num_attention_heads:
             raise ConfigError(
                 f"hidden_size={hidden_size} cannot be divided among num_attention_heads={num_attention_heads}"
@@ -106,6 +116,28 @@ class TokensieveConfig(PreTrainedConfig):
         return tuple(str(names[number]) for number in sorted(names))
 
     @property
+    def is_multi_label(self) -> bool:
+        """Whether a document may have several labels, or none."""
+        return self.problem_type == "multi_label_classification"
+
+    def check_calibration(self) -> None:
+        """Raise ConfigError unless `calibration_temperature` and `thresholds` are in range and fit the labels."""
+        check_number(self, "calibration_temperature", lambda t: t > 0, "a finite number above 0")
+        thresholds: object = self.thresholds  # of whatever kind config.json has it
+        if thresholds is None:
+            return
+        if not self.is_multi_label:
+            raise ConfigError(
+                f"thresholds={thresholds!r} with problem_type={self.problem_type!r}: only multi-label models have "
+                "them; give None, or problem_type='multi_label_classification'"
+            )
+        values = thresholds if isinstance(thresholds, (list, tuple)) else ()
+        if len(values) != self.num_labels or not all(map(_is_probability, values)):
+            raise ConfigError(
+                f"thresholds={thresholds!r}: give a number in [0, 1] for each of {self.num_labels} labels, or None"
+            )
+
+    @property
     def longest_document(self) -> int:
         """Text tokens that the position table takes, special tokens included."""
         return int(self.max_position_embeddings - self.position_offset)
@@ -123,3 +155,7 @@ class TokensieveConfig(PreTrainedConfig):
                 f"max_length={asked}: this model's position table takes 1 to {self.longest_document} tokens"
             )
         return asked
+
+
+def _is_probability(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1

@@ -1,0 +1,150 @@
+"""Calibration on validation logits: one temperature for the model, and for multi-label models a threshold a label."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tokensieve.errors import DataError, TrainingError
+from tokensieve.metrics import expected_calibration_error
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.probabilities import class_probabilities
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_COLDEST, _HOTTEST = 0.01, 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What calibration found.
+
+    Attributes:
+        temperature: logits are divided by it; above 1 where the model was too sure of itself.
+        thresholds: multi-label: the probability from which each label is given; None for single-label models.
+        ece_before: expected calibration error on the validation documents at temperature 1.
+        ece_after: the same at `temperature`; measured on the documents that it was chosen on.
+        documents: validation documents.
+    """
+
+    temperature: float
+    thresholds: tuple[float, ...] | None
+    ece_before: float
+    ece_after: float
+    documents: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready values."""
+        return asdict(self) | {"thresholds": None if self.thresholds is None else list(self.thresholds)}
+
+    def apply(self, config: TokensieveConfig) -> None:
+        """Write temperature and thresholds to a model's config, which the engine reads.
+
+        Raises:
+            ConfigError: thresholds for another number of labels, or for a model that is not multi-label.
+        """
+        config.calibration_temperature = self.temperature
+        config.thresholds = None if self.thresholds is None else list(self.thresholds)
+        config.check_calibration()
+
+
+def calibrate(logits: Tensor | np.ndarray, truth: Tensor | np.ndarray | list[int], *, multi_label: bool) -> Calibration:
+    """Temperature, and for multi-label models thresholds on the probabilities at that temperature.
+
+    Args:
+        logits: [N, C] of the validation documents, N > 0.
+        truth: class ids [N], or 0/1 [N, C] for multi-label models.
+        multi_label: probabilities are a sigmoid for each label, not a softmax over the classes.
+
+    Raises:
+        DataError: no documents, or a truth that does not fit the logits.
+        TrainingError: logits that are no finite numbers.
+    """
+    scores, true = torch.as_tensor(logits).detach().float().cpu(), torch.as_tensor(truth).detach().cpu()
+    true = true.float() if multi_label else true.long()
+    _check(scores, true, multi_label)
+    kind = "multi_label_classification" if multi_label else "single_label_classification"
+    temperature = best_temperature(scores, true, multi_label=multi_label)
+    before, after = (class_probabilities(scores, kind, t) for t in (1.0, temperature))
+    return Calibration(
+        temperature=temperature,
+        thresholds=best_thresholds(after, true) if multi_label else None,
+        ece_before=expected_calibration_error(before, true),
+        ece_after=expected_calibration_error(after, true),
+        documents=len(scores),
+    )
+
+
+def best_temperature(logits: Tensor, truth: Tensor, *, multi_label: bool) -> float:
+    """The temperature that minimises the negative log-likelihood (Guo et al. 2017, section 4.2); never worse than 1.
+
+    Documents that are all classified right would ask for temperature 0, that is, for certainty. So the sum over the
+    documents has one term more, log(T)^2 / 2 (a log-normal prior): it settles what a few documents cannot, and is lost
+    among many.
+
+    Args:
+        logits: [N, C].
+        truth: class ids [N], or 0/1 [N, C] for multi-label.
+        multi_label: the likelihood is that of a sigmoid for each label.
+
+    Returns:
+        A number in [0.01, 100].
+    """
+    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+
+    exact = logits.double()
+    target = truth.double() if multi_label else truth
+    loss = F.binary_cross_entropy_with_logits if multi_label else F.cross_entropy
+
+    def objective(log_temperature: float) -> float:
+        likelihood = loss(exact / math.exp(log_temperature), target, reduction="sum")
+        return float(likelihood) + log_temperature**2 / 2
+
+    bounds = (math.log(_COLDEST), math.log(_HOTTEST))
+    found = minimize_scalar(objective, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return math.exp(found.x) if found.fun < objective(0.0) else 1.0
+
+
+def best_thresholds(probabilities: Tensor, truth: Tensor) -> tuple[float, ...]:
+    """For each label the threshold with the highest F1, half-way between neighbouring probabilities.
+
+    Of several that are as good, the one nearest to 0.5; a label that is true of none or of all keeps 0.5.
+
+    Args:
+        probabilities: [N, C].
+        truth: 0/1 [N, C].
+    """
+    return tuple(_best_threshold(probabilities[:, i], truth[:, i]) for i in range(truth.shape[1]))
+
+
+def _best_threshold(probabilities: Tensor, truth: Tensor) -> float:
+    import numpy as np
+    from sklearn.metrics import precision_recall_curve
+
+    if len(truth.unique()) < 2:
+        return 0.5
+    precision, recall, cuts = precision_recall_curve(truth.numpy(), probabilities.double().numpy())
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
+    middles = (cuts + np.concatenate([[0.0], cuts[:-1]])) / 2
+    best = np.flatnonzero(f1[:-1] >= f1[:-1].max() - 1e-12)
+    return float(min(middles[best], key=lambda middle: abs(middle - 0.5)))
+
+
+def _check(logits: Tensor, truth: Tensor, multi_label: bool) -> None:
+    if logits.ndim != 2 or not logits.numel():
+        raise DataError(f"calibration takes logits [N, C] of one document or more, not {list(logits.shape)}")
+    shape, ids = (logits.shape, 2) if multi_label else (logits.shape[:1], logits.shape[1])
+    if truth.shape != shape or not torch.isin(truth, torch.arange(ids, dtype=truth.dtype)).all():
+        what = "0 or 1" if multi_label else f"class ids 0 to {ids - 1}"
+        raise DataError(
+            f"calibration takes {what} in the shape {list(shape)} beside logits {list(logits.shape)}, not "
+            f"{list(truth.shape)} with the values {truth.unique()[:5].tolist()}"
+        )
+    if not logits.isfinite().all():
+        raise TrainingError("validation logits hold NaN or infinity: training diverged; lower the learning rate")
