@@ -100,7 +100,7 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
     states, where = _embed(config, weights, ids), list(range(len(ids)))
     special = set(config.special_token_ids)
     protected = [ptc.protect_special and token in special for token in ids]
-    own = weights.get("embeddings.combination_tokens")
+    own = weights.get("embeddings.combination_tokens.weight")
     extra = states.new_zeros(0, states.shape[1]) if own is None else own
     heads = config.num_attention_heads
     keys = [where] * heads  # positions that each head may attend to

@@ -103,8 +103,8 @@ def check_initial_values(model: TokensieveForSequenceClassification, spread: flo
             assert spread / 2 < float(module.weight.std()) < spread * 2, name
     combination = model.embeddings.combination_tokens
     if combination is not None:
-        assert spread / 2 < float(combination.std()) < spread * 2
-        assert (torch.pdist(combination) > 0).all(), "combination tokens that start alike stay alike"
+        assert spread / 2 < float(combination.weight.std()) < spread * 2
+        assert (torch.pdist(combination.weight) > 0).all(), "combination tokens that start alike stay alike"
 
 
 @each_shape

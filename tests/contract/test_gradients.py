@@ -49,7 +49,7 @@ def test_gradient_is_the_slope_of_the_loss(site: str) -> None:
 def test_combination_tokens_alone_can_lower_the_loss() -> None:
     model = tiny_model(settings(combine_layer=3, combine_noise=False))
     inputs, labels = batch(documents((20, 30, 12, 25))), torch.tensor([0, 1, 2, 1])
-    optimizer = torch.optim.Adam([model.embeddings.combination_tokens], lr=0.02)
+    optimizer = torch.optim.Adam([model.embeddings.combination_tokens.weight], lr=0.02)
     losses = []
     for _ in range(20):
         optimizer.zero_grad()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from contract.variants import CLS, POSITIONS, SEP, VOCABULARY, batch, documents, settings, tiny_model
-from tokensieve import InputError
+from tokensieve import ConfigError, InputError, PTCConfig
 
 MODEL = tiny_model(settings(combine_layer=3))
 
@@ -83,3 +83,65 @@ def test_positions_that_skip_padding_count_what_is_there() -> None:
         inputs["input_ids"] = inputs["input_ids"].where(inputs["attention_mask"].bool(), torch.tensor(1))
         alone = torch.cat([model(input_ids=torch.tensor([ids])).logits for ids in ([0, 7, 8, 1, 9, 2], [0, 2])])
         torch.testing.assert_close(model(**inputs).logits, alone, atol=1e-5, rtol=0)
+
+
+def vectors(*shape: int) -> torch.Tensor:
+    return torch.zeros(*shape)
+
+
+WIDTH = MODEL.config.hidden_size
+REFUSED_VECTORS: dict[str, tuple[dict[str, torch.Tensor], str]] = {
+    "neither": ({}, "neither of input_ids and inputs_embeds"),
+    "both": ({"input_ids": PAIR, "inputs_embeds": vectors(1, 2, WIDTH)}, "both"),
+    "ids in their place": ({"inputs_embeds": ids(1, 2)}, "inputs_embeds has shape"),
+    "another width": ({"inputs_embeds": vectors(1, 2, WIDTH + 1)}, rf"\b{WIDTH}\b"),
+    "no vectors": ({"inputs_embeds": vectors(0, 2, WIDTH)}, "one document or more"),
+    "too many": ({"inputs_embeds": vectors(1, POSITIONS + 1, WIDTH)}, rf"\b{POSITIONS + 1} tokens"),
+    "vectors and a mask": (
+        {"inputs_embeds": vectors(1, 2, WIDTH), "attention_mask": ids(1, 3)},
+        r"inputs_embeds \(1, 2\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("inputs", "named"), REFUSED_VECTORS.values(), ids=REFUSED_VECTORS)
+def test_word_vectors_that_cannot_be(inputs: dict[str, torch.Tensor], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        MODEL(**inputs)
+
+
+@pytest.mark.parametrize("ptc", [settings(combine_layer=3), settings(site="hidden"), settings(heads="per_head")])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_word_vectors_in_place_of_ids(ptc: PTCConfig, side: str) -> None:
+    model, inputs = tiny_model(ptc), batch(documents((17, 9, 40, 2)), side)
+    words = model.get_input_embeddings()(inputs["input_ids"])
+    with torch.no_grad():
+        from_ids = model(**inputs)
+        from_vectors = model(inputs_embeds=words, attention_mask=inputs["attention_mask"])
+    torch.testing.assert_close(from_vectors.logits, from_ids.logits, atol=1e-6, rtol=0)
+    assert from_vectors.trace.survivors() == from_ids.trace.survivors()
+
+
+def test_a_gradient_reaches_the_word_vectors() -> None:
+    inputs = batch(documents((17, 9)))
+    words = MODEL.get_input_embeddings()(inputs["input_ids"]).detach().requires_grad_()
+    MODEL(inputs_embeds=words, attention_mask=inputs["attention_mask"]).logits[0].sum().backward()
+    assert words.grad is not None
+    assert words.grad[0].abs().sum() > 0
+    assert not words.grad[1].any(), "one document's logits depend on another document"
+
+
+@pytest.mark.parametrize("name", ["output_attentions", "output_hidden_states"])
+def test_padded_tensors_are_not_offered(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}=True.*trace"):
+        MODEL(input_ids=PAIR, **{name: True})
+    assert MODEL(input_ids=PAIR, **{name: False}).logits.shape == (1, 3)
+
+
+@pytest.mark.parametrize("ptc", [settings(), settings(combine_layer=3), settings(pooling="mean")])
+def test_document_vectors_are_what_the_last_layer_reads(ptc: PTCConfig) -> None:
+    model, inputs = tiny_model(ptc), batch(documents((17, 9, 40)))
+    with torch.no_grad():
+        output = model(**inputs)
+        assert output.pooled.shape == (3, WIDTH)
+        torch.testing.assert_close(model.head.classifier(output.pooled), output.logits)

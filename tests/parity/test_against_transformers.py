@@ -119,3 +119,11 @@ def test_bert_base_shape() -> None:
     inputs = {"input_ids": torch.randint(5, 30000, mask.shape), "attention_mask": mask.long()}
     ours, theirs = logits_of_both(host, **inputs)
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
+@each_host
+def test_word_vectors_in_place_of_ids(name: str) -> None:
+    host = build_host(name)
+    inputs = host_batch(host)
+    words = host.get_input_embeddings()(inputs["input_ids"]).detach()
+    agree(host, inputs_embeds=words, attention_mask=inputs["attention_mask"])

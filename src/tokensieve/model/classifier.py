@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from tokensieve.config import PTCConfig
+from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.embed import Embeddings, check_batch
+from tokensieve.model.embed import CombinationTokens, Embeddings, check_batch
 from tokensieve.model.encoder import Encoder
 from tokensieve.model.head import HEADS
 from tokensieve.model.plan import Plan, kept_shares, make_plan
@@ -24,8 +26,14 @@ from tokensieve.model.trace import Trace
 
 @dataclass
 class TokensieveOutput(SequenceClassifierOutput):
-    """transformers' classifier output and the trace of the tokens, which is ragged and ignored by Trainer."""
+    """transformers' classifier output and two things that Trainer ignores.
 
+    Attributes:
+        pooled: [B, d] document vectors, which the head's last layer reads.
+        trace: what became of the tokens; ragged.
+    """
+
+    pooled: Tensor | None = None
     trace: Trace | None = None
 
 
@@ -41,7 +49,7 @@ class TokensieveForSequenceClassification(PreTrainedModel):
     main_input_name = "input_ids"
     # forward normalises its own loss, so Trainer has to divide it by the accumulation steps.
     accepts_loss_kwargs = False
-    supports_gradient_checkpointing = False
+    supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["Layer", "TokenCombiner"]  # noqa: RUF012 - transformers reads a list
 
@@ -69,16 +77,29 @@ class TokensieveForSequenceClassification(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)  # type: ignore[no-untyped-call]
-        if isinstance(module, Embeddings) and module.combination_tokens is not None:
-            init.normal_(module.combination_tokens, mean=0.0, std=self.config.initializer_range)
+        if isinstance(module, CombinationTokens):
+            init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
+
+    def _set_gradient_checkpointing(  # type: ignore[override] - its options differ from version to version
+        self, enable: bool = True, gradient_checkpointing_func: Callable[..., Any] = checkpoint, **options: Any
+    ) -> None:
+        if enable and getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant"):
+            raise ConfigError(
+                "gradient checkpointing with use_reentrant=True: it loses the gradient of packed tokens; "
+                "use gradient_checkpointing_kwargs={'use_reentrant': False}, which is the default"
+            )
+        super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **options)
 
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ) -> TokensieveOutput | tuple[Any, ...]:
         """Classify a padded batch; padding on either side is left out before the first layer.
@@ -88,22 +109,28 @@ class TokensieveForSequenceClassification(PreTrainedModel):
             attention_mask: [B, L], non-zero for real tokens; None: all are real.
             token_type_ids: [B, L]; None: segment 0.
             position_ids: [B, L]; None: the family's own rule.
+            inputs_embeds: [B, L, embedding_size] word vectors in place of ids. Without ids the first and the last token
+                of each document are the protected ones.
             labels: [B] class ids, [B, num_labels] floats (multi-label) or [B] floats (regression).
+            output_attentions: not offered; True is refused.
+            output_hidden_states: not offered; True is refused.
             return_dict: False for a plain tuple.
 
         Returns:
-            Loss (with labels), logits [B, num_labels] and the trace of the tokens.
+            Loss (with labels), logits [B, num_labels], document vectors and the trace of the tokens.
 
         Raises:
             InputError: a document without tokens, or longer than the position table.
+            ConfigError: attentions or hidden states asked for.
         """
-        batch = check_batch(self.config, input_ids, attention_mask, token_type_ids, position_ids)
+        _refuse_padded_outputs(output_attentions, output_hidden_states)
+        batch = check_batch(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         tokens, trace = self.encoder(self.embeddings(batch))
-        logits = self.head(tokens)
+        logits, pooled = self.head(tokens)
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
         if return_dict is False:
             return (logits,) if loss is None else (loss, logits)
-        return TokensieveOutput(loss=loss, logits=logits, trace=trace)
+        return TokensieveOutput(loss=loss, logits=logits, pooled=pooled, trace=trace)
 
     def plan(self, length: int, *, special: int = 2, samples: Mapping[str, Tensor] | None = None) -> Plan:
         """What happens to the tokens of a document of `length` tokens, and what it costs.
@@ -130,6 +157,15 @@ class TokensieveForSequenceClassification(PreTrainedModel):
             self.train(training)
         mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
         return kept_shares(trace.kept, mask.sum(1).tolist())
+
+
+def _refuse_padded_outputs(attentions: bool | None, hidden_states: bool | None) -> None:
+    for name, asked in (("output_attentions", attentions), ("output_hidden_states", hidden_states)):
+        if asked:
+            raise ConfigError(
+                f"{name}=True: fused attention over packed tokens keeps no such tensors; output.trace tells which "
+                "tokens survived, output.pooled holds the document vectors"
+            )
 
 
 def classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:

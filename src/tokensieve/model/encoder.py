@@ -6,7 +6,7 @@ from torch import nn
 
 from tokensieve.combiners import COMBINERS, TokenCombiner
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.layer import Layer
+from tokensieve.model.layer import Choice, Layer
 from tokensieve.model.trace import Trace
 from tokensieve.reducers import build_reducer
 from tokensieve.reducers.schedule import encoder_steps
@@ -41,6 +41,6 @@ class Encoder(nn.Module):
                 trace.record_combining(before, joined)
             else:
                 served = keys
-                tokens, keys = step(tokens, keys, exempt)
+                tokens, keys = step(tokens, keys, exempt, Choice())
                 trace.record_layer(tokens, served)
         return tokens, trace

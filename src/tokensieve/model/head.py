@@ -25,12 +25,12 @@ class HostHead(nn.Module):
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels or 0)
 
-    def forward(self, tokens: Tokens) -> Tensor:
-        """Logits [B, num_labels]."""
+    def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""
         lengths = torch.tensor(tokens.lengths, device=tokens.values.device)
         first = tokens.values.index_select(0, lengths.cumsum(0) - lengths)
-        logits: Tensor = self.classifier(self.dropout(self.activation(self.dense(self.input_dropout(first)))))
-        return logits
+        pooled: Tensor = self.activation(self.dense(self.input_dropout(first)))
+        return self.classifier(self.dropout(pooled)), pooled
 
 
 class MeanHead(nn.Module):
@@ -41,10 +41,10 @@ class MeanHead(nn.Module):
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels or 0)
 
-    def forward(self, tokens: Tokens) -> Tensor:
-        """Logits [B, num_labels]."""
-        logits: Tensor = self.classifier(self.dropout(document_means(tokens.values, tokens.lengths)))
-        return logits
+    def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""
+        pooled = document_means(tokens.values, tokens.lengths)
+        return self.classifier(self.dropout(pooled)), pooled
 
 
 HEADS: dict[str, type[HostHead] | type[MeanHead]] = {"host": HostHead, "mean": MeanHead}

@@ -7,10 +7,12 @@ Site "hidden": they leave between this layer's attention and its feed-forward, a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tokensieve.config import Site
 from tokensieve.model.attention import Attention
@@ -48,7 +50,16 @@ class Output(nn.Module):
         return normed
 
 
-class Layer(nn.Module):
+@dataclass
+class Choice:
+    """What a layer chose in one forward pass. Gradient checkpointing runs the layer a second time in the backward pass,
+    and finds the choice here: tokens are not scored anew, and cannot be chosen differently.
+    """
+
+    kept: KeyRows | None = None
+
+
+class Layer(GradientCheckpointingLayer):
     """A post-norm layer whose scores may prune.
 
     Args:
@@ -64,26 +75,30 @@ class Layer(nn.Module):
         self.output = Output(config)
         self.reducer, self.prunes = reducer, prunes
 
-    def forward(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> tuple[Tokens, KeyRows | None]:
+    def forward(
+        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
+    ) -> tuple[Tokens, KeyRows | None]:
         """Run the layer.
 
         Args:
             tokens: the batch.
             keys: rows that serve as keys and values here; None: all.
             exempt: documents that are not pruned.
+            choice: of this layer and pass; filled here, or, in a second run, followed.
 
         Returns:
             The tokens that go on, and the keys of the next layer.
         """
-        scores = self._removes_something(tokens, keys, exempt)
+        scores = choice.kept is None and self._removes_something(tokens, keys, exempt)
         context, received = self.attention.self(tokens, keys, scores)
         if received is not None:
-            kept = self._select(tokens, keys, received, exempt)
-            if self.prunes == "hidden":
-                context = context.index_select(0, kept.rows[0])
-                tokens, keys = tokens.keep(kept.rows[0], kept.lengths), None
-            else:
-                keys = kept
+            choice.kept = self._select(tokens, keys, received, exempt)
+        kept = choice.kept
+        if kept is not None and self.prunes == "hidden":
+            context = context.index_select(0, kept.rows[0])
+            tokens, keys = tokens.keep(kept.rows[0], kept.lengths), None
+        elif kept is not None:
+            keys = kept
         attended = self.attention.output(context, tokens.values)
         return tokens.with_values(self.output(self.intermediate(attended), attended)), keys
 

@@ -33,7 +33,7 @@ def reference_forward(
     m = 0
     if model.embeddings.combination_tokens is not None:
         m = settings.combination_tokens
-        values = torch.cat([values, model.embeddings.combination_tokens.expand(len(values), -1, -1)], dim=1)
+        values = torch.cat([values, model.embeddings.combination_tokens.weight.expand(len(values), -1, -1)], dim=1)
     prunable = mask.sum(1) >= settings.min_length
     keys = hidden = mask.unsqueeze(1)  # [B, S, L] text tokens that serve as keys; that are still in the model
     kept: list[Tensor] = []

@@ -1,0 +1,51 @@
+"""bfloat16, by autocast and throughout: every variant classifies and trains, close to float32."""
+
+import pytest
+import torch
+
+from contract.variants import UNEQUAL, VARIANTS, batch, documents, tiny_model
+from tokensieve import PTCConfig, TokensieveForSequenceClassification
+
+LABELS = torch.arange(len(UNEQUAL)) % 3
+COUNTED = {name: ptc for name, ptc in VARIANTS.items() if ptc.ratio_scope == "all"}
+"""The variants whose counts follow from length alone."""
+
+
+def losses(model: TokensieveForSequenceClassification, autocast: bool) -> list[float]:
+    """Of a few steps on one batch, without dropout."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    seen = []
+    for _ in range(4):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = model(**batch(documents(UNEQUAL)), labels=LABELS).loss
+        optimizer.zero_grad()
+        loss.backward()
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is None or parameter.grad.isfinite().all(), name
+        optimizer.step()
+        seen.append(float(loss.detach()))
+    return seen
+
+
+@pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
+@pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "pure"])
+def test_training_in_bfloat16(ptc: PTCConfig, autocast: bool) -> None:
+    model = tiny_model(ptc)
+    start = float(model(**batch(documents(UNEQUAL)), labels=LABELS).loss.detach())
+    if not autocast:
+        model = model.to(torch.bfloat16)
+    seen = losses(model, autocast)
+    assert seen[0] == pytest.approx(start, abs=0.5 + 0.2 * start), "bfloat16 computes something else"
+    assert seen[-1] < seen[0] - 0.01, "training in bfloat16 does not lower the loss"
+
+
+@pytest.mark.parametrize("ptc", COUNTED.values(), ids=COUNTED.keys())
+def test_counts_do_not_depend_on_precision(ptc: PTCConfig) -> None:
+    inputs = batch(documents(UNEQUAL))
+    with torch.no_grad():
+        kept = tiny_model(ptc)(**inputs).trace.kept
+        pure = tiny_model(ptc).to(torch.bfloat16)(**inputs)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = tiny_model(ptc)(**inputs)
+    assert kept == pure.trace.kept == mixed.trace.kept
+    assert pure.logits.dtype == mixed.logits.dtype == torch.bfloat16
