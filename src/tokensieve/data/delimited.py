@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tokensieve.data.rows import Defect, Reason, Row, list_names, shorten
+from tokensieve.data.rows import Columns, Defect, Reason, Row, list_names, shorten
 from tokensieve.data.sources import MAX_RECORD_CHARS
 from tokensieve.errors import DataError
 
@@ -19,17 +19,14 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 
-def read_delimited(
-    lines: Iterator[str], source: str, delimiter: str, text_column: str, label_column: str | None
-) -> Iterator[Row | Defect]:
+def read_delimited(lines: Iterator[str], source: str, delimiter: str, columns: Columns) -> Iterator[Row | Defect]:
     """Rows of a delimited file, lazily; blank lines are not records.
 
     Args:
         lines: The file, with its line ends kept as they are (``newline=""``).
         source: Its name, for messages.
         delimiter: ``,`` or a tab.
-        text_column: Column of the text, named in the header.
-        label_column: Column of the label, or None.
+        columns: The columns to read, as the header names them.
 
     Raises:
         DataError: The header is missing or broken, or has no such column, or has it twice.
@@ -40,17 +37,16 @@ def read_delimited(
         raise DataError(f"{source} is blank: give a file with a header line that names the columns")
     if isinstance(header, Defect):
         raise DataError(f"{source}, line {header.line}: the header cannot be read: {header.detail}; correct it")
-    columns = header[2]
-    text_at = column_index(columns, text_column, source, "text")
-    label_at = None if label_column is None else column_index(columns, label_column, source, "label")
+    names = header[2]
+    places = {role: column_index(names, name, source, role) for role, name in columns.by_role.items()}
     for record in records:
         if isinstance(record, Defect):
             yield record
-        elif len(record[2]) != len(columns):
-            yield _field_count(record, len(columns))
+        elif len(record[2]) != len(names):
+            yield _field_count(record, len(names))
         else:
             line, _, fields = record
-            yield Row(line, fields[text_at], None if label_at is None else fields[label_at])
+            yield Row(line, **{role: fields[place] for role, place in places.items()})
 
 
 def column_index(columns: list[str], name: str, source: str, role: str) -> int:

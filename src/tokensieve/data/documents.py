@@ -16,15 +16,18 @@ class Document:
 
     Attributes:
         text: The document as it stands in the file.
-        label: Its class, or None when it was read without labels.
+        label: Its class; a tuple of all its labels, possibly none, in multi-label data; None when it was read
+            without labels.
         source: The file it comes from, as it was named by the caller (``<stdin>`` for standard input).
-        line: 1-based line on which the record begins; in Parquet the 1-based row.
+        line: 1-based line on which the record begins; in Parquet and data sets the 1-based row.
+        pair: A second text that the first is classified together with, or None.
     """
 
     text: str
-    label: str | None
+    label: str | tuple[str, ...] | None
     source: str
     line: int
+    pair: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Rejection:
         line: As in `Document`.
         reason: One of a fixed set of phrases, see `tokensieve.data.rows.Reason`; what a `Tally` counts by.
         detail: What is wrong in this very record, with the value shortened.
-        unit: ``line``, or ``row`` where the source has no lines (Parquet).
+        unit: ``line``, or ``row`` where the source has no lines (Parquet, data sets).
     """
 
     source: str

@@ -1,16 +1,17 @@
-"""Parquet, by pyarrow, a batch of rows at a time and only the columns asked for."""
+"""Parquet, by pyarrow, a batch of rows at a time and only the columns asked for; and Arrow's columns as rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tokensieve.data.delimited import column_index
-from tokensieve.data.rows import Defect, Row
+from tokensieve.data.rows import MULTI_LABEL_REMEDY, Columns, Defect, Row
 from tokensieve.errors import DataError, MissingExtraError
 
-_BATCH_ROWS = 1024
+BATCH_ROWS = 1024
 _READ_BUFFER_BYTES = 1 << 20
 
 
@@ -22,12 +23,11 @@ def require_pyarrow() -> None:
         raise MissingExtraError("reading Parquet", "pyarrow", "parquet") from error
 
 
-def read_parquet(path: str | Path, text_column: str, label_column: str | None) -> Iterator[Row | Defect]:
+def read_parquet(path: str | Path, columns: Columns, multi_label: bool) -> Iterator[Row | Defect]:
     """Rows of a Parquet file, lazily; `Row.line` is the 1-based row.
 
     Raises:
-        DataError: Not a Parquet file, broken, without such a column, or with a column of a type that cannot be used:
-            texts are strings (or bytes of UTF-8), labels strings or whole numbers, either of them dictionary-encoded.
+        DataError: Not a Parquet file, broken, or as `check_columns`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -35,47 +35,66 @@ def read_parquet(path: str | Path, text_column: str, label_column: str | None) -
     try:
         # A small buffer in place of whole column chunks keeps memory flat however large the row groups are.
         with pq.ParquetFile(path, buffer_size=_READ_BUFFER_BYTES, pre_buffer=False) as file:
-            columns = _checked_columns(file.schema_arrow, str(path), text_column, label_column)
-            yield from _rows(file.iter_batches(batch_size=_BATCH_ROWS, columns=columns), text_column, label_column)
+            names = check_columns(file.schema_arrow, str(path), columns, multi_label)
+            yield from rows_of(file.iter_batches(batch_size=BATCH_ROWS, columns=names), columns)
     except (pa.ArrowException, OSError) as error:
         problem = (str(error).splitlines() or ["?"])[0]
         raise DataError(f"{path}: not a Parquet file, or a broken one ({problem}); write or fetch it again") from error
 
 
-def _checked_columns(schema: Any, source: str, text_column: str, label_column: str | None) -> list[str]:
-    text_type = schema.field(column_index(schema.names, text_column, source, "text")).type
-    if not _is_text(text_type):
-        raise DataError(f"{source}: the text column {text_column!r} is of type {text_type}; strings are wanted")
-    if label_column is None:
-        return [text_column]
-    label_type = schema.field(column_index(schema.names, label_column, source, "label")).type
-    if not _is_text(label_type) and not _is_integer(label_type):
-        raise DataError(
-            f"{source}: the label column {label_column!r} is of type {label_type}; strings or whole numbers are wanted"
-        )
-    return [text_column, label_column]
+def check_columns(schema: Any, source: str, columns: Columns, multi_label: bool) -> list[str]:
+    """Names of the columns to read, each once, after a look at their Arrow types.
+
+    Raises:
+        DataError: There is no such column, or one of a type that cannot be used: texts are strings (or bytes of
+            UTF-8), labels strings or whole numbers, or lists of these in multi-label data, all of them also
+            dictionary-encoded.
+    """
+    for role, name in columns.by_role.items():
+        kind = schema.field(column_index(schema.names, name, source, role)).type
+        if role != "label" and not _is_text(kind):
+            raise DataError(f"{source}: the {role} column {name!r} is of type {kind}; strings are wanted")
+        if role == "label" and not _is_label(kind, multi_label):
+            wanted = "strings or whole numbers" + (", or lists of these," if multi_label else "")
+            remedy = MULTI_LABEL_REMEDY if _is_label(kind, True) else ""
+            raise DataError(f"{source}: the label column {name!r} is of type {kind}; {wanted} are wanted{remedy}")
+    return list(dict.fromkeys(columns.by_role.values()))
 
 
-def _rows(batches: Iterator[Any], text_column: str, label_column: str | None) -> Iterator[Row]:
+def rows_of(batches: Iterator[Any], columns: Columns) -> Iterator[Row]:
+    """The rows of Arrow record batches with columns that passed `check_columns`, numbered from 1."""
     number = 0
     for batch in batches:
-        texts = _values(batch.column(text_column))
-        labels = [None] * len(texts) if label_column is None else _values(batch.column(label_column))
-        for text, label in zip(texts, labels, strict=True):
+        values = {role: _values(batch.column(name)) for role, name in columns.by_role.items()}
+        for fields in zip(*values.values(), strict=True):
             number += 1
-            yield Row(number, text, label)
+            yield Row(number, **dict(zip(values, fields, strict=True)))
 
 
 def _values(array: Any) -> list[Any]:
     """The values of an Arrow array; strings are decoded here, one by one, as a bad one would spoil the whole batch."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    if _is_list(array.type):
+        items = iter(_values(array.flatten()))  # without the items of lists that are null
+        lengths = pc.list_value_length(array).to_pylist()
+        return [None if length is None else list(islice(items, length)) for length in lengths]
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if _is_integer(array.type):
+    if not _is_text(array.type):
         return list(array.to_pylist())
     binary = array.cast(pa.large_binary())
     return [None if value is None else value.decode("utf-8", "surrogateescape") for value in binary.to_pylist()]
+
+
+def _is_label(kind: Any, multi_label: bool) -> bool:
+    import pyarrow.types as types
+
+    if multi_label and _is_list(kind):
+        # A file of nothing but empty lists has items of no type.
+        return types.is_null(kind.value_type) or _is_label(kind.value_type, False)
+    return _is_text(kind) or bool(types.is_integer(_plain(kind)))
 
 
 def _is_text(kind: Any) -> bool:
@@ -85,10 +104,10 @@ def _is_text(kind: Any) -> bool:
     return any(check(_plain(kind)) for check in checks)
 
 
-def _is_integer(kind: Any) -> bool:
+def _is_list(kind: Any) -> bool:
     import pyarrow.types as types
 
-    return bool(types.is_integer(_plain(kind)))
+    return any(check(kind) for check in (types.is_list, types.is_large_list, types.is_fixed_size_list))
 
 
 def _plain(kind: Any) -> Any:

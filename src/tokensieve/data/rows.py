@@ -15,6 +15,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _MAX_CONTROL_SHARE = 0.1
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
+MULTI_LABEL_REMEDY = "; read lists of labels with --multi-label (multi_label=True)"
+
 
 class Reason(StrEnum):
     """Why a record cannot be used."""
@@ -34,8 +36,38 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """Names of the columns, or JSON fields, to read; None for what is not asked for."""
+
+    text: str
+    label: str | None = None
+    pair: str | None = None
+
+    @property
+    def by_role(self) -> dict[str, str]:
+        """The columns asked for, by what `Row` calls them."""
+        names = {"text": self.text, "label": self.label, "pair": self.pair}
+        return {role: name for role, name in names.items() if name is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRule:
+    """What a label may be.
+
+    Attributes:
+        multi: A record has any number of labels, as a list or as a string with `separator` between them.
+        separator: What divides labels within a string. Space around a label goes away with it.
+        known: The labels allowed, or None for any.
+    """
+
+    multi: bool = False
+    separator: str = "|"
+    known: Collection[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """A record that could be parsed: the values of the two columns as the format gives them, None for a null.
+    """A record that could be parsed: the values of its columns as the format gives them, None for a null.
 
     Bytes that are not UTF-8 arrive as lone surrogates (PEP 383), so that one bad row does not spoil its file.
     """
@@ -43,6 +75,7 @@ class Row:
     line: int
     text: object
     label: object = None
+    pair: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,60 +102,84 @@ def list_names(names: Collection[str], limit: int = 10) -> str:
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown or "none"
 
 
-def to_document(row: Row, source: str, *, labelled: bool, known_labels: Collection[str] | None) -> Document | Defect:
+def to_document(row: Row, source: str, columns: Columns, rule: LabelRule) -> Document | Defect:
     """Check a row and make it a document.
 
     Args:
         row: The parsed record.
         source: Name of the file, for the document.
-        labelled: Whether a label is wanted. Without it, `row.label` is not looked at and the document has none.
-        known_labels: The labels allowed, or None for any.
+        columns: What was asked for. A label or pair that was not is not looked at, and the document has none.
+        rule: What its label may be.
 
     Returns:
         The document, or the defect that keeps the row from being one.
     """
-    if not isinstance(row.text, str):
-        return _not_text(row)
-    defect = _text_defect(row.line, row.text)
-    if defect is not None or not labelled:
-        return defect or Document(row.text, None, source, row.line)
-    label = _label(row)
-    if isinstance(label, Defect):
-        return label
-    if known_labels is not None and label not in known_labels:
-        known = list_names(sorted(known_labels))
-        return Defect(row.line, Reason.UNKNOWN_LABEL, f"{shorten(label)}; the known labels are {known}")
-    return Document(row.text, label, source, row.line)
+    text = _text(row.line, row.text)
+    if isinstance(text, Defect):
+        return text
+    pair = None if columns.pair is None else _text(row.line, row.pair, "pair ")
+    if isinstance(pair, Defect):
+        return pair
+    label = None if columns.label is None else _known_labels(row, rule)
+    return label if isinstance(label, Defect) else Document(text, label, source, row.line, pair)
 
 
-def _not_text(row: Row) -> Defect:
-    if row.text is None:
-        return Defect(row.line, Reason.MISSING_TEXT, "the value is null")
-    return Defect(row.line, Reason.TEXT_TYPE, f"{type(row.text).__name__} {shorten(row.text)} where a string is wanted")
+def _text(line: int, value: object, what: str = "") -> str | Defect:
+    """The value if it is a text; `what` begins the detail where it is not the document's first."""
+    if value is None:
+        return Defect(line, Reason.MISSING_TEXT, f"{what}the value is null")
+    if not isinstance(value, str):
+        wanted = f"{what}{type(value).__name__} {shorten(value)} where a string is wanted"
+        return Defect(line, Reason.TEXT_TYPE, wanted)
+    if not value or value.isspace():
+        return Defect(line, Reason.EMPTY_TEXT, f"{what}{shorten(value)}")
+    if _SURROGATE.search(value):
+        return Defect(line, Reason.ENCODING, f"{what}{shorten(value)}")
+    controls = len(_CONTROL.findall(value))
+    if controls > _MAX_CONTROL_SHARE * len(value) or "\0" in value:
+        return Defect(line, Reason.BINARY_TEXT, f"{what}{shorten(value)}")
+    return value
 
 
-def _text_defect(line: int, text: str) -> Defect | None:
-    if not text or text.isspace():
-        return Defect(line, Reason.EMPTY_TEXT, shorten(text))
-    if _SURROGATE.search(text):
-        return Defect(line, Reason.ENCODING, shorten(text))
-    controls = len(_CONTROL.findall(text))
-    if controls > _MAX_CONTROL_SHARE * len(text) or "\0" in text:
-        return Defect(line, Reason.BINARY_TEXT, shorten(text))
-    return None
+def _known_labels(row: Row, rule: LabelRule) -> str | tuple[str, ...] | Defect:
+    """The label, or all of them in a multi-label data set, each once and in the order given."""
+    labels = _multi_label(row, rule.separator) if rule.multi else _label(row.line, row.label)
+    if isinstance(labels, Defect) or rule.known is None:
+        return labels
+    unknown = [label for label in ((labels,) if isinstance(labels, str) else labels) if label not in rule.known]
+    if unknown:
+        known = list_names(sorted(rule.known))
+        return Defect(row.line, Reason.UNKNOWN_LABEL, f"{shorten(unknown[0])}; the known labels are {known}")
+    return labels
 
 
-def _label(row: Row) -> str | Defect:
-    label = row.label
+def _multi_label(row: Row, separator: str) -> tuple[str, ...] | Defect:
+    if row.label is None:
+        return Defect(row.line, Reason.MISSING_LABEL, "the value is null; where no label applies, give an empty list")
+    values = [row.label]
+    if isinstance(row.label, list):
+        values = row.label
+    elif isinstance(row.label, str):
+        values = [part.strip() for part in row.label.split(separator)] if row.label.strip() else []
+    labels: dict[str, None] = {}
+    for value in values:
+        label = _label(row.line, value)
+        if isinstance(label, Defect):
+            return Defect(label.line, label.reason, f"{label.detail} in {shorten(row.label)}")
+        labels[label] = None
+    return tuple(labels)
+
+
+def _label(line: int, label: object) -> str | Defect:
     if isinstance(label, int) and not isinstance(label, bool):
         return str(label)
     if label is None:
-        return Defect(row.line, Reason.MISSING_LABEL, "the value is null")
+        return Defect(line, Reason.MISSING_LABEL, "the value is null")
     if not isinstance(label, str):
         wanted = f"{type(label).__name__} {shorten(label)} where a string or a whole number is wanted"
-        return Defect(row.line, Reason.LABEL_TYPE, wanted)
+        return Defect(line, Reason.LABEL_TYPE, wanted + (MULTI_LABEL_REMEDY if isinstance(label, list) else ""))
     if not label or label.isspace():
-        return Defect(row.line, Reason.MISSING_LABEL, shorten(label))
+        return Defect(line, Reason.MISSING_LABEL, shorten(label))
     if _SURROGATE.search(label):
-        return Defect(row.line, Reason.ENCODING, f"label {shorten(label)}")
+        return Defect(line, Reason.ENCODING, f"label {shorten(label)}")
     return label

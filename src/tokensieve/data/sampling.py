@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tokensieve.data.documents import Document
 from tokensieve.errors import ConfigError, DataError
 
+_Text = tuple[str, str | None]
 
-def label_of(document: Document) -> str:
-    """The label of a document that was read with labels.
+
+def labels_of(document: Document) -> tuple[str, ...]:
+    """The labels of a document that was read with labels: the one, or any number in multi-label data.
 
     Raises:
-        DataError: It has none.
+        DataError: It was read without.
     """
     if document.label is None:
         raise DataError(f"{document.source}, line {document.line}: the document has no label; read it with labels")
-    return document.label
+    return (document.label,) if isinstance(document.label, str) else document.label
 
 
 def check_fraction(fraction: float) -> None:
@@ -32,9 +34,12 @@ def carve_validation(
 ) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
     """Part documents into training and validation, each label in its share, both in the order given.
 
-    Documents of the same text stay together, as a copy in training would make the validation score a lie. A label
-    keeps at least one text for training, so a label with a single one has none in validation; every other label has
-    at least one there, which for many small labels takes more than `fraction`.
+    Documents of the same text (and pair) stay together, as a copy in training would make the validation score a lie.
+    A label keeps at least one text for training, so a label with a single one has none in validation; every other
+    label has at least one there, which for many small labels takes more than `fraction`.
+
+    A document of several labels counts for the rarest of them, and documents of no label are a group of their own.
+    Common labels so come close to their share by themselves; a label that training would lack takes one text back.
 
     Raises:
         DataError: No label has two texts.
@@ -50,44 +55,79 @@ def carve_validation(
         )
     size = max(round(fraction * len(texts)), classes)
     _, held_out = train_test_split(texts, test_size=size, stratify=labels, random_state=seed)
-    held = set(held_out)
-    train = tuple(document for document in documents if document.text not in held)
-    validation = tuple(document for document in documents if document.text in held)
+    held = _without_lost_labels(documents, set(held_out))
+    train = tuple(document for document in documents if _text_of(document) not in held)
+    validation = tuple(document for document in documents if _text_of(document) in held)
     return train, validation
 
 
 def sample_by_label(documents: Sequence[Document], limit: int | None) -> tuple[Document, ...]:
     """At most `limit` documents, each label in its share and at least once if `limit` allows; in the order given.
 
-    The choice follows from the documents alone, and a larger limit only adds to it.
+    The choice follows from the documents alone, and a larger limit only adds to it. A document of several labels
+    counts for the rarest of them, as in `carve_validation`.
     """
     if limit is not None and limit < 1:
         raise ConfigError(f"a limit of {limit} documents; it has to be 1 or more")
     if limit is None or limit >= len(documents):
         return tuple(documents)
     members: dict[str, list[int]] = defaultdict(list)
-    for index, document in enumerate(documents):
-        members[label_of(document)].append(index)
+    mixed = sorted(range(len(documents)), key=lambda index: digest(documents[index]))
+    for index, label in zip(mixed, _rarest([labels_of(documents[index]) for index in mixed]), strict=True):
+        members[label].append(index)
     ranked: list[tuple[float, str, int]] = []
     for label, indices in members.items():
-        indices.sort(key=lambda index: digest(documents[index]))
         # The k-th of n documents of a label comes at k/n of the way, so any prefix has the labels in proportion.
         ranked += [(rank / len(indices), label, index) for rank, index in enumerate(indices)]
-    chosen = sorted(index for _, _, index in sorted(ranked)[:limit])
-    return tuple(documents[index] for index in chosen)
+    order = dict.fromkeys([*_one_of_each_label(documents, mixed), *(index for _, _, index in sorted(ranked))])
+    return tuple(documents[index] for index in sorted(list(order)[:limit]))
 
 
 def digest(document: Document) -> bytes:
-    """A hash of the text: sorting by it gives a mixed order that is the same on every machine."""
-    return hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).digest()
+    """A hash of the text and its pair: sorting by it gives a mixed order that is the same on every machine."""
+    # No document has the null character, so that two texts joined by it are no other two.
+    whole = document.text if document.pair is None else f"{document.text}\0{document.pair}"
+    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).digest()
 
 
-def _partable_texts(documents: Sequence[Document]) -> tuple[list[str], list[str]]:
-    """Different texts with their labels: those of a single label that has at least two such texts."""
-    labels: dict[str, set[str]] = defaultdict(set)
+def _text_of(document: Document) -> _Text:
+    return document.text, document.pair
+
+
+def _rarest(documents: Sequence[tuple[str, ...]]) -> list[str]:
+    """The rarest label of each document; an empty string, which is no label, where it has none."""
+    counts = Counter(label for labels in documents for label in labels)
+    return [min(labels, key=lambda label: (counts[label], label), default="") for labels in documents]
+
+
+def _partable_texts(documents: Sequence[Document]) -> tuple[list[_Text], list[str]]:
+    """Different texts with their rarest labels: those that have the same labels wherever they occur, and of which
+    there are at least two to that label."""
+    labels: dict[_Text, set[frozenset[str]]] = defaultdict(set)
     for document in documents:
-        labels[document.text].add(label_of(document))
-    single = {text: next(iter(found)) for text, found in labels.items() if len(found) == 1}
-    counts = Counter(single.values())
-    partable = {text: label for text, label in single.items() if counts[label] > 1}
+        labels[_text_of(document)].add(frozenset(labels_of(document)))
+    single = {text: tuple(next(iter(found))) for text, found in labels.items() if len(found) == 1}
+    rarest = dict(zip(single, _rarest(list(single.values())), strict=True))
+    counts = Counter(rarest.values())
+    partable = {text: label for text, label in rarest.items() if counts[label] > 1}
     return list(partable), list(partable.values())
+
+
+def _without_lost_labels(documents: Sequence[Document], held: set[_Text]) -> set[_Text]:
+    """The texts held out, but for one of each label that training would lack; some are always left."""
+    left = set(held)
+    kept = {label for document in documents if _text_of(document) not in held for label in labels_of(document)}
+    for document in documents:
+        if _text_of(document) in left and not kept.issuperset(labels_of(document)):
+            left.remove(_text_of(document))
+            kept.update(labels_of(document))
+    return left
+
+
+def _one_of_each_label(documents: Sequence[Document], order: Iterable[int]) -> list[int]:
+    """The first document in an order that has each label, by label."""
+    first: dict[str, int] = {}
+    for index in order:
+        for label in labels_of(documents[index]):
+            first.setdefault(label, index)
+    return [first[label] for label in sorted(first)]

@@ -37,9 +37,11 @@ _FOREIGN = {
 }
 
 
-def name_of(path: str | Path) -> str:
-    """How messages and documents call a source."""
-    return "<stdin>" if str(path) == STDIN else str(path)
+def name_of(source: object) -> str:
+    """How messages and documents call a source: a path, the parts of a split, or an opened data set."""
+    if isinstance(source, tuple):
+        return f"{source[0]} to {source[-1].name}" if len(source) > 1 else str(source[0])
+    return "<stdin>" if str(source) == STDIN else str(source)
 
 
 def split_extension(path: Path) -> tuple[str, str, bool]:

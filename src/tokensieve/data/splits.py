@@ -1,4 +1,4 @@
-"""Training, validation and test documents: found in a folder, or carved off a single file."""
+"""Training, validation and test documents: found in a folder or data set, or carved off a single file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tokensieve.data.documents import Document, Tally
-from tokensieve.data.folders import find_split_files
+from tokensieve.data.folders import Source, find_split_files
+from tokensieve.data.huggingface import DatasetSplit
 from tokensieve.data.readers import Policy, read_documents
-from tokensieve.data.sampling import carve_validation, check_fraction, label_of, sample_by_label
+from tokensieve.data.rows import list_names
+from tokensieve.data.sampling import carve_validation, check_fraction, labels_of, sample_by_label
 from tokensieve.data.sources import name_of
 from tokensieve.errors import ConfigError, DataError
 
@@ -23,7 +25,8 @@ class DataSplits:
     """Labelled documents for training, for choosing the checkpoint, and for the final measurement.
 
     Attributes:
-        train: Never empty, of two labels or more.
+        train: Never empty, of two labels or more; in multi-label data of two different sets of labels, for which
+            one label is enough, that some documents have and others have not.
         validation: Empty only where none was given and none was asked for.
         test: Empty where none was given.
         tallies: What became of the records, by the split of the file they were in. A validation split carved off
@@ -41,7 +44,12 @@ class DataSplits:
 
         The place of a label is its class id.
         """
-        return sort_labels({label_of(document) for document in self.train})
+        return sort_labels({label for document in self.train for label in labels_of(document)})
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a document has any number of labels, as a tuple, in place of exactly one."""
+        return any(isinstance(document.label, tuple) for document in self.train)
 
     def limited(
         self, *, train: int | None = None, validation: int | None = None, test: int | None = None
@@ -77,25 +85,36 @@ def load_splits(
     *,
     text_column: str = "text",
     label_column: str = "label",
+    pair_column: str | None = None,
+    multi_label: bool = False,
+    label_separator: str = "|",
     policy: Policy = "error",
     validation_fraction: float = 0.2,
     seed: int = 0,
 ) -> DataSplits:
-    """Read labelled documents for training from a file, or from a folder with a file for each split.
+    """Read labelled documents for training from a file, a folder with a file for each split, or a data set.
 
     Args:
         path: One data file, all of it for training; or a folder with ``train.*``, and if there are such
-            ``validation.*`` (or ``valid``, ``val``, ``dev``) and ``test.*``, each in any format with labels.
+            ``validation.*`` (or ``valid``, ``val``, ``dev``) and ``test.*``, each in any format with labels, or in
+            parts called ``train-00000-of-00002.*``. Or a data set of the package `datasets`: a folder that
+            ``save_to_disk`` wrote, or, where no such path exists, the ``name`` or ``name:config`` that its
+            ``load_dataset`` takes. A test split of a data set whose labels are all kept secret (-1) is left out.
         text_column: As in `read_documents`.
         label_column: As in `read_documents`.
+        pair_column: As in `read_documents`.
+        multi_label: As in `read_documents`.
+        label_separator: As in `read_documents`.
         policy: As in `read_documents`. A label that does not occur in the training file is an unknown one elsewhere.
         validation_fraction: Share of the training documents, at most 0.5, that becomes the validation split where
             there is no file for it; see `carve_validation`. 0 for none.
         seed: Chooses which documents these are.
 
     Raises:
-        ConfigError: `validation_fraction` is out of range.
-        DataError: As `read_documents`; no training file, two files for one split, or fewer than two labels.
+        ConfigError: `validation_fraction` is out of range, or as `read_documents`.
+        DataError: As `read_documents`; no training file, two files for one split, or documents that all have the
+            same labels.
+        MissingExtraError: As `read_documents`.
     """
     check_fraction(validation_fraction)
     files = find_split_files(path)
@@ -103,11 +122,17 @@ def load_splits(
     tallies: dict[str, Tally] = {}
     known: set[str] | None = None
     for split, file in files.items():
+        if split == "test" and isinstance(file, DatasetSplit) and file.is_unlabelled(label_column):
+            logger.info("%s: left out, as none of its rows has a label", name_of(file))
+            continue
         tallies[split] = Tally()
         reading = read_documents(
             file,
             text_column=text_column,
             label_column=label_column,
+            pair_column=pair_column,
+            multi_label=multi_label,
+            label_separator=label_separator,
             policy=policy,
             tally=tallies[split],
             known_labels=known,
@@ -123,11 +148,14 @@ def load_splits(
     return DataSplits(train, validation, documents.get("test", ()), tallies)
 
 
-def _checked_labels(train: Sequence[Document], file: Path) -> set[str]:
-    labels = {label_of(document) for document in train}
-    if len(labels) < 2:
+def _checked_labels(train: Sequence[Document], source: Source) -> set[str]:
+    kinds = {frozenset(labels_of(document)) for document in train}
+    if len(kinds) < 2:
+        only = sorted(next(iter(kinds)))
+        has = f"have the label{'s' * (len(only) > 1)} {list_names(only)}" if only else "have no label"
+        wanted = "that differ in their labels" if isinstance(train[0].label, tuple) else "of at least two labels"
         raise DataError(
-            f"{name_of(file)}: all {len(train)} training documents have the label {min(labels)!r}; "
-            "give documents of at least two labels, or check the label column"
+            f"{name_of(source)}: all {len(train)} training documents {has}; "
+            f"give documents {wanted}, or check the label column"
         )
-    return labels
+    return {label for kind in kinds for label in kind}

@@ -44,8 +44,12 @@ class Encodings:
         return [len(ids) for ids in self.input_ids]
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Encodings:
+def encode(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, pairs: Sequence[str] | None = None
+) -> Encodings:
     """Tokenise texts with special tokens, cut to `max_length`, unpadded.
+
+    Of a text and its pair, tokens are cut off the longer one until both are of one length, then off both.
 
     Truncation and padding stored in a ``tokenizer.json`` (all-MiniLM's says 128 for both) have no effect, and are
     found there afterwards as they were before.
@@ -53,27 +57,38 @@ def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length:
     Args:
         tokenizer: Any transformers tokenizer.
         texts: The texts; may be none.
-        max_length: The most tokens a text may have, special tokens counted. It is not checked against the model.
+        max_length: The most tokens a text, with its pair, may have, special tokens counted. It is not checked
+            against the model.
+        pairs: A second text for each text, or None.
 
     Raises:
         ConfigError: `max_length` leaves no room for text beside the special tokens.
-        InputError: A text is no string, is not valid Unicode, or has no token at all.
+        InputError: A text is no string, is not valid Unicode, or has no token at all; or there are not as many pairs
+            as texts.
     """
-    special = tokenizer.num_special_tokens_to_add()
-    if max_length <= special:
+    special = tokenizer.num_special_tokens_to_add(pair=pairs is not None)
+    least = special + (1 if pairs is None else 2)
+    if max_length < least:
+        what = "text" if pairs is None else "two texts"
         raise ConfigError(
-            f"max_length {max_length} leaves no room for text beside {special} special tokens; "
-            f"make it {special + 1} or more"
+            f"max_length {max_length} leaves no room for {what} beside {special} special tokens; "
+            f"make it {least} or more"
         )
     texts = list(texts)
-    for index, text in enumerate(texts):
-        check_text(index, text)
+    pairs = None if pairs is None else list(pairs)
+    if pairs is not None and len(pairs) != len(texts):
+        raise InputError(f"{len(texts)} texts and {len(pairs)} pairs: give a pair for each text")
+    for part in (texts, pairs or ()):
+        for index, text in enumerate(part):
+            check_text(index, text)
     if not texts:
         return Encodings([], [] if "token_type_ids" in tokenizer.model_input_names else None, 0)
     with _stored_limits_kept(tokenizer):
-        batch = tokenizer(texts, truncation=True, max_length=max_length, padding=False, return_attention_mask=False)
+        batch = tokenizer(
+            texts, pairs, truncation="longest_first", max_length=max_length, padding=False, return_attention_mask=False
+        )
         encodings = Encodings(batch["input_ids"], batch.get("token_type_ids"), 0)
-        truncated = _count_truncated(tokenizer, texts, batch, max_length)
+        truncated = _count_truncated(tokenizer, texts, pairs, batch, max_length)
     for index, ids in enumerate(encodings.input_ids):
         if not ids:
             raise InputError(f"document {index} has no tokens: {shorten(texts[index])}; leave it out")
@@ -92,8 +107,9 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
     """Documents as features for transformers' Trainer, to be padded by its ``DataCollatorWithPadding``.
 
     An item has ``input_ids`` and ``attention_mask``, ``token_type_ids`` if the tokenizer gives them, as lists of ints
-    of the document's own length, and ``labels``, the class id, if label names are given. All ids lie in one flat
-    int32 tensor: lists of Python ints would take some ten times the memory.
+    of the document's own length, and ``labels`` if label names are given: the class id, or in multi-label data a
+    list of a 0.0 or 1.0 for each class. All ids lie in one flat int32 tensor: lists of Python ints would take some ten
+    times the memory.
 
     Args:
         documents: The documents, kept in their order.
@@ -108,7 +124,8 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
     Raises:
         ConfigError: As `encode`.
         InputError: As `encode`.
-        DataError: A document has a label that is not among `label_names`.
+        DataError: A document has a label that is not among `label_names`; or some documents have a pair, or a list
+            of labels, and others have not.
     """
 
     def __init__(
@@ -118,14 +135,18 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
         max_length: int,
         label_names: Sequence[str] | None = None,
     ) -> None:
-        self._labels = None if label_names is None else class_ids(documents, label_names)
+        self._labels: Tensor | None = None
+        if label_names is not None:
+            multi_label = any(isinstance(document.label, tuple) for document in documents)
+            targets = label_matrix if multi_label else class_ids
+            self._labels = torch.as_tensor(targets(documents, label_names))
         chunks = [documents[start : start + _CHUNK] for start in range(0, len(documents), _CHUNK)]
         ids: list[Tensor] = []
         types: list[Tensor] = []
         lengths: list[int] = []
         self.truncated = 0
         for chunk in chunks:
-            encodings = encode(tokenizer, [document.text for document in chunk], max_length)
+            encodings = encode(tokenizer, [document.text for document in chunk], max_length, pairs_of(chunk))
             ids.append(_flat(encodings.input_ids, torch.int32))
             if encodings.token_type_ids is not None:
                 types.append(_flat(encodings.token_type_ids, torch.uint8))
@@ -138,8 +159,13 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
 
     @property
     def class_ids(self) -> list[int]:
-        """Class id of each document; empty without label names."""
-        return list(self._labels or ())
+        """Class id of each document; empty without label names and in multi-label data."""
+        return [] if self._labels is None or self._labels.dim() == 2 else self._labels.tolist()
+
+    @property
+    def label_matrix(self) -> Tensor | None:
+        """Multi-label data: 0 and 1 by document and class, ``(documents, classes)``, float32; else None."""
+        return self._labels if self._labels is not None and self._labels.dim() == 2 else None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -156,7 +182,7 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
         if self._types is not None:
             item["token_type_ids"] = self._types[end - length : end].tolist()
         if self._labels is not None:
-            item["labels"] = self._labels[index]
+            item["labels"] = self._labels[index].tolist()
         return item
 
 
@@ -198,12 +224,33 @@ def _stored_limits_kept(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
             backend.enable_padding(**padding)
 
 
-def _count_truncated(tokenizer: PreTrainedTokenizerBase, texts: list[str], batch: Any, max_length: int) -> int:
+def _count_truncated(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, batch: Any, max_length: int
+) -> int:
     if batch.encodings is not None:
         return sum(bool(encoding.overflowing) for encoding in batch.encodings)
     # A tokenizer written in Python does not keep what it cuts off; only a text that fills max_length can be cut.
-    full = [text for text, ids in zip(texts, batch["input_ids"], strict=True) if len(ids) == max_length]
-    return sum(len(tokenizer(text, truncation=False, verbose=False)["input_ids"]) > max_length for text in full)
+    whole = zip(texts, [None] * len(texts) if pairs is None else pairs, batch["input_ids"], strict=True)
+    full = [(text, pair) for text, pair, ids in whole if len(ids) == max_length]
+    return sum(len(tokenizer(*both, truncation=False, verbose=False)["input_ids"]) > max_length for both in full)
+
+
+def pairs_of(documents: Sequence[Document]) -> list[str] | None:
+    """The second text of each document, or None where they have none.
+
+    Raises:
+        DataError: some have one and others have not.
+    """
+    pairs = [document.pair for document in documents if document.pair is not None]
+    if not pairs:
+        return None
+    if len(pairs) < len(documents):
+        single = next(document for document in documents if document.pair is None)
+        raise DataError(
+            f"{single.source}, line {single.line}: the document has no second text, which others have; "
+            "read all documents with the same pair_column"
+        )
+    return pairs
 
 
 def class_ids(documents: Sequence[Document], label_names: Sequence[str]) -> list[int]:
@@ -215,11 +262,36 @@ def class_ids(documents: Sequence[Document], label_names: Sequence[str]) -> list
     ids = {name: index for index, name in enumerate(label_names)}
     for document in documents:
         if document.label not in ids:
-            raise DataError(
-                f"{document.source}, line {document.line}: the label {document.label!r} is none of "
-                f"{list_names(label_names)}; correct it or leave the document out"
-            )
+            raise _unknown_label(document, document.label, label_names)
     return [ids[str(document.label)] for document in documents]
+
+
+def label_matrix(documents: Sequence[Document], label_names: Sequence[str]) -> Tensor:
+    """Which of the names each document has for labels: 0 and 1, ``(documents, names)``, float32.
+
+    Raises:
+        DataError: a label that is none of them, or a document with a single label in place of a tuple.
+    """
+    ids = {name: index for index, name in enumerate(label_names)}
+    matrix = torch.zeros(len(documents), len(ids))
+    for row, document in enumerate(documents):
+        if not isinstance(document.label, tuple):
+            raise DataError(
+                f"{document.source}, line {document.line}: the label {document.label!r} is no list of labels; "
+                "read the documents with --multi-label (multi_label=True)"
+            )
+        for label in document.label:
+            if label not in ids:
+                raise _unknown_label(document, label, label_names)
+            matrix[row, ids[label]] = 1.0
+    return matrix
+
+
+def _unknown_label(document: Document, label: object, label_names: Sequence[str]) -> DataError:
+    return DataError(
+        f"{document.source}, line {document.line}: the label {label!r} is none of "
+        f"{list_names(label_names)}; correct it or leave the document out"
+    )
 
 
 def _flat(rows: list[list[int]], dtype: torch.dtype) -> Tensor:

@@ -1,0 +1,130 @@
+"""Data sets of the Hugging Face `datasets` package: folders that `save_to_disk` wrote, and names on its hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tokensieve.data.parquet import BATCH_ROWS, check_columns, rows_of
+from tokensieve.data.rows import Columns, Row
+from tokensieve.data.sources import EXTENSIONS, STDIN, split_extension
+from tokensieve.errors import DataError, MissingExtraError
+
+_NAME = re.compile(r"(?P<name>\w[\w.-]*(/\w[\w.-]*)?)(:(?P<config>[^/:]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSplit:
+    """One split of a data set, opened; its rows are read when they are asked for.
+
+    Attributes:
+        name: What messages and documents call it.
+        data: A `datasets.Dataset`.
+    """
+
+    name: str
+    data: Any
+
+    def __str__(self) -> str:
+        return self.name
+
+    def rows(self, columns: Columns, multi_label: bool) -> Iterator[Row]:
+        """Its rows, numbered from 1; class numbers become the names that the data set has for them.
+
+        Raises:
+            DataError: A column is missing or of a wrong type, or the files behind the data set are broken.
+        """
+        import pyarrow as pa
+
+        names = check_columns(self.data.features.arrow_schema, self.name, columns, multi_label)
+        classes = self._class_names(columns.label)
+        tables = self.data.select_columns(names).with_format("arrow").iter(BATCH_ROWS)
+        try:
+            for row in rows_of((batch for table in tables for batch in table.to_batches()), columns):
+                yield row if classes is None else replace(row, label=_named(row.label, classes))
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.name}: cannot be read ({_first_line(error)}); save or fetch it again") from error
+
+    def is_unlabelled(self, label_column: str) -> bool:
+        """Whether every row has -1 for its class, as test splits have whose labels are kept secret."""
+        if self._class_names(label_column) is None or not len(self.data):
+            return False
+        labels = self.data.select_columns([label_column]).with_format("numpy").iter(BATCH_ROWS)
+        return all((batch[label_column] == -1).all() for batch in labels if batch[label_column].dtype != object)
+
+    def _class_names(self, label_column: str | None) -> list[str] | None:
+        feature = self.data.features.get(label_column)
+        return getattr(getattr(feature, "feature", feature), "names", None)
+
+
+def open_dataset(path: str | Path) -> DatasetSplit | dict[str, DatasetSplit] | None:
+    """The data set that a path or name stands for, or its splits by the names that it gives them.
+
+    Args:
+        path: A folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` wrote; or, as a string and where no
+            such path is, ``name`` or ``name:config`` of a data set that `datasets.load_dataset` takes.
+
+    Returns:
+        None where it is neither: another path, or one that cannot be a name (with the extension of a data file).
+
+    Raises:
+        DataError: The folder is broken, or there is no such data set, or no connection to fetch it.
+        MissingExtraError: `datasets` is not installed.
+    """
+    if _is_saved(Path(path)):
+        hub = _require_datasets("reading a saved data set")
+        remedy = "write it again with save_to_disk"
+        return _opened(str(path), lambda: hub.load_from_disk(str(path)), "a data set that cannot be read", remedy)
+    if not isinstance(path, str) or path == STDIN or Path(path).exists():
+        return None
+    match = _NAME.fullmatch(path)
+    if match is None or split_extension(Path(path))[1] in EXTENSIONS:
+        return None
+    hub = _require_datasets(f"{path!r} is no file or folder; loading it as a data set of the Hugging Face hub")
+    if match["name"] in getattr(hub.packaged_modules, "_PACKAGED_DATASETS_MODULES", ()):
+        # load_dataset("csv") would read every CSV file below the current folder.
+        raise DataError(f"{path}: no such file or folder, and the name of a format, not of a data set; give its path")
+    remedy = (
+        "check the path or name, put the name of a configuration behind a colon (name:config), or, without a "
+        "connection, give a folder written by the data set's save_to_disk"
+    )
+    what = "no such file or folder, nor a data set that can be loaded"
+    return _opened(path, lambda: hub.load_dataset(match["name"], match["config"]), what, remedy)
+
+
+def _is_saved(folder: Path) -> bool:
+    return (folder / "dataset_dict.json").is_file() or all(
+        (folder / name).is_file() for name in ("dataset_info.json", "state.json")
+    )
+
+
+def _require_datasets(feature: str) -> Any:
+    try:
+        import datasets  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise MissingExtraError(feature, "datasets", "datasets") from error
+    return datasets
+
+
+def _opened(place: str, load: Callable[[], Any], problem: str, remedy: str) -> DatasetSplit | dict[str, DatasetSplit]:
+    try:
+        loaded = load()
+    except Exception as error:  # of the connection, the hub, the cache or a parser: there is no common class
+        raise DataError(f"{place}: {problem} ({_first_line(error)}); {remedy}") from error
+    if isinstance(loaded, Mapping):
+        return {str(split): DatasetSplit(f"{place}[{split}]", data) for split, data in loaded.items()}
+    return DatasetSplit(place, loaded)
+
+
+def _named(label: object, names: list[str]) -> object:
+    """The name of a class, those of a list of classes; None for a number that stands for no class, such as -1."""
+    if isinstance(label, list):
+        return [_named(item, names) for item in label]
+    return names[label] if isinstance(label, int) and 0 <= label < len(names) else None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
