@@ -14,31 +14,40 @@ from tokensieve.cli.options import (
     Dtype,
     Json,
     LabelColumn,
+    LabelSeparator,
     MaxLength,
     Model,
     OnBadRows,
+    PairColumn,
     TextColumn,
     Threads,
     bar,
     emit,
     environment,
+    name_of_data,
     prepare,
+    refuse_for_corpus,
 )
-from tokensieve.data.readers import Policy
 from tokensieve.runtime.engine import BATCH_TOKENS
 
 
 def evaluate_command(
     model: Model,
     data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Labelled file, or a folder of split files (default: the embedded corpus)."),
+        str | None,
+        typer.Option(
+            "--data",
+            help="Labelled file, a folder of split files or data set (folder of save_to_disk, or name or name:config "
+            "on the Hugging Face hub; default: the embedded corpus).",
+        ),
     ] = None,
     split: Annotated[
-        str, typer.Option("--split", help="Which split of a folder or the corpus.", rich_help_panel=DATA)
+        str, typer.Option("--split", help="Which split of a folder, data set or the corpus.", rich_help_panel=DATA)
     ] = "test",
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
+    pair_column: PairColumn = None,
+    label_separator: LabelSeparator = "|",
     on_bad_rows: OnBadRows = "error",
     max_documents: Annotated[
         int | None, typer.Option(help="At most so many documents, each label in its share.", rich_help_panel=DATA)
@@ -68,7 +77,16 @@ def evaluate_command(
 
     classifier = load(model, device=device, dtype=dtype, max_length=max_length, batch_tokens=batch_tokens)
     tally = Tally()
-    documents = labelled_documents(data, split, text_column, label_column, on_bad_rows, classifier.labels, tally)
+    reading = {
+        "text_column": text_column,
+        "label_column": label_column,
+        "pair_column": pair_column,
+        "multi_label": classifier.model.config.problem_type == "multi_label_classification",
+        "label_separator": label_separator,
+        "policy": on_bad_rows,
+        "known_labels": classifier.labels,
+    }
+    documents = labelled_documents(data, split, reading, tally)
     if max_documents is not None:
         from tokensieve.data.sampling import sample_by_label
 
@@ -76,7 +94,7 @@ def evaluate_command(
     scores = evaluate(classifier, documents, bar(len(documents), "evaluating", quiet))
     record = {
         "model": str(model),
-        "data": "Python standard library" if data is None else data.name,
+        "data": name_of_data(data),
         "max_length": classifier.engine.max_length,
         **scores,
         "rows": tally.to_dict(),
@@ -86,10 +104,11 @@ def evaluate_command(
     emit(record, _lines(record), json)
 
 
-def labelled_documents(
-    data: Path | None, split: str, text: str, label: str, policy: Policy, known: tuple[str, ...], tally: Any
-) -> Any:
-    """The documents of a file, of a folder's split or of the embedded corpus, whose labels the classifier knows."""
+def labelled_documents(data: str | Path | None, split: str, reading: dict[str, Any], tally: Any) -> Any:
+    """The documents of a file, of a split of a folder, of a data set or of the embedded corpus.
+
+    `reading` is what `read_documents` takes, the labels among it that the classifier knows.
+    """
     from tokensieve.data import read_documents, resolve_split_file, standard_library_corpus
     from tokensieve.errors import ConfigError, DataError
 
@@ -97,8 +116,11 @@ def labelled_documents(
         splits = standard_library_corpus()
         if split not in ("train", "validation", "test"):
             raise ConfigError(f"split {split!r}: the embedded corpus has train, validation and test")
+        refuse_for_corpus(pair_column=reading["pair_column"])
+        if reading["multi_label"]:
+            raise DataError("the classifier is multi-label, the embedded corpus is not: give --data")
         documents = getattr(splits, split)
-        foreign = sorted({d.label for d in documents} - set(known))
+        foreign = sorted({d.label for d in documents} - set(reading["known_labels"]))
         if foreign:
             raise DataError(
                 f"the classifier was not trained on the embedded corpus (it does not know {foreign[0]!r}): give --data"
@@ -106,24 +128,18 @@ def labelled_documents(
         for _ in documents:
             tally.accept()
         return documents
-    reading = read_documents(
-        resolve_split_file(data, split),
-        text_column=text,
-        label_column=label,
-        policy=policy,
-        tally=tally,
-        known_labels=known,
-    )
-    return tuple(reading)
+    return tuple(read_documents(resolve_split_file(data, split), **reading, tally=tally))
 
 
 def _lines(record: dict[str, Any]) -> list[str]:
     lines = [
         f"documents              {record['documents']}",
         f"truncated              {record['truncated']} to {record['max_length']} tokens",
-        f"accuracy               {record['accuracy']:.4f}",
+        f"{'exact match' if 'mean_labels' in record else 'accuracy':22} {record['accuracy']:.4f}",
         f"macro F1               {record['f1_macro']:.4f}",
         f"micro F1               {record['f1_micro']:.4f}",
+        *_label_counts(record),
+        f"calibration error      {record['ece']:.4f}, before temperature scaling {record['ece_uncalibrated']:.4f}",
         f"documents per second   {record['documents_per_second']:.1f}",
         f"peak memory            {record['peak_memory_bytes'] / 1e6:.0f} MB",
         f"mean length            {record['mean_length']:.1f} tokens",
@@ -141,3 +157,9 @@ def _lines(record: dict[str, Any]) -> list[str]:
             f"{record['rows']['rejected']} of {record['rows']['read']} rows left out: {record['rows']['reasons']}",
         ]
     return lines
+
+
+def _label_counts(record: dict[str, Any]) -> list[str]:
+    if "mean_labels" not in record:
+        return []
+    return [f"labels per document    {record['mean_labels']:.2f} given, {record['mean_labels_true']:.2f} true"]

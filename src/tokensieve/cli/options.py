@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -36,6 +37,21 @@ TextColumn = Annotated[
     str, typer.Option("--text-column", help="Column, or JSON field, of the text.", rich_help_panel=DATA)
 ]
 LabelColumn = Annotated[str, typer.Option("--label-column", help="Column of the label.", rich_help_panel=DATA)]
+PairColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--pair-column", help="Column of a second text, classified together with the first.", rich_help_panel=DATA
+    ),
+]
+MultiLabel = Annotated[
+    bool,
+    typer.Option(
+        "--multi-label", help="A document has any number of labels: a list, or a divided cell.", rich_help_panel=DATA
+    ),
+]
+LabelSeparator = Annotated[
+    str, typer.Option("--label-separator", help="What divides the labels of a cell.", rich_help_panel=DATA)
+]
 OnBadRows = Annotated[
     Policy,
     typer.Option(
@@ -63,6 +79,21 @@ def prepare(threads: int | None, quiet: bool) -> None:
     logger.handlers = [handler]
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     logger.propagate = False
+
+
+def name_of_data(data: str | None) -> str:
+    """What a record calls the data: the last part of a path, the name of a data set, or the embedded corpus."""
+    if data is None:
+        return "Python standard library"
+    return Path(data).name if Path(data).exists() else data
+
+
+def refuse_for_corpus(**settings: Any) -> None:
+    """Refuse settings for data of the user's own where none is given."""
+    for name, value in settings.items():
+        if value:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} is for documents of your own, the embedded corpus has no such: give --data")
 
 
 def bar(total: int | None, description: str, quiet: bool) -> Any:

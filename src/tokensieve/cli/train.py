@@ -15,14 +15,18 @@ from tokensieve.cli.options import (
     Device,
     Json,
     LabelColumn,
+    LabelSeparator,
+    MultiLabel,
     OnBadRows,
+    PairColumn,
     TextColumn,
     Threads,
     emit,
+    name_of_data,
     prepare,
+    refuse_for_corpus,
 )
 from tokensieve.config import PRESET_NAMES, PTCConfig
-from tokensieve.data.readers import Policy
 from tokensieve.training.settings import base_checkpoint, reduction_settings
 
 
@@ -41,15 +45,19 @@ def train_command(
         typer.Option("--model", help="Checkpoint to start from: folder or hub name (default: all-MiniLM-L6-v2)."),
     ] = None,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--data",
-            help="CSV, TSV, JSONL (also .gz), Parquet, or a folder with train.*, validation.*, test.* "
+            help="CSV, TSV, JSONL (also .gz), Parquet; a folder with train.*, validation.*, test.*; a data set: folder "
+            "written by its save_to_disk, or its name (or name:config) on the Hugging Face hub "
             "(default: the embedded corpus, Python's standard library).",
         ),
     ] = None,
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
+    pair_column: PairColumn = None,
+    multi_label: MultiLabel = False,
+    label_separator: LabelSeparator = "|",
     on_bad_rows: OnBadRows = "error",
     validation_fraction: Annotated[
         float,
@@ -158,32 +166,39 @@ def train_command(
     settings = reduction_settings(
         host_config(load_config(base), base), preset, {f.name: given[f.name] for f in dataclasses.fields(PTCConfig)}
     )
-    splits, name = training_data(data, text_column, label_column, on_bad_rows, validation_fraction, recipe.seed)
+    reading = {
+        "text_column": text_column,
+        "label_column": label_column,
+        "pair_column": pair_column,
+        "multi_label": multi_label,
+        "label_separator": label_separator,
+        "policy": on_bad_rows,
+    }
+    splits = training_data(data, reading, validation_fraction, recipe.seed)
     if max_documents is not None:
         splits = splits.limited(train=max_documents, validation=max_documents, test=max_documents)
     record = train(
-        base, settings, splits, output, recipe, device=place, overwrite=overwrite, data_name=name, progress=not json
+        base,
+        settings,
+        splits,
+        output,
+        recipe,
+        device=place,
+        overwrite=overwrite,
+        data_name=name_of_data(data),
+        progress=not json,
     )
     emit(record, _summary(record, output), json)
 
 
-def training_data(
-    data: Path | None, text_column: str, label_column: str, policy: Policy, fraction: float, seed: int
-) -> tuple[Any, str]:
-    """The splits of a file or folder, else of the embedded corpus; and what to call them."""
+def training_data(data: str | Path | None, reading: dict[str, Any], fraction: float, seed: int) -> Any:
+    """The splits of a file, folder or data set, else of the embedded corpus; `reading` as `load_splits` takes it."""
     from tokensieve.data import load_splits, standard_library_corpus
 
     if data is None:
-        return standard_library_corpus(), "Python standard library"
-    splits = load_splits(
-        data,
-        text_column=text_column,
-        label_column=label_column,
-        policy=policy,
-        validation_fraction=fraction,
-        seed=seed,
-    )
-    return splits, data.name
+        refuse_for_corpus(multi_label=reading["multi_label"], pair_column=reading["pair_column"])
+        return standard_library_corpus()
+    return load_splits(data, **reading, validation_fraction=fraction, seed=seed)
 
 
 def _summary(record: dict[str, Any], output: Path) -> list[str]:
