@@ -74,14 +74,13 @@ def time_in_turns(
     """Documents per second of each classifier, the classifiers taking turns for so many rounds after a warm-up."""
     from tqdm import tqdm
 
-    texts = [document.text for document in documents]
     speeds: dict[str, list[float]] = {name: [] for name in classifiers}
     for turn in tqdm(range(rounds + 1), desc="timing", unit=" rounds"):
         for name, classifier in classifiers.items():
             start = time.perf_counter()
-            classifier.engine.classify(texts)
+            classifier.engine.classify(documents)
             if turn > 0:
-                speeds[name].append(len(texts) / (time.perf_counter() - start))
+                speeds[name].append(len(documents) / (time.perf_counter() - start))
     return speeds
 
 

@@ -14,7 +14,7 @@ ECE_BINS = 15
 """As in Guo et al. 2017."""
 
 
-def accuracy_and_f1(truth: Sequence[int], predicted: Sequence[int]) -> dict[str, float]:
+def accuracy_and_f1(truth: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
     """Accuracy, macro F1 (over the classes that occur in either) and micro F1, from class ids [N]."""
     from sklearn.metrics import accuracy_score, f1_score
 

@@ -16,6 +16,7 @@ from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.reducers.schedule import encoder_steps
 
+_LAST_LAYER = "head.classifier.weight"
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 
 
@@ -30,7 +31,8 @@ def compress(
 ) -> TokensieveForSequenceClassification:
     """Build a tokensieve model from a checkpoint; the given one is left as it was and shares no tensor with it.
 
-    What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random.
+    What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random. One
+    of ours keeps its calibration only with its head, and where the labels are not given anew.
 
     Args:
         model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder
@@ -57,7 +59,10 @@ def compress(
     if tokenizer is not None:
         host.config.special_token_ids = special_token_ids(tokenizer)
     model = TokensieveForSequenceClassification(host.config)
-    _load(model, _pick(host, model))
+    state = _pick(host, model)
+    if any(given is not None for given in (num_labels, id2label, problem_type)) or _LAST_LAYER not in state:
+        model.config.calibration_temperature, model.config.thresholds = 1.0, None
+    _load(model, state)
     nn.Module.to(model, device=model_or_dir.device, dtype=model_or_dir.dtype)
     model.train(model_or_dir.training)
     return model

@@ -6,11 +6,16 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from tokensieve.data.documents import Document
-from tokensieve.data.tokenize import class_ids
+from tokensieve.data.tokenize import class_ids, label_matrix
 from tokensieve.errors import DataError
 from tokensieve.memory import peak_memory_bytes, reset_peak_memory
-from tokensieve.metrics import accuracy_and_f1, report_per_class
+from tokensieve.metrics import accuracy_and_f1, expected_calibration_error, multi_label_scores, report_per_class
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.probabilities import class_probabilities
 from tokensieve.runtime.engine import Result
 from tokensieve.runtime.load import Classifier
 
@@ -29,24 +34,35 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
         documents: labelled.
         progress: wraps the stream of results, such as tqdm.
 
+    Returns:
+        Of any classifier: "accuracy", "f1_macro", "f1_micro"; "ece" and "ece_uncalibrated", the expected calibration
+        error with the model's "temperature" and with none; "documents", "truncated", "seconds" and
+        "documents_per_second"; "peak_memory_bytes" and "loaded_memory_bytes"; "mean_length" and "kept_tokens" (at every
+        step); "classes", a report on each. Of a multi-label one also "mean_labels" and "mean_labels_true", the labels
+        of a document that are given and that are true; its accuracy asks that all of them are right.
+
     Raises:
-        DataError: no documents, or a label that the classifier does not know.
+        DataError: no documents, a label that the classifier does not know, or lists of labels where it takes one.
     """
     if not documents:
         raise DataError("there is no document to evaluate on: give a file with at least one usable row")
-    truth = class_ids(documents, classifier.labels)
+    names, multi_label = classifier.labels, classifier.model.config.is_multi_label
+    truth = label_matrix(documents, names) if multi_label else torch.tensor(class_ids(documents, names))
     device = classifier.model.device
     reset_peak_memory(device)
     loaded = peak_memory_bytes(device)
-    classifier.engine.classify([document.text for document in documents[:_WARM_UP]])
+    classifier.engine.classify(documents[:_WARM_UP])
     classifier.engine.truncated = 0
     start = time.perf_counter()
     stream: Iterable[tuple[Document, Result]] = classifier.engine.stream(documents)
     results = [result for _, result in (progress(stream) if progress is not None else stream)]
     seconds = time.perf_counter() - start
-    predicted = [result.label for result in results]
+    predicted = _given(results, len(names)) if multi_label else torch.tensor([result.label for result in results])
+    scores = multi_label_scores if multi_label else accuracy_and_f1
     return {
-        **accuracy_and_f1(truth, predicted),
+        **scores(truth, predicted),
+        **_calibration(results, truth, classifier.model.config),
+        **(_label_counts(truth, predicted) if multi_label else {}),
         "documents": len(documents),
         "truncated": classifier.engine.truncated,
         "seconds": seconds,
@@ -55,8 +71,32 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
         "loaded_memory_bytes": loaded,
         "mean_length": sum(result.length for result in results) / len(results),
         "kept_tokens": mean_kept(results),
-        "classes": report_per_class(truth, predicted, classifier.labels),
+        "classes": report_per_class(truth, predicted, names),
     }
+
+
+def _given(results: Sequence[Result], classes: int) -> Tensor:
+    """0/1 [N, C]: the labels of each document."""
+    matrix = torch.zeros(len(results), classes)
+    for row, result in zip(matrix, results, strict=True):
+        row[list(result.labels)] = 1
+    return matrix
+
+
+def _calibration(results: Sequence[Result], truth: Tensor, config: TokensieveConfig) -> dict[str, float]:
+    """Expected calibration error with the model's temperature and with none, and that temperature."""
+    logits, temperature = torch.tensor([result.logits for result in results]), config.calibration_temperature
+    calibrated, plain = (class_probabilities(logits, config.problem_type, t) for t in (temperature, 1.0))
+    return {
+        "ece": expected_calibration_error(calibrated, truth),
+        "ece_uncalibrated": expected_calibration_error(plain, truth),
+        "temperature": temperature,
+    }
+
+
+def _label_counts(truth: Tensor, predicted: Tensor) -> dict[str, float]:
+    """Mean number of labels of a document: given, and true."""
+    return {"mean_labels": float(predicted.sum(1).mean()), "mean_labels_true": float(truth.sum(1).mean())}
 
 
 def mean_kept(results: Sequence[Result]) -> list[float]:

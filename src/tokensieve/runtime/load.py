@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,16 @@ import torch
 from tokensieve.backbones.loading import first_line, load_config, load_tokenizer, load_weights
 from tokensieve.data.documents import Document
 from tokensieve.data.tokenize import check_text
-from tokensieve.errors import CheckpointError, ConfigError
+from tokensieve.errors import CheckpointError, ConfigError, InputError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.runtime.engine import BATCH_TOKENS, Engine, Result
 
 if TYPE_CHECKING:
     import numpy as np
+
+Text = str | tuple[str, str]
+"""A text, or two that are classified together."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -39,28 +42,64 @@ class Classifier:
         """The model."""
         return self.engine.model
 
-    def predict(self, texts: Iterable[str]) -> list[str]:
-        """The label of each text, in order.
+    def predict(self, texts: Iterable[Text]) -> list[str] | list[list[str]]:
+        """The label of each text, in order; of a multi-label model a list of its labels, maybe none, in their order.
+
+        Args:
+            texts: strings, or tuples (text, second text) for a model of text pairs.
 
         Raises:
             InputError: a text without any token.
             ConfigError: a single string in place of a list.
         """
-        return [self.labels[result.label] for result in self.results(texts)]
+        results = self.results(texts)
+        if self.model.config.is_multi_label:
+            return [[self.labels[number] for number in result.labels] for result in results]
+        return [self.labels[result.label] for result in results]
 
-    def predict_proba(self, texts: Iterable[str]) -> np.ndarray:
+    def predict_proba(self, texts: Iterable[Text]) -> np.ndarray:
         """Probabilities [N, number of labels] float32, columns in the order of `labels`."""
         import numpy as np
 
         rows = [result.probabilities for result in self.results(texts)]
         return np.asarray(rows, dtype=np.float32).reshape(len(rows), len(self.labels))
 
-    def results(self, texts: Iterable[str], *, tokens: bool = False) -> list[Result]:
+    def results(self, texts: Iterable[Text], *, tokens: bool = False) -> list[Result]:
         """Everything the engine tells of each text; with `tokens` also the tokens that survived."""
-        if isinstance(texts, str):
-            raise ConfigError("predict takes a list of texts, not one string: give [text]")
-        documents = (Document(check_text(number, text), None, "texts", number) for number, text in enumerate(texts))
-        return [result for _, result in self.engine.stream(documents, tokens=tokens)]
+        return [result for _, result in self.engine.stream(_documents(texts), tokens=tokens)]
+
+    def encode(self, texts: Iterable[Text], *, normalize_embeddings: bool = False) -> np.ndarray:
+        """The vector of each text, [N, hidden size] float32: what the last layer of the model's head reads.
+
+        With pooling "host" that is the output of the family's own pooler on the first token, with "mean" the mean of
+        the final tokens. The vectors are those of a classifier: near each other where the labels are.
+
+        Args:
+            texts: as in `predict`.
+            normalize_embeddings: scale each vector to length 1, so that a dot product is a cosine.
+
+        Raises:
+            InputError, ConfigError: as `predict`.
+        """
+        vectors = self.engine.embed(_documents(texts))
+        return (torch.nn.functional.normalize(vectors, dim=1) if normalize_embeddings else vectors).numpy()
+
+
+def _documents(texts: Iterable[Text]) -> Iterator[Document]:
+    """Texts or pairs of texts, checked, each under its place in the list."""
+    if isinstance(texts, str):
+        raise ConfigError("give a list of texts, not one string: [text]")
+    width = 0
+    for number, text in enumerate(texts):
+        parts = text if isinstance(text, tuple) else (text,)
+        if isinstance(text, tuple) and len(parts) != 2:
+            raise InputError(f"document {number} is a tuple of {len(parts)}: give a string, or (text, second text)")
+        first, *second = (check_text(number, part) for part in parts)
+        width = width or len(parts)
+        if len(parts) != width:
+            here, before = ("one text", "pairs") if width == 2 else ("a pair of texts", "single texts")
+            raise InputError(f"document {number} is {here}, those before it are {before}: give all in one form")
+        yield Document(first, None, "texts", number, *second)
 
 
 def load(
@@ -90,7 +129,7 @@ def load(
             f"{path}: holds a {config.model_type!r} model, not a tokensieve classifier: train one with "
             "'tokensieve train --model ...', or build one with tokensieve.compress"
         )
-    if config.problem_type == "regression" or len(config.label_names) < 2:
+    if config.problem_type == "regression" or len(config.label_names) < (1 if config.is_multi_label else 2):
         raise CheckpointError(
             f"{path}: a regression model with one output, not a classifier: train one with 2 labels or more"
         )
