@@ -37,23 +37,28 @@ class DatasetSplit:
         Raises:
             DataError: A column is missing or of a wrong type, or the files behind the data set are broken.
         """
-        import pyarrow as pa
-
         names = check_columns(self.data.features.arrow_schema, self.name, columns, multi_label)
         classes = self._class_names(columns.label)
-        tables = self.data.select_columns(names).with_format("arrow").iter(BATCH_ROWS)
-        try:
-            for row in rows_of((batch for table in tables for batch in table.to_batches()), columns):
-                yield row if classes is None else replace(row, label=_named(row.label, classes))
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self.name}: cannot be read ({_first_line(error)}); save or fetch it again") from error
+        for row in rows_of(self._batches(names), columns):
+            yield row if classes is None else replace(row, label=_named(row.label, classes))
 
     def is_unlabelled(self, label_column: str) -> bool:
-        """Whether every row has -1 for its class, as test splits have whose labels are kept secret."""
-        if self._class_names(label_column) is None or not len(self.data):
+        """Whether no row has a label: all null, or -1 in place of a class, as in test splits kept secret."""
+        if label_column not in self.data.features:
             return False
-        labels = self.data.select_columns([label_column]).with_format("numpy").iter(BATCH_ROWS)
-        return all((batch[label_column] == -1).all() for batch in labels if batch[label_column].dtype != object)
+        missing = (None,) if self._class_names(label_column) is None else (None, -1)
+        values = (value for batch in self._batches([label_column]) for value in batch.column(0).to_pylist())
+        return all(value in missing for value in values)
+
+    def _batches(self, names: list[str]) -> Iterator[Any]:
+        import pyarrow as pa
+
+        tables = self.data.select_columns(names).with_format("arrow").iter(BATCH_ROWS)
+        try:
+            for table in tables:
+                yield from table.to_batches()
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{self.name}: cannot be read ({_first_line(error)}); save or fetch it again") from error
 
     def _class_names(self, label_column: str | None) -> list[str] | None:
         feature = self.data.features.get(label_column)

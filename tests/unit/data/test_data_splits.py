@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokensieve.data import DataSplits, Document, load_splits, resolve_split_file
+from tokensieve.data import DataSplits, Document, load_splits, read_documents, resolve_split_file
 from tokensieve.data.sampling import carve_validation, sample_by_label
 from tokensieve.data.splits import sort_labels
 from tokensieve.errors import ConfigError, DataError
@@ -217,6 +217,35 @@ def test_limited_splits() -> None:
         splits.limited(train=3)
     with pytest.raises(ConfigError, match="limit of 0 documents"):
         splits.limited(test=0)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl.gz"])
+def test_a_split_in_parts_is_read_in_order(put: Put, tmp_path: Path, kind: str) -> None:
+    files = [put(f"train-{part:05}-of-00003.{kind}", _rows(4, start=4 * part)) for part in (2, 0, 1)]
+    put(f"test-00000-of-00001.{kind}", _rows(5))
+    splits = load_splits(tmp_path, validation_fraction=0)
+    assert [d.text for d in splits.train] == [f"document {n}" for n in range(12)]
+    assert splits.train[11].source == str(files[0])
+    assert (splits.train[11].line, splits.tallies["train"].used, len(splits.test)) == (4, 12, 5)
+    assert [d.text for d in read_documents(resolve_split_file(tmp_path, "train"))] == [d.text for d in splits.train]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train-00000-of-00002.csv"],
+        ["train-00001-of-00002.csv", "train.csv"],
+        ["train-00000-of-00002.csv", "train-00001-of-00002.jsonl"],
+        ["train-00000-of-00002.csv", "training-00001-of-00002.csv"],
+        ["train-00000-of-00001.csv", "train-00000-of-00002.csv", "train-00001-of-00002.csv"],
+    ],
+)
+def test_parts_that_are_not_whole(put: Put, tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        put(name, _rows(4))
+    with pytest.raises(DataError, match="has not all parts of the train split, or other files beside them: ") as caught:
+        load_splits(tmp_path)
+    assert all(name in str(caught.value) for name in names)
 
 
 def test_real_folder(shared_data: Path) -> None:
