@@ -1,8 +1,8 @@
 """Documents in: read files, split them, tokenise them; and the corpus that is there without any file.
 
-Read in this order: `documents` (what reading gives), `readers` (file -> documents; `sources` opens it, `delimited`,
-`lines` and `parquet` parse it, `rows` decides what can be used), `splits` (`folders` finds the files, `sampling`
-carves and thins), `corpus`, `tokenize`.
+Read in this order: `documents` (what reading gives), `readers` (file or data set -> documents; `sources` opens files,
+`delimited`, `lines` and `parquet` parse them, `huggingface` opens data sets, `rows` decides what can be used), `splits`
+(`folders` finds the sources, `sampling` carves and thins), `corpus`, `tokenize` (texts -> ids), `targets` (labels).
 """
 
 from tokensieve.data.corpus import standard_library_corpus

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from tokensieve.data.documents import Document
-from tokensieve.data.rows import list_names, shorten
+from tokensieve.data.rows import shorten
+from tokensieve.data.targets import class_ids, label_matrix
 from tokensieve.errors import ConfigError, DataError, InputError
 
 if TYPE_CHECKING:
@@ -167,6 +169,13 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
         """Multi-label data: 0 and 1 by document and class, ``(documents, classes)``, float32; else None."""
         return self._labels if self._labels is not None and self._labels.dim() == 2 else None
 
+    def digest(self) -> str:
+        """A hash of all tokens and labels in their order; the same for the same documents, tokenizer and length."""
+        found = hashlib.sha256()
+        for tensor in (self._ids, self._types, self.lengths, self._labels):
+            found.update(b"none" if tensor is None else tensor.numpy().tobytes())
+        return found.hexdigest()
+
     def __len__(self) -> int:
         return len(self.lengths)
 
@@ -251,47 +260,6 @@ def pairs_of(documents: Sequence[Document]) -> list[str] | None:
             "read all documents with the same pair_column"
         )
     return pairs
-
-
-def class_ids(documents: Sequence[Document], label_names: Sequence[str]) -> list[int]:
-    """The place of each document's label among the names.
-
-    Raises:
-        DataError: a label that is none of them.
-    """
-    ids = {name: index for index, name in enumerate(label_names)}
-    for document in documents:
-        if document.label not in ids:
-            raise _unknown_label(document, document.label, label_names)
-    return [ids[str(document.label)] for document in documents]
-
-
-def label_matrix(documents: Sequence[Document], label_names: Sequence[str]) -> Tensor:
-    """Which of the names each document has for labels: 0 and 1, ``(documents, names)``, float32.
-
-    Raises:
-        DataError: a label that is none of them, or a document with a single label in place of a tuple.
-    """
-    ids = {name: index for index, name in enumerate(label_names)}
-    matrix = torch.zeros(len(documents), len(ids))
-    for row, document in enumerate(documents):
-        if not isinstance(document.label, tuple):
-            raise DataError(
-                f"{document.source}, line {document.line}: the label {document.label!r} is no list of labels; "
-                "read the documents with --multi-label (multi_label=True)"
-            )
-        for label in document.label:
-            if label not in ids:
-                raise _unknown_label(document, label, label_names)
-            matrix[row, ids[label]] = 1.0
-    return matrix
-
-
-def _unknown_label(document: Document, label: object, label_names: Sequence[str]) -> DataError:
-    return DataError(
-        f"{document.source}, line {document.line}: the label {label!r} is none of "
-        f"{list_names(label_names)}; correct it or leave the document out"
-    )
 
 
 def _flat(rows: list[list[int]], dtype: torch.dtype) -> Tensor:

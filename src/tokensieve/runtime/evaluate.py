@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tokensieve.data.documents import Document
-from tokensieve.data.tokenize import class_ids, label_matrix
+from tokensieve.data.targets import class_ids, label_matrix
 from tokensieve.errors import DataError
 from tokensieve.memory import peak_memory_bytes, reset_peak_memory
 from tokensieve.metrics import accuracy_and_f1, expected_calibration_error, multi_label_scores, report_per_class
