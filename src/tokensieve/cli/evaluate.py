@@ -81,7 +81,7 @@ def evaluate_command(
         "text_column": text_column,
         "label_column": label_column,
         "pair_column": pair_column,
-        "multi_label": classifier.model.config.problem_type == "multi_label_classification",
+        "multi_label": classifier.model.config.is_multi_label,
         "label_separator": label_separator,
         "policy": on_bad_rows,
         "known_labels": classifier.labels,
@@ -113,13 +113,12 @@ def labelled_documents(data: str | Path | None, split: str, reading: dict[str, A
     from tokensieve.errors import ConfigError, DataError
 
     if data is None:
-        splits = standard_library_corpus()
         if split not in ("train", "validation", "test"):
             raise ConfigError(f"split {split!r}: the embedded corpus has train, validation and test")
         refuse_for_corpus(pair_column=reading["pair_column"])
         if reading["multi_label"]:
             raise DataError("the classifier is multi-label, the embedded corpus is not: give --data")
-        documents = getattr(splits, split)
+        documents = getattr(standard_library_corpus(), split)
         foreign = sorted({d.label for d in documents} - set(reading["known_labels"]))
         if foreign:
             raise DataError(
