@@ -80,7 +80,7 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         if isinstance(module, CombinationTokens):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
 
-    def _set_gradient_checkpointing(  # type: ignore[override] - its options differ from version to version
+    def _set_gradient_checkpointing(  # type: ignore[override]  # its options differ between versions
         self, enable: bool = True, gradient_checkpointing_func: Callable[..., Any] = checkpoint, **options: Any
     ) -> None:
         if enable and getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant"):

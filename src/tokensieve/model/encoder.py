@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from tokensieve.combiners import COMBINERS, TokenCombiner
+from tokensieve.combiners import COMBINERS
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import Choice, Layer
 from tokensieve.model.trace import Trace
@@ -34,13 +34,13 @@ class Encoder(nn.Module):
         """Run all steps; the result holds the tokens that reached the end, and what became of the others."""
         trace, keys = Trace(), None
         exempt = [length < self.min_length for length in tokens.text_lengths]
-        for step in self.layer:
-            if isinstance(step, TokenCombiner):
+        for step, module in zip(self.steps, self.layer, strict=True):  # by kind: an adapter may wrap the module
+            if step.kind == "combine":
                 before, keys = tokens, None
-                tokens, joined = step(tokens)
+                tokens, joined = module(tokens)
                 trace.record_combining(before, joined)
             else:
                 served = keys
-                tokens, keys = step(tokens, keys, exempt, Choice())
+                tokens, keys = module(tokens, keys, exempt, Choice())
                 trace.record_layer(tokens, served)
         return tokens, trace

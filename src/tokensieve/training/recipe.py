@@ -9,7 +9,7 @@ from tokensieve.config import check_boolean, check_choice, check_integer, check_
 from tokensieve.errors import ConfigError
 
 ClassWeights = Literal["none", "balanced"]
-Selection = Literal["loss", "accuracy", "f1_macro"]
+Selection = Literal["loss", "accuracy", "f1_macro", "f1_micro"]
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,19 @@ class Recipe:
         max_length: tokens at which a document is truncated.
         select: what the best epoch is chosen by, on validation documents: the lowest "loss", or the highest metric.
         patience: epochs without improvement after which training stops; None: never.
-        class_weights: "balanced" weighs every class by the inverse of its frequency.
+        class_weights: "balanced" weighs every class by the inverse of its frequency; with several labels a document,
+            the positive documents of a label as much as its negative ones.
         bf16: autocast to bfloat16.
         attention_dropout: in place of the checkpoint's; 0 halves training time on CPU, where fused attention with
             dropout stores every probability.
+        gradient_checkpointing: keep no activations within layers, compute them again in the backward pass: less memory,
+            more time.
+        lora_rank: train low-rank updates of the attention of this rank (and whole what starts at random), folded into
+            the weights at the end; None: all weights. Updates want a learning rate of 1e-4 and more.
+        lora_alpha: scale of the updates times the rank; None: twice the rank.
+        lora_dropout: before the updates.
+        lora_targets: linear maps that are updated, see `tokensieve.training.lora.lora_config`.
+        calibrate: fit a temperature to the validation documents, and with several labels a document their thresholds.
         seed: of the new parameters, the order of the documents, dropout and noise.
     """
 
@@ -50,6 +59,12 @@ class Recipe:
     class_weights: ClassWeights = "none"
     bf16: bool = False
     attention_dropout: float | None = None
+    gradient_checkpointing: bool = False
+    lora_rank: int | None = None
+    lora_alpha: float | None = None
+    lora_dropout: float = 0.0
+    lora_targets: tuple[str, ...] = ("query", "value")
+    calibrate: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,7 +82,23 @@ class Recipe:
         check_number(self, "warmup", lambda share: 0 <= share < 1, "a number in [0, 1)")
         check_choice(self, "select", Selection)
         check_choice(self, "class_weights", ClassWeights)
-        check_boolean(self, "bf16")
+        for name in ("bf16", "gradient_checkpointing", "calibrate"):
+            check_boolean(self, name)
+        self._check_lora()
+
+    def _check_lora(self) -> None:
+        if self.lora_rank is not None:
+            check_integer(self, "lora_rank", 1)
+        if self.lora_alpha is not None:
+            check_number(self, "lora_alpha", lambda alpha: alpha > 0, "a number above 0")
+        check_number(self, "lora_dropout", lambda p: 0 <= p < 1, "a number in [0, 1)")
+        targets: Any = self.lora_targets
+        if isinstance(targets, str) or not targets or not all(isinstance(name, str) for name in targets):
+            raise ConfigError(f"lora_targets={targets!r}: give names of linear maps, such as ('query', 'value')")
+        object.__setattr__(self, "lora_targets", tuple(targets))
+        changed = [name for name in ("lora_alpha", "lora_dropout") if getattr(self, name)]
+        if self.lora_rank is None and changed:
+            raise ConfigError(f"{changed[0]}={getattr(self, changed[0])!r} without lora_rank: give a rank, such as 8")
 
     def check_validation(self, documents: int) -> None:
         """Raise ConfigError where the best epoch is to be chosen, or training stopped, by validation without any."""
@@ -77,4 +108,4 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """For the record of the run."""
-        return asdict(self)
+        return asdict(self) | {"lora_targets": list(self.lora_targets)}

@@ -1,13 +1,15 @@
-"""train(): checkpoint + labelled documents -> a folder with model.safetensors, config, tokenizer and training.json."""
+"""train(): checkpoint + labelled documents -> a folder with model.safetensors, config, tokenizer, record and card."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,20 @@ import torch
 import transformers
 from transformers import set_seed
 
-from tokensieve.backbones import compress
-from tokensieve.backbones.host import host_config
-from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.config import PTCConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments, forget_stored_limits
 from tokensieve.memory import peak_memory_bytes
 from tokensieve.model.classifier import TokensieveForSequenceClassification
-from tokensieve.training.output import RECORD, check_output, folder_in_the_making
+from tokensieve.training import checkpoints
+from tokensieve.training.calibrate import calibrate
+from tokensieve.training.card import write_card
+from tokensieve.training.lora import merged, require_peft
+from tokensieve.training.output import RECORD, check_output, folder_in_the_making, part_of
+from tokensieve.training.prepare import fit_for_training, start_model
+from tokensieve.training.processes import processes
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.trainer import require_accelerate, run_trainer
+from tokensieve.training.trainer import RunOptions, Trained, require_accelerate, run_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +44,18 @@ def train(
     *,
     device: torch.device | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    checkpoint_steps: int | None = None,
     data_name: str = "",
     progress: bool = True,
+    callbacks: Sequence[Any] = (),
+    report_to: Sequence[str] = (),
+    run_name: str | None = None,
 ) -> dict[str, Any]:
     """Train a classifier and save it.
 
-    All work goes to `output`.part, which becomes `output` at the end and is removed on an error.
+    All work goes to `output`.part, which becomes `output` at the end. Started by `torchrun` or `accelerate launch`,
+    every process calls this and the first one writes; batch_size is that of one process.
 
     Args:
         base: folder or hub name of the checkpoint to start from.
@@ -53,75 +64,143 @@ def train(
         output: folder to make.
         recipe: how; None: the paper's.
         device: None: CPU.
-        overwrite: replace `output` if it is there.
+        overwrite: replace `output` if it is there, and throw an interrupted run away.
+        resume: go on with an interrupted run from its last whole checkpoint; without one begin at the beginning.
+        checkpoint_steps: save a checkpoint every so many optimizer steps, beside those at the end of each epoch.
         data_name: what the record calls the data.
         progress: show progress bars on stderr.
+        callbacks: for transformers' Trainer.
+        report_to: trackers by Trainer's names, such as "tensorboard" (whose files go to `output`.runs).
+        run_name: for the trackers.
 
     Returns:
         The record that `training.json` holds: recipe, settings, counts, validation scores by epoch, versions.
 
     Raises:
-        ConfigError: `output` exists, or settings that do not fit the model.
+        ConfigError: `output` exists, settings that do not fit the model, or a run that is not the interrupted one.
         CheckpointError: `base` cannot be used.
-        MissingExtraError: accelerate is not installed.
+        MissingExtraError: accelerate, or for LoRA PEFT, is not installed.
+        TrainingError: training diverged.
     """
     require_accelerate()
     recipe, device = recipe or Recipe(), device or torch.device("cpu")
-    check_output(output, overwrite)
+    if recipe.lora_rank is not None:
+        require_peft()
+    check_output(output, overwrite, resume)
     recipe.check_validation(len(splits.validation))
+    group = processes(device)
     set_seed(recipe.seed)
-    model, tokenizer = _start(base, settings, recipe, splits.label_names)
+    model, tokenizer = start_model(base, settings, recipe, splits.label_names, splits.multi_label)
     training, validation = (
         TokenizedDocuments(documents, tokenizer, recipe.max_length, splits.label_names)
         for documents in (splits.train, splits.validation)
     )
     for name, part in (("training", training), ("validation", validation)):
         logger.info("%s: %d documents, %d truncated to %d tokens", name, len(part), part.truncated, recipe.max_length)
-    start = time.perf_counter()
-    with folder_in_the_making(output) as folder:
-        history = run_trainer(model, tokenizer, training, validation, recipe, folder / "checkpoints", device, progress)
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    run = {
+        "base": Path(base).name if Path(base).is_dir() else str(base),
+        "data": data_name,
+        "data_digest": data_digest(training, validation),
+        "settings": settings.to_dict(),
+        "recipe": recipe.to_dict(),
+        "labels": list(splits.label_names),
+        "multi_label": splits.multi_label,
+        "documents": {"train": len(training), "validation": len(validation)},
+        "processes": group.num_processes,
+    }
+    with work_folder(group, output, run, resume) as folder:
+        finished = folder / RECORD
+        if finished.is_file():  # cut short while it was put in its place
+            record: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
+            return record
+        options = RunOptions(
+            checkpoints=folder / checkpoints.FOLDER,
+            device=device,
+            checkpoint_steps=checkpoint_steps,
+            resume=checkpoints.last_whole(folder / checkpoints.FOLDER),
+            progress=progress and group.is_main_process,
+            callbacks=callbacks,
+            report_to=report_to,
+            logs=runs_of(output),
+            run_name=run_name,
+        )
+        start = time.perf_counter()
+        trainable = fit_for_training(model, recipe)
+        trained = run_trainer(trainable, tokenizer, training, validation, recipe, options)
+        if recipe.lora_rank is not None:
+            model = merged(trainable)
         record = {
-            "base": Path(base).name if Path(base).is_dir() else str(base),
-            "data": data_name,
-            "settings": settings.to_dict(),
-            "recipe": recipe.to_dict(),
-            "documents": {"train": len(training), "validation": len(validation)},
+            **run,
             "truncated": {"train": training.truncated, "validation": validation.truncated},
             "rows": {name: tally.to_dict() for name, tally in splits.tallies.items()},
-            "labels": list(splits.label_names),
+            "mean_length": float(training.lengths.double().mean()),
             "seconds": time.perf_counter() - start,
+            "resumed_from": None if options.resume is None else options.resume.name,
             "peak_memory_bytes": peak_memory_bytes(device),
-            "history": history,
-            "best": best_epoch(history, recipe),
+            "history": trained.history,
+            "best": best_epoch(trained.history, recipe),
+            "calibration": calibrated(model, trained, recipe),
             "versions": versions(),
         }
-        save_classifier(folder, model, tokenizer, record)
+        if group.is_main_process:
+            save_classifier(folder, model, tokenizer, record)
     return record
 
 
-def _start(
-    base: str | Path, settings: PTCConfig, recipe: Recipe, labels: Sequence[str]
-) -> tuple[TokensieveForSequenceClassification, Any]:
-    """The model before training, and its tokenizer; refuses a length that does not fit before weights are read."""
-    config = host_config(load_config(base), base)
-    length = config.truncation_length(recipe.max_length)
-    tokenizer = load_tokenizer(base, config)
-    names, kind = dict(enumerate(labels)), "single_label_classification"
-    model = compress(base, settings, tokenizer=tokenizer, id2label=names, problem_type=kind)
-    model.config.tokenize_length = length
-    return model, tokenizer
+@contextmanager
+def work_folder(group: Any, output: str | Path, run: Mapping[str, Any], resume: bool) -> Iterator[Path]:
+    """`folder_in_the_making` for one process or several: the first one makes it, checks what is resumed, and ends."""
+    if not group.is_main_process:
+        group.wait_for_everyone()
+        yield part_of(Path(output).resolve())
+        group.wait_for_everyone()
+        return
+    with folder_in_the_making(output, resume) as folder:
+        store = folder / checkpoints.FOLDER
+        if (folder / RECORD).is_file():
+            checkpoints.check_run(folder / RECORD, run)
+        elif checkpoints.last_whole(store) is not None:
+            checkpoints.check_run(store / checkpoints.RUN, run)
+            checkpoints.clear_broken(store)
+        else:
+            shutil.rmtree(store, ignore_errors=True)
+            checkpoints.write_run(store, run)
+        group.wait_for_everyone()
+        yield folder
+        group.wait_for_everyone()
+
+
+def runs_of(output: str | Path) -> Path:
+    """Where TensorBoard's files go: beside the classifier's folder, which is published and holds none."""
+    path = Path(output).resolve()
+    return path.with_name(path.name + ".runs")
+
+
+def data_digest(*parts: TokenizedDocuments) -> str:
+    """A hash of the tokens and labels, in their order: what tells one run's data from another's."""
+    return hashlib.sha256("".join(part.digest() for part in parts).encode()).hexdigest()
+
+
+def calibrated(model: TokensieveForSequenceClassification, trained: Trained, recipe: Recipe) -> dict[str, Any] | None:
+    """Calibrate on the validation documents and write it to the model's config; None where there are none."""
+    if trained.logits is None or not recipe.calibrate:
+        return None
+    multi_label = model.config.problem_type == "multi_label_classification"
+    calibration = calibrate(trained.logits, trained.truth, multi_label=multi_label)
+    calibration.apply(model.config)
+    return calibration.to_dict()
 
 
 def save_classifier(
     folder: Path, model: TokensieveForSequenceClassification, tokenizer: Any, record: dict[str, Any]
 ) -> None:
-    """Weights, config, tokenizer (with its limits set right) and the record of the run."""
+    """Weights, config, tokenizer (with its limits set right), card, and last of all the record of the run."""
     model.save_pretrained(folder)
     forget_stored_limits(tokenizer)
     tokenizer.model_max_length = model.config.longest_document
     tokenizer.save_pretrained(folder)
-    (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_card(folder, model, record)
+    checkpoints.write_json(folder / RECORD, record)
 
 
 def best_epoch(history: list[dict[str, Any]], recipe: Recipe) -> dict[str, Any] | None:

@@ -1,24 +1,27 @@
-"""One run of transformers' Trainer by a recipe."""
+"""One run of transformers' Trainer by a recipe, on one process or several."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import math
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from tokensieve.data.tokenize import TokenizedDocuments
-from tokensieve.errors import MissingExtraError, TrainingError
-from tokensieve.metrics import accuracy_and_f1
-from tokensieve.model.attention import SelfAttention
-from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.errors import ConfigError, MissingExtraError, TrainingError
+from tokensieve.metrics import accuracy_and_f1, multi_label_scores
+from tokensieve.training.loss import balanced_positives, balanced_weights, step_loss
+from tokensieve.training.order import EpochOrder, FilledUp, FollowEpochs
+from tokensieve.training.processes import processes
 from tokensieve.training.recipe import Recipe
 
 
@@ -28,61 +31,137 @@ def require_accelerate() -> None:
         raise MissingExtraError("training", "accelerate", "train")
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run does beside training; none of it changes the weights.
+
+    Attributes:
+        checkpoints: folder for Trainer's checkpoints.
+        device: CPU or CUDA.
+        checkpoint_steps: save one every so many steps, beside one at the end of each epoch; None: only these.
+        resume: go on from this checkpoint.
+        progress: show bars and the log on stderr.
+        callbacks: for Trainer.
+        report_to: trackers by Trainer's names, such as "tensorboard".
+        logs: folder for TensorBoard's files.
+        run_name: for the trackers.
+    """
+
+    checkpoints: Path
+    device: torch.device
+    checkpoint_steps: int | None = None
+    resume: Path | None = None
+    progress: bool = True
+    callbacks: Sequence[Any] = ()
+    report_to: Sequence[str] = ()
+    logs: Path | None = None
+    run_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is known after training, the model holding the best epoch's weights.
+
+    Attributes:
+        history: Trainer's log: losses and metrics by epoch.
+        logits: [N, C] float32 of the validation documents, by the best epoch's weights; None without validation.
+        truth: their class ids [N], or 0/1 labels [N, C].
+    """
+
+    history: list[dict[str, Any]]
+    logits: Any = None
+    truth: Any = None
+
+
 def run_trainer(
-    model: TokensieveForSequenceClassification,
+    model: Any,
     tokenizer: Any,
     train: TokenizedDocuments,
     validation: TokenizedDocuments,
     recipe: Recipe,
-    checkpoints: Path,
-    device: torch.device,
-    progress: bool = True,
-) -> list[dict[str, Any]]:
+    options: RunOptions,
+) -> Trained:
     """Train in place; afterwards the model holds the best epoch's weights (the last one's without validation).
 
     Args:
-        model: in float32.
+        model: one of ours in float32, or a `peft.PeftModel` of one.
         tokenizer: pads the batches.
         train: with labels.
         validation: with labels; may be empty.
         recipe: how.
-        checkpoints: folder for Trainer's checkpoints of the weights.
-        device: CPU or CUDA.
-        progress: show bars and the log on stderr.
-
-    Returns:
-        Trainer's log: losses and metrics by epoch.
+        options: where to, and what else.
 
     Raises:
-        MissingExtraError: accelerate is not installed.
+        MissingExtraError: accelerate, or what a tracker needs, is not installed.
         TrainingError: the loss is no finite number any more.
     """
     require_accelerate()
-    from transformers import DataCollatorWithPadding, EarlyStoppingCallback, PrinterCallback, Trainer
+    from transformers import PrinterCallback
 
-    validates = len(validation) > 0
-    if recipe.attention_dropout is not None:
-        set_attention_dropout(model, recipe.attention_dropout)
-    callbacks: list[Any] = [EarlyStoppingCallback(recipe.patience)] if recipe.patience is not None and validates else []
-    balanced = recipe.class_weights == "balanced"
-    weights = balanced_weights(train.class_ids, model.num_labels or 0) if balanced else None
-    trainer = Trainer(
-        model=model,
-        args=training_arguments(recipe, len(train), checkpoints, validates, device, progress),
-        train_dataset=train,
-        eval_dataset=validation if validates else None,
-        data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=_metrics,
-        compute_loss_func=step_loss(weights),
-        callbacks=callbacks,
-    )
-    if not progress:
-        trainer.remove_callback(PrinterCallback)  # which takes the bars' place
-    with contextlib.redirect_stdout(sys.stderr):  # Trainer prints its log; stdout is for results
-        trainer.train()
-    history: list[dict[str, Any]] = trainer.state.log_history
-    check_converged(history, recipe)
-    return history
+    with _tensorboard_folder(options.logs), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+        trainer = make_trainer(model, tokenizer, train, validation, recipe, options)
+        if not options.progress:
+            trainer.remove_callback(PrinterCallback)  # which takes the bars' place
+        if options.resume is not None and stopped_early(options.resume, recipe):
+            finish_from(trainer, options.resume)
+        else:
+            trainer.train(resume_from_checkpoint=None if options.resume is None else str(options.resume))
+        history: list[dict[str, Any]] = trainer.state.log_history
+        check_converged(history, recipe)
+        if not len(validation):
+            return Trained(history)
+        trainer.compute_metrics = None  # the logits alone are wanted
+        predicted = trainer.predict(validation)
+    return Trained(history, predicted.predictions, predicted.label_ids)
+
+
+def make_trainer(
+    model: Any,
+    tokenizer: Any,
+    train: TokenizedDocuments,
+    validation: TokenizedDocuments,
+    recipe: Recipe,
+    options: RunOptions,
+) -> Any:
+    """The Trainer of a run; arguments as in `run_trainer`."""
+    from transformers import DataCollatorWithPadding, EarlyStoppingCallback
+
+    from tokensieve.training.whole_steps import CheckpointEverySteps, WholeStepsTrainer
+
+    validates, multi_label = len(validation) > 0, train.label_matrix is not None
+    weights = loss_weights(train, recipe, model.num_labels or 0)
+    number = processes(options.device).num_processes
+    order = EpochOrder(len(train), recipe.batch_size * number if number > 1 else 1, recipe.seed)
+    callbacks: list[Any] = [FollowEpochs(order), *options.callbacks]
+    if recipe.patience is not None and validates:
+        callbacks.append(EarlyStoppingCallback(recipe.patience))
+    if options.checkpoint_steps is not None:
+        callbacks.append(CheckpointEverySteps(options.checkpoint_steps))
+    try:
+        return WholeStepsTrainer(
+            order=order,
+            model=model,
+            args=training_arguments(recipe, len(order), number, validates, options),
+            train_dataset=FilledUp(train, len(train)),
+            eval_dataset=validation if validates else None,
+            data_collator=DataCollatorWithPadding(tokenizer),
+            compute_metrics=_multi_label_metrics if multi_label else _metrics,
+            compute_loss_func=step_loss(weights, multi_label),
+            callbacks=callbacks,
+        )
+    except (RuntimeError, ValueError) as error:
+        if options.report_to and any(name in str(error) for name in ("Callback", "not supported", *options.report_to)):
+            raise ConfigError(f"report_to={list(options.report_to)}: {error}") from error
+        raise
+
+
+def loss_weights(train: TokenizedDocuments, recipe: Recipe, classes: int) -> Tensor | None:
+    """Weights of the classes, or of each label's positive documents, for class_weights="balanced"."""
+    if recipe.class_weights == "none":
+        return None
+    if train.label_matrix is not None:
+        return balanced_positives(train.label_matrix)
+    return balanced_weights(train.class_ids, classes)
 
 
 def check_converged(history: Sequence[dict[str, Any]], recipe: Recipe) -> None:
@@ -96,16 +175,15 @@ def check_converged(history: Sequence[dict[str, Any]], recipe: Recipe) -> None:
                 )
 
 
-def training_arguments(
-    recipe: Recipe, documents: int, folder: Path, validates: bool, device: torch.device, progress: bool
-) -> Any:
-    """The recipe in Trainer's words."""
+def training_arguments(recipe: Recipe, documents: int, number: int, validates: bool, options: RunOptions) -> Any:
+    """The recipe in Trainer's words, for so many documents on so many processes."""
     from transformers import TrainingArguments
 
-    steps = math.ceil(math.ceil(documents / recipe.batch_size) / recipe.accumulation) * recipe.epochs
+    steps = math.ceil(math.ceil(documents / (recipe.batch_size * number)) / recipe.accumulation) * recipe.epochs
     metric = "eval_loss" if recipe.select == "loss" else f"eval_{recipe.select}"
+    on_cpu = options.device.type == "cpu"
     arguments = TrainingArguments(
-        output_dir=str(folder),
+        output_dir=str(options.checkpoints),
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.batch_size,
         per_device_eval_batch_size=2 * recipe.batch_size,
@@ -120,57 +198,59 @@ def training_arguments(
         seed=recipe.seed,
         data_seed=recipe.seed,
         eval_strategy="epoch" if validates else "no",
-        save_strategy="epoch" if validates else "no",
-        save_only_model=True,
-        save_total_limit=1,
+        save_strategy="epoch",
+        # The best, the last whole one, and the one being written.
+        save_total_limit=3,
+        restore_callback_states_from_checkpoint=options.resume is not None,
         load_best_model_at_end=validates,
         metric_for_best_model=metric if validates else None,
         greater_is_better=recipe.select != "loss" if validates else None,
         logging_strategy="epoch",
-        report_to="none",
-        disable_tqdm=not progress,
-        use_cpu=device.type == "cpu",
-        dataloader_pin_memory=device.type != "cpu",
+        report_to=list(options.report_to) or "none",
+        run_name=options.run_name,
+        disable_tqdm=not options.progress,
+        use_cpu=on_cpu,
+        dataloader_pin_memory=not on_cpu,
+        ddp_find_unused_parameters=False,
     )
-    arguments._n_gpu = min(
-        arguments.n_gpu, 1
-    )  # several processes may share the work, threads of one (DataParallel) not
+    # Several processes may share the work, threads of one (DataParallel) not.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
-def step_loss(weights: Tensor | None) -> Callable[..., Tensor]:
-    """Cross entropy as Trainer's `compute_loss_func`: the sum divided by the documents of the whole optimizer step.
-
-    A mean of the means of forward passes would weigh the documents of a short last pass more; so accumulation
-    changes nothing, with class weights or without.
-
-    Args:
-        weights: of the classes [C], or None.
-    """
-
-    def loss(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
-        logits = outputs["logits"].float()
-        own = None if weights is None else weights.to(logits.device)
-        total = F.cross_entropy(logits, labels, weight=own, reduction="sum")
-        return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
-
-    return loss
+def stopped_early(checkpoint: Path, recipe: Recipe) -> bool:
+    """Whether the run of this checkpoint was over, as patience had run out; Trainer would train another epoch."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
+    waited = stopping.get("attributes", {}).get("early_stopping_patience_counter", 0)
+    return recipe.patience is not None and waited >= recipe.patience
 
 
-def balanced_weights(class_ids: Sequence[int], classes: int) -> Tensor:
-    """Inverse frequency of each class [C], mean 1 over the documents; 0 for a class without any."""
-    counts = torch.bincount(torch.tensor(class_ids), minlength=classes)
-    present = int((counts > 0).sum())
-    return torch.where(counts > 0, len(class_ids) / (present * counts.clamp(min=1)), 0.0)
+def finish_from(trainer: Any, checkpoint: Path) -> None:
+    """Load the best weights of a run that was over."""
+    from transformers import TrainerState
+
+    trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    trainer._load_best_model()
 
 
-def set_attention_dropout(model: TokensieveForSequenceClassification, probability: float) -> None:
-    """Change attention dropout in every layer and in the config."""
-    model.config.attention_probs_dropout_prob = probability
-    for module in model.modules():
-        if isinstance(module, SelfAttention):
-            module.dropout = probability
+@contextlib.contextmanager
+def _tensorboard_folder(folder: Path | None) -> Iterator[None]:
+    """TensorBoard's files would lie among the checkpoints, and go with them; it takes another folder from here only."""
+    name = "TENSORBOARD_LOGGING_DIR"
+    if folder is None or name in os.environ:
+        yield
+        return
+    os.environ[name] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _metrics(prediction: Any) -> dict[str, float]:
     return accuracy_and_f1(prediction.label_ids.tolist(), prediction.predictions.argmax(-1).tolist())
+
+
+def _multi_label_metrics(prediction: Any) -> Mapping[str, float]:
+    return multi_label_scores(prediction.label_ids.astype(int), (prediction.predictions > 0).astype(int))

@@ -24,6 +24,12 @@ REFUSED: dict[str, list[Any]] = {
     "select": ["", "f1", "Loss", None],
     "class_weights": ["", "inverse", None],
     "bf16": ["no", None],
+    "gradient_checkpointing": ["no", None],
+    "lora_rank": [0, -1, 1.5, "8"],
+    "lora_alpha": [0, -1, NAN, "some"],
+    "lora_dropout": [-0.1, 1, NAN, "some"],
+    "lora_targets": [(), "query", (1,), None],
+    "calibrate": ["no", None],
 }
 ALLOWED: dict[str, list[Any]] = {
     "learning_rate": [1e-9, 1],
@@ -37,9 +43,15 @@ ALLOWED: dict[str, list[Any]] = {
     "seed": [0, 2**32 - 1],
     "patience": [None, 1],
     "attention_dropout": [None, 0, 0.99],
-    "select": ["loss", "accuracy", "f1_macro"],
+    "select": ["loss", "accuracy", "f1_macro", "f1_micro"],
     "class_weights": ["none", "balanced"],
     "bf16": [False, True],
+    "gradient_checkpointing": [False, True],
+    "lora_rank": [None, 1],
+    "lora_alpha": [None, 0.5, 16],
+    "lora_dropout": [0, 0.99],
+    "lora_targets": [("query",), ("attention.output.dense", "value")],
+    "calibrate": [False, True],
 }
 
 
@@ -56,7 +68,13 @@ def test_refused(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("name", "value"), pairs(ALLOWED))
 def test_allowed(name: str, value: Any) -> None:
-    assert getattr(Recipe(**{name: value}), name) == value
+    assert getattr(Recipe(**{"lora_rank": 8} | {name: value}), name) == value
+
+
+@pytest.mark.parametrize(("name", "value"), [("lora_alpha", 16.0), ("lora_dropout", 0.1)])
+def test_settings_of_lora_want_a_rank(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"{name}={value} without lora_rank"):
+        Recipe(**{name: value})
 
 
 def test_every_field_has_a_range() -> None:
@@ -78,6 +96,12 @@ def test_the_defaults_are_the_papers() -> None:
         "class_weights": "none",
         "bf16": False,
         "attention_dropout": None,
+        "gradient_checkpointing": False,
+        "lora_rank": None,
+        "lora_alpha": None,
+        "lora_dropout": 0.0,
+        "lora_targets": ["query", "value"],
+        "calibrate": True,
         "seed": 0,
     }
     assert json.loads(json.dumps(Recipe().to_dict())) == Recipe().to_dict()

@@ -87,7 +87,7 @@ def test_names_of_an_empty_folder(run: Train, tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("error", [RuntimeError("disk"), KeyboardInterrupt()], ids=repr)
-def test_a_run_cut_off_leaves_nothing(
+def test_a_run_cut_off_leaves_what_can_be_resumed(
     base: Path, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, overwrite: bool
 ) -> None:
     """In the second epoch, when a checkpoint lies on the disk already."""
@@ -110,8 +110,24 @@ def test_a_run_cut_off_leaves_nothing(
     recipe = tokensieve.training.recipe.Recipe(epochs=3, batch_size=8, max_length=32)
     with pytest.raises(type(error)):
         train(base, tokensieve.PTCConfig(), splits, tmp_path / "out", recipe, overwrite=overwrite)
-    left = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")]
-    assert sorted(left) == (["out", "out/training.json"] if overwrite else [])
+    assert {path.name for path in tmp_path.iterdir()} == ({"out", "out.part"} if overwrite else {"out.part"})
+    assert [path.name for path in (tmp_path / "out.part").iterdir()] == ["checkpoints"]
+    if overwrite:
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["training.json"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("disk"), KeyboardInterrupt()], ids=repr)
+def test_a_run_cut_off_before_a_checkpoint_leaves_nothing(
+    run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failing(*_: Any, **__: Any) -> Any:
+        raise error
+
+    failing.__wrapped__ = TokensieveForSequenceClassification.forward  # type: ignore[attr-defined]
+    monkeypatch.setattr(TokensieveForSequenceClassification, "forward", failing)
+    with pytest.raises(type(error)):
+        run()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("no_training")
@@ -136,7 +152,7 @@ def test_overwriting_leaves_nothing_of_the_old(base: Path, splits: DataSplits, t
     (tmp_path / "out").mkdir()
     for name in ("old", "config.json", "training.json"):
         (tmp_path / "out" / name).write_text("{}")
-    (tmp_path / "out.part").mkdir()
+    (tmp_path / "out.part" / "checkpoints" / "checkpoint-3").mkdir(parents=True)
     (tmp_path / "out.part" / "of a run that was killed").touch()
     recipe = tokensieve.training.recipe.Recipe(epochs=1, max_length=32)
     train(base, tokensieve.PTCConfig(), splits, tmp_path / "out", recipe, overwrite=True)

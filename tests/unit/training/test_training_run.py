@@ -100,7 +100,7 @@ def test_class_weights_lift_the_rare_class(run: Train, tmp_path: Path) -> None:
     data = DataSplits(labelled_documents(48, shares=(10, 1, 1)), labelled_documents(12, seed=1))
     shares = {}
     for weights in ("none", "balanced"):
-        run(data, output=tmp_path / weights, class_weights=weights, epochs=2)
+        run(data, output=tmp_path / weights, class_weights=weights, epochs=2, calibrate=False)
         found = tokensieve.load(tmp_path / weights, device="cpu").predict_proba([d.text for d in data.validation])
         shares[weights] = found[:, 0].mean()
     assert shares["balanced"] < shares["none"] - 0.1
@@ -130,7 +130,7 @@ def contradicting(documents: tuple[Document, ...]) -> tuple[Document, ...]:
 
 def test_the_epoch_of_the_lowest_loss_is_kept(run: Train, tmp_path: Path) -> None:
     data = DataSplits(labelled_documents(48), contradicting(labelled_documents(24)))
-    record = run(data, epochs=5)
+    record = run(data, epochs=5, calibrate=False)
     found = evaluations(record)
     losses = [entry["eval_loss"] for entry in found]
     assert losses[-1] > min(losses) + 0.1, "training has to make it worse, or the test proves nothing"
@@ -147,7 +147,7 @@ def test_the_epoch_of_the_highest_metric_is_kept(
     other = {"accuracy": 0.5, "f1_macro": 0.5, "f1_micro": 0.5}
     monkeypatch.setattr(trainer_module, "accuracy_and_f1", lambda *_: other | {select: next(scripted)})
     data = DataSplits(labelled_documents(48), labelled_documents(24, seed=1))
-    record = run(data, epochs=5, select=select)
+    record = run(data, epochs=5, select=select, calibrate=False)
     third = evaluations(record)[2]
     assert record["best"] == third
     assert third["eval_loss"] != pytest.approx(evaluations(record)[3]["eval_loss"], abs=1e-3)
@@ -209,7 +209,8 @@ def test_attention_dropout_takes_the_checkpoints_place(run: Train, tmp_path: Pat
 
 def test_the_recipe_reaches_trainer() -> None:
     recipe = tokensieve.training.recipe.Recipe(epochs=3, batch_size=4, accumulation=2, warmup=0.25, clip=0.5, seed=3)
-    args = trainer_module.training_arguments(recipe, 30, Path("unused"), True, torch.device("cpu"), False)
+    options = trainer_module.RunOptions(Path("unused"), torch.device("cpu"))
+    args = trainer_module.training_arguments(recipe, 30, 1, True, options)
     assert args.num_train_epochs == 3
     assert args.get_warmup_steps(12) == 3  # 8 batches of 4 or fewer are 4 optimizer steps an epoch
     assert (args.max_grad_norm, args.weight_decay, args.learning_rate, args.seed) == (0.5, 0.0, 2e-5, 3)

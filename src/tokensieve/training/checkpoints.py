@@ -1,0 +1,103 @@
+"""Checkpoints of a running training: which of them are whole, and what run they belong to.
+
+The weights are safetensors; optimizer and random states are Trainer's own files, which torch pickles. They lie under
+`checkpoints/` beside the work in progress, are read by `resume` alone, and are gone from the finished folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokensieve.errors import ConfigError, DataError
+
+FOLDER = "checkpoints"
+_WHOLE = "whole.json"
+RUN = "run.json"
+
+
+def mark_whole(checkpoint: Path) -> None:
+    """Note every file of a checkpoint with its size, as the last thing that is written of it."""
+    files = {str(file.relative_to(checkpoint)): file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()}
+    write_json(checkpoint / _WHOLE, files)
+
+
+def unmark(checkpoint: Path) -> None:
+    """Before a checkpoint is written again."""
+    (checkpoint / _WHOLE).unlink(missing_ok=True)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether it was written to its end, and nothing of it has gone since."""
+    try:
+        files = json.loads((checkpoint / _WHOLE).read_text(encoding="utf-8"))
+        return all((checkpoint / name).stat().st_size == size for name, size in files.items())
+    except (OSError, ValueError):
+        return False
+
+
+def last_whole(folder: Path) -> Path | None:
+    """The checkpoint with the most steps among those that are whole."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdigit() and is_whole(path)]
+    return max(found, key=_step, default=None)
+
+
+def clear_broken(folder: Path) -> None:
+    """Remove what was left half written or half deleted, and what came after the last whole one."""
+    last = last_whole(folder)
+    for path in folder.glob("checkpoint-*"):
+        if last is None or not is_whole(path) or _step(path) > _step(last):
+            shutil.rmtree(path)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])
+
+
+def write_run(folder: Path, run: Mapping[str, Any]) -> None:
+    """Note what determines the run: only the same run is resumed."""
+    folder.mkdir(exist_ok=True)
+    write_json(folder / RUN, dict(run))
+
+
+def check_run(note: Path, run: Mapping[str, Any]) -> None:
+    """Refuse to go on with another recipe, other data or another number of processes than the run began with.
+
+    Args:
+        note: what `write_run` wrote, or the record of the run.
+        run: as it is asked for now.
+
+    Raises:
+        ConfigError: names what differs.
+        DataError: the note is not there or cannot be read.
+    """
+    try:
+        begun = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{note}: cannot be read ({error}); start anew with --overwrite") from error
+    now = json.loads(json.dumps(dict(run)))
+    for name in now:
+        if begun.get(name) != now.get(name):
+            raise ConfigError(
+                f"{name} is {_differing(now.get(name), begun.get(name))} where the interrupted run has "
+                f"{_differing(begun.get(name), now.get(name))}: resume with what the run began with, or start anew "
+                "with --overwrite"
+            )
+
+
+def _differing(value: Any, other: Any) -> str:
+    """The value, of records only the entries that differ, shortened."""
+    if isinstance(value, Mapping) and isinstance(other, Mapping):
+        value = {name: own for name, own in value.items() if other.get(name, None) != own}
+    return json.dumps(value, ensure_ascii=False)[:200]
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Write a file that is there whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(part, path)

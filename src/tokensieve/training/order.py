@@ -1,0 +1,70 @@
+"""The order of the training documents: the same for any number of processes, each document once an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset, Sampler
+from transformers import TrainerCallback
+
+from tokensieve.training.loss import PADDING_LABEL
+
+
+class EpochOrder(Sampler[int]):
+    """A new permutation for every epoch, from the seed and the epoch alone, so that a resumed run finds it again.
+
+    Several processes take turns at the batches and must all have as many; accelerate would repeat the first documents
+    for that. Here numbers beyond the last document fill up, which `FilledUp` makes documents without weight.
+
+    Args:
+        documents: how many there are.
+        multiple: fill up to a multiple of this; 1: not at all.
+        seed: of the permutations.
+    """
+
+    def __init__(self, documents: int, multiple: int, seed: int) -> None:
+        self.documents, self.seed, self.epoch = documents, seed, 0
+        self.total = -(-documents // multiple) * multiple
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which permutation comes next."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        yield from torch.randperm(self.documents, generator=generator).tolist()
+        yield from range(self.documents, self.total)
+
+    def __len__(self) -> int:
+        return self.total
+
+
+class FilledUp(Dataset[dict[str, Any]]):
+    """Training documents, and beyond the last one copies of the first whose labels count nowhere."""
+
+    def __init__(self, documents: Dataset[dict[str, Any]], number: int) -> None:
+        self.documents, self.number = documents, number
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if index < self.number:
+            return self.documents[index]
+        filler = dict(self.documents[0])
+        labels = filler["labels"]
+        filler["labels"] = [float(PADDING_LABEL)] * len(labels) if isinstance(labels, list) else PADDING_LABEL
+        return filler
+
+
+class FollowEpochs(TrainerCallback):
+    """Tells the order which epoch begins; Trainer does not reach a sampler that a resumed epoch wraps."""
+
+    def __init__(self, order: EpochOrder) -> None:
+        self.order = order
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Mapping[str, Any]) -> None:
+        """`state.epoch` counts epochs as a fraction."""
+        self.order.set_epoch(int(state.epoch or 0))

@@ -1,0 +1,61 @@
+"""The model before training: built from the checkpoint, with what the recipe changes in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tokensieve.backbones import compress
+from tokensieve.backbones.host import host_config
+from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.config import PTCConfig
+from tokensieve.model.attention import SelfAttention
+from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.training.lora import adapted, lora_config
+from tokensieve.training.recipe import Recipe
+
+
+def start_model(
+    base: str | Path, settings: PTCConfig, recipe: Recipe, labels: Sequence[str], multi_label: bool
+) -> tuple[TokensieveForSequenceClassification, Any]:
+    """The model and its tokenizer; refuses a length that does not fit before weights are read.
+
+    Raises:
+        CheckpointError: `base` cannot be used.
+        ConfigError: settings or a length that do not fit it.
+    """
+    config = host_config(load_config(base), base)
+    length = config.truncation_length(recipe.max_length)
+    tokenizer = load_tokenizer(base, config)
+    kind = "multi_label_classification" if multi_label else "single_label_classification"
+    model = compress(base, settings, tokenizer=tokenizer, id2label=dict(enumerate(labels)), problem_type=kind)
+    model.config.tokenize_length = length
+    return model, tokenizer
+
+
+def fit_for_training(model: TokensieveForSequenceClassification, recipe: Recipe) -> Any:
+    """The model as the recipe trains it: its dropout, gradient checkpointing, and adapters around it.
+
+    Raises:
+        ConfigError: LoRA settings that do not fit.
+        MissingExtraError: LoRA without PEFT.
+    """
+    if recipe.attention_dropout is not None:
+        set_attention_dropout(model, recipe.attention_dropout)
+    if recipe.gradient_checkpointing:
+        # transformers gave it another name within its version 5
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable()
+    if recipe.lora_rank is None:
+        return model
+    options = {"alpha": recipe.lora_alpha, "dropout": recipe.lora_dropout, "targets": recipe.lora_targets}
+    return adapted(model, lora_config(model, recipe.lora_rank, **options))  # type: ignore[arg-type]
+
+
+def set_attention_dropout(model: TokensieveForSequenceClassification, probability: float) -> None:
+    """Change attention dropout in every layer and in the config."""
+    model.config.attention_probs_dropout_prob = probability
+    for module in model.modules():
+        if isinstance(module, SelfAttention):
+            module.dropout = probability

@@ -1,0 +1,86 @@
+"""The command that repeats a run, rebuilt from its record: what differs from the defaults, and no more."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from tokensieve.backbones.default_model import HUB_NAME
+from tokensieve.config import PRESET_NAMES, PTCConfig
+from tokensieve.errors import ConfigError
+from tokensieve.training.recipe import Recipe
+
+EMBEDDED_CORPUS = "Python standard library"
+"""What a record calls the data of a run without --data."""
+IN_MEMORY = ("", "PTCClassifier.fit")
+"""What it calls data that no command can name."""
+READING: dict[str, Any] = {
+    "text_column": "text",
+    "label_column": "label",
+    "pair_column": None,
+    "label_separator": "|",
+    "on_bad_rows": "error",
+    "validation_fraction": 0.2,
+    "max_documents": None,
+}
+"""How the command reads data unless told otherwise."""
+
+
+def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str | None:
+    """The `tokensieve train` of a run, an option a line, quoted for a shell; None where the data has no name.
+
+    Args:
+        record: as training.json has it. What it says under `reading` (keys as in `READING`) becomes options.
+        name: the folder to make.
+        num_layers: of the checkpoint that the run started from; the presets depend on it.
+    """
+    if record["data"] in IN_MEMORY:
+        return None
+    groups = [_launcher(record.get("processes", 1))]
+    if record["base"] != HUB_NAME:
+        groups.append(["--model", record["base"]])
+    if record["data"] != EMBEDDED_CORPUS:
+        groups.append(["--data", record["data"]])
+    groups += _options({**READING, **record.get("reading", {})}, READING)
+    groups += [["--multi-label"]] if record["multi_label"] else []
+    groups += _reduction(PTCConfig.from_dict(record["settings"]), num_layers)
+    groups += _options(record["recipe"], Recipe().to_dict())
+    return " \\\n    ".join(shlex.join(group) for group in [*groups, ["--output", name]])
+
+
+def _launcher(processes: int) -> list[str]:
+    alone = ["tokensieve", "train"]
+    return alone if processes == 1 else ["torchrun", "--nproc-per-node", str(processes), "-m", *alone]
+
+
+def _reduction(settings: PTCConfig, num_layers: int) -> list[list[str]]:
+    """The options from the nearest start: none, or one of the presets."""
+    wanted = asdict(settings)
+    starts: dict[str | None, PTCConfig] = {None: PTCConfig()}
+    for preset in PRESET_NAMES:
+        with contextlib.suppress(ConfigError):  # the model is too shallow for it
+            starts[preset] = PTCConfig.preset(preset, num_layers)
+    found = {
+        preset: _options(wanted, asdict(start))
+        for preset, start in starts.items()
+        if start.combine_layer is None or settings.combines  # no option takes the combining module away
+    }
+    nearest = min(found, key=lambda preset: len(found[preset]))
+    return ([] if nearest is None else [["--preset", nearest]]) + found[nearest]
+
+
+def _options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[list[str]]:
+    groups: list[list[str]] = []
+    for name, value in values.items():
+        option = name.replace("_", "-")
+        if value is None or value == defaults[name]:
+            continue
+        if isinstance(value, bool):
+            groups.append([f"--{option}" if value else f"--no-{option}"])
+        else:
+            several = value if isinstance(value, (list, tuple)) else [value]
+            groups.append([part for one in several for part in (f"--{option}", str(one))])
+    return groups
