@@ -203,7 +203,7 @@ def test_a_label_that_only_goes_with_rarer_ones_stays_in_training() -> None:
     """a is nobody's rarest label; whichever documents are held out, one of it is left."""
     rows = [["a", "b"], ["b"], ["a", "c"], ["c"], ["a", "d"], ["d"]]
     for seed in range(50):
-        train, validation = carve_validation(_documents([*rows, ["a"]][:6]), 0.5, seed)
+        train, validation = carve_validation(_documents(rows), 0.5, seed)
         assert {label for d in train for label in d.label or ()} == {"a", "b", "c", "d"}
         assert validation
 
