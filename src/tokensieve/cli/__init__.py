@@ -1,4 +1,4 @@
-"""The command line: `tokensieve train | evaluate | predict | info | demo`."""
+"""The command line: `tokensieve train | evaluate | predict | info | push | demo`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("TOKENSIEVE_DEBUG"):
             raise
-        sys.stderr.write(f"tokensieve: error: {_one_line(error)}\n")
+        process = os.environ.get("RANK", "0")  # of several that torchrun started
+        where = "" if process == "0" else f"process {process}: "
+        sys.stderr.write(f"tokensieve: error: {where}{_one_line(error)}\n")
         sys.exit(1)
 
 

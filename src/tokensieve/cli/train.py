@@ -27,6 +27,7 @@ from tokensieve.cli.options import (
     refuse_for_corpus,
 )
 from tokensieve.config import PRESET_NAMES, PTCConfig
+from tokensieve.errors import ConfigError
 from tokensieve.training.settings import base_checkpoint, reduction_settings
 
 
@@ -119,12 +120,14 @@ def train_command(
     max_length: Annotated[int, _recipe("--max-length", help="Truncate documents to this many tokens.")] = 512,
     epochs: Annotated[int, _recipe("--epochs", help="At most this many.")] = 5,
     learning_rate: Annotated[float, _recipe("--learning-rate", help="Peak of the linear schedule.")] = 2e-5,
-    batch_size: Annotated[int, _recipe("--batch-size", help="Documents of a forward pass.")] = 16,
+    batch_size: Annotated[int, _recipe("--batch-size", help="Documents of a forward pass and process.")] = 16,
     accumulation: Annotated[int, _recipe("--accumulation", help="Forward passes of an optimizer step.")] = 1,
     warmup: Annotated[float, _recipe("--warmup", help="Share of the steps with a rising learning rate.")] = 0.1,
     weight_decay: Annotated[float, _recipe("--weight-decay", help="Of AdamW.")] = 0.0,
     clip: Annotated[float, _recipe("--clip", help="Largest norm of the gradient.")] = 1.0,
-    select: Annotated[str, _recipe("--select", help="Best epoch by validation loss, accuracy or f1_macro.")] = "loss",
+    select: Annotated[
+        str, _recipe("--select", help="Best epoch by validation loss, accuracy, f1_macro or f1_micro.")
+    ] = "loss",
     patience: Annotated[
         int | None, _recipe("--patience", help="Stop after so many epochs without improvement.")
     ] = None,
@@ -136,8 +139,40 @@ def train_command(
         float | None,
         _recipe("--attention-dropout", help="In place of the checkpoint's; 0 halves training time on CPU."),
     ] = None,
+    gradient_checkpointing: Annotated[
+        bool,
+        _recipe("--gradient-checkpointing/--no-gradient-checkpointing", help="Less memory, more time; same weights."),
+    ] = False,
+    lora_rank: Annotated[
+        int | None, _recipe("--lora-rank", help="Train low-rank updates of attention of this rank (needs PEFT).")
+    ] = None,
+    lora_alpha: Annotated[
+        float | None, _recipe("--lora-alpha", help="Scale of the updates times the rank (default: twice the rank).")
+    ] = None,
+    lora_dropout: Annotated[float, _recipe("--lora-dropout", help="Before the updates.")] = 0.0,
+    lora_targets: Annotated[
+        str, _recipe("--lora-targets", help="Linear maps to update, separated by commas.")
+    ] = "query,value",
+    calibrate: Annotated[
+        bool,
+        _recipe("--calibrate/--no-calibrate", help="Fit temperature, and thresholds of labels, to validation."),
+    ] = True,
     seed: Annotated[int, _recipe("--seed", help="Of new parameters, order, dropout and noise.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there, throw an interrupted run away.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run from its last whole checkpoint.")
+    ] = False,
+    checkpoint_steps: Annotated[
+        int | None,
+        typer.Option(help="Save a checkpoint every so many steps too, not at the end of each epoch alone."),
+    ] = None,
+    report_to: Annotated[
+        list[str] | None,
+        typer.Option("--report-to", help="Tracker, by transformers' name: tensorboard, wandb, mlflow (repeatable)."),
+    ] = None,
+    run_name: Annotated[str | None, typer.Option("--run-name", help="For the tracker.")] = None,
     device: Device = "auto",
     threads: Threads = None,
     json: Json = False,
@@ -145,6 +180,7 @@ def train_command(
     """Train a classifier on labelled documents and save it.
 
     The recipe is the paper's unless changed. Test documents of a folder are not looked at: use `tokensieve evaluate`.
+    Several processes share the work when `torchrun --nproc-per-node 2 -m tokensieve train ...` starts them.
 
     Example: tokensieve train --data news/ --preset paper-pfc-7 --keep-ratio 0.9 --output news-classifier
     """
@@ -154,14 +190,16 @@ def train_command(
     from tokensieve.backbones.loading import load_config
     from tokensieve.runtime.load import resolve_device
     from tokensieve.training.output import check_output
+    from tokensieve.training.processes import is_main_process
     from tokensieve.training.recipe import Recipe
     from tokensieve.training.train import train
     from tokensieve.training.trainer import require_accelerate
 
     require_accelerate()
-    place = resolve_device(device)
+    place = training_device(resolve_device(device))
+    given["lora_targets"] = tuple(name.strip() for name in lora_targets.split(",") if name.strip())
     recipe = Recipe(**{field.name: given[field.name] for field in dataclasses.fields(Recipe)})
-    check_output(output, overwrite)
+    check_output(output, overwrite, resume)
     base = base_checkpoint(model)
     settings = reduction_settings(
         host_config(load_config(base), base), preset, {f.name: given[f.name] for f in dataclasses.fields(PTCConfig)}
@@ -185,10 +223,29 @@ def train_command(
         recipe,
         device=place,
         overwrite=overwrite,
+        resume=resume,
+        checkpoint_steps=checkpoint_steps,
         data_name=name_of_data(data),
         progress=not json,
+        report_to=report_to or (),
+        run_name=run_name,
     )
-    emit(record, _summary(record, output), json)
+    if is_main_process():
+        emit(record, _summary(record, output), json)
+
+
+def training_device(device: Any) -> Any:
+    """A device that Trainer can be put on.
+
+    Raises:
+        ConfigError: another GPU than the first one that is visible.
+    """
+    if device.type == "cuda" and device.index:
+        raise ConfigError(
+            f"device={device}: training takes the first GPU that is visible; give --device cuda and set "
+            f"CUDA_VISIBLE_DEVICES={device.index}"
+        )
+    return device
 
 
 def training_data(data: str | Path | None, reading: dict[str, Any], fraction: float, seed: int) -> Any:
@@ -214,5 +271,11 @@ def _summary(record: dict[str, Any], output: Path) -> list[str]:
         lines.append(
             f"best epoch {best['epoch']:g}, on {counts['validation']} validation documents: "
             f"loss {best['eval_loss']:.4f}, accuracy {best['eval_accuracy']:.4f}, macro F1 {best['eval_f1_macro']:.4f}"
+        )
+    found = record["calibration"]
+    if found is not None:
+        lines.append(
+            f"calibrated by temperature {found['temperature']:.3f}: expected calibration error "
+            f"{found['ece_before']:.4f} before, {found['ece_after']:.4f} after"
         )
     return [*lines, f"saved in {output}"]

@@ -20,6 +20,7 @@ from transformers import set_seed
 from tokensieve.config import PTCConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments, forget_stored_limits
+from tokensieve.errors import ConfigError
 from tokensieve.memory import peak_memory_bytes
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.training import checkpoints
@@ -86,6 +87,8 @@ def train(
     recipe, device = recipe or Recipe(), device or torch.device("cpu")
     if recipe.lora_rank is not None:
         require_peft()
+    if checkpoint_steps is not None and checkpoint_steps < 1:
+        raise ConfigError(f"checkpoint_steps={checkpoint_steps}: give a whole number of 1 or more")
     check_output(output, overwrite, resume)
     recipe.check_validation(len(splits.validation))
     group = processes(device)
