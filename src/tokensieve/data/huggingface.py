@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -83,7 +84,7 @@ def open_dataset(path: str | Path) -> DatasetSplit | dict[str, DatasetSplit] | N
         hub = _require_datasets("reading a saved data set")
         remedy = "write it again with save_to_disk"
         return _opened(str(path), lambda: hub.load_from_disk(str(path)), "a data set that cannot be read", remedy)
-    if not isinstance(path, str) or path == STDIN or Path(path).exists():
+    if not isinstance(path, str) or path == STDIN or os.path.exists(path):
         return None
     match = _NAME.fullmatch(path)
     if match is None or split_extension(Path(path))[1] in EXTENSIONS:
@@ -101,9 +102,11 @@ def open_dataset(path: str | Path) -> DatasetSplit | dict[str, DatasetSplit] | N
 
 
 def _is_saved(folder: Path) -> bool:
-    return (folder / "dataset_dict.json").is_file() or all(
-        (folder / name).is_file() for name in ("dataset_info.json", "state.json")
-    )
+    # os.path, unlike pathlib, takes a name too long for a file as one that is not there.
+    def has(name: str) -> bool:
+        return os.path.isfile(folder / name)
+
+    return has("dataset_dict.json") or (has("dataset_info.json") and has("state.json"))
 
 
 def _require_datasets(feature: str) -> Any:

@@ -187,6 +187,11 @@ def test_offline(read: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     assert message.isprintable()
 
 
+def test_a_name_too_long_for_a_file() -> None:
+    with pytest.raises(DataError, match="no such file or folder, nor a data set"):
+        load_splits("x" * 300)
+
+
 @pytest.mark.parametrize("error", [ValueError("Unknown config\nmore"), RuntimeError(""), KeyError("x")])
 def test_whatever_loading_raises(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def load_dataset(name: str, config: str | None) -> None:
