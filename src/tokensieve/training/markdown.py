@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 def code(name: object) -> str:
@@ -21,15 +21,20 @@ def visible(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
-def fenced(text: str, language: str) -> str:
-    """A block of code, whatever backticks it holds."""
-    fence = "```"
+def fenced(language: str, caller: Callable[[], str]) -> str:
+    """For Jinja's `call`: its text as a block of code, whatever backticks it holds."""
+    text, fence = caller().strip(), "```"
     while fence in text:
         fence += "`"
-    return f"{fence}{language}\n{text}\n{fence}"
+    return f"{fence}{language}\n{text}\n{fence}\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table; cells are Markdown of one line each, names in them made by `code`."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def literal(name: str) -> str:
+    """The name as a string of Python, in double quotes where that takes no escapes."""
+    return f'"{name}"' if repr(name) == f"'{name}'" and '"' not in name else repr(name)

@@ -11,6 +11,7 @@ from typing import Any
 from tokensieve.backbones.default_model import HUB_NAME
 from tokensieve.config import PRESET_NAMES, PTCConfig
 from tokensieve.errors import ConfigError
+from tokensieve.training.markdown import visible
 from tokensieve.training.recipe import Recipe
 
 EMBEDDED_CORPUS = "Python standard library"
@@ -48,7 +49,14 @@ def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str 
     groups += [["--multi-label"]] if record["multi_label"] else []
     groups += _reduction(PTCConfig.from_dict(record["settings"]), num_layers)
     groups += _options(record["recipe"], Recipe().to_dict())
-    return " \\\n    ".join(shlex.join(group) for group in [*groups, ["--output", name]])
+    return " \\\n    ".join(" ".join(map(_quoted, group)) for group in [*groups, ["--output", name]])
+
+
+def _quoted(part: str) -> str:
+    """For a shell, on one line."""
+    if part.isprintable():
+        return shlex.quote(part)
+    return "$'" + visible(part.replace("\\", r"\\").replace("'", r"\'")) + "'"
 
 
 def _launcher(processes: int) -> list[str]:
