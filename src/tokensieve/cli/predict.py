@@ -17,6 +17,7 @@ from tokensieve.cli.options import (
     MaxLength,
     Model,
     OnBadRows,
+    PairColumn,
     TextColumn,
     Threads,
     bar,
@@ -44,6 +45,7 @@ def predict_command(
         typer.Option(help="jsonl or csv where the name does not tell; stdout is jsonl.", rich_help_panel=DATA),
     ] = None,
     text_column: TextColumn = "text",
+    pair_column: PairColumn = None,
     on_bad_rows: OnBadRows = "error",
     max_length: MaxLength = None,
     device: Device = "auto",
@@ -54,7 +56,7 @@ def predict_command(
         bool, typer.Option("--json", help="Print the counts as one JSON object (on stderr if records go to stdout).")
     ] = False,
 ) -> None:
-    """Classify a stream of documents, in order: label and probability of every class.
+    """Classify a stream of documents, in order: label (or labels) and probability of every class.
 
     The input may be larger than memory. A file is written as OUTPUT.part and takes its name when all is done; a record
     names the line of the input it belongs to, so that rows left out by --on-bad-rows skip leave no doubt.
@@ -73,6 +75,7 @@ def predict_command(
         input,
         text_column=text_column,
         label_column=None,
+        pair_column=pair_column,
         policy=on_bad_rows,
         tally=tally,
         format=input_format,

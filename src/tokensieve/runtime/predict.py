@@ -30,18 +30,18 @@ def write_predictions(
 ) -> int:
     """Classify a stream and write a record a document, in order.
 
-    A record has the source line, the label, the probability of each class and, with `tokens`, the surviving tokens and
-    the combination token that each of them joined (null without a combining module). `progress` wraps the stream of
-    results, such as tqdm.
+    A record has the source line, the label (of a multi-label model the list of its labels), the probability of each
+    class and, with `tokens`, the surviving tokens and the combination token that each of them joined (null without a
+    combining module). `progress` wraps the stream of results, such as tqdm.
 
     Returns:
         The number of documents written.
     """
-    writer = _JsonlWriter(out) if kind == "jsonl" else _CsvWriter(out, classifier.labels, tokens)
+    writer = _JsonlWriter(out) if kind == "jsonl" else _CsvWriter(out, classifier, tokens)
     count = 0
     stream: Iterable[tuple[Document, Result]] = classifier.engine.stream(documents, tokens=tokens)
     for document, result in progress(stream) if progress is not None else stream:
-        writer.write(_record(classifier.labels, document, result))
+        writer.write(_record(classifier, document, result))
         count += 1
     return count
 
@@ -86,11 +86,12 @@ def part_file(path: Path) -> Iterator[IO[str]]:
         part.unlink(missing_ok=True)
 
 
-def _record(labels: tuple[str, ...], document: Document, result: Result) -> dict[str, Any]:
+def _record(classifier: Classifier, document: Document, result: Result) -> dict[str, Any]:
+    names = [classifier.labels[number] for number in result.labels]
     record: dict[str, Any] = {
         "line": document.line,
-        "label": labels[result.label],
-        "probabilities": dict(zip(labels, result.probabilities, strict=True)),
+        **({"labels": names} if classifier.model.config.is_multi_label else {"label": names[0]}),
+        "probabilities": dict(zip(classifier.labels, result.probabilities, strict=True)),
     }
     if result.tokens is not None:
         record |= {"tokens": list(result.tokens), "joined": result.joined and list(result.joined)}
@@ -106,16 +107,20 @@ class _JsonlWriter:
 
 
 class _CsvWriter:
-    """Columns: line, label, a probability:<label> for each class, then tokens and joined, space-separated."""
+    """Columns: line, label, a probability:<label> for each class, then tokens and joined, space-separated.
 
-    def __init__(self, out: IO[str], labels: tuple[str, ...], tokens: bool) -> None:
+    Of a multi-label model the second column is labels, joined by |.
+    """
+
+    def __init__(self, out: IO[str], classifier: Classifier, tokens: bool) -> None:
         self.writer = csv.writer(out, lineterminator="\n")
-        self.writer.writerow(
-            ["line", "label", *(f"probability:{name}" for name in labels), *["tokens", "joined"][: 2 * tokens]]
-        )
+        label = "labels" if classifier.model.config.is_multi_label else "label"
+        probabilities = (f"probability:{name}" for name in classifier.labels)
+        self.writer.writerow(["line", label, *probabilities, *["tokens", "joined"][: 2 * tokens]])
 
     def write(self, record: dict[str, Any]) -> None:
-        row = [record["line"], record["label"], *record["probabilities"].values()]
+        label = "|".join(record["labels"]) if "labels" in record else record["label"]
+        row = [record["line"], label, *record["probabilities"].values()]
         if "tokens" in record:
             row += [" ".join(record["tokens"]), " ".join(map(str, record["joined"] or ()))]
         self.writer.writerow(row)

@@ -1,5 +1,7 @@
 """What the engine makes of logits: temperature, thresholds, several labels or none; and texts with a second text."""
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ from tokensieve.data import Document
 from tokensieve.metrics import accuracy_and_f1, expected_calibration_error, multi_label_scores
 from tokensieve.runtime.evaluate import evaluate
 from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.predict import write_predictions
 
 Make = Callable[..., Classifier]
 LABELS = ("film", "law", "sport")
@@ -75,6 +78,23 @@ def test_labels_reach_their_thresholds(make: Make, some_texts: list[str], quanti
     assert len(set(expected)) > 1, "one answer for all would prove nothing here"
     assert classifier.predict(some_texts) == [[LABELS[i] for i in labels] for labels in expected]
     assert [result.labels for result in classifier.results(some_texts)] == expected
+
+
+def test_records_have_all_labels(make: Make, some_texts: list[str]) -> None:
+    classifier = make(**SEVERAL)
+    classifier.model.config.thresholds = np.quantile(classifier.predict_proba(some_texts), 0.6, axis=0).tolist()
+    expected = classifier.predict(some_texts)
+    assert {0, 1, 2} <= set(map(len, expected))
+    documents = [Document(text, None, "here", line) for line, text in enumerate(some_texts)]
+    jsonl, table = io.StringIO(), io.StringIO(newline="")
+    write_predictions(classifier, documents, jsonl, "jsonl")
+    write_predictions(classifier, documents, table, "csv")
+    records = [json.loads(line) for line in jsonl.getvalue().splitlines()]
+    assert [record["labels"] for record in records] == expected
+    assert not any("label" in record for record in records)
+    rows = list(csv.DictReader(io.StringIO(table.getvalue())))
+    assert [row["labels"] for row in rows] == ["|".join(labels) for labels in expected]
+    assert list(rows[0]) == ["line", "labels", *(f"probability:{name}" for name in LABELS)]
 
 
 def test_a_threshold_counts_as_reached(make: Make) -> None:
