@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json as json_module
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +29,12 @@ from tokensieve.cli.options import (
 )
 from tokensieve.runtime.engine import BATCH_TOKENS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tokensieve.data import Document
+    from tokensieve.runtime.load import Classifier
+
 
 def predict_command(
     model: Model,
@@ -34,6 +44,18 @@ def predict_command(
     ] = "-",
     output: Annotated[str, typer.Option("--output", help=".jsonl or .csv file (also .gz), or - for stdout.")] = "-",
     tokens: Annotated[bool, typer.Option("--tokens", help="Add the tokens that survived pruning.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue a run that was cut off, with the same input, model and options; begin one if there is none. "
+            "--on-bad-rows may differ. So may --device, --threads and --batch-tokens: probabilities may then differ in "
+            "their last digits.",
+        ),
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Throw away what a run that was cut off has left, and begin again.")
+    ] = False,
     input_format: Annotated[
         str | None,
         typer.Option(
@@ -59,20 +81,26 @@ def predict_command(
     """Classify a stream of documents, in order: label (or labels) and probability of every class.
 
     The input may be larger than memory. A file is written as OUTPUT.part and takes its name when all is done; a record
-    names the line of the input it belongs to, so that rows left out by --on-bad-rows skip leave no doubt.
+    names the line of the input it belongs to, so that rows left out by --on-bad-rows skip leave no doubt. If the run is
+    cut off, however abruptly, --resume with the same options makes the file that it would have made; at most the last
+    1024 documents are classified again.
 
     Example: zcat mail.jsonl.gz | tokensieve predict --model mail-classifier --output labels.csv
     """
     prepare(threads, quiet=json)
     from tokensieve.data import Tally, read_documents
+    from tokensieve.data.folders import sole_source
+    from tokensieve.runtime.fingerprint import format_of, input_files
     from tokensieve.runtime.load import load
     from tokensieve.runtime.predict import output_format as resolve_output_format
-    from tokensieve.runtime.predict import part_file, write_predictions
+    from tokensieve.runtime.resume import check_resume
 
     kind = resolve_output_format(output, output_format)
+    source = sole_source(input) if input_format is None else input
+    check_resume(input_files(source), output, resume=resume, restart=restart)
     tally = Tally()
     documents = read_documents(
-        input,
+        source,
         text_column=text_column,
         label_column=None,
         pair_column=pair_column,
@@ -82,16 +110,63 @@ def predict_command(
     )
     classifier = load(model, device=device, dtype=dtype, max_length=max_length, batch_tokens=batch_tokens)
     progress = bar(None, "classifying", json)
-    if output == "-":
-        written = write_predictions(classifier, documents, sys.stdout, kind, tokens=tokens, progress=progress)
-        sys.stdout.flush()
-    else:
-        with part_file(Path(output)) as out:
-            written = write_predictions(classifier, documents, out, kind, tokens=tokens, progress=progress)
-    truncated = classifier.engine.truncated
+    settings = {  # what a record follows from; bad rows are met again when the input is read again
+        "--input-format": format_of(source, input_format),
+        "--output-format": kind,
+        "--text-column": text_column,
+        "--pair-column": pair_column,
+        "--dtype": dtype,
+        "--tokens": tokens,
+    }
+    with _terminable():
+        written, truncated = _write(classifier, documents, input_files(source), output, settings, resume, progress)
     if json:
         record = {"written": written, "truncated": truncated, "rows": tally.to_dict()}
         typer.echo(json_module.dumps(record, ensure_ascii=False), err=output == "-")
         return
     for line in [*tally.summary(), f"{written} documents classified, {truncated} truncated"]:
         typer.echo(line, err=True)
+
+
+def _write(
+    classifier: Classifier,
+    documents: Iterable[Document],
+    files: tuple[Path, ...],
+    output: str,
+    settings: dict[str, Any],
+    resume: bool,
+    progress: Any,
+) -> tuple[int, int]:
+    """Write the records to where they go; how many there are in all, and how many documents were truncated."""
+    from tokensieve.runtime.fingerprint import fingerprint
+    from tokensieve.runtime.part import is_stream, part_file
+    from tokensieve.runtime.predict import write_predictions, write_resumable
+    from tokensieve.runtime.resume import resumable_part
+
+    kind, tokens = settings["--output-format"], settings["--tokens"]
+    if output == "-":
+        written = write_predictions(classifier, documents, sys.stdout, kind, tokens=tokens, progress=progress)
+        sys.stdout.flush()
+    elif not files or is_stream(output):
+        with part_file(Path(output)) as out:
+            written = write_predictions(classifier, documents, out, kind, tokens=tokens, progress=progress)
+    else:
+        expected = fingerprint(classifier, files, settings)
+        with resumable_part(Path(output), expected, resume=resume) as part:
+            write_resumable(classifier, documents, part, kind, tokens=tokens, progress=progress)
+        return part.state.documents, part.state.truncated
+    return written, classifier.engine.truncated
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM, which schedulers send, ends as Ctrl-C does: part files are seen to, and the user is told."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

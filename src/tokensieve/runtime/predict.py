@@ -1,20 +1,17 @@
-"""Predictions of a stream, written as JSONL or CSV: to a part file that is renamed when all is done, or to stdout."""
+"""Predictions of a stream as records of JSONL or CSV, in one go or by commits that a later run can resume."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import json
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any, Literal
 
 from tokensieve.data.documents import Document
 from tokensieve.errors import ConfigError
 from tokensieve.runtime.engine import Result
 from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.resume import ResumablePart
 
 OutputFormat = Literal["jsonl", "csv"]
 
@@ -38,12 +35,41 @@ def write_predictions(
         The number of documents written.
     """
     writer = _JsonlWriter(out) if kind == "jsonl" else _CsvWriter(out, classifier, tokens)
-    count = 0
-    stream: Iterable[tuple[Document, Result]] = classifier.engine.stream(documents, tokens=tokens)
-    for document, result in progress(stream) if progress is not None else stream:
-        writer.write(_record(classifier, document, result))
-        count += 1
-    return count
+    return _write(writer, classifier, classifier.engine.stream(documents, tokens=tokens), progress)
+
+
+def write_resumable(
+    classifier: Classifier,
+    documents: Iterable[Document],
+    part: ResumablePart,
+    kind: OutputFormat,
+    *,
+    tokens: bool = False,
+    progress: Any = None,
+) -> None:
+    """As `write_predictions`, to a part file that is committed at the end of each of the engine's windows.
+
+    The results of a window come together, after most of its time has passed: commits within it would save no work.
+
+    Args:
+        classifier: predicts.
+        documents: all of the input, those included that the part has the records of.
+        part: its `state` says what is done.
+        kind: format of the records.
+        tokens: as in `write_predictions`.
+        progress: as in `write_predictions`, over the results that are still to come.
+    """
+    engine, start = classifier.engine, part.state
+    truncated = start.truncated - engine.truncated
+    header = not start.documents
+    writer = _JsonlWriter(part.records) if kind == "jsonl" else _CsvWriter(part.records, classifier, tokens, header)
+
+    def results() -> Iterator[tuple[Document, Result]]:
+        for window in engine.stream_windows(documents, tokens=tokens, skip=start.documents):
+            yield from window
+            part.commit(part.state.documents + len(window), truncated + engine.truncated)
+
+    _write(writer, classifier, results(), progress)
 
 
 def output_format(path: str, kind: str | None) -> OutputFormat:
@@ -60,30 +86,17 @@ def output_format(path: str, kind: str | None) -> OutputFormat:
     raise ConfigError(f"output {path!r}: cannot write {name!r}; end the name in .jsonl or .csv, or name the format")
 
 
-@contextmanager
-def part_file(path: Path) -> Iterator[IO[str]]:
-    """Write to `path`.part and rename it to `path` at the end; on an error nothing is left behind.
-
-    A pipe or a device is written to as it is.
-
-    Raises:
-        ConfigError: the folder of `path` does not exist, or `path` is a folder.
-    """
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ConfigError(f"output {path}: give a file in a folder that exists")
-    opener: Any = gzip.open if path.suffix == ".gz" else open
-    if path.exists() and not path.is_file():
-        with opener(path, "wt", encoding="utf-8", newline="") as out:
-            yield out
-        return
-    path = path.resolve()  # of a link, the file that it names
-    part = path.with_name(path.name + ".part")
-    try:
-        with opener(part, "wt", encoding="utf-8", newline="") as out:
-            yield out
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+def _write(
+    writer: _JsonlWriter | _CsvWriter,
+    classifier: Classifier,
+    stream: Iterable[tuple[Document, Result]],
+    progress: Any,
+) -> int:
+    count = 0
+    for document, result in progress(stream) if progress is not None else stream:
+        writer.write(_record(classifier, document, result))
+        count += 1
+    return count
 
 
 def _record(classifier: Classifier, document: Document, result: Result) -> dict[str, Any]:
@@ -112,11 +125,12 @@ class _CsvWriter:
     Of a multi-label model the second column is labels, joined by |.
     """
 
-    def __init__(self, out: IO[str], classifier: Classifier, tokens: bool) -> None:
+    def __init__(self, out: IO[str], classifier: Classifier, tokens: bool, header: bool = True) -> None:
         self.writer = csv.writer(out, lineterminator="\n")
         label = "labels" if classifier.model.config.is_multi_label else "label"
-        probabilities = (f"probability:{name}" for name in classifier.labels)
-        self.writer.writerow(["line", label, *probabilities, *["tokens", "joined"][: 2 * tokens]])
+        if header:
+            probabilities = (f"probability:{name}" for name in classifier.labels)
+            self.writer.writerow(["line", label, *probabilities, *["tokens", "joined"][: 2 * tokens]])
 
     def write(self, record: dict[str, Any]) -> None:
         label = "|".join(record["labels"]) if "labels" in record else record["label"]

@@ -16,7 +16,8 @@ from tokensieve.memory import peak_memory_bytes
 from tokensieve.metrics import accuracy_and_f1, report_per_class
 from tokensieve.runtime.evaluate import evaluate
 from tokensieve.runtime.load import Classifier
-from tokensieve.runtime.predict import output_format, part_file, write_predictions
+from tokensieve.runtime.part import part_file
+from tokensieve.runtime.predict import output_format, write_predictions
 
 
 def labelled(texts: list[str], labels: list[str]) -> list[Document]:

@@ -1,0 +1,191 @@
+"""Predictions that outlive their process: a part file, and beside it the state that says how much of it is good.
+
+Records go to OUTPUT.part in commits; after each one OUTPUT.part.json is replaced as a whole. Whatever ends the process
+between the two, the bytes that the state counts are whole records, and what comes after them is cut off on resuming.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import logging
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from tokensieve.errors import ConfigError
+from tokensieve.runtime.fingerprint import Fingerprint, differences
+from tokensieve.runtime.part import is_stream, output_place, part_name, state_name
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is done.
+
+    Attributes:
+        fingerprint: what the records follow from.
+        documents: documents whose records are in the part.
+        truncated: how many of them were truncated.
+        size: bytes of the part that hold these records.
+    """
+
+    fingerprint: Fingerprint = field(default_factory=dict)
+    documents: int = 0
+    truncated: int = 0
+    size: int = 0
+
+
+def check_resume(input: Collection[Path], output: str, *, resume: bool, restart: bool) -> None:
+    """Refuse what cannot be resumed, and to throw away what can be, before anything is loaded.
+
+    Args:
+        input: the files that hold it; none for a stream.
+        output: a file name, `-` for standard output.
+        resume: continue the run that was cut off.
+        restart: throw away what it has left.
+
+    Raises:
+        ConfigError: both flags; `resume` with a stream; neither, where a run that can be resumed was cut off.
+    """
+    if resume and restart:
+        raise ConfigError("--resume and --restart: continue the run that was cut off, or throw it away; give one")
+    if resume and not input:
+        raise ConfigError("--resume: an input that is a stream cannot be read again from its start; give a file")
+    if resume and is_stream(output):
+        raise ConfigError(
+            f"--resume: output {output} is a stream, which cannot be taken up where it ended; give a file"
+        )
+    if resume or restart or is_stream(output):
+        return
+    part = part_name(Path(output).resolve())
+    if (found := read_state(part)) is not None:
+        raise ConfigError(
+            f"output {output}: {part.name} holds {found.documents} documents of a run that was cut off: "
+            "continue it with --resume, or throw it away with --restart"
+        )
+
+
+def read_state(part: Path) -> State | None:
+    """The state of a part file that can be resumed; None where there is none, or it does not fit the part."""
+    try:
+        found = State(**json.loads(state_name(part).read_text(encoding="utf-8")))
+        fits = 0 < found.size <= part.stat().st_size and found.documents > 0 and found.truncated >= 0
+        return found if fits and isinstance(found.fingerprint, dict) else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+class ResumablePart:
+    """A part file that grows by commits; made by `resumable_part`.
+
+    Attributes:
+        records: what is to be committed next, in memory until then.
+        state: what is committed.
+    """
+
+    def __init__(self, name: Path, file: IO[bytes], state: State, gzipped: bool) -> None:
+        self.records = io.StringIO(newline="")
+        self.state = state
+        self._name, self._file, self._gzipped = name, file, gzipped
+
+    def commit(self, documents: int, truncated: int) -> None:
+        """Append `records` to the file, and say that so many documents are done in all."""
+        data = self.records.getvalue().encode()
+        if self._gzipped:  # a member a commit: members one after the other are a valid gzip file
+            data = gzip.compress(data, mtime=0)
+        self._file.write(data)
+        _to_disk(self._file)
+        state = replace(self.state, documents=documents, truncated=truncated, size=self.state.size + len(data))
+        name = state_name(self._name)
+        with open(_new(name), "w", encoding="utf-8") as file:
+            json.dump(asdict(state), file)
+            _to_disk(file)
+        os.replace(_new(name), name)
+        self.state = state
+        self.records.seek(0)
+        self.records.truncate()
+
+    def give_up(self) -> None:
+        """Keep what is committed, and say how to go on; leave nothing where nothing is."""
+        self._file.close()
+        if self.state.documents:
+            logger.warning("%s keeps %d documents: continue with --resume", self._name, self.state.documents)
+        else:
+            for name in (self._name, state_name(self._name), _new(state_name(self._name))):
+                name.unlink(missing_ok=True)
+
+
+@contextmanager
+def resumable_part(path: Path, fingerprint: Fingerprint, *, resume: bool) -> Iterator[ResumablePart]:
+    """Write to `path`.part by commits and rename it to `path` at the end; on an error what is committed stays.
+
+    Args:
+        path: a file, existing or not; gzip-compressed if it ends in ``.gz``.
+        fingerprint: all that the records follow from.
+        resume: go on after the commits of an earlier run, if there are any; else these are thrown away.
+
+    Raises:
+        ConfigError: no place for the file, another run that is writing it, or one to resume whose fingerprint differs.
+    """
+    place = output_place(path)
+    name = part_name(place)
+    with open(name, "ab") as file:
+        _lock(file, name)
+        part = ResumablePart(name, file, _start(name, file, fingerprint, resume), place.suffix == ".gz")
+        try:
+            yield part
+        except BaseException:
+            part.give_up()
+            raise
+    os.replace(name, place)
+    state_name(name).unlink(missing_ok=True)
+
+
+def _start(part: Path, file: IO[bytes], fingerprint: Fingerprint, resume: bool) -> State:
+    found = read_state(part) if resume else None
+    if found is None:
+        if resume:
+            logger.warning("nothing to resume for %s: starting from the beginning", part.stem)
+        state_name(part).unlink(missing_ok=True)  # first, so that it never stands beside a part of another run
+        file.truncate(0)
+        return State(fingerprint)
+    if wrong := differences(found.fingerprint, fingerprint):
+        raise ConfigError(
+            f"{part} cannot be resumed, as this has changed since it was begun: {'; '.join(wrong)}. "
+            "Resume it as it was begun, or throw it away with --restart"
+        )
+    logger.info("resuming after %d documents", found.documents)
+    file.truncate(found.size)
+    return found
+
+
+def _lock(file: IO[bytes], part: Path) -> None:
+    """Keep a second run out, whose records would get between ours; the lock ends with the process, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ours = part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat())
+    except BlockingIOError:
+        ours = False
+    except OSError:  # a file system without locks
+        return
+    if not ours:  # or renamed by the other run since we opened it
+        raise ConfigError(f"{part} is being written by another run: wait until it ends, or name another output")
+
+
+def _new(state: Path) -> Path:
+    return state.with_name(state.name + ".new")
+
+
+def _to_disk(file: IO[bytes] | IO[str]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
