@@ -6,6 +6,7 @@ TokensieveError
 |-- DataError          a file, column or row that cannot be used
 |-- InputError         a document that the model cannot take (no tokens, longer than the position table)
 |-- TrainingError      a training that went astray
+|-- HubError           the Hugging Face hub cannot be reached, or refuses what is asked
 `-- MissingExtraError  an optional dependency that is not installed
 """
 
@@ -32,6 +33,10 @@ class InputError(TokensieveError, ValueError):
 
 class TrainingError(TokensieveError, RuntimeError):
     """A training diverged; nothing is saved."""
+
+
+class HubError(TokensieveError, OSError):
+    """The Hugging Face hub cannot be reached, or refuses what is asked of it."""
 
 
 class MissingExtraError(TokensieveError, ImportError):

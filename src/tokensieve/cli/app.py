@@ -10,6 +10,7 @@ from tokensieve.cli.demo import demo_command
 from tokensieve.cli.evaluate import evaluate_command
 from tokensieve.cli.info import info_command
 from tokensieve.cli.predict import predict_command
+from tokensieve.cli.push import push_command
 from tokensieve.cli.train import train_command
 from tokensieve.version import __version__
 
@@ -25,6 +26,7 @@ app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
 app.command("info")(info_command)
+app.command("push")(push_command)
 app.command("demo")(demo_command)
 
 
