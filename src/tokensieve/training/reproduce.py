@@ -22,12 +22,13 @@ READING: dict[str, Any] = {
     "text_column": "text",
     "label_column": "label",
     "pair_column": None,
+    "multi_label": False,
     "label_separator": "|",
-    "on_bad_rows": "error",
+    "policy": "error",
     "validation_fraction": 0.2,
     "max_documents": None,
 }
-"""How the command reads data unless told otherwise."""
+"""How the command reads data unless told otherwise, in the words of `load_splits`."""
 
 
 def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str | None:
@@ -45,8 +46,7 @@ def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str 
         groups.append(["--model", record["base"]])
     if record["data"] != EMBEDDED_CORPUS:
         groups.append(["--data", record["data"]])
-    groups += _options({**READING, **record.get("reading", {})}, READING)
-    groups += [["--multi-label"]] if record["multi_label"] else []
+    groups += _options(READING | {"multi_label": record["multi_label"]} | record.get("reading", {}), READING)
     groups += _reduction(PTCConfig.from_dict(record["settings"]), num_layers)
     groups += _options(record["recipe"], Recipe().to_dict())
     return " \\\n    ".join(" ".join(map(_quoted, group)) for group in [*groups, ["--output", name]])
@@ -81,14 +81,13 @@ def _reduction(settings: PTCConfig, num_layers: int) -> list[list[str]]:
 
 
 def _options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[list[str]]:
-    groups: list[list[str]] = []
+    groups = []
     for name, value in values.items():
-        option = name.replace("_", "-")
+        option = "on-bad-rows" if name == "policy" else name.replace("_", "-")
         if value is None or value == defaults[name]:
             continue
         if isinstance(value, bool):
             groups.append([f"--{option}" if value else f"--no-{option}"])
         else:
-            several = value if isinstance(value, (list, tuple)) else [value]
-            groups.append([part for one in several for part in (f"--{option}", str(one))])
+            groups.append([f"--{option}", ",".join(value) if isinstance(value, (list, tuple)) else str(value)])
     return groups

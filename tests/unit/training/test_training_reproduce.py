@@ -1,0 +1,108 @@
+"""The command in the card: the command line reads from it what the run was made with."""
+
+import dataclasses
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from run_record import RECORD
+
+from contract.variants import tiny_model
+from tokensieve import PTCConfig
+from tokensieve.backbones.default_model import HUB_NAME, name_of_base
+from tokensieve.cli.app import app
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.reproduce import READING, train_command
+from tokensieve.training.settings import reduction_settings
+
+
+def parsed(command: str) -> dict[str, Any]:
+    """What `tokensieve train` makes of a command."""
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[:2] == ["tokensieve", "train"]
+    train: Any = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
+    found: dict[str, Any] = train.make_context("train", words[2:]).params
+    return found
+
+
+SETTINGS = [
+    PTCConfig(),
+    *(PTCConfig.preset(name, 6) for name in ("dense", "paper-p", "paper-pf", "paper-c-11", "paper-pfc-7")),
+    PTCConfig(keep_ratio=0.7, site="hidden"),
+    PTCConfig(pruning="ratio", heads="per_head", protect_special=False, min_length=32),
+    PTCConfig(combine_layer=2, combine_mode="insert", combine_noise=False, combination_tokens=4, alpha_important=0.2),
+    dataclasses.replace(PTCConfig.preset("paper-pfc-7", 6), keep_ratio=0.8, ratio_scope="candidates"),
+]
+RECIPES = [
+    Recipe(),
+    Recipe(learning_rate=3e-4, epochs=2, patience=1, select="f1_macro", bf16=True, attention_dropout=0.0, seed=7),
+    Recipe(lora_rank=4, lora_alpha=2.0, lora_targets=("key", "value"), gradient_checkpointing=True, calibrate=False),
+]
+
+
+@pytest.mark.parametrize("ptc", SETTINGS, ids=lambda ptc: f"{ptc.pruning}-{ptc.site}-{ptc.combine_layer}")
+@pytest.mark.parametrize("recipe", RECIPES, ids=["default", "changed", "lora"])
+def test_the_command_gives_the_settings_back(ptc: PTCConfig, recipe: Recipe) -> None:
+    record = RECORD | {"settings": ptc.to_dict(), "recipe": recipe.to_dict()}
+    command = train_command(record, "out", num_layers=6)
+    assert command is not None
+    given = parsed(command)
+    config = tiny_model(PTCConfig(), num_hidden_layers=6).config
+    chosen = {field.name: given[field.name] for field in dataclasses.fields(PTCConfig)}
+    assert reduction_settings(config, given["preset"], chosen) == ptc
+    values = {field.name: given[field.name] for field in dataclasses.fields(Recipe)}
+    assert Recipe(**values | {"lora_targets": tuple(values["lora_targets"].split(","))}) == recipe
+    assert (given["model"], given["data"], str(given["output"])) == ("some/base", "news", "out")
+
+
+def test_the_command_has_no_more_than_it_needs() -> None:
+    def command(ptc: PTCConfig, **entries: Any) -> str:
+        record = RECORD | {"settings": ptc.to_dict(), "base": HUB_NAME} | entries
+        return str(train_command(record, "out", num_layers=6)).replace(" \\\n   ", "")
+
+    assert command(PTCConfig()) == "tokensieve train --data news --output out"
+    assert (
+        command(PTCConfig.preset("paper-pfc-7", 6)) == "tokensieve train --data news --preset paper-pfc-7 --output out"
+    )
+    assert command(PTCConfig(), data="Python standard library") == "tokensieve train --output out"
+    launched = command(PTCConfig(), processes=2)
+    assert launched == "torchrun --nproc-per-node 2 -m tokensieve train --data news --output out"
+
+
+def test_the_command_reads_the_data_as_it_was_read() -> None:
+    reading = {
+        "text_column": "body text",
+        "label_column": "topic",
+        "pair_column": "reply",
+        "multi_label": True,
+        "label_separator": ";",
+        "policy": "skip",
+        "validation_fraction": 0.1,
+        "max_documents": 50,
+    }
+    record = RECORD | {"settings": PTCConfig().to_dict(), "reading": reading, "multi_label": True}
+    given = parsed(str(train_command(record, "out", num_layers=6)))
+    assert {name: given["on_bad_rows" if name == "policy" else name] for name in reading} == reading
+    plain = parsed(str(train_command(RECORD | {"settings": PTCConfig().to_dict()}, "out", num_layers=6)))
+    assert {name: plain["on_bad_rows" if name == "policy" else name] for name in READING} == READING
+
+
+@pytest.mark.parametrize("name", ["it's a name", "$(rm) `x`", "two\nlines\t'and \\ more", "-x"])
+def test_the_command_is_quoted(name: str) -> None:
+    record = RECORD | {"settings": PTCConfig().to_dict(), "data": name}
+    command = str(train_command(record, "out", num_layers=6)).replace("tokensieve train", "printf '%s\\0'", 1)
+    words = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout.split("\0")
+    assert words[words.index("--data") + 1] == name
+
+
+def test_names_of_bases(tmp_path: Path) -> None:
+    (tmp_path / "tiny-bert").mkdir()
+    assert name_of_base(tmp_path / "tiny-bert") == "tiny-bert"
+    assert name_of_base("bert-base-uncased") == "bert-base-uncased"
+
+
+def test_the_default_model_goes_by_its_name(default_model_dir: Path) -> None:
+    assert name_of_base(default_model_dir) == HUB_NAME
