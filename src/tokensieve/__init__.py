@@ -3,6 +3,8 @@
 Importing it registers the config and model types with transformers and does nothing else.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from tokensieve.backbones import compress
@@ -11,6 +13,7 @@ from tokensieve.errors import (
     CheckpointError,
     ConfigError,
     DataError,
+    HubError,
     InputError,
     MissingExtraError,
     TokensieveError,
@@ -19,15 +22,22 @@ from tokensieve.errors import (
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.runtime.load import load
+from tokensieve.training.recipe import Recipe
 from tokensieve.version import __version__
+
+if TYPE_CHECKING:
+    from tokensieve.estimator import PTCClassifier
 
 __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "HubError",
     "InputError",
     "MissingExtraError",
+    "PTCClassifier",
     "PTCConfig",
+    "Recipe",
     "TokensieveConfig",
     "TokensieveError",
     "TokensieveForSequenceClassification",
@@ -39,3 +49,12 @@ __all__ = [
 
 AutoConfig.register(TokensieveConfig.model_type, TokensieveConfig, exist_ok=True)
 AutoModelForSequenceClassification.register(TokensieveConfig, TokensieveForSequenceClassification, exist_ok=True)
+
+
+def __getattr__(name: str) -> Any:
+    """PTCClassifier on first use: it brings scikit-learn, which takes a second to load and most programs never need."""
+    if name == "PTCClassifier":
+        from tokensieve.estimator import PTCClassifier
+
+        return PTCClassifier
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,7 +23,7 @@ def labels_of(document: Document) -> tuple[str, ...]:
     return (document.label,) if isinstance(document.label, str) else document.label
 
 
-def check_fraction(fraction: float) -> None:
+def check_fraction(fraction: object) -> None:
     """Raise ConfigError unless a share of the documents can become the validation split (0: none does)."""
     if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 0.5:
         raise ConfigError(f"validation_fraction is {fraction!r}; it has to be from 0 to 0.5")

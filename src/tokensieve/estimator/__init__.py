@@ -1,0 +1,8 @@
+"""PTCClassifier: training and prediction as a scikit-learn estimator.
+
+Needs scikit-learn when imported, so that the front door loads it on first use only.
+"""
+
+from tokensieve.estimator.classifier import PTCClassifier
+
+__all__ = ["PTCClassifier"]

@@ -1,0 +1,110 @@
+"""The folder of a fitted estimator: a tokensieve classifier, and beside it estimator.json with what else fit() knew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tokensieve.config import PTCConfig
+from tokensieve.errors import CheckpointError, ConfigError
+from tokensieve.estimator.inputs import class_names
+from tokensieve.runtime.load import Classifier
+from tokensieve.training.output import RECORD, check_output, folder_in_the_making
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.train import save_classifier
+
+if TYPE_CHECKING:
+    from tokensieve.estimator.classifier import PTCClassifier
+
+ESTIMATOR = "estimator.json"
+
+
+def write_folder(estimator: PTCClassifier, folder: str | Path, *, overwrite: bool) -> None:
+    """Write a fitted estimator; the folder appears when it is whole.
+
+    Raises:
+        ConfigError: the folder exists, or cannot be made.
+    """
+    check_output(folder, overwrite)
+    classifier, classes = estimator.classifier_, estimator.classes_
+    record = {
+        "parameters": {name: _to_json(value) for name, value in estimator.get_params(deep=False).items()},
+        "classes": {"dtype": classes.dtype.str if classes.dtype != object else "object", "values": classes.tolist()},
+    }
+    if isinstance(estimator.random_state, np.random.RandomState):
+        record["parameters"]["random_state"] = estimator.record_["recipe"]["seed"]
+    with folder_in_the_making(folder) as part:
+        save_classifier(part, classifier.model, classifier.engine.tokenizer, estimator.record_)
+        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        (part / ESTIMATOR).write_text(text, encoding="utf-8")
+
+
+def read_folder(
+    folder: str | Path, classifier: Classifier, known: Collection[str]
+) -> tuple[dict[str, Any], np.ndarray, dict[str, Any]]:
+    """Parameters, classes [C] and the record of the run; of a folder that no estimator wrote, what can be told.
+
+    Args:
+        folder: the folder.
+        classifier: read from it.
+        known: names of the estimator's parameters.
+
+    Raises:
+        CheckpointError: a file is broken, or tells of other classes than the model has.
+    """
+    path = Path(folder)
+    run = _read_json(path / RECORD)
+    if not (path / ESTIMATOR).is_file():
+        return {"model": str(folder)}, np.array(sorted(classifier.labels)), run
+    record = _read_json(path / ESTIMATOR)
+    try:
+        parameters = {name: _from_json(name, value) for name, value in record["parameters"].items()}
+        classes = np.array(record["classes"]["values"], dtype=np.dtype(record["classes"]["dtype"]))
+    except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path / ESTIMATOR}: cannot be used ({error}); save the estimator again") from error
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        raise CheckpointError(
+            f"{path / ESTIMATOR}: unknown parameter {unknown[0]!r}; load it with the tokensieve that wrote it"
+        )
+    names, labels = set(class_names(classes)), set(classifier.labels)
+    # Of several labels a document, some may never have been seen: the model has none of those.
+    if not labels <= names or (names != labels and not classifier.model.config.is_multi_label):
+        raise CheckpointError(
+            f"{path / ESTIMATOR}: its classes {class_names(classes)} are not the model's {list(classifier.labels)}; "
+            "the folder was put together of two: save the estimator again"
+        )
+    return parameters, classes, run
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, (PTCConfig, Recipe)):
+        return value.to_dict()
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if isinstance(value, (Path, np.random.RandomState)) else value
+
+
+def _from_json(name: str, value: Any) -> Any:
+    if value is not None and name == "config":
+        return PTCConfig.from_dict(value)
+    if value is not None and name == "recipe":
+        return Recipe(**value)
+    return value
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(record, dict):
+            return record
+        problem = "it holds no record"
+    except (OSError, ValueError) as error:
+        problem = str(error)
+    raise CheckpointError(
+        f"{path}: cannot be used ({problem}); give a folder that PTCClassifier.save or 'tokensieve train' wrote"
+    )

@@ -1,0 +1,20 @@
+"""Estimators that start from the tiny BERT, and texts whose class one of their words tells."""
+
+from pathlib import Path
+
+import pytest
+from keyword_texts import FAST, LEARNS, Make, texts_and_labels
+
+from tokensieve import PTCClassifier
+
+
+@pytest.fixture(scope="session")
+def make(tiny_bert_dir: Path) -> Make:
+    """`make(**parameters)` gives an unfitted estimator that is fast to fit."""
+    return lambda **parameters: PTCClassifier(tiny_bert_dir, **FAST | parameters)
+
+
+@pytest.fixture(scope="session")
+def fitted(make: Make) -> PTCClassifier:
+    """An estimator that has learnt the three classes; not to be changed."""
+    return make(**LEARNS).fit(*texts_and_labels(60))
