@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-WORDS = "the a of in to and is was not good bad".split()
+WORDS = ["the", "a", "of", "in", "to", "and", "is", "was", "not", "good", "bad"]
 LABELS = ("film", "law", "team")
 TRAINING, VALIDATION = 27, 13
 """Neither fills its batches of 4 and 8, on one process or on two."""
@@ -43,7 +43,18 @@ def folder(tiny_bert_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def train(folder: Path, output: str, processes: int, *options: str) -> subprocess.CompletedProcess[str]:
     command = ["-m", "tokensieve", "train", "--model", "model", "--data", "data", "--output", output]
-    command += "--epochs 3 --batch-size 4 --learning-rate 3e-3 --max-length 32 --device cpu".split()
+    command += [
+        "--epochs",
+        "3",
+        "--batch-size",
+        "4",
+        "--learning-rate",
+        "3e-3",
+        "--max-length",
+        "32",
+        "--device",
+        "cpu",
+    ]
     command += ["--combine-layer", "3", "--combination-tokens", "3", "--no-combine-noise", *options]
     if processes > 1:
         with socket.socket() as free:
