@@ -118,6 +118,18 @@ def test_a_pickle_moves_to_a_device_that_is_here(fitted: PTCClassifier, monkeypa
     np.testing.assert_array_equal(moved.predict_proba(X), fitted.predict_proba(X))
 
 
+def test_a_pickle_holds_a_copy_on_the_cpu(fitted: PTCClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a model that is elsewhere, which stays there."""
+    model, engine = fitted.classifier_.model, fitted.classifier_.engine
+    monkeypatch.setattr(type(model), "device", torch.device("cuda"))
+    state = fitted.__getstate__()
+    monkeypatch.undo()
+    assert state["classifier_"].model is not model
+    assert fitted.classifier_.engine is engine
+    assert engine.model is model
+    np.testing.assert_array_equal(state["classifier_"].predict_proba(X), fitted.predict_proba(X))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_fitted_on_a_gpu(make: Make) -> None:
     estimator = make(device="cuda").fit(X, Y)
