@@ -132,7 +132,7 @@ def test_nothing_but_the_folder_is_left(cli: Cli, work: Path) -> None:
     cli(*TRAIN, "--data", "good.jsonl", "--json").json()
     new = listing(work) - before
     assert {name.split("/")[0] for name in new} == {"out"}
-    assert {Path(name).suffix for name in new - {"out"}} == {".json", ".safetensors"}
+    assert {Path(name).suffix for name in new - {"out"}} == {".json", ".md", ".safetensors"}
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ def plan_table(plans: Mapping[str, Plan]) -> str:
         kept = most + " ".join(f"{count:g}" for count in plan.kept_tokens)
         share = f"{most}{plan.ratio:.3f}"
         rows.append([name, plan.length, kept, f"{plan.flops / 1e9:.4g}", f"{plan.dense_flops / 1e9:.4g}", share])
-    return table(["document", "tokens", "tokens kept, step by step", "GFLOPs", "dense", "share of dense"], rows)
+    return table(["document", "tokens", "tokens kept, step by step", "GFLOPs", "GFLOPs, dense", "share of dense"], rows)
 
 
 def score_table(measured: Mapping[str, float], record: Mapping[str, Any]) -> str:

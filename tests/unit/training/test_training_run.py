@@ -222,10 +222,11 @@ def test_the_recipe_reaches_trainer() -> None:
 FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training.json"}
 
 
-def test_the_folder_holds_safetensors_and_json_alone(run: Train, tmp_path: Path) -> None:
+def test_the_folder_holds_safetensors_json_and_the_card_alone(run: Train, tmp_path: Path) -> None:
     run(epochs=2)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")} == FILES
+    names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")}
+    assert names == {*FILES, "README.md"}
     for name in FILES - {"model.safetensors"}:
         assert isinstance(json.loads((tmp_path / "out" / name).read_text(encoding="utf-8")), dict)
     assert load_file(tmp_path / "out" / "model.safetensors")
