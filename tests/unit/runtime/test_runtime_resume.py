@@ -249,6 +249,21 @@ def test_two_runs_do_not_write_one_part(run: Run, tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.csv"]
 
 
+def test_a_run_that_ends_as_we_begin(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its part, which we have opened, has its name by the time that we get the lock; it must not lose its records."""
+    fcntl = pytest.importorskip("fcntl")
+    (tmp_path / "a.csv.part").write_text("whole\n")
+
+    def too_late(*_: Any) -> None:
+        (tmp_path / "a.csv.part").rename(tmp_path / "a.csv")
+        (tmp_path / "a.csv.part").touch()  # of a third run
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with pytest.raises(ConfigError, match="another run"):
+        run(tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == "whole\n"
+
+
 def test_a_link_stays_one(run: Run, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "a.csv").symlink_to(tmp_path / "there" / "b.csv")
