@@ -13,32 +13,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-OPTIONS = [
-    "--epochs",
-    "3",
-    "--batch-size",
-    "4",
-    "--learning-rate",
-    "2e-3",
-    "--max-length",
-    "32",
-    "--device",
-    "cpu",
-    "--checkpoint-steps",
-    "2",
-]
-PTC = [
-    "--pruning",
-    "ratio",
-    "--site",
-    "hidden",
-    "--keep-ratio",
-    "0.8",
-    "--combine-layer",
-    "3",
-    "--combination-tokens",
-    "3",
-]
+OPTIONS = {
+    "--epochs": 3,
+    "--batch-size": 4,
+    "--learning-rate": 2e-3,
+    "--max-length": 32,
+    "--device": "cpu",
+    "--checkpoint-steps": 2,
+    "--pruning": "ratio",
+    "--site": "hidden",
+    "--keep-ratio": 0.8,
+    "--combine-layer": 3,
+    "--combination-tokens": 3,
+}
 
 
 @pytest.fixture
@@ -59,7 +46,7 @@ def start(data: Path, model: Path, output: str, *options: str) -> subprocess.Pop
     command = [sys.executable, "-m", "tokensieve", "train", "--model", model, "--data", data, "--output", output]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*map(str, command), *OPTIONS, *PTC, *options],
+        [*map(str, command), *(str(part) for item in OPTIONS.items() for part in item), *options],
         cwd=data.parent,
         env=environment,
         stdout=subprocess.PIPE,

@@ -85,7 +85,7 @@ def name_of_data(data: str | None) -> str:
     """What a record calls the data: the last part of a path, the name of a data set, or the embedded corpus."""
     if data is None:
         return "Python standard library"
-    return Path(data).name if Path(data).exists() else data
+    return Path(data).resolve().name if Path(data).exists() else str(data)
 
 
 def refuse_for_corpus(**settings: Any) -> None:

@@ -229,9 +229,15 @@ def train_command(
         progress=not json,
         report_to=report_to or (),
         run_name=run_name,
+        reading=reading | given_limits(validation_fraction, max_documents),
     )
     if is_main_process():
         emit(record, _summary(record, output), json)
+
+
+def given_limits(validation_fraction: float, max_documents: int | None) -> dict[str, Any]:
+    """How much was read, for the card."""
+    return {"validation_fraction": validation_fraction, "max_documents": max_documents}
 
 
 def training_device(device: Any) -> Any:

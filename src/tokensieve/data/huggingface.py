@@ -111,7 +111,7 @@ def _is_saved(folder: Path) -> bool:
 
 def _require_datasets(feature: str) -> Any:
     try:
-        import datasets  # type: ignore[import-untyped]
+        import datasets
     except ImportError as error:
         raise MissingExtraError(feature, "datasets", "datasets") from error
     return datasets

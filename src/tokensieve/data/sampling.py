@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tokensieve.data.documents import Document
 from tokensieve.errors import ConfigError, DataError
@@ -23,7 +24,7 @@ def labels_of(document: Document) -> tuple[str, ...]:
     return (document.label,) if isinstance(document.label, str) else document.label
 
 
-def check_fraction(fraction: object) -> None:
+def check_fraction(fraction: Any) -> None:
     """Raise ConfigError unless a share of the documents can become the validation split (0: none does)."""
     if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 0.5:
         raise ConfigError(f"validation_fraction is {fraction!r}; it has to be from 0 to 0.5")

@@ -96,7 +96,7 @@ def best_temperature(logits: Tensor, truth: Tensor, *, multi_label: bool) -> flo
     Returns:
         A number in [0.01, 100].
     """
-    from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+    from scipy.optimize import minimize_scalar
 
     exact = logits.double()
     target = truth.double() if multi_label else truth

@@ -112,7 +112,7 @@ def adapted(model: TokensieveForSequenceClassification, config: Any) -> Any:
 
     try:
         return get_peft_model(model, config)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(f"LoRA: {error}") from error
 
 

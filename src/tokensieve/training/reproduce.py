@@ -46,7 +46,7 @@ def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str 
         groups.append(["--model", record["base"]])
     if record["data"] != EMBEDDED_CORPUS:
         groups.append(["--data", record["data"]])
-    groups += _options(READING | record.get("reading", {}) | {"multi_label": record["multi_label"]}, READING)
+    groups += _options(READING | (record.get("reading") or {}) | {"multi_label": record["multi_label"]}, READING)
     groups += _reduction(PTCConfig.from_dict(record["settings"]), num_layers)
     groups += _options(record["recipe"], Recipe().to_dict())
     return " \\\n    ".join(" ".join(map(_quoted, group)) for group in [*groups, ["--output", name]])

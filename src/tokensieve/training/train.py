@@ -17,7 +17,9 @@ import torch
 import transformers
 from transformers import set_seed
 
+from tokensieve.backbones.default_model import HUB_NAME, name_of_base
 from tokensieve.config import PTCConfig
+from tokensieve.data.documents import Tally
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments, forget_stored_limits
 from tokensieve.errors import ConfigError
@@ -52,6 +54,7 @@ def train(
     callbacks: Sequence[Any] = (),
     report_to: Sequence[str] = (),
     run_name: str | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train a classifier and save it.
 
@@ -73,6 +76,7 @@ def train(
         callbacks: for transformers' Trainer.
         report_to: trackers by Trainer's names, such as "tensorboard" (whose files go to `output`.runs).
         run_name: for the trackers.
+        reading: how `splits` were read, for the card: arguments of `load_splits`, and `max_documents`.
 
     Returns:
         The record that `training.json` holds: recipe, settings, counts, validation scores by epoch, versions.
@@ -101,7 +105,7 @@ def train(
     for name, part in (("training", training), ("validation", validation)):
         logger.info("%s: %d documents, %d truncated to %d tokens", name, len(part), part.truncated, recipe.max_length)
     run = {
-        "base": Path(base).name if Path(base).is_dir() else str(base),
+        "base": name_of_base(base),
         "data": data_name,
         "data_digest": data_digest(training, validation),
         "settings": settings.to_dict(),
@@ -134,8 +138,11 @@ def train(
             model = merged(trainable)
         record = {
             **run,
+            "base_is_folder": Path(base).is_dir() and name_of_base(base) != HUB_NAME,
+            "pairs": any(document.pair is not None for document in splits.train),
+            "reading": None if reading is None else dict(reading),
             "truncated": {"train": training.truncated, "validation": validation.truncated},
-            "rows": {name: tally.to_dict() for name, tally in splits.tallies.items()},
+            "rows": {name: row_counts(tally) for name, tally in splits.tallies.items()},
             "mean_length": float(training.lengths.double().mean()),
             "seconds": time.perf_counter() - start,
             "resumed_from": None if options.resume is None else options.resume.name,
@@ -177,6 +184,11 @@ def runs_of(output: str | Path) -> Path:
     """Where TensorBoard's files go: beside the classifier's folder, which is published and holds none."""
     path = Path(output).resolve()
     return path.with_name(path.name + ".runs")
+
+
+def row_counts(tally: Tally) -> dict[str, Any]:
+    """What became of the rows, without the examples: the record is published, and they quote the user's data."""
+    return {name: value for name, value in tally.to_dict().items() if name != "examples"}
 
 
 def data_digest(*parts: TokenizedDocuments) -> str:

@@ -1,0 +1,36 @@
+"""torch.compile: the graph that dynamo takes, in pieces between the ragged moves, computes what the model computes."""
+
+import pytest
+import torch
+
+from contract.variants import batch, documents, settings, tiny_model
+from tokensieve import PTCConfig
+
+FORMS = {
+    "dense": settings(pruning="none"),
+    "ratio-hidden": settings(pruning="ratio", site="hidden"),
+    "ratio-keys-combining": settings(pruning="ratio", combine_layer=3, site="keys"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("ptc", FORMS.values(), ids=FORMS.keys())
+def test_compiled_is_uncompiled(ptc: PTCConfig) -> None:
+    """Lengths that come again and lengths that are new, in inference and in training."""
+    torch._dynamo.reset()
+    model, uncompiled = tiny_model(ptc), tiny_model(ptc)
+    compiled = torch.compile(model, backend="aot_eager")
+    for lengths in ((17, 9), (12, 12), (17, 9), (30,)):
+        inputs = batch(documents(lengths))
+        with torch.no_grad():
+            output, expected = compiled(**inputs), uncompiled(**inputs)
+        torch.testing.assert_close(output.logits, expected.logits, atol=1e-5, rtol=1e-5)
+        assert output.trace.kept == expected.trace.kept
+        assert output.trace.survivors() == expected.trace.survivors()
+    inputs, labels = batch(documents((17, 9))), torch.tensor([0, 2])
+    for own in (compiled, uncompiled):
+        own(**inputs, labels=labels).loss.backward()
+    expected_gradients = dict(uncompiled.named_parameters())
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected_gradients[name].grad, atol=1e-5, rtol=1e-4, msg=name)
