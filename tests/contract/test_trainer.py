@@ -76,3 +76,24 @@ def test_mixed_precision_stays_finite(heads: str, tmp_path: Path) -> None:
     assert np.isfinite(run.train().training_loss)
     assert np.isfinite(run.evaluate()["eval_loss"])
     assert all(parameter.isfinite().all() and parameter.dtype == torch.float32 for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("site", ["keys", "hidden"])
+def test_pure_bf16_training_stays_finite(site: str, tmp_path: Path) -> None:
+    """Weights, optimizer and activations in bfloat16, as a user gets by loading the model in it."""
+    model = tiny_model(settings(combine_layer=3, site=site)).to(torch.bfloat16)
+    run = trainer(model, tmp_path, max_steps=4, learning_rate=1e-3, logging_steps=1)
+    assert np.isfinite(run.train().training_loss)
+    assert np.isfinite(run.evaluate()["eval_loss"])
+    assert all(parameter.isfinite().all() and parameter.dtype == torch.bfloat16 for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("site", ["keys", "hidden"])
+def test_trainer_turns_gradient_checkpointing_on(site: str, tmp_path: Path) -> None:
+    trained = []
+    for switched in (False, True):
+        model = tiny_model(settings(combine_layer=3, combine_noise=False, site=site))
+        trainer(model, tmp_path, max_steps=2, learning_rate=1e-3, gradient_checkpointing=switched).train()
+        assert switched == any(getattr(layer, "gradient_checkpointing", False) for layer in model.encoder.layer)
+        trained.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    torch.testing.assert_close(trained[0], trained[1], atol=1e-6, rtol=0)

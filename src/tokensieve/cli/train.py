@@ -232,7 +232,8 @@ def train_command(
         reading=reading | given_limits(validation_fraction, max_documents),
     )
     if is_main_process():
-        emit(record, _summary(record, output), json)
+        rows = {name: tally.to_dict() for name, tally in splits.tallies.items()}  # with examples, for this user alone
+        emit(record | {"rows": rows}, _summary(record, output), json)
 
 
 def given_limits(validation_fraction: float, max_documents: int | None) -> dict[str, Any]:

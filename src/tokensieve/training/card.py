@@ -101,7 +101,7 @@ def card_text(name: str, model: TokensieveForSequenceClassification, record: Map
         "settings": settings,
         "prunes": settings.pruning != "none",
         "multi_label": record["multi_label"],
-        "pairs": bool(record.get("pairs") or record.get("reading", {}).get("pair_column")),
+        "pairs": bool(record.get("pairs") or (record.get("reading") or {}).get("pair_column")),
         "data": None if record["data"] in IN_MEMORY else record["data"],
         "longest": longest,
         "labels": config.label_names,
@@ -114,7 +114,7 @@ def card_text(name: str, model: TokensieveForSequenceClassification, record: Map
         "select": METRICS.get(recipe["select"], recipe["select"]),
         "score_table": score_table(measured, record),
         "command": train_command(record, name, config.num_hidden_layers),
-        "reading_known": "reading" in record or record["data"] == EMBEDDED_CORPUS,
+        "reading_known": record.get("reading") is not None or record["data"] == EMBEDDED_CORPUS,
     }
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
