@@ -22,6 +22,7 @@ from tokensieve.errors import (
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.runtime.load import load
+from tokensieve.training.lora import lora_config
 from tokensieve.training.recipe import Recipe
 from tokensieve.version import __version__
 
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "compress",
     "load",
+    "lora_config",
 ]
 
 AutoConfig.register(TokensieveConfig.model_type, TokensieveConfig, exist_ok=True)
