@@ -57,6 +57,21 @@ def test_the_checkpoint_is_safetensors_alone(tmp_path: Path) -> None:
     assert set(load_file(tmp_path / "model.safetensors")) == set(model.state_dict())
 
 
+@pytest.mark.parametrize("in_the_file", ["weight", "gamma"])
+def test_names_of_weights_are_those_of_the_model(in_the_file: str, tmp_path: Path) -> None:
+    """Whatever the file called them that the model was loaded from: Trainer reads no other names back."""
+    model = tiny_model(settings(combine_layer=3))
+    model.save_pretrained(tmp_path / "old")
+    weights = load_file(tmp_path / "old" / "model.safetensors")
+    renamed = {name.replace("LayerNorm.weight", f"LayerNorm.{in_the_file}"): weights[name] for name in weights}
+    save_file(renamed, tmp_path / "old" / "model.safetensors", metadata={"format": "pt"})
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "old")
+    loaded.save_pretrained(tmp_path / "new")
+    saved = load_file(tmp_path / "new" / "model.safetensors")
+    assert saved.keys() == weights.keys()
+    assert all(torch.equal(saved[name], weights[name]) for name in weights)
+
+
 def test_dtype_is_the_checkpoints(tmp_path: Path) -> None:
     tiny_model(settings(combine_layer=3)).bfloat16().save_pretrained(tmp_path)
     loaded = TokensieveForSequenceClassification.from_pretrained(tmp_path)

@@ -80,6 +80,14 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         if isinstance(module, CombinationTokens):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
 
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """As in transformers, with the weights always under the names that they have here."""
+        # A loaded model remembers the names in its file, and saving brings them back: in transformers 5.0 to 5.5 always
+        # LayerNorm.gamma and beta, later if the file had them. Trainer, on resume and for the best weights, warns that it
+        # finds none of these and leaves the norms as they are.
+        self._weight_conversions = None
+        super().save_pretrained(*args, **kwargs)
+
     def _set_gradient_checkpointing(  # type: ignore[override]  # its options differ between versions
         self, enable: bool = True, gradient_checkpointing_func: Callable[..., Any] = checkpoint, **options: Any
     ) -> None:
