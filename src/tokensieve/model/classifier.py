@@ -83,8 +83,8 @@ class TokensieveForSequenceClassification(PreTrainedModel):
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """As in transformers, with the weights always under the names that they have here."""
         # A loaded model remembers the names in its file, and saving brings them back: in transformers 5.0 to 5.5 always
-        # LayerNorm.gamma and beta, later if the file had them. Trainer, on resume and for the best weights, warns that it
-        # finds none of these and leaves the norms as they are.
+        # LayerNorm.gamma and beta, later if the file had them. Trainer, on resume and for the best weights, warns that
+        # it finds none of these, and leaves the norms as they are.
         self._weight_conversions = None
         super().save_pretrained(*args, **kwargs)
 
