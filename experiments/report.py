@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tables import accuracy_table
+
 from tokensieve.demo import comparison
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +20,9 @@ def main() -> None:
     table = "\n".join(comparison(demo["models"], "markdown"))
     _place("README.md", "demo", table)
     _place("docs/results.md", "demo", f"{table}\n\n{_conditions(demo)}")
+    for name in ("bbc-256", "bbc-512"):
+        if (ROOT / "results" / "accuracy" / f"{name}.json").is_file():
+            _place("docs/results.md", name, accuracy_table(name))
     _place("docs/flops.md", "flops", _flops_table(_read("flops/bert-base-512.json")))
 
 

@@ -1,0 +1,142 @@
+"""Time and memory of every variant of a config, on its own documents -> results/accuracy/<config>-cost.json.
+
+    python experiments/cost.py experiments/configs/bbc-256.json --data ../shared/data --threads 2
+
+Run on an idle machine, after accuracy.py: it times the classifiers of the first seed. Times are taken in turns, so that
+all variants meet the same machine; memory is the peak of a process of its own, less what it used after its imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accuracy import run_folder, settings_of
+from machine import ROOT, machine
+
+from tokensieve import compress, load
+from tokensieve.backbones.default_model import default_model_dir
+from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.data import load_splits
+from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.memory import peak_memory_bytes
+from tokensieve.training.prepare import set_attention_dropout
+
+CPU = torch.device("cpu")
+ROUNDS, STEPS, BATCH = 3, 4, 16
+
+
+def main() -> None:
+    """All of it, or with --memory the peak of one variant."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--memory", nargs=2, metavar=("VARIANT", "WHAT"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    config = json.loads(arguments.config.read_text(encoding="utf-8"))
+    name = arguments.config.stem
+    if arguments.memory is not None:
+        print(json.dumps(peak(config, name, *arguments.memory, arguments.data)))
+        return
+    record = {
+        "config": config,
+        "rounds": ROUNDS,
+        "inference_seconds": in_turns(inference(config, name, arguments.data)),
+        "training_step_seconds": in_turns(training(config, arguments.data), per=STEPS),
+        "peak_bytes": {
+            variant: {what: of_process(variant, what) for what in ("inference", "training")}
+            for variant in config["variants"]
+        },
+        "training": {"batch": BATCH, "steps": STEPS, "optimizer": "AdamW", "dropout": 0.1, "attention_dropout": 0.0},
+        "machine": machine(arguments.threads),
+    }
+    target = ROOT / "results" / "accuracy" / f"{name}-cost.json"
+    target.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def in_turns(works: Mapping[str, Callable[[], Any]], per: int = 1) -> dict[str, list[float]]:
+    """Seconds of each work, the works taking turns, after a round to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(ROUNDS + 1):
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            if turn > 0:
+                seconds[name].append((time.perf_counter() - start) / per)
+    return seconds
+
+
+def inference(config: dict[str, Any], name: str, data: Path) -> dict[str, Callable[[], Any]]:
+    """All test documents, text to label."""
+    documents = load_splits(data / config["data"]).test
+    works = {}
+    for variant in config["variants"]:
+        engine = load(run_folder(name, variant, config["seeds"][0]), device="cpu").engine
+        works[variant] = partial(engine.classify, documents)
+    return works
+
+
+def training(config: dict[str, Any], data: Path, variants: tuple[str, ...] = ()) -> dict[str, Callable[[], Any]]:
+    """Some steps on the first training documents."""
+    base = default_model_dir()
+    tokenizer = load_tokenizer(base, load_config(base))
+    splits = load_splits(data / config["data"])
+    items = TokenizedDocuments(
+        splits.train[: STEPS * BATCH], tokenizer, config["recipe"]["max_length"], splits.label_names
+    )
+    batches = [
+        tokenizer.pad([items[i] for i in range(start, start + BATCH)], return_tensors="pt")
+        for start in range(0, len(items), BATCH)
+    ]
+    works = {}
+    for variant in variants or config["variants"]:
+        model = compress(
+            base,
+            settings_of(config["variants"][variant]),
+            tokenizer=tokenizer,
+            num_labels=len(splits.label_names),
+            problem_type="single_label_classification",
+        )
+        set_attention_dropout(model.train(), 0.0)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
+        works[variant] = partial(steps, model, optimizer, batches)
+    return works
+
+
+def steps(model: Any, optimizer: torch.optim.Optimizer, batches: list[Any]) -> None:
+    """One step a batch."""
+    for batch in batches:
+        optimizer.zero_grad()
+        model(**batch).loss.backward()
+        optimizer.step()
+
+
+def of_process(variant: str, what: str) -> int:
+    """The peak that a process of its own prints."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--memory", variant, what]
+    return int(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+
+
+def peak(config: dict[str, Any], name: str, variant: str, what: str, data: Path) -> int:
+    """Bytes above what the process used after its imports."""
+    before = peak_memory_bytes(CPU)
+    if what == "training":
+        work = training(config, data, (variant,))[variant]
+    else:
+        work = inference(config | {"variants": {variant: None}}, name, data)[variant]
+    work()
+    return peak_memory_bytes(CPU) - before
+
+
+if __name__ == "__main__":
+    main()

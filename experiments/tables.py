@@ -1,0 +1,85 @@
+"""results/accuracy/*.json -> a table: accuracy with its interval against dense, cost, and the conditions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+
+RESULTS = Path(__file__).parents[1] / "results" / "accuracy"
+
+
+def accuracy_table(name: str) -> str:
+    """A row a variant; cost columns where `<name>-cost.json` is there."""
+    record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    cost_file = RESULTS / f"{name}-cost.json"
+    cost = json.loads(cost_file.read_text(encoding="utf-8")) if cost_file.is_file() else None
+    truth = np.array(record["truth"])
+    right = {
+        variant: np.array([np.array(run["predicted"]) == truth for run in record["runs"] if run["variant"] == variant])
+        for variant in record["config"]["variants"]
+    }
+    head = ["variant", "seeds", "accuracy", "macro F1", "validation accuracy", "against dense, points [95 %]"]
+    rows = [head + (COST if cost else [])]
+    for variant, own in right.items():
+        runs = [run for run in record["runs"] if run["variant"] == variant]
+        if not runs:
+            continue
+        scores = [mean(run[key] for run in runs) for key in ("accuracy", "f1_macro")]
+        validation = mean(run["validation"]["eval_accuracy"] for run in runs)
+        cells = [variant, str(len(runs)), *(f"{score:.4f}" for score in scores), f"{validation:.4f}"]
+        cells.append(difference(own, right["dense"]) if variant != "dense" else "")
+        rows.append(cells + (costs(cost, variant) if cost else []))
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:], "", conditions(record, cost)])
+
+
+def difference(own: np.ndarray, dense: np.ndarray) -> str:
+    """Mean over the seeds that both have, and a bootstrap interval over documents, on the same documents."""
+    seeds = min(len(own), len(dense))
+    by_document = (own[:seeds].astype(float) - dense[:seeds]).mean(0) * 100
+    draws = np.random.default_rng(0).choice(by_document, (10_000, len(by_document))).mean(1)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return f"{by_document.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+COST = ["inference", "training step", "peak memory, inference", "peak memory, training"]
+
+
+def costs(cost: dict[str, Any], variant: str) -> list[str]:
+    """Speed as times faster than dense, memory as a share of dense's; medians of rounds taken in turn."""
+    cells = []
+    for kind in ("inference_seconds", "training_step_seconds"):
+        own, dense = cost[kind][variant], cost[kind]["dense"]
+        spread = f"{min(own):.2f}-{max(own):.2f} s"
+        cells.append(f"{median(dense) / median(own):.2f}x ({spread})")
+    for kind in ("inference", "training"):
+        own, dense = cost["peak_bytes"][variant][kind], cost["peak_bytes"]["dense"][kind]
+        cells.append(f"{own / dense:.2f}x ({own / 1e6:.0f} MB)")
+    return cells
+
+
+def conditions(record: dict[str, Any], cost: dict[str, Any] | None) -> str:
+    """What the figures hold for."""
+    run, config = record["runs"][0], record["config"]
+    counts = run["documents"]
+    seeds = ", ".join(map(str, sorted({run["seed"] for run in record["runs"]})))
+    recipe = ", ".join(f"{name} {value}" for name, value in config["recipe"].items())
+    lines = [
+        f"- {config['data']}: {counts['train']} training, {counts['validation']} validation and {counts['test']} test "
+        f"documents of the split; seeds {seeds}; {recipe}, batches of 16; the epoch by validation loss.",
+        "- Accuracy and F1 are means over the seeds on the test documents. The interval is a bootstrap over documents, "
+        "on the same documents and seeds for both; it leaves out the spread of seeds.",
+        f"- commit {run['machine']['commit'][:10]}, {run['machine']['processor']}, torch {run['machine']['torch']}, "
+        f"transformers {run['machine']['transformers']}, Python {run['machine']['python']}",
+    ]
+    if cost is not None:
+        lines.append(
+            f"- Cost: {cost['machine']['threads']} threads, float32, {cost['rounds']} rounds in turn after one to warm "
+            "up; inference is text to label of all test documents, memory a process's peak less what it used after "
+            f"its imports; training in batches of {cost['training']['batch']} with AdamW, attention dropout 0."
+        )
+    return "\n".join(lines)
