@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import random
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ from tokensieve.cli import main
 
 Rows = Sequence[dict[str, Any]]
 LABELS = ("film", "law", "sport")
+
+
+def heed_interrupts() -> None:
+    """For a process that Ctrl-C is to end: a shell starts background jobs, and so CI's, with the signal ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import Cli, Outcome, labelled_rows, listing, write_rows
+from e2e.conftest import Cli, Outcome, heed_interrupts, labelled_rows, listing, write_rows
 from tokensieve.runtime.engine import Engine
 
 TOKENSIEVE = str(Path(sys.executable).with_name("tokensieve"))
@@ -66,7 +66,9 @@ def test_ended_and_resumed(
     part, state = work / f"{name}.part", work / f"{name}.part.json"
     for number, documents in ends:
         command = [TOKENSIEVE, *PREDICT, *flags, "--output", name, "--resume"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+        )
         try:
             said = end(process, number, state, documents)
         finally:
