@@ -33,7 +33,7 @@ def starts_at_random(name: str, model: TokensieveForSequenceClassification) -> b
 
 @pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
 def test_trained_and_merged(ptc: PTCConfig) -> None:
-    # In float64: such large steps bring scores to ties, where the rounding of float32 would choose another token.
+    # In float64: where two scores lie near each other, the rounding of float32 could choose another token.
     before = {name: value.clone() for name, value in tiny_model(ptc).double().state_dict().items()}
     model = tiny_model(ptc).double()
     wrapped = adapted(model, lora_config(model, 2))
