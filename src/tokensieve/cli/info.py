@@ -50,6 +50,7 @@ def info_command(
     prepare(None, quiet=True)
     from tokensieve.backbones.host import host_config
     from tokensieve.backbones.loading import load_config
+    from tokensieve.kernels.backends import resolve_backend
     from tokensieve.model.configuration import TokensieveConfig
     from tokensieve.model.plan import make_plan
 
@@ -74,6 +75,7 @@ def info_command(
         "hidden_size": config.hidden_size,
         "longest_document": config.longest_document,
         "labels": list(config.label_names) if trained else [],
+        "attention_backend": resolve_backend(config.attention_backend),
         "settings": config.ptc,
         "plan": plan.to_dict(),
     }
@@ -100,7 +102,7 @@ def _lines(record: dict[str, Any], plan: str) -> list[str]:
     lines = [
         f"model      {record['model']} ({'trained classifier' if record['trained'] else 'checkpoint to compress'})",
         f"backbone   {record['family']}, {record['layers']} layers, d={record['hidden_size']}, "
-        f"at most {record['longest_document']} tokens",
+        f"at most {record['longest_document']} tokens; attention: {record['attention_backend']}",
         f"settings   {', '.join(f'{name}={value}' for name, value in changed.items()) or 'defaults'}",
     ]
     if record["labels"]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tokensieve.kernels.ragged import Slots
+from tokensieve.reducers.queries import RowsScored, all_rows
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Reducer(ABC):
     """Decides which tokens stay. Subclasses write `select`, and `counts` where length alone tells how many."""
 
     shared_heads: bool = True
+    queries: RowsScored = staticmethod(all_rows)
+    """What the reducer sees: the queries whose attention makes the score."""
 
     def score(self, received: Tensor) -> Tensor:
         """Importance [S, K] from the attention that keys receive [H, K] (PTC section 3.1); shared heads average."""
