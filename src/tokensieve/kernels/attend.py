@@ -51,10 +51,15 @@ def attend(
         if column is not None:
             columns.append(column.transpose(0, 1).flatten(1))  # [documents, H, k] -> [H, documents * k]
         q_start, k_start = q_start + run.documents * n, k_start + run.documents * k
-    return torch.cat(contexts), None if scored is None else torch.cat(columns, dim=1)
+    return _joined(contexts, 0), None if scored is None else _joined(columns, 1)
 
 
 def _heads_first(packed: Tensor, start: int, documents: int, length: int) -> Tensor:
     """Rows of a run as [documents, H, length, d_head], a view."""
     rows = packed[start : start + documents * length]
     return torch.unflatten(rows, 0, (documents, length)).transpose(1, 2)
+
+
+def _joined(parts: list[Tensor], dim: int) -> Tensor:
+    """The runs' results; a single one is not copied (in training, the copy would be kept beside it)."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)

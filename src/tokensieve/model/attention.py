@@ -9,6 +9,7 @@ from tokensieve.kernels.attend import attend
 from tokensieve.kernels.backends import resolve_backend
 from tokensieve.kernels.received import Queries
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.dropout import Dropout
 from tokensieve.reducers import KeyRows
 from tokensieve.tokens import Tokens
 
@@ -61,7 +62,7 @@ class AttentionOutput(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, context: Tensor, residual: Tensor) -> Tensor:
         """[T, d] from context [T, d] and residual [T, d]."""

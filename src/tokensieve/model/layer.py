@@ -18,6 +18,7 @@ from tokensieve.config import Site
 from tokensieve.kernels.received import Queries
 from tokensieve.model.attention import Attention
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.dropout import Dropout
 from tokensieve.reducers import KeyRows, Reducer, select_rows
 from tokensieve.tokens import Tokens
 
@@ -43,7 +44,7 @@ class Output(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.intermediate_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, widened: Tensor, residual: Tensor) -> Tensor:
         """[T, d] from [T, intermediate_size] and residual [T, d]."""
