@@ -3,7 +3,7 @@
     python experiments/accuracy.py experiments/configs/bbc-256.json --data ../shared/data --threads 2
 
 Every run is a process of its own and leaves its classifier and a record in build/accuracy/<config>/; runs that have a
-record are not repeated, so the command can be stopped and given again. The test documents are looked at once, by the
+record are not repeated and one that was cut off goes on, so the command can be stopped and given again. The test documents are looked at once, by the
 weights that the validation loss chose.
 """
 
@@ -76,7 +76,8 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
             folder,
             recipe,
             device=torch.device("cpu"),
-            overwrite=True,
+            resume=True,
+            checkpoint_steps=25,
             data_name=config["data"],
         )
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
