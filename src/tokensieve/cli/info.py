@@ -52,7 +52,10 @@ def info_command(
     from tokensieve.backbones.loading import load_config
     from tokensieve.model.configuration import TokensieveConfig
     from tokensieve.model.plan import make_plan
+    from tokensieve.runtime.load import resolve_device
+    from tokensieve.runtime.precision import dtype_name, resolve_dtype
 
+    device = resolve_device("auto")
     base = base_checkpoint(model)
     raw = load_config(base)
     config = host_config(raw, base)
@@ -74,6 +77,7 @@ def info_command(
         "hidden_size": config.hidden_size,
         "longest_document": config.longest_document,
         "labels": list(config.label_names) if trained else [],
+        "auto": {"device": str(device), "dtype": dtype_name(resolve_dtype("auto", device))},
         "settings": config.ptc,
         "plan": plan.to_dict(),
     }
@@ -103,6 +107,7 @@ def _lines(record: dict[str, Any], plan: str) -> list[str]:
         f"at most {record['longest_document']} tokens",
         f"settings   {', '.join(f'{name}={value}' for name, value in changed.items()) or 'defaults'}",
     ]
+    lines.append(f"here       --device auto is {record['auto']['device']}, --dtype auto {record['auto']['dtype']}")
     if record["labels"]:
         lines.append(f"labels     {', '.join(record['labels'])}")
     return [*lines, "", plan]
