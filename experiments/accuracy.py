@@ -80,7 +80,7 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
         data_name=config["data"],
     )
     classifier = load(folder, device="cpu")
-    results = classifier.engine.classify([document.text for document in splits.test])
+    results = classifier.engine.classify(splits.test)
     truth = [classifier.labels.index(str(document.label)) for document in splits.test]
     predicted = [result.label for result in results]
     record = {
