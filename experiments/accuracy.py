@@ -3,8 +3,8 @@
     python experiments/accuracy.py experiments/configs/bbc-256.json --data ../shared/data --threads 2
 
 Every run is a process of its own and leaves its classifier and a record in build/accuracy/<config>/. Runs that have a
-record are not repeated, and one that was cut off goes on: the command can be stopped and given again. The test documents
-are looked at once, by the weights that the validation loss chose.
+record are not repeated, and one that was cut off goes on: the command can be stopped and given again. The test
+documents are looked at once, by the weights that the validation loss chose.
 """
 
 from __future__ import annotations

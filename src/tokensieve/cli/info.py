@@ -53,7 +53,10 @@ def info_command(
     from tokensieve.kernels.backends import resolve_backend
     from tokensieve.model.configuration import TokensieveConfig
     from tokensieve.model.plan import make_plan
+    from tokensieve.runtime.load import resolve_device
+    from tokensieve.runtime.precision import dtype_name, resolve_dtype
 
+    device = resolve_device("auto")
     base = base_checkpoint(model)
     raw = load_config(base)
     config = host_config(raw, base)
@@ -76,6 +79,7 @@ def info_command(
         "longest_document": config.longest_document,
         "labels": list(config.label_names) if trained else [],
         "attention_backend": resolve_backend(config.attention_backend),
+        "auto": {"device": str(device), "dtype": dtype_name(resolve_dtype("auto", device))},
         "settings": config.ptc,
         "plan": plan.to_dict(),
     }
@@ -105,6 +109,7 @@ def _lines(record: dict[str, Any], plan: str) -> list[str]:
         f"at most {record['longest_document']} tokens; attention: {record['attention_backend']}",
         f"settings   {', '.join(f'{name}={value}' for name, value in changed.items()) or 'defaults'}",
     ]
+    lines.append(f"here       --device auto is {record['auto']['device']}, --dtype auto {record['auto']['dtype']}")
     if record["labels"]:
         lines.append(f"labels     {', '.join(record['labels'])}")
     return [*lines, "", plan]
