@@ -2,9 +2,9 @@
 
     python experiments/accuracy.py experiments/configs/bbc-256.json --data ../shared/data --threads 2
 
-Every run is a process of its own and leaves its classifier and a record in build/accuracy/<config>/; runs that have a
-record are not repeated, so the command can be stopped and given again. The test documents are looked at once, by the
-weights that the validation loss chose.
+Every run is a process of its own and leaves its classifier and a record in build/accuracy/<config>/. Runs that have a
+record are not repeated, and one that was cut off goes on: the command can be stopped and given again. The test
+documents are looked at once, by the weights that the validation loss chose.
 """
 
 from __future__ import annotations
@@ -68,20 +68,21 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
     folder.parent.mkdir(parents=True, exist_ok=True)
     splits = load_splits(data / config["data"])
     recipe = Recipe(**config["recipe"], seed=seed)
-    cpu = torch.device("cpu")
-    training = train(
-        default_model_dir(),
-        settings_of(config["variants"][variant]),
-        splits,
-        folder,
-        recipe,
-        device=cpu,
-        overwrite=True,
-        data_name=config["data"],
-    )
-    classifier = load(folder, device="cpu")
-    results = classifier.engine.classify([document.text for document in splits.test])
-    truth = [classifier.labels.index(str(document.label)) for document in splits.test]
+    if not (folder / "training.json").is_file():  # the last file of a finished training
+        train(
+            default_model_dir(),
+            settings_of(config["variants"][variant]),
+            splits,
+            folder,
+            recipe,
+            device=torch.device("cpu"),
+            resume=True,
+            checkpoint_steps=25,
+            data_name=config["data"],
+        )
+    training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    results = load(folder, device="cpu").engine.classify(splits.test)
+    truth = [splits.label_names.index(str(document.label)) for document in splits.test]
     predicted = [result.label for result in results]
     record = {
         "variant": variant,

@@ -22,6 +22,7 @@ Heads = Literal["shared", "per_head"]
 CombineMode = Literal["replace", "insert"]
 Pooling = Literal["auto", "host", "mean"]
 CombineInit = Literal["random"]
+ScoreQueries = Literal["all", "anchors", "sample"]
 
 _CHOICES: dict[str, Any] = {
     "pruning": Pruning,
@@ -31,6 +32,7 @@ _CHOICES: dict[str, Any] = {
     "combine_mode": CombineMode,
     "pooling": Pooling,
     "combine_init": CombineInit,
+    "score_queries": ScoreQueries,
 }
 _BOOLEANS = ("protect_special", "combine_scale", "combine_noise")
 
@@ -58,6 +60,9 @@ class PTCConfig:
         combine_noise: Gumbel noise on the assignment, in training only.
         combine_count_offset: added to the number of tokens assigned, in the denominator of the combining step.
         combine_init: start values of combination tokens and combining module: "random".
+        score_queries: whose attention makes the importance score: "all" queries (the paper); "anchors": the first
+            token's and the combination tokens'; "sample": some, evenly spaced.
+        score_sample: how many queries of a document "sample" looks at.
     """
 
     pruning: Pruning = "fuzzy"
@@ -77,6 +82,8 @@ class PTCConfig:
     combine_noise: bool = True
     combine_count_offset: float = 0.0
     combine_init: CombineInit = "random"
+    score_queries: ScoreQueries = "all"
+    score_sample: int = 32
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -95,6 +102,7 @@ class PTCConfig:
         check_number(self, "alpha_unimportant", lambda a: 0 <= a <= 1, "a number in [0, 1]")
         check_number(self, "combine_count_offset", lambda c: c >= 0, "a number of 0 or more")
         check_integer(self, "combination_tokens", 1)
+        check_integer(self, "score_sample", 1)
         check_integer(self, "min_length", 0)
         if self.combine_layer is not None:
             check_integer(self, "combine_layer", 1)

@@ -118,7 +118,8 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
         name, size = f"encoder.layer.{step}.", len(where)
         rows = torch.cat([states, extra])
         visible = [[where.index(p) for p in own_keys] + list(range(size, len(rows))) for own_keys in keys]
-        context, received = _attention(config, weights, name, rows, visible)
+        asked = _queries_asked(ptc, len(rows), len(extra))
+        context, received = _attention(config, weights, name, rows, visible, asked)
         last = number == (ptc.combine_layer or config.num_hidden_layers + 1) - 1
         prunes = ptc.pruning != "none" and where and len(ids) >= ptc.min_length and not (ptc.site == "keys" and last)
         attended = _norm(config, weights, name + "attention.output.LayerNorm", context + rows)
@@ -149,10 +150,19 @@ def _embed(config: Any, weights: dict[str, Tensor], ids: Sequence[int]) -> Tenso
     return _norm(config, weights, "embeddings.LayerNorm", torch.stack(vectors))
 
 
+def _queries_asked(ptc: PTCConfig, rows: int, combination: int) -> list[int]:
+    """All rows; the first and the combination tokens; or some at equal distances, all where there are fewer."""
+    if ptc.score_queries == "anchors":
+        return [0, *(rows - 1 - j for j in range(combination))]
+    if ptc.score_queries == "sample" and rows > ptc.score_sample:
+        return [math.floor(Fraction(rows * i, ptc.score_sample)) for i in range(ptc.score_sample)]
+    return list(range(rows))
+
+
 def _attention(
-    config: Any, weights: dict[str, Tensor], name: str, rows: Tensor, visible: list[list[int]]
+    config: Any, weights: dict[str, Tensor], name: str, rows: Tensor, visible: list[list[int]], asked: list[int]
 ) -> tuple[Tensor, list[Tensor]]:
-    """Output projection of all heads' contexts, and for each head the mean attention that its keys receive."""
+    """Output projection of all heads' contexts; for each head the mean attention its keys receive of the `asked`."""
     query, key, value = (_linear(weights, f"{name}attention.self.{part}", rows) for part in ("query", "key", "value"))
     size = rows.shape[1] // config.num_attention_heads
     contexts, received = [], []
@@ -160,7 +170,7 @@ def _attention(
         part = slice(head * size, (head + 1) * size)
         probabilities = torch.softmax(query[:, part] @ key[alive, part].T / math.sqrt(size), dim=1)
         contexts.append(probabilities @ value[alive, part])
-        received.append(probabilities.mean(0))
+        received.append(torch.stack([probabilities[row] for row in asked]).mean(0))
     return _linear(weights, name + "attention.output.dense", torch.cat(contexts, dim=1)), received
 
 

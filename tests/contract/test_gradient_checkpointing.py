@@ -1,6 +1,6 @@
 """Gradient checkpointing runs every layer twice, chooses tokens once, and changes no gradient."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 
 from contract.variants import SPREADING, UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
 from tokensieve import ConfigError, PTCConfig, TokensieveForSequenceClassification
-from tokensieve.kernels import attend as kernel
+from tokensieve.kernels import backends as kernel
 from tokensieve.model import layer as layer_module
 
 
@@ -67,13 +67,13 @@ def test_tokens_are_chosen_once(ptc: PTCConfig) -> None:
 
 
 def test_layers_run_twice_and_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs, original = [], kernel._attend_run
+    runs, original = [], kernel.BACKENDS["blocked"]
 
-    def note(q: Any, k: Any, v: Any, dropout: float, received: bool) -> Any:
-        runs.append(received)
-        return original(q, k, v, dropout, received)
+    def note(q: Any, k: Any, v: Any, dropout: float, rows: Any) -> Any:
+        runs.append(rows is not None)
+        return original(q, k, v, dropout, rows)
 
-    monkeypatch.setattr(kernel, "_attend_run", note)
+    monkeypatch.setitem(kernel.BACKENDS, "blocked", note)
     model = tiny_model(settings(site="hidden"))
     gradients(model)
     plain = list(runs)
@@ -91,9 +91,9 @@ def test_a_second_run_follows_the_choice_of_the_first(monkeypatch: pytest.Monkey
     enable(model)
     original, seen = kernel.received_attention, []
 
-    def unsteady(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+    def unsteady(q: torch.Tensor, k: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
         seen.append(1)
-        scores = original(q, k)
+        scores = original(q, k, rows)
         return scores if len(seen) <= first else -scores
 
     first = 10**6

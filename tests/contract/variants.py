@@ -53,7 +53,17 @@ def _name(changes: dict[str, Any]) -> str:
     return "-".join(str(value) if isinstance(value, str) else f"{name}={value}" for name, value in changes.items())
 
 
-VARIANTS = {_name(changes): settings(**changes) for changes in _variants()}
+FEW_QUERIES: tuple[dict[str, Any], ...] = (
+    {"pruning": "ratio", "score_queries": "anchors", "combine_layer": 3},
+    {"pruning": "ratio", "score_queries": "anchors", "site": "hidden", "protect_special": False, "pooling": "host"},
+    {"pruning": "fuzzy", "ratio_scope": "candidates", "score_queries": "sample", "score_sample": 5},
+    {"pruning": "ratio", "score_queries": "sample", "score_sample": 7, "heads": "per_head", "combine_layer": 3},
+    {"pruning": "fuzzy", "score_queries": "sample", "score_sample": 4, "site": "hidden", "combine_layer": 4},
+)
+"""The importance score from some of the queries."""
+
+
+VARIANTS = {_name(changes): settings(**changes) for changes in (*_variants(), *FEW_QUERIES)}
 SPREADING = {name: config for name, config in VARIANTS.items() if config.pruning != "none"}
 """The variants that prune."""
 

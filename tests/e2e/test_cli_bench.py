@@ -76,13 +76,19 @@ def test_latency_on_documents(cli: Cli, place: Path) -> None:
 
 def test_from_file_to_file(cli: Cli, place: Path) -> None:
     subjects = {"pipeline": {"kind": "pipeline", "batch_sizes": [2]}, "hidden": HIDDEN | {"batch_tokens": 64}}
+    subjects["auto"] = HIDDEN | {"batch_tokens": "auto"}
     bars = [{"subject": "hidden", "metric": "speedup", "at_least": 1e-6}]
     options = {"documents": 5, "baseline": "pipeline", "subjects": subjects, "bars": bars, "num_labels": 3}
     write_config("mine.json", measure="end_to_end", **options, **TOY)
     record = cli("bench", "mine.json", "--data", "data", "--json", "--output", "out.json").json()
-    assert {name: len(own) for name, own in record["cells"][0]["seconds"].items()} == {"pipeline": 2, "hidden": 2}
+    assert {name: len(own) for name, own in record["cells"][0]["seconds"].items()} == {
+        "pipeline": 2,
+        "hidden": 2,
+        "auto": 2,
+    }
     assert record["subjects"]["pipeline"]["batch_size"] == 2
     assert record["subjects"]["hidden"]["batch_tokens"] == 64
+    assert record["subjects"]["auto"]["batch_tokens"] > 64
 
 
 @pytest.mark.parametrize("measure", ["memory", "training"])

@@ -134,6 +134,7 @@ RUNNING: list[tuple[str, ...]] = [
     ("--dtype int8", "dtype='int8'", "bfloat16"),
     ("--threads 0", "threads=0", "1 or more"),
     ("--batch-tokens 0", "batch_tokens=0", "1 or more"),
+    ("--batch-tokens many", "batch_tokens='many'", "auto"),
     ("--max-length 65", "max_length=65", "64"),
     ("--max-length 0", "max_length=0", "64"),
     ("--max-length 2", "max_length", "3"),

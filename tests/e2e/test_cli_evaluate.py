@@ -31,6 +31,7 @@ def test_the_figures(cli: Cli, work: Path) -> None:
     assert {name: row["support"] for name, row in scores["classes"].items()} == dict.fromkeys(LABELS, 8)
     hit = sum(row["recall"] * row["support"] for row in scores["classes"].values())
     assert hit == pytest.approx(sum(right))
+    assert (scores["batch_tokens"], scores["dtype"], scores["environment"]["dtype"]) == (4096, "float32", "float32")
     assert scores["environment"].keys() >= {"device", "dtype", "threads", "torch", "transformers", "tokensieve"}
 
 
@@ -46,7 +47,16 @@ def test_other_formats_give_the_same(cli: Cli, work: Path, kind: str) -> None:
 
 def test_what_is_said_to_people(cli: Cli, work: Path) -> None:
     outcome = cli(*EVALUATE, "good.jsonl")
-    for said in ("accuracy", "macro F1", "documents per second", "peak memory", "tokens kept per layer", *LABELS):
+    for said in (
+        "accuracy",
+        "batches",
+        "4096 tokens, in float32",
+        "macro F1",
+        "documents per second",
+        "peak memory",
+        "tokens kept per layer",
+        *LABELS,
+    ):
         assert said in outcome.out
     assert "evaluating" in outcome.err
 

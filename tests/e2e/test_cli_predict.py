@@ -140,7 +140,7 @@ def test_counts_for_people(cli: Cli, work: Path) -> None:
     assert len(outcome.out.splitlines()) == 4
     assert "5 records read, 4 used, 1 rejected" in outcome.err
     assert "<stdin>, line 5: empty text" in outcome.err
-    assert "4 documents classified, 2 truncated" in outcome.err
+    assert "4 documents classified, 2 truncated; in float32, by batches of at most 4096 tokens" in outcome.err
 
 
 def test_counts_for_machines_stay_out_of_the_records(cli: Cli, work: Path) -> None:
@@ -149,14 +149,41 @@ def test_counts_for_machines_stay_out_of_the_records(cli: Cli, work: Path) -> No
     assert json.loads(outcome.err) == {
         "written": 24,
         "truncated": 0,
+        "batch_tokens": 4096,
+        "dtype": "float32",
         "rows": {"read": 24, "used": 24, "rejected": 0, "reasons": {}, "examples": []},
     }
 
 
-@pytest.mark.parametrize("flags", ["--batch-tokens 1", "--batch-tokens 100000", "--threads 1", "--max-length 64"])
+@pytest.mark.parametrize(
+    "flags", ["--batch-tokens 1", "--batch-tokens 100000", "--batch-tokens auto", "--threads 1", "--max-length 64"]
+)
 def test_settings_of_the_run_change_no_answer(cli: Cli, work: Path, flags: str) -> None:
     found = records(cli(*PREDICT, "--input", "good.jsonl", *flags.split()).out)
     assert [record["label"] for record in found] == expected(TEXTS)
+
+
+def test_a_budget_chosen_is_told(cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_rows(work / "many.jsonl", [{"text": "film law " * 31}] * 140)
+    auto = (*PREDICT, "--input", "many.jsonl", "--output", "out.csv", "--batch-tokens", "auto")
+    assert cli(*auto, "--json").json()["batch_tokens"] in (1024, 2048, 4096, 8192)
+    monkeypatch.setattr("tokensieve.runtime.engine.fastest_budget", lambda *_: 777)
+    assert cli(*auto, "--json").json()["batch_tokens"] == 777
+    assert "140 documents classified, 0 truncated; in float32, by batches of at most 777 tokens" in cli(*auto).err
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_type_of_the_processors_choice(cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    monkeypatch.setattr("tokensieve.runtime.precision.cpu_instructions", lambda: {"amx_bf16"} if native else set())
+    outcome = cli(*PREDICT, "--input", "good.jsonl", "--output", "out.csv", "--dtype", "auto", "--json")
+    assert outcome.json()["dtype"] == ("bfloat16" if native else "float32")
+    assert outcome.err == ""
+    outcome = cli(*PREDICT, "--input", "good.jsonl", "--output", "out.csv", "--dtype", "bfloat16", "--json")
+    assert outcome.json()["dtype"] == "bfloat16"
+    assert [line.partition(":")[0] for line in outcome.err.splitlines()] == ["dtype=bfloat16"] * (not native)
+    assert cli("info", "--model", "model", "--length", "9", "--json").json()["auto"]["dtype"] == (
+        "bfloat16" if native else "float32"
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

@@ -99,7 +99,7 @@ def cut_off(cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch) -> CutOff:
     rows[5] = {"text": "law " * 100, "label": "law"}
     write_rows(work / "data.jsonl", rows)
     monkeypatch.setattr("tokensieve.runtime.engine._WINDOW_DOCUMENTS", 8)
-    classify = Engine.classify
+    classify = Engine._classify
 
     def run(*args: str, windows: int = 3) -> Outcome:
         calls = 0
@@ -112,7 +112,7 @@ def cut_off(cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch) -> CutOff:
             return classify(*given, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Engine, "classify", fail_at_last)
+            patch.setattr(Engine, "_classify", fail_at_last)
             return cli(*PREDICT, *args)
 
     return run
@@ -215,6 +215,41 @@ def test_what_may_differ(cli: Cli, cut_off: CutOff, work: Path, flags: str) -> N
     for found, one in zip(content(work / "out.jsonl").splitlines(), expected.splitlines(), strict=True):
         assert json.loads(found)["line"] == json.loads(one)["line"]
         assert json.loads(found)["probabilities"] == pytest.approx(json.loads(one)["probabilities"], abs=1e-5)
+
+
+@pytest.mark.parametrize("flag", ["auto", "20"])
+def test_a_budget_chosen_is_kept(
+    cli: Cli, cut_off: CutOff, work: Path, monkeypatch: pytest.MonkeyPatch, flag: str
+) -> None:
+    """On another day another one would be the fastest, and the last digits would be others."""
+    expected, counts = whole(cli, "out.jsonl", "--batch-tokens", "20")
+    other, _ = whole(cli, "out.jsonl", "--batch-tokens", "60")
+    assert other != expected, "digits that are the same for any budget would prove nothing here"
+    choices = iter([None, 20, 60, 60])
+    monkeypatch.setattr("tokensieve.runtime.engine.fastest_budget", lambda *_: next(choices))
+    monkeypatch.setattr("tokensieve.runtime.engine.BATCH_TOKENS", 20)  # until it is chosen
+    cut_off("--output", "out.jsonl", "--batch-tokens", flag, windows=1).error()
+    state = json.loads((work / "out.jsonl.part.json").read_text())
+    assert (state["documents"], state["batch_tokens"]) == (8, None if flag == "auto" else 20)
+    if flag == "auto":
+        cut_off("--output", "out.jsonl", "--batch-tokens", flag, "--resume", windows=2).error()
+        state = json.loads((work / "out.jsonl.part.json").read_text())
+        assert (state["documents"], state["batch_tokens"]) == (24, 20)
+    resumed = cli(*PREDICT, "--output", "out.jsonl", "--resume", "--json", "--batch-tokens", "auto").json()
+    assert (content(work / "out.jsonl"), resumed) == (expected, counts)
+    assert resumed["batch_tokens"] == 20
+
+
+def test_a_type_that_the_processor_chose_is_kept(
+    cli: Cli, cut_off: CutOff, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a processor that would choose another one, no second half in another precision is added."""
+    monkeypatch.setattr("tokensieve.runtime.precision.cpu_instructions", lambda: {"avx512_bf16"})
+    cut_off("--output", "out.jsonl", "--dtype", "auto").error()
+    monkeypatch.setattr("tokensieve.runtime.precision.cpu_instructions", lambda: set())
+    line = cli(*PREDICT, "--output", "out.jsonl", "--dtype", "auto", "--resume").error()
+    assert "--dtype (then bfloat16, now float32)" in line
+    cli(*PREDICT, "--output", "out.jsonl", "--dtype", "bfloat16", "--resume", "--json").json()
 
 
 def one_more_row(work: Path) -> None:

@@ -1,4 +1,4 @@
-"""attend() against attention as it is defined, a document and a head at a time, over awkward lengths."""
+"""attend(), by every backend, against attention as it is defined: a document and a head at a time, awkward lengths."""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-import tokensieve.kernels.attend as module
+import tokensieve.kernels.received as received_module
+from tokensieve import ConfigError
 from tokensieve.kernels.attend import attend
+from tokensieve.kernels.backends import BACKENDS, resolve_backend
+from tokensieve.kernels.received import ALL, Queries
 
 HEADS, SIZE = 3, 8
 LENGTHS = {
@@ -22,6 +25,20 @@ LENGTHS = {
     "equal queries, other keys": ((6, 6, 6), (3, 6, 3)),
     "one key": ((40, 40), (1, 1)),
 }
+
+
+def every(queries: int) -> slice:
+    return ALL
+
+
+SCORED: dict[str, Queries | None] = {
+    "no score": None,
+    "all": every,
+    "first": lambda rows: [0],
+    "every third": lambda rows: list(range(0, rows, 3)),
+}
+each_scored = pytest.mark.parametrize("scored", SCORED.values(), ids=SCORED)
+each_backend = pytest.mark.parametrize("backend", BACKENDS)
 each_lengths = pytest.mark.parametrize(("q_lengths", "k_lengths"), LENGTHS.values(), ids=LENGTHS)
 
 
@@ -33,7 +50,12 @@ def packed(q_lengths: Sequence[int], k_lengths: Sequence[int], dtype: torch.dtyp
 
 
 def naive(
-    query: Tensor, key: Tensor, value: Tensor, q_lengths: Sequence[int], k_lengths: Sequence[int]
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    q_lengths: Sequence[int],
+    k_lengths: Sequence[int],
+    scored: Queries = every,
 ) -> tuple[Tensor, Tensor]:
     """Context and received attention from the definition, in float32."""
     parts = zip(query.split(list(q_lengths)), key.split(list(k_lengths)), value.split(list(k_lengths)), strict=True)
@@ -41,20 +63,23 @@ def naive(
     for q, k, v in parts:
         heads = [torch.softmax(q[:, h].float() @ k[:, h].float().T / math.sqrt(SIZE), dim=1) for h in range(HEADS)]
         contexts.append(torch.cat([p @ v[:, h].float() for h, p in enumerate(heads)], dim=1))
-        received.append(torch.stack([p.mean(0) for p in heads]))
+        received.append(torch.stack([p[scored(len(q))].mean(0) for p in heads]))
     return torch.cat(contexts), torch.cat(received, dim=1)
 
 
 @each_lengths
-@pytest.mark.parametrize("received", [True, False])
+@each_scored
+@each_backend
 @pytest.mark.parametrize("training", [True, False])
-def test_forward(q_lengths: tuple[int, ...], k_lengths: tuple[int, ...], received: bool, training: bool) -> None:
+def test_forward(
+    q_lengths: tuple[int, ...], k_lengths: tuple[int, ...], scored: Queries | None, backend: str, training: bool
+) -> None:
     tensors = packed(q_lengths, k_lengths)
     with torch.set_grad_enabled(training):
-        context, columns = attend(*tensors, q_lengths, k_lengths, received=received)
-    expected, expected_columns = naive(*tensors, q_lengths, k_lengths)
+        context, columns = attend(*tensors, q_lengths, k_lengths, scored=scored, backend=backend)
+    expected, expected_columns = naive(*tensors, q_lengths, k_lengths, scored or every)
     torch.testing.assert_close(context, expected, atol=1e-5, rtol=1e-5)
-    if not received:
+    if scored is None:
         assert columns is None
         return
     assert columns.dtype == torch.float32
@@ -63,54 +88,57 @@ def test_forward(q_lengths: tuple[int, ...], k_lengths: tuple[int, ...], receive
 
 
 @each_lengths
-@pytest.mark.parametrize("received", [True, False])
-def test_backward(q_lengths: tuple[int, ...], k_lengths: tuple[int, ...], received: bool) -> None:
+@pytest.mark.parametrize("scored", [None, every])
+@each_backend
+def test_backward(q_lengths: tuple[int, ...], k_lengths: tuple[int, ...], scored: Queries | None, backend: str) -> None:
     tensors, direction = packed(q_lengths, k_lengths), torch.randn(sum(q_lengths), HEADS * SIZE)
-    ours = torch.autograd.grad(
-        (attend(*tensors, q_lengths, k_lengths, received=received)[0] * direction).sum(), tensors
-    )
+    context = attend(*tensors, q_lengths, k_lengths, scored=scored, backend=backend)[0]
+    ours = torch.autograd.grad((context * direction).sum(), tensors)
     expected = torch.autograd.grad((naive(*tensors, q_lengths, k_lengths)[0] * direction).sum(), tensors)
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
 
 
 @each_lengths
+@each_backend
 @pytest.mark.parametrize("training", [True, False])
-def test_bfloat16(q_lengths: tuple[int, ...], k_lengths: tuple[int, ...], training: bool) -> None:
+def test_bfloat16(q_lengths: tuple[int, ...], k_lengths: tuple[int, ...], backend: str, training: bool) -> None:
     """The context is rounded to bfloat16; the score is not."""
     tensors = packed(q_lengths, k_lengths, torch.bfloat16)
     with torch.set_grad_enabled(training):
-        context, columns = attend(*tensors, q_lengths, k_lengths, received=True)
+        context, columns = attend(*tensors, q_lengths, k_lengths, scored=every, backend=backend)
     expected, expected_columns = naive(*tensors, q_lengths, k_lengths)
     assert (context.dtype, columns.dtype) == (torch.bfloat16, torch.float32)
     torch.testing.assert_close(context.float(), expected, atol=0.03, rtol=0.03)
     torch.testing.assert_close(columns, expected_columns, atol=1e-3, rtol=1e-2)
 
 
+@each_backend
 @pytest.mark.parametrize("training", [True, False])
-def test_the_score_of_bfloat16_is_taken_in_float32(training: bool) -> None:
+def test_the_score_of_bfloat16_is_taken_in_float32(backend: str, training: bool) -> None:
     """Logits of 32 and a little, which is lost where they are rounded to bfloat16 before the softmax: all would tie."""
     query = torch.tensor([8.0, 1.0], dtype=torch.bfloat16).view(1, 1, 2)
     key = torch.tensor([[4.0, 0.0], [4.0, 0.0625], [4.0, 0.03125]], dtype=torch.bfloat16).view(3, 1, 2)
     with torch.set_grad_enabled(training):
-        columns = attend(query, key, key, (1,), (3,), received=True)[1]
+        columns = attend(query, key, key, (1,), (3,), scored=every, backend=backend)[1]
     exact = torch.softmax(torch.tensor([32.0, 32.0625, 32.03125]) / math.sqrt(2), dim=0)
     torch.testing.assert_close(columns[0], exact, atol=1e-5, rtol=0)
 
 
 def test_received_attention_of_a_document_sums_to_one() -> None:
     lengths = (4, 11, 1)
-    columns = attend(*packed(lengths, lengths), lengths, lengths, received=True)[1]
+    columns = attend(*packed(lengths, lengths), lengths, lengths, scored=every)[1]
     sums = torch.stack([part.sum(1) for part in columns.split(list(lengths), dim=1)])
     torch.testing.assert_close(sums, torch.ones(3, HEADS))
 
 
-def test_the_score_is_taken_before_dropout() -> None:
+@each_backend
+def test_the_score_is_taken_before_dropout(backend: str) -> None:
     """Same score with and without; the context, on average over many draws, too."""
     lengths = (30,)
     tensors = packed(lengths, lengths)
-    plain, score = attend(*tensors, lengths, lengths, received=True)
+    plain, score = attend(*tensors, lengths, lengths, scored=every, backend=backend)
     torch.manual_seed(0)
-    draws = [attend(*tensors, lengths, lengths, dropout=0.3, received=True) for _ in range(300)]
+    draws = [attend(*tensors, lengths, lengths, dropout=0.3, scored=every, backend=backend) for _ in range(300)]
     for context, own in draws[:5]:
         torch.testing.assert_close(own, score)
         assert (context - plain).abs().max() > 0.1
@@ -119,13 +147,14 @@ def test_the_score_is_taken_before_dropout() -> None:
 
 
 @pytest.mark.parametrize("elements", [1, 50, 10_000])
+@pytest.mark.parametrize("backend", ["blocked", "fused"])
 @torch.no_grad()
-def test_blocks_of_heads_change_nothing(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BLOCK_ELEMENTS", elements)
+def test_blocks_of_heads_change_nothing(backend: str, elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(received_module, "_BLOCK_ELEMENTS", elements)
     lengths = (5, 5, 13)
     tensors = packed(lengths, lengths)
     expected = naive(*tensors, lengths, lengths)
-    for ours, theirs in zip(attend(*tensors, lengths, lengths, received=True), expected, strict=True):
+    for ours, theirs in zip(attend(*tensors, lengths, lengths, scored=every, backend=backend), expected, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
@@ -135,6 +164,28 @@ def test_any_lengths(lengths: list[tuple[int, int]]) -> None:
     q_lengths, k_lengths = zip(*lengths, strict=True)
     tensors = packed(q_lengths, k_lengths)
     for ours, theirs in zip(
-        attend(*tensors, q_lengths, k_lengths, received=True), naive(*tensors, q_lengths, k_lengths), strict=True
+        attend(*tensors, q_lengths, k_lengths, scored=every), naive(*tensors, q_lengths, k_lengths), strict=True
     ):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_names() -> None:
+    assert resolve_backend("auto") == "blocked"
+    assert [resolve_backend(name) for name in BACKENDS] == list(BACKENDS)
+    with pytest.raises(ConfigError, match="attention_backend='flash': choose one of auto, blocked, fused, eager"):
+        resolve_backend("flash")
+
+
+@torch.no_grad()
+def test_inference_takes_the_softmax_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocked backend needs no fused attention where all queries are scored, and no blocks where none are."""
+    calls = []
+    fused = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        torch.nn.functional, "scaled_dot_product_attention", lambda *a, **o: calls.append(1) or fused(*a, **o)
+    )
+    attend(*packed((5,), (5,)), (5,), (5,), scored=every)
+    assert not calls
+    attend(*packed((5,), (5,)), (5,), (5,))
+    attend(*packed((5,), (5,)), (5,), (5,), scored=SCORED["first"])
+    assert len(calls) == 2

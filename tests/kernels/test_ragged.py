@@ -13,20 +13,24 @@ LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=6)
 CPU = torch.device("cpu")
 
 
-@given(lengths=LENGTHS, sets=st.integers(1, 3))
-def test_slots_pad_as_lists_do(lengths: list[int], sets: int) -> None:
-    packed = torch.arange(sets * sum(lengths), dtype=torch.float32).view(sets, -1)
-    slots = Slots(lengths, CPU)
+@given(
+    lengths=LENGTHS | st.integers(1, 9).map(lambda length: [length] * 3), sets=st.integers(1, 3), m=st.integers(0, 2)
+)
+def test_slots_pad_text_as_lists_do(lengths: list[int], sets: int, m: int) -> None:
+    """Rows of a document are its text and then m others, which come back as the fill."""
+    rows = [length + m for length in lengths]
+    packed = torch.arange(sets * sum(rows), dtype=torch.float32).view(sets, -1)
+    slots = Slots(rows, m, CPU)
+    text = [[own[: len(own) - m] for own in part.tolist()] for part in packed.split(rows, dim=1)]
     padded = slots.pad(packed, -1.0)
-    expected = [
-        [own + [-1.0] * (max(lengths) - len(own)) for own in part.tolist()] for part in packed.split(lengths, dim=1)
-    ]
-    assert padded.tolist() == expected
-    assert torch.equal(slots.unpad(padded), packed)
+    assert padded.tolist() == [[own + [-1.0] * (max(lengths) - len(own)) for own in part] for part in text]
+    assert slots.alive[:, 0].tolist() == [[place < length for place in range(max(lengths))] for length in lengths]
+    expected = [[value for part in text for value in [*part[head], *[-2.0] * m]] for head in range(sets)]
+    assert slots.unpad(padded, -2.0).tolist() == expected
 
 
 def test_slots_pad_flags() -> None:
-    padded = Slots((2, 1), CPU).pad(torch.tensor([[True, False, True]]), False)
+    padded = Slots((2, 1), 0, CPU).pad(torch.tensor([[True, False, True]]), False)
     assert padded.tolist() == [[[True, False]], [[True, False]]]
 
 

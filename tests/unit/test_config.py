@@ -31,6 +31,8 @@ def test_defaults_are_the_written_ones() -> None:
         "combine_noise": True,
         "combine_count_offset": 0.0,
         "combine_init": "random",
+        "score_queries": "all",
+        "score_sample": 32,
     }
 
 

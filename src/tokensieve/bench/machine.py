@@ -11,10 +11,22 @@ from typing import Any
 
 import torch
 
+from tokensieve.runtime.precision import cpu_instructions
 from tokensieve.version import __version__
 
 PACKAGES = ("torch", "transformers", "tokenizers", "onnxruntime")
-_TELLING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "i8mm", "bf16")
+_TELLING = {
+    "avx2",
+    "avx512_f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+    "arm_bf16",
+    "sve",
+    "sve2",
+}
 _FOLDER = Path(__file__).parents[1]
 
 
@@ -23,7 +35,7 @@ def machine(threads: int) -> dict[str, Any]:
     return {
         "commit": commit(),
         "processor": processor(),
-        "features": [name for name in _TELLING if name in _cpuinfo("flags").split() + _cpuinfo("Features").split()],
+        "instructions": sorted(cpu_instructions() & _TELLING),
         "cores": os.cpu_count(),
         "threads": threads,
         "load": load_average(),
@@ -46,7 +58,7 @@ def commit() -> str | None:
 
 def processor() -> str:
     """The model name that Linux gives, else Python's word for it."""
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
+    return _model_name() or platform.processor() or platform.machine()
 
 
 def load_average() -> float | None:
@@ -54,13 +66,13 @@ def load_average() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def _cpuinfo(name: str) -> str:
-    """The value of a line of Linux's /proc/cpuinfo, or nothing."""
+def _model_name() -> str:
+    """What Linux calls the processor, or nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name), "")
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _git(*arguments: str) -> str | None:

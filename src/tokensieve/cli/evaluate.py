@@ -25,10 +25,11 @@ from tokensieve.cli.options import (
     emit,
     environment,
     name_of_data,
+    number_or_word,
     prepare,
     refuse_for_corpus,
 )
-from tokensieve.runtime.engine import BATCH_TOKENS
+from tokensieve.runtime.budget import BATCH_TOKENS
 
 
 def evaluate_command(
@@ -56,7 +57,7 @@ def evaluate_command(
     device: Device = "auto",
     dtype: Dtype = "float32",
     threads: Threads = None,
-    batch_tokens: BatchTokens = BATCH_TOKENS,
+    batch_tokens: BatchTokens = str(BATCH_TOKENS),
     json: Json = False,
     progress: Annotated[
         bool | None, typer.Option("--progress/--no-progress", help="Show a bar on stderr (default: unless --json).")
@@ -75,7 +76,8 @@ def evaluate_command(
     from tokensieve.runtime.evaluate import evaluate
     from tokensieve.runtime.load import load
 
-    classifier = load(model, device=device, dtype=dtype, max_length=max_length, batch_tokens=batch_tokens)
+    budget = number_or_word(batch_tokens)
+    classifier = load(model, device=device, dtype=dtype, max_length=max_length, batch_tokens=budget)
     tally = Tally()
     reading = {
         "text_column": text_column,
@@ -99,7 +101,7 @@ def evaluate_command(
         **scores,
         "rows": tally.to_dict(),
         "settings": classifier.model.config.ptc,
-        "environment": environment(classifier.model.device, dtype),
+        "environment": environment(classifier.model.device, classifier.dtype),
     }
     emit(record, _lines(record), json)
 
@@ -140,6 +142,7 @@ def _lines(record: dict[str, Any]) -> list[str]:
         *_label_counts(record),
         f"calibration error      {record['ece']:.4f}, before temperature scaling {record['ece_uncalibrated']:.4f}",
         f"documents per second   {record['documents_per_second']:.1f}",
+        f"batches                of at most {record['batch_tokens']} tokens, in {record['dtype']}",
         f"peak memory            {record['peak_memory_bytes'] / 1e6:.0f} MB",
         f"mean length            {record['mean_length']:.1f} tokens",
         f"tokens kept per layer  {' '.join(f'{kept:.1f}' for kept in record['kept_tokens'])}",

@@ -50,9 +50,13 @@ def info_command(
     prepare(None, quiet=True)
     from tokensieve.backbones.host import host_config
     from tokensieve.backbones.loading import load_config
+    from tokensieve.kernels.backends import resolve_backend
     from tokensieve.model.configuration import TokensieveConfig
     from tokensieve.model.plan import make_plan
+    from tokensieve.runtime.load import resolve_device
+    from tokensieve.runtime.precision import dtype_name, resolve_dtype
 
+    device = resolve_device("auto")
     base = base_checkpoint(model)
     raw = load_config(base)
     config = host_config(raw, base)
@@ -74,6 +78,8 @@ def info_command(
         "hidden_size": config.hidden_size,
         "longest_document": config.longest_document,
         "labels": list(config.label_names) if trained else [],
+        "attention_backend": resolve_backend(config.attention_backend),
+        "auto": {"device": str(device), "dtype": dtype_name(resolve_dtype("auto", device))},
         "settings": config.ptc,
         "plan": plan.to_dict(),
     }
@@ -100,9 +106,10 @@ def _lines(record: dict[str, Any], plan: str) -> list[str]:
     lines = [
         f"model      {record['model']} ({'trained classifier' if record['trained'] else 'checkpoint to compress'})",
         f"backbone   {record['family']}, {record['layers']} layers, d={record['hidden_size']}, "
-        f"at most {record['longest_document']} tokens",
+        f"at most {record['longest_document']} tokens; attention: {record['attention_backend']}",
         f"settings   {', '.join(f'{name}={value}' for name, value in changed.items()) or 'defaults'}",
     ]
+    lines.append(f"here       --device auto is {record['auto']['device']}, --dtype auto {record['auto']['dtype']}")
     if record["labels"]:
         lines.append(f"labels     {', '.join(record['labels'])}")
     return [*lines, "", plan]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,13 +22,25 @@ Device = Annotated[
     str, typer.Option("--device", help="auto (CUDA where there is one), cpu, cuda, cuda:1.", rich_help_panel=RUNNING)
 ]
 Dtype = Annotated[
-    str, typer.Option("--dtype", help="Weights and activations: float32, bfloat16, float16.", rich_help_panel=RUNNING)
+    str,
+    typer.Option(
+        "--dtype",
+        help="Weights and activations: float32, bfloat16, float16; auto: bfloat16 where the processor has instructions "
+        "for it, else float32.",
+        rich_help_panel=RUNNING,
+    ),
 ]
 Threads = Annotated[
     int | None, typer.Option("--threads", help="CPU threads (default: torch's choice).", rich_help_panel=RUNNING)
 ]
 BatchTokens = Annotated[
-    int, typer.Option("--batch-tokens", help="Most tokens of a batch; bounds memory.", rich_help_panel=RUNNING)
+    str,
+    typer.Option(
+        "--batch-tokens",
+        help="Most tokens of a batch; bounds memory. auto: the fastest of 1024 to 16384 on the first documents.",
+        metavar="INTEGER|auto",
+        rich_help_panel=RUNNING,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and no progress bars.")]
 MaxLength = Annotated[
@@ -63,8 +76,16 @@ OnBadRows = Annotated[
 ]
 
 
+def number_or_word(text: str) -> int | str:
+    """The value of an option that takes a number or a word; which ones, its user knows."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
 def prepare(threads: int | None, quiet: bool) -> None:
-    """Set the number of threads, and send our log to stderr: all of it, or warnings alone."""
+    """Set the number of threads, the tokenizer's too, and send our log to stderr: all of it, or warnings alone."""
     import torch
     from transformers.utils import logging as transformers_logging
 
@@ -72,6 +93,7 @@ def prepare(threads: int | None, quiet: bool) -> None:
         if threads < 1:
             raise ConfigError(f"threads={threads}: give 1 or more")
         torch.set_num_threads(threads)
+        os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # read by the tokenizer when it first needs threads
     transformers_logging.disable_progress_bar()  # reading and writing weights takes no time worth a bar
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))

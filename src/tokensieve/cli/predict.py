@@ -25,9 +25,10 @@ from tokensieve.cli.options import (
     TextColumn,
     Threads,
     bar,
+    number_or_word,
     prepare,
 )
-from tokensieve.runtime.engine import BATCH_TOKENS
+from tokensieve.runtime.budget import BATCH_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +51,7 @@ def predict_command(
             "--resume",
             help="Continue a run that was cut off, with the same input, model and options; begin one if there is none. "
             "--on-bad-rows may differ. So may --device, --threads and --batch-tokens: probabilities may then differ in "
-            "their last digits.",
+            "their last digits; with --batch-tokens auto it goes on with what the first run chose.",
         ),
     ] = False,
     restart: Annotated[
@@ -73,7 +74,7 @@ def predict_command(
     device: Device = "auto",
     dtype: Dtype = "float32",
     threads: Threads = None,
-    batch_tokens: BatchTokens = BATCH_TOKENS,
+    batch_tokens: BatchTokens = str(BATCH_TOKENS),
     json: Annotated[
         bool, typer.Option("--json", help="Print the counts as one JSON object (on stderr if records go to stdout).")
     ] = False,
@@ -83,7 +84,7 @@ def predict_command(
     The input may be larger than memory. A file is written as OUTPUT.part and takes its name when all is done; a record
     names the line of the input it belongs to, so that rows left out by --on-bad-rows skip leave no doubt. If the run is
     cut off, however abruptly, --resume with the same options makes the file that it would have made; at most the last
-    1024 documents are classified again.
+    1024 documents are classified again. Reading and tokenizing go on in a thread while the model is at work.
 
     Example: zcat mail.jsonl.gz | tokensieve predict --model mail-classifier --output labels.csv
     """
@@ -108,23 +109,31 @@ def predict_command(
         tally=tally,
         format=input_format,
     )
-    classifier = load(model, device=device, dtype=dtype, max_length=max_length, batch_tokens=batch_tokens)
+    budget = number_or_word(batch_tokens)
+    classifier = load(model, device=device, dtype=dtype, max_length=max_length, batch_tokens=budget)
     progress = bar(None, "classifying", json)
     settings = {  # what a record follows from; bad rows are met again when the input is read again
         "--input-format": format_of(source, input_format),
         "--output-format": kind,
         "--text-column": text_column,
         "--pair-column": pair_column,
-        "--dtype": dtype,
+        "--dtype": classifier.dtype,
         "--tokens": tokens,
     }
     with _terminable():
         written, truncated = _write(classifier, documents, input_files(source), output, settings, resume, progress)
     if json:
-        record = {"written": written, "truncated": truncated, "rows": tally.to_dict()}
+        record = {
+            "written": written,
+            "truncated": truncated,
+            "batch_tokens": classifier.engine.budget,
+            "dtype": classifier.dtype,
+            "rows": tally.to_dict(),
+        }
         typer.echo(json_module.dumps(record, ensure_ascii=False), err=output == "-")
         return
-    for line in [*tally.summary(), f"{written} documents classified, {truncated} truncated"]:
+    how = f"in {classifier.dtype}, by batches of at most {classifier.engine.budget} tokens"
+    for line in [*tally.summary(), f"{written} documents classified, {truncated} truncated; {how}"]:
         typer.echo(line, err=True)
 
 

@@ -117,6 +117,10 @@ def train_command(
     combine_init: Annotated[
         str | None, _reduction("--combine-init", help="Start values of the combining parts: random.")
     ] = None,
+    score_queries: Annotated[
+        str | None, _reduction("--score-queries", help="Whose attention is the score: all, anchors or sample.")
+    ] = None,
+    score_sample: Annotated[int | None, _reduction("--score-sample", help="Queries that sample looks at.")] = None,
     max_length: Annotated[int, _recipe("--max-length", help="Truncate documents to this many tokens.")] = 512,
     epochs: Annotated[int, _recipe("--epochs", help="At most this many.")] = 5,
     learning_rate: Annotated[float, _recipe("--learning-rate", help="Peak of the linear schedule.")] = 2e-5,

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from tokensieve.data.stoppable import stoppable
 from tokensieve.errors import ConfigError, DataError
 
 STDIN = "-"
@@ -115,13 +116,13 @@ def _open_binary(path: str | Path) -> Iterator[io.BufferedReader]:
     if str(path) == STDIN:
         if sys.stdin is None:
             raise DataError("there is no standard input to read; give a file")
-        with _peekable(sys.stdin.buffer) as stream:
+        with _peekable(sys.stdin.buffer) as buffered, stoppable(buffered) as stream:
             yield stream
     elif Path(path).suffix.lower() == ".gz":
         with gzip.open(path, "rb") as file:
             yield cast(io.BufferedReader, file)  # it has read1 and peek, which is all that is asked for
     else:
-        with open(path, "rb") as stream:
+        with open(path, "rb") as opened, stoppable(opened) as stream:
             yield stream
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _CHUNK = 1000
+_LIMITS = threading.RLock()  # truncation and padding are state of a tokenizer: one call after the other may set them
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def encode(
     Of a text and its pair, tokens are cut off the longer one until both are of one length, then off both.
 
     Truncation and padding stored in a ``tokenizer.json`` (all-MiniLM's says 128 for both) have no effect, and are
-    found there afterwards as they were before.
+    found there afterwards as they were before. Threads may encode at the same time.
 
     Args:
         tokenizer: Any transformers tokenizer.
@@ -85,7 +87,7 @@ def encode(
             check_text(index, text)
     if not texts:
         return Encodings([], [] if "token_type_ids" in tokenizer.model_input_names else None, 0)
-    with _stored_limits_kept(tokenizer):
+    with _LIMITS, _stored_limits_kept(tokenizer):
         batch = tokenizer(
             texts, pairs, truncation="longest_first", max_length=max_length, padding=False, return_attention_mask=False
         )
@@ -101,8 +103,9 @@ def forget_stored_limits(tokenizer: PreTrainedTokenizerBase) -> None:
     """Take truncation and padding out of the tokenizer, so that its next ``tokenizer.json`` stores neither."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
-        backend.no_truncation()
-        backend.no_padding()
+        with _LIMITS:
+            backend.no_truncation()
+            backend.no_padding()
 
 
 class TokenizedDocuments(Dataset[dict[str, Any]]):

@@ -24,31 +24,46 @@ def runs(*lengths: Sequence[int]) -> Iterator[Run]:
 
 
 class Slots:
-    """Where packed rows go in a right-padded [B, L] layout, for work on scalars such as scores.
+    """Where packed text rows go in a right-padded [B, L] layout, for work on scalars such as scores.
+
+    Documents of equal lengths need no indices: their layout is a view.
 
     Args:
         lengths: rows of each document.
+        combination: rows at the end of each document that are no text, and have no slot.
         device: where the index tensors live.
     """
 
-    def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
-        counts = torch.tensor(lengths, device=device)
-        self.documents, self.width = len(lengths), max(lengths)
-        self.counts = counts
-        documents = torch.arange(len(lengths), device=device)
-        self.document = torch.repeat_interleave(documents, counts, output_size=sum(lengths))
-        starts = counts.cumsum(0) - counts
-        self.offset = torch.arange(len(self.document), device=device) - starts[self.document]
+    def __init__(self, lengths: Sequence[int], combination: int, device: torch.device) -> None:
+        text = [length - combination for length in lengths]
+        self.documents, self.width, self.combination = len(lengths), max(text), combination
+        self.equal, self.rows = len(set(lengths)) == 1, sum(lengths)
+        if not self.equal:
+            counts = torch.tensor(text, device=device)
+            self.document = torch.repeat_interleave(counts, output_size=sum(text))
+            starts = counts.cumsum(0) - counts
+            place = torch.arange(len(self.document), device=device)
+            self.offset = place - starts[self.document]
+            self.row = place + combination * self.document
+        self.alive = self.pad(torch.ones(1, self.rows, dtype=torch.bool, device=device), False)
+        """[B, 1, L] bool: slots that hold a row."""
 
     def pad(self, packed: Tensor, fill: float) -> Tensor:
-        """Packed scalars [S, T] to [B, S, L], `fill` where there is no token."""
+        """Packed scalars [S, T] to [B, S, L], those of text rows, `fill` where there is none."""
+        if self.equal:
+            return packed.view(len(packed), self.documents, -1)[..., : self.width].transpose(0, 1)
         padded = packed.new_full((self.documents, packed.shape[0], self.width), fill)
-        padded[self.document, :, self.offset] = packed.T
+        padded[self.document, :, self.offset] = packed[:, self.row].T
         return padded
 
-    def unpad(self, padded: Tensor) -> Tensor:
-        """[B, S, L] back to packed [S, T]."""
-        return padded[self.document, :, self.offset].T
+    def unpad(self, padded: Tensor, fill: float) -> Tensor:
+        """[B, S, L] back to packed [S, T], `fill` in the rows that are no text."""
+        packed = padded.new_full((padded.shape[1], self.rows), fill)
+        if self.equal:
+            packed.view(len(packed), self.documents, -1)[..., : self.width] = padded.transpose(0, 1)
+        else:
+            packed[:, self.row] = padded[self.document, :, self.offset].T
+        return packed
 
 
 def document_means(values: Tensor, lengths: Sequence[int]) -> Tensor:

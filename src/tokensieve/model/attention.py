@@ -6,7 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from tokensieve.kernels.attend import attend
+from tokensieve.kernels.backends import resolve_backend
+from tokensieve.kernels.received import Queries
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.dropout import Dropout
 from tokensieve.reducers import KeyRows
 from tokensieve.tokens import Tokens
 
@@ -21,20 +24,23 @@ class SelfAttention(nn.Module):
         self.key = nn.Linear(config.hidden_size, config.hidden_size)
         self.value = nn.Linear(config.hidden_size, config.hidden_size)
         self.dropout = config.attention_probs_dropout_prob
+        self.backend = resolve_backend(config.attention_backend)
 
-    def forward(self, tokens: Tokens, keys: KeyRows | None, received: bool) -> tuple[Tensor, Tensor | None]:
+    def forward(self, tokens: Tokens, keys: KeyRows | None, scored: Queries | None) -> tuple[Tensor, Tensor | None]:
         """Context [T, d] and, where asked, the attention that each key receives, [H, K].
 
         Args:
             tokens: the batch.
             keys: rows that serve as keys and values; None: all.
-            received: whether a reducer wants to see it.
+            scored: queries whose attention a reducer wants to see; None: nobody does.
         """
         query = self._split(self.query(tokens.values))
         key, value = self._keys_and_values(tokens.values, keys)
         key_lengths = tokens.lengths if keys is None else keys.lengths
         dropout = self.dropout if self.training else 0.0
-        return attend(query, key, value, tokens.lengths, key_lengths, dropout=dropout, received=received)
+        return attend(
+            query, key, value, tokens.lengths, key_lengths, dropout=dropout, scored=scored, backend=self.backend
+        )
 
     def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:
         if keys is None:
@@ -56,7 +62,7 @@ class AttentionOutput(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, context: Tensor, residual: Tensor) -> Tensor:
         """[T, d] from context [T, d] and residual [T, d]."""

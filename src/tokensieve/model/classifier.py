@@ -16,6 +16,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
+from tokensieve.kernels.backends import resolve_backend
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.embed import CombinationTokens, Embeddings, check_batch
 from tokensieve.model.encoder import Encoder
@@ -65,6 +66,11 @@ class TokensieveForSequenceClassification(PreTrainedModel):
     def settings(self) -> PTCConfig:
         """The reduction settings."""
         return self.config.settings
+
+    @property
+    def attention_backend(self) -> str:
+        """The key of `tokensieve.kernels.backends.BACKENDS` that was chosen when the model was built."""
+        return resolve_backend(self.config.attention_backend)
 
     def get_input_embeddings(self) -> nn.Module:
         """The word embeddings."""

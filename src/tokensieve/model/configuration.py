@@ -11,6 +11,7 @@ from transformers import PreTrainedConfig
 
 from tokensieve.config import PTCConfig, check_number
 from tokensieve.errors import ConfigError
+from tokensieve.kernels.backends import resolve_backend
 
 
 class TokensieveConfig(PreTrainedConfig):
@@ -30,11 +31,13 @@ class TokensieveConfig(PreTrainedConfig):
         tokenize_length: tokens at which documents are truncated before they reach the model; None: what fits.
         calibration_temperature: logits are divided by it before they become probabilities; by the engine, not by the
             model. (`temperature` alone is a word of text generation, and a config with it cannot be saved.)
+        attention_backend: how attention is computed: "auto" (the fastest), or a key of `tokensieve.kernels.BACKENDS`;
+            read when the model is built.
         thresholds: multi-label: the probability from which each label is given, in [0, 1]; None: 0.5 for all.
 
     Raises:
         ConfigError: reduction settings outside `ptc`, or in it unknown keys, refused values or another format version;
-            a temperature or thresholds that cannot be.
+            a temperature, thresholds or a backend that cannot be.
     """
 
     model_type = "tokensieve"
@@ -67,6 +70,7 @@ class TokensieveConfig(PreTrainedConfig):
         tokenize_length: int | None = None,
         calibration_temperature: float = 1.0,
         thresholds: list[float] | None = None,
+        attention_backend: str = "auto",
         **kwargs: Any,
     ) -> None:
         misplaced = sorted(set(kwargs) & {field.name for field in fields(PTCConfig)})
@@ -93,6 +97,8 @@ class TokensieveConfig(PreTrainedConfig):
         self.tokenize_length = tokenize_length
         self.calibration_temperature = calibration_temperature
         self.thresholds = thresholds
+        self.attention_backend = attention_backend
+        resolve_backend(attention_backend)
         self.check_calibration()
         if hidden_size % num_attention_heads:
             raise ConfigError(

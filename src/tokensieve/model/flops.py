@@ -1,7 +1,8 @@
 """FLOPs by hand: 2 per multiply-add of the matrix products. Norms, softmax and activations are counted on neither side.
 
-The importance score is the column mean of probabilities that attention computes anyway: at inference it costs passes
-over memory, and no matrix product of its own. (In training it repeats query x key, see kernels/attend.py.)
+The importance score of all queries is the column mean of probabilities that attention computes anyway: at inference it
+costs passes over memory, and no matrix product of its own. Where few queries are scored, their products with the keys
+are made once more, and counted. (In training those of all queries are, see kernels/backends.py, and are not counted.)
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ def layer_flops(config: TokensieveConfig, rows: float, keys: float, going_on: fl
     attention = 2 * 2 * d * rows * keys
     feed_forward = 2 * 2 * d * wide * going_on
     return projections + attention + feed_forward
+
+
+def score_flops(config: TokensieveConfig, queries: float, keys: float) -> float:
+    """Query x key of the queries that are scored beside fused attention."""
+    return 2 * config.hidden_size * queries * keys
 
 
 def combine_flops(config: TokensieveConfig, text: float) -> float:

@@ -8,6 +8,7 @@ from transformers.activations import ACT2FN
 
 from tokensieve.kernels.ragged import document_means
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.dropout import Dropout
 from tokensieve.tokens import Tokens
 
 
@@ -19,10 +20,10 @@ class HostHead(nn.Module):
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
-        self.input_dropout = nn.Dropout(config.classifier_dropout if config.head_input_dropout else 0.0)
+        self.input_dropout = Dropout(config.classifier_dropout if config.head_input_dropout else 0.0)
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.activation = ACT2FN[config.head_activation]
-        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.dropout = Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels or 0)
 
     def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
@@ -38,7 +39,7 @@ class MeanHead(nn.Module):
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.dropout = Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels or 0)
 
     def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:

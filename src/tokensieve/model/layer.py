@@ -15,8 +15,10 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tokensieve.config import Site
+from tokensieve.kernels.received import Queries
 from tokensieve.model.attention import Attention
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.dropout import Dropout
 from tokensieve.reducers import KeyRows, Reducer, select_rows
 from tokensieve.tokens import Tokens
 
@@ -42,7 +44,7 @@ class Output(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.intermediate_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, widened: Tensor, residual: Tensor) -> Tensor:
         """[T, d] from [T, intermediate_size] and residual [T, d]."""
@@ -89,8 +91,8 @@ class Layer(GradientCheckpointingLayer):
         Returns:
             The tokens that go on, and the keys of the next layer.
         """
-        scores = choice.kept is None and self._removes_something(tokens, keys, exempt)
-        context, received = self.attention.self(tokens, keys, scores)
+        scored = self._scored_queries(tokens, keys, exempt) if choice.kept is None else None
+        context, received = self.attention.self(tokens, keys, scored)
         if received is not None:
             choice.kept = self._select(tokens, keys, received, exempt)
         kept = choice.kept
@@ -102,16 +104,19 @@ class Layer(GradientCheckpointingLayer):
         attended = self.attention.output(context, tokens.values)
         return tokens.with_values(self.output(self.intermediate(attended), attended)), keys
 
-    def _removes_something(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> bool:
-        """Nothing is scored where the counts say beforehand that every token stays."""
+    def _scored_queries(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> Queries | None:
+        """What the reducer wants to see; nothing is scored where the counts say beforehand that every token stays."""
         if self.reducer is None or self.prunes is None or all(exempt):
-            return False
+            return None
         lengths = tokens.lengths if keys is None else keys.lengths
         text = tuple(length - tokens.combination for length in lengths)
         counts = self.reducer.counts(text, tokens.protected_counts)
-        return counts is None or any(
+        if counts is not None and not any(
             count < own and not out for count, own, out in zip(counts, text, exempt, strict=True)
-        )
+        ):
+            return None
+        reducer, combination = self.reducer, tokens.combination
+        return lambda rows: reducer.queries(rows, combination)
 
     def _select(self, tokens: Tokens, keys: KeyRows | None, received: Tensor, exempt: Sequence[bool]) -> KeyRows:
         assert self.reducer is not None

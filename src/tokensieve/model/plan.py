@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
+from tokensieve.kernels.received import ALL
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.flops import combine_flops, dense_flops, embedding_flops, head_flops, layer_flops
+from tokensieve.model.flops import combine_flops, dense_flops, embedding_flops, head_flops, layer_flops, score_flops
 from tokensieve.reducers import build_reducer
+from tokensieve.reducers.queries import rows_scored
 from tokensieve.reducers.schedule import Step, encoder_steps
 
 Basis = Literal["exact", "bounds", "measured"]
@@ -112,17 +114,17 @@ def make_plan(
         raise ConfigError(f"length={length}: give 1 to {config.longest_document}, what the position table holds")
     steps = encoder_steps(config.settings, config.num_hidden_layers)
     bounds = kept_bounds(config.settings, steps, length, special)
-    exact = all(fewest == most for fewest, most in bounds)
+    exact = all(own.fewest == own.most for own in bounds)
     basis: Basis = "exact" if exact else "bounds" if shares is None else "measured"
-    kept = [float(most) for _, most in bounds]
+    kept = [float(own.most) for own in bounds]
     if shares is not None and not exact:
         if len(shares) != len(steps):
             raise ConfigError(f"{len(shares)} measured shares for {len(steps)} steps: give one for each")
         text_steps = len(steps) if config.settings.combine_layer is None else config.settings.combine_layer - 1
         kept[:text_steps] = [share * length for share in shares[:text_steps]]
     planned = tuple(
-        _plan_step(config, step, number, length, kept[number - 2] if number > 1 else length, kept[number - 1], fewest)
-        for number, (step, (fewest, _)) in enumerate(zip(steps, bounds, strict=True), 1)
+        _plan_step(config, step, number, length, kept[number - 2] if number > 1 else length, kept[number - 1], own)
+        for number, (step, own) in enumerate(zip(steps, bounds, strict=True), 1)
     )
     flops = embedding_flops(config, length) + sum(step.flops for step in planned) + head_flops(config)
     return Plan(length, basis, planned, flops, dense_flops(config, length))
@@ -133,25 +135,34 @@ def kept_shares(kept: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[f
     return [sum(count / own for count, own in zip(step, lengths, strict=True)) / len(lengths) for step in kept]
 
 
-def kept_bounds(settings: PTCConfig, steps: Sequence[Step], length: int, special: int) -> list[tuple[int, int]]:
-    """Fewest and most tokens that every step keeps, as `Trace.kept` counts them."""
+class Bounds(NamedTuple):
+    """Of a step: fewest and most tokens that it keeps, as `Trace.kept` counts them, and whether it scores them."""
+
+    fewest: int
+    most: int
+    scores: bool
+
+
+def kept_bounds(settings: PTCConfig, steps: Sequence[Step], length: int, special: int) -> list[Bounds]:
+    """The bounds of every step."""
     reducer = build_reducer(settings)
     protected = min(special, length) if settings.protect_special else 0
     now = following = (length, length)
     bounds, combined = [], False
     for step in steps:
         combined |= step.kind == "combine"
-        now = following
+        now, scores = following, False
         if step.prunes and length >= settings.min_length:
             assert reducer is not None
             following = (reducer.bounds(now[0], protected)[0], reducer.bounds(now[1], protected)[1])
+            scores = following != now or reducer.counts(now[:1], (protected,)) is None
             now = following if step.prunes == "hidden" else now
-        bounds.append((settings.combination_tokens,) * 2 if combined else now)
+        bounds.append(Bounds(*((settings.combination_tokens,) * 2 if combined else now), scores))
     return bounds
 
 
 def _plan_step(
-    config: TokensieveConfig, step: Step, number: int, length: int, previous: float, kept: float, fewest: float
+    config: TokensieveConfig, step: Step, number: int, length: int, previous: float, kept: float, bounds: Bounds
 ) -> PlanStep:
     """Rows, keys and FLOPs of one step; `previous` is what the step before kept."""
     settings = config.settings
@@ -166,4 +177,8 @@ def _plan_step(
     else:
         rows, keys, out = text + m, kept + m, text + m
     projected = rows if settings.heads == "per_head" else keys
-    return PlanStep(number, "layer", rows, keys, out, kept, fewest, layer_flops(config, rows, keys, out, projected))
+    flops = layer_flops(config, rows, keys, out, projected)
+    scored = rows_scored(settings)(round(rows), m) if bounds.scores else ALL
+    if not isinstance(scored, slice):  # else the probabilities of the attention itself serve
+        flops += score_flops(config, len(scored), keys)
+    return PlanStep(number, "layer", rows, keys, out, kept, bounds.fewest, flops)

@@ -48,7 +48,7 @@ def reference_forward(
         served = keys
         rows = torch.cat([hidden, ones], dim=2)[:, 0]
         columns = torch.cat([keys, ones.expand(-1, keys.shape[1], -1)], dim=2)
-        context, received = attention(module, values, rows, columns)
+        context, received = attention(module, values, scored_rows(settings, rows, m), columns)
         if step.prunes:
             scores = received[..., : input_ids.shape[1]]
             scores = scores.mean(1, keepdim=True) if settings.heads == "shared" else scores
@@ -86,8 +86,19 @@ def embed(
     return values, ends & mask
 
 
-def attention(module: Layer, values: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Context [B, R, d] of all rows, and received attention [B, H, R]: the mean over the rows [B, R] that are there."""
+def scored_rows(settings: PTCConfig, rows: Tensor, m: int) -> Tensor:
+    """Of the rows [B, R] that are there, the last m combination tokens, those whose attention makes the score."""
+    place, number = rows.cumsum(1) - 1, rows.sum(1, keepdim=True)
+    if settings.score_queries == "anchors":
+        return rows & ((place == 0) | (place >= number - m))
+    if settings.score_queries == "sample":
+        wanted = torch.arange(settings.score_sample, device=rows.device) * number // settings.score_sample  # [B, s]
+        return rows & ((place.unsqueeze(2) == wanted.unsqueeze(1)).any(2) | (number <= settings.score_sample))
+    return rows
+
+
+def attention(module: Layer, values: Tensor, scored: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Context [B, R, d] of all rows, and received attention [B, H, R]: the mean over the rows scored, [B, R] bool."""
     own = module.attention.self
     query, key, value = (
         projection(values).unflatten(-1, (own.heads, -1)).transpose(1, 2)
@@ -96,7 +107,7 @@ def attention(module: Layer, values: Tensor, rows: Tensor, columns: Tensor) -> t
     logits = query.float() @ key.float().transpose(2, 3) * query.shape[-1] ** -0.5
     probabilities = logits.masked_fill(~columns.unsqueeze(2), -torch.inf).softmax(-1)
     context = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
-    weights = rows.to(probabilities.dtype).unsqueeze(1).unsqueeze(-1)
+    weights = scored.to(probabilities.dtype).unsqueeze(1).unsqueeze(-1)
     return context, (probabilities * weights).sum(2) / weights.sum(2)
 
 

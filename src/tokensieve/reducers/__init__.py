@@ -7,6 +7,7 @@ from collections.abc import Callable
 from tokensieve.config import PTCConfig
 from tokensieve.reducers.contract import KeyRows, Reducer, Scored, select_rows
 from tokensieve.reducers.fuzzy import FuzzyCandidatesReducer, fuzzy_all
+from tokensieve.reducers.queries import rows_scored
 from tokensieve.reducers.ratio import RatioReducer
 from tokensieve.reducers.schedule import exact_ratio
 
@@ -29,4 +30,8 @@ REDUCERS: dict[str, Callable[[PTCConfig], Reducer]] = {"ratio": _ratio, "fuzzy":
 
 def build_reducer(config: PTCConfig) -> Reducer | None:
     """The reducer that a setting names; None for pruning "none"."""
-    return REDUCERS[config.pruning](config) if config.pruning != "none" else None
+    if config.pruning == "none":
+        return None
+    reducer = REDUCERS[config.pruning](config)
+    reducer.queries = rows_scored(config)
+    return reducer

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tokensieve.kernels.ragged import Slots
+from tokensieve.reducers.queries import RowsScored, all_rows
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Scored:
     S is 1 where the heads share one kept set, else the number of heads.
 
     Attributes:
-        scores: [B, S, L] float32, higher stays; 0 where not alive.
+        scores: [B, S, L] float32, higher stays; -inf where not alive.
         alive: [B, 1, L] bool, text tokens that are still there (no padding, no combination tokens).
         protected: [B, S, L] bool, tokens that must stay.
         lengths: alive tokens of each document.
@@ -40,6 +41,8 @@ class Reducer(ABC):
     """Decides which tokens stay. Subclasses write `select`, and `counts` where length alone tells how many."""
 
     shared_heads: bool = True
+    queries: RowsScored = staticmethod(all_rows)
+    """What the reducer sees: the queries whose attention makes the score."""
 
     def score(self, received: Tensor) -> Tensor:
         """Importance [S, K] from the attention that keys receive [H, K] (PTC section 3.1); shared heads average."""
@@ -94,23 +97,20 @@ def select_rows(
     Returns:
         The rows that stay; those of `keys` that are missing are in no later tensor of the chosen site.
     """
-    slots = Slots(keys.lengths, received.device)
+    slots = Slots(keys.lengths, combination, received.device)
     text = tuple(length - combination for length in keys.lengths)
-    position = torch.arange(slots.width, device=received.device)
-    alive = (position < (slots.counts - combination).unsqueeze(1)).unsqueeze(1)
     scored = Scored(
-        scores=slots.pad(reducer.score(received), 0.0).masked_fill(~alive, 0.0),
-        alive=alive,
-        protected=slots.pad(protected[keys.rows], False) & alive,
+        scores=slots.pad(reducer.score(received), -torch.inf),
+        alive=slots.alive,
+        protected=slots.pad(protected[keys.rows], False),
         lengths=text,
         protected_counts=protected_counts,
     )
     keep = reducer.select(scored)
     if any(exempt):
-        keep = keep | (torch.tensor(exempt, device=keep.device).view(-1, 1, 1) & alive)
+        keep = keep | (torch.tensor(exempt, device=keep.device).view(-1, 1, 1) & slots.alive)
     counts = reducer.counts(text, protected_counts)
     if counts is None:
         counts = tuple(keep[:, 0].sum(-1).tolist())
     lengths = tuple((own if out else count) + combination for own, out, count in zip(text, exempt, counts, strict=True))
-    stays = slots.unpad(keep | ~alive)  # combination tokens are the rows of a document that are not text
-    return KeyRows(keys.rows[stays].view(len(keys.rows), -1), lengths)
+    return KeyRows(keys.rows[slots.unpad(keep, True)].view(len(keys.rows), -1), lengths)

@@ -14,9 +14,9 @@ def keep_top(scored: Scored, counts: Tensor) -> Tensor:
     Returns:
         [B, S, L] bool.
     """
-    order = scored.scores.masked_fill(scored.protected, torch.inf).masked_fill(~scored.alive, -torch.inf)
+    order = scored.scores.masked_fill(scored.protected, torch.inf)  # what is not alive comes last
     ranked = order.sort(dim=-1, descending=True, stable=True).indices
     rank = torch.empty_like(ranked).scatter_(
         -1, ranked, torch.arange(ranked.shape[-1], device=ranked.device).expand_as(ranked)
     )
-    return (rank < counts.unsqueeze(-1)) & scored.alive
+    return rank < counts.unsqueeze(-1)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tokensieve.data.documents import Document
+from tokensieve.data.stoppable import stop_asked
 from tokensieve.data.tokenize import Encodings, encode, pairs_of
 from tokensieve.errors import ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification, TokensieveOutput
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.probabilities import class_probabilities
+from tokensieve.runtime.ahead import iterate_ahead
 from tokensieve.runtime.batching import batches_by_tokens, windows
-
-BATCH_TOKENS = 4096
-"""Default budget: on CPU larger batches win nothing and leave the cache, smaller ones pay per call."""
+from tokensieve.runtime.budget import BATCH_TOKENS, fastest_budget
 
 _WINDOW_DOCUMENTS = 1024
 _WINDOW_CHARACTERS = 8_000_000  # bounds the memory of a window of very long documents
+_WINDOWS_AHEAD = 2  # read and tokenized while the model is at work
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,15 @@ class Result:
     joined: tuple[int, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Documents that are sorted and batched together, tokenized; the first `done` of them have their results."""
+
+    documents: list[Document]
+    encodings: Encodings
+    done: int
+
+
 class Engine:
     """Runs a model over documents.
 
@@ -56,9 +68,10 @@ class Engine:
         model: in eval mode, on its device.
         tokenizer: of the model.
         max_length: documents are truncated to this many tokens; None: what the checkpoint was trained with, or fits.
-        batch_tokens: most tokens of a batch.
+        batch_tokens: most tokens of a batch; "auto": the fastest on the first window that is large enough to tell.
 
     Attributes:
+        batch_tokens: as given; where that is "auto", a number from the moment that it is chosen.
         truncated: documents truncated so far.
 
     Raises:
@@ -71,40 +84,50 @@ class Engine:
         tokenizer: Any,
         *,
         max_length: int | None = None,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | str = BATCH_TOKENS,
     ) -> None:
-        if batch_tokens < 1:
-            raise ConfigError(f"batch_tokens={batch_tokens}: give 1 or more")
+        if batch_tokens != "auto" and (not isinstance(batch_tokens, int) or batch_tokens < 1):
+            raise ConfigError(f"batch_tokens={batch_tokens!r}: give 1 or more, or 'auto'")
         self.model, self.tokenizer, self.batch_tokens = model, tokenizer, batch_tokens
         self.max_length = model.config.truncation_length(max_length)
         self.truncated = 0
 
-    def stream(self, documents: Iterable[Document], *, tokens: bool = False) -> Iterator[tuple[Document, Result]]:
+    @property
+    def budget(self) -> int:
+        """Most tokens of a batch as of now: the default while "auto" has not chosen."""
+        return self.batch_tokens if isinstance(self.batch_tokens, int) else BATCH_TOKENS
+
+    def stream(
+        self, documents: Iterable[Document], *, tokens: bool = False, ahead: bool = True
+    ) -> Generator[tuple[Document, Result], None, None]:
         """Classify a stream of any length, a window at a time; results come in the order of the documents.
 
         Args:
-            documents: read as far as the window needs.
+            documents: as in `stream_windows`.
             tokens: name the tokens that survived.
+            ahead: as in `stream_windows`.
         """
-        for window in self.stream_windows(documents, tokens=tokens):
-            yield from window
+        with closing(self.stream_windows(documents, tokens=tokens, ahead=ahead)) as windows:
+            for window in windows:
+                yield from window
 
     def stream_windows(
-        self, documents: Iterable[Document], *, tokens: bool = False, skip: int = 0
-    ) -> Iterator[list[tuple[Document, Result]]]:
+        self, documents: Iterable[Document], *, tokens: bool = False, skip: int = 0, ahead: bool = True
+    ) -> Generator[list[tuple[Document, Result]], None, None]:
         """As `stream`, with the results of a window together.
 
         Args:
-            documents: read as far as the window needs.
+            documents: closed at the end, or when this generator is, if it is an iterator that can be.
             tokens: name the tokens that survived.
             skip: documents at the start that are read but have no results. The windows are those of the whole stream,
                 as the last digits of a probability depend on the batch.
+            ahead: read and tokenize in a thread, two windows ahead of the model. False: in the caller's thread, no
+                further than the window needs, for iterators that belong to a thread such as those of a database.
         """
-        for window in _windows(documents):
-            done, skip = min(skip, len(window)), max(skip - len(window), 0)
-            if done < len(window):
-                results = self.classify(window, tokens=tokens)
-                yield list(zip(window, results, strict=True))[done:]
+        with closing(self._windows(documents, skip, ahead)) as windows:
+            for window in windows:
+                results = self._classify(window.encodings, tokens)
+                yield list(zip(window.documents, results, strict=True))[window.done :]
 
     @torch.inference_mode()
     def classify(self, documents: Sequence[Document], *, tokens: bool = False) -> list[Result]:
@@ -115,39 +138,74 @@ class Engine:
             DataError: some documents have a second text and others have not.
             ConfigError: a calibration in the model's config that does not fit its labels.
         """
-        self.model.config.check_calibration()
-        encodings = self._encode(documents)
-        results: dict[int, Result] = {}
-        for batch, output in self._outputs(encodings):
-            rows = self._results(output, [encodings.input_ids[i] for i in batch], tokens)
-            results.update(zip(batch, rows, strict=True))
-        return [results[i] for i in range(len(documents))]
+        return self._classify(self._encode(documents), tokens)
 
     @torch.inference_mode()
-    def embed(self, documents: Iterable[Document]) -> Tensor:
+    def embed(self, documents: Iterable[Document], *, ahead: bool = True) -> Tensor:
         """Document vectors [N, d] float32 on the CPU, which the head's last layer reads; any number of documents.
+
+        Args:
+            documents: as in `stream_windows`.
+            ahead: as in `stream_windows`.
 
         Raises:
             InputError: a text without any token.
             DataError: some documents have a second text and others have not.
         """
         vectors = [torch.empty(0, self.model.config.hidden_size)]
-        for window in _windows(documents):
-            encodings = self._encode(window)
-            vectors.append(torch.empty(len(window), self.model.config.hidden_size))
-            for batch, output in self._outputs(encodings):
-                vectors[-1][batch] = output["pooled"].float().cpu()
+        with closing(self._windows(documents, 0, ahead)) as windows:
+            for window in windows:
+                vectors.append(torch.empty(len(window.documents), self.model.config.hidden_size))
+                for batch, output in self._outputs(window.encodings):
+                    vectors[-1][batch] = output["pooled"].float().cpu()
         return torch.cat(vectors)
+
+    @torch.inference_mode()
+    def choose_budget(self, documents: Iterable[Document]) -> int:
+        """Where `batch_tokens` is "auto", choose it now, on the first window of these; the budget."""
+        if self.batch_tokens == "auto" and (window := next(_cut(documents), None)):
+            self._choose(self._encode(window))
+        return self.budget
+
+    def _choose(self, encodings: Encodings) -> None:
+        def run(batch: list[int]) -> None:
+            self.model(**self._inputs(encodings, batch))["logits"].cpu()  # a GPU is waited for
+
+        if self.batch_tokens == "auto":
+            self.batch_tokens = fastest_budget(encodings.lengths, run) or "auto"
+
+    def _windows(self, documents: Iterable[Document], skip: int, ahead: bool) -> Generator[_Window, None, None]:
+        windows = self._encoded(documents, skip)
+        return iterate_ahead(windows, _WINDOWS_AHEAD) if ahead else windows
+
+    def _encoded(self, documents: Iterable[Document], skip: int) -> Generator[_Window, None, None]:
+        """Windows as they are read, but for those that are skipped as a whole. Touches nothing but the tokenizer."""
+        with _closed(documents) as source:
+            for window in _cut(source):
+                done, skip = min(skip, len(window)), max(skip - len(window), 0)
+                if stop_asked():
+                    return
+                if done < len(window):
+                    yield _Window(window, self._encode(window), done)
 
     def _encode(self, documents: Sequence[Document]) -> Encodings:
         texts = [document.text for document in documents]
-        encodings = encode(self.tokenizer, texts, self.max_length, pairs_of(documents))
-        self.truncated += encodings.truncated
-        return encodings
+        return encode(self.tokenizer, texts, self.max_length, pairs_of(documents))
+
+    @torch.inference_mode()
+    def _classify(self, encodings: Encodings, tokens: bool) -> list[Result]:
+        self.model.config.check_calibration()
+        results: dict[int, Result] = {}
+        for batch, output in self._outputs(encodings):
+            rows = self._results(output, [encodings.input_ids[i] for i in batch], tokens)
+            results.update(zip(batch, rows, strict=True))
+        return [results[i] for i in range(len(encodings))]
 
     def _outputs(self, encodings: Encodings) -> Iterator[tuple[list[int], TokensieveOutput]]:
         """Every batch, as indices, with what the model makes of it."""
-        for batch in batches_by_tokens(encodings.lengths, self.batch_tokens):
+        self.truncated += encodings.truncated
+        self._choose(encodings)
+        for batch in batches_by_tokens(encodings.lengths, self.budget):
             yield batch, self.model(**self._inputs(encodings, batch))
 
     def _inputs(self, encodings: Encodings, batch: list[int]) -> dict[str, Tensor]:
@@ -184,7 +242,18 @@ def _decide(probabilities: list[float], config: TokensieveConfig) -> tuple[int, 
     return highest, tuple(i for i, (probability, threshold) in enumerate(pairs) if probability >= threshold)
 
 
-def _windows(documents: Iterable[Document]) -> Iterator[list[Document]]:
+@contextmanager
+def _closed(documents: Iterable[Document]) -> Iterator[Iterator[Document]]:
+    """An iterator that ends when its thread is asked to stop, and is closed at the end if it can be."""
+    source = iter(documents)
+    try:
+        yield takewhile(lambda _: not stop_asked(), source)
+    finally:
+        if (close := getattr(source, "close", None)) is not None:
+            close()
+
+
+def _cut(documents: Iterable[Document]) -> Iterator[list[Document]]:
     def size(document: Document) -> int:
         return len(document.text) + len(document.pair or "")
 

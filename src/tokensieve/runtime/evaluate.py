@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -25,7 +26,8 @@ _WARM_UP = 16
 def evaluate(classifier: Classifier, documents: Sequence[Document], progress: Any = None) -> dict[str, Any]:
     """Score a classifier on labelled documents.
 
-    Time is that of tokenizing and classifying, after a few documents to warm up; reading is not in it. Memory is the
+    Time is that of tokenizing and classifying, after a few documents to warm up; reading is not in it, nor is choosing
+    a budget of tokens. Memory is the
     peak while doing so, of the whole process on CPU, of allocations on CUDA; `loaded_memory_bytes` is what was in use
     before the first document.
 
@@ -37,9 +39,10 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
     Returns:
         Of any classifier: "accuracy", "f1_macro", "f1_micro"; "ece" and "ece_uncalibrated", the expected calibration
         error with the model's "temperature" and with none; "documents", "truncated", "seconds" and
-        "documents_per_second"; "peak_memory_bytes" and "loaded_memory_bytes"; "mean_length" and "kept_tokens" (at every
-        step); "classes", a report on each. Of a multi-label one also "mean_labels" and "mean_labels_true", the labels
-        of a document that are given and that are true; its accuracy asks that all of them are right.
+        "documents_per_second"; "batch_tokens" and "dtype", as used; "peak_memory_bytes" and "loaded_memory_bytes";
+        "mean_length" and "kept_tokens" (at every step); "classes", a report on each. Of a multi-label one also
+        "mean_labels" and "mean_labels_true", the labels of a document that are given and that are true; its accuracy
+        asks that all of them are right.
 
     Raises:
         DataError: no documents, a label that the classifier does not know, or lists of labels where it takes one.
@@ -52,10 +55,11 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
     reset_peak_memory(device)
     loaded = peak_memory_bytes(device)
     classifier.engine.classify(documents[:_WARM_UP])
+    classifier.engine.choose_budget(documents)
     classifier.engine.truncated = 0
     start = time.perf_counter()
-    stream: Iterable[tuple[Document, Result]] = classifier.engine.stream(documents)
-    results = [result for _, result in (progress(stream) if progress is not None else stream)]
+    with closing(classifier.engine.stream(documents)) as stream:
+        results = [result for _, result in (progress(stream) if progress is not None else stream)]
     seconds = time.perf_counter() - start
     predicted = _given(results, len(names)) if multi_label else torch.tensor([result.label for result in results])
     scores = multi_label_scores if multi_label else accuracy_and_f1
@@ -67,6 +71,8 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
         "truncated": classifier.engine.truncated,
         "seconds": seconds,
         "documents_per_second": len(documents) / seconds,
+        "batch_tokens": classifier.engine.budget,
+        "dtype": classifier.dtype,
         "peak_memory_bytes": peak_memory_bytes(device),
         "loaded_memory_bytes": loaded,
         "mean_length": sum(result.length for result in results) / len(results),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,9 @@ from tokensieve.data.tokenize import check_text
 from tokensieve.errors import CheckpointError, ConfigError, InputError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.runtime.engine import BATCH_TOKENS, Engine, Result
+from tokensieve.runtime.budget import BATCH_TOKENS
+from tokensieve.runtime.engine import Engine, Result
+from tokensieve.runtime.precision import dtype_name, resolve_dtype
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 Text = str | tuple[str, str]
 """A text, or two that are classified together."""
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_READ_AHEAD = 1024  # from so many texts on: before, there is one window, and a thread has nothing to do beside it
 
 
 class Classifier:
@@ -42,11 +44,17 @@ class Classifier:
         """The model."""
         return self.engine.model
 
+    @property
+    def dtype(self) -> str:
+        """Weights and activations: "float32", "bfloat16" or "float16"."""
+        return dtype_name(self.model.dtype)
+
     def predict(self, texts: Iterable[Text]) -> list[str] | list[list[str]]:
         """The label of each text, in order; of a multi-label model a list of its labels, maybe none, in their order.
 
         Args:
-            texts: strings, or tuples (text, second text) for a model of text pairs.
+            texts: strings, or tuples (text, second text) for a model of text pairs. A large collection is read in a
+                thread beside the model; an iterator, which may belong to the thread that made it, in the caller's.
 
         Raises:
             InputError: a text without any token.
@@ -66,7 +74,8 @@ class Classifier:
 
     def results(self, texts: Iterable[Text], *, tokens: bool = False) -> list[Result]:
         """Everything the engine tells of each text; with `tokens` also the tokens that survived."""
-        return [result for _, result in self.engine.stream(_documents(texts), tokens=tokens)]
+        stream = self.engine.stream(_documents(texts), tokens=tokens, ahead=_is_large(texts))
+        return [result for _, result in stream]
 
     def encode(self, texts: Iterable[Text], *, normalize_embeddings: bool = False) -> np.ndarray:
         """The vector of each text, [N, hidden size] float32: what the last layer of the model's head reads.
@@ -81,8 +90,12 @@ class Classifier:
         Raises:
             InputError, ConfigError: as `predict`.
         """
-        vectors = self.engine.embed(_documents(texts))
+        vectors = self.engine.embed(_documents(texts), ahead=_is_large(texts))
         return (torch.nn.functional.normalize(vectors, dim=1) if normalize_embeddings else vectors).numpy()
+
+
+def _is_large(texts: Iterable[Text]) -> bool:
+    return isinstance(texts, Collection) and len(texts) > _READ_AHEAD
 
 
 def _documents(texts: Iterable[Text]) -> Iterator[Document]:
@@ -108,16 +121,17 @@ def load(
     device: str = "auto",
     dtype: str = "float32",
     max_length: int | None = None,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | str = BATCH_TOKENS,
 ) -> Classifier:
     """Read a folder written by `tokensieve train` or `save_pretrained` (with its tokenizer).
 
     Args:
         path: the folder, or a hub name.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
-        dtype: "float32", "bfloat16" or "float16".
+        dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device has instructions for it, else
+            float32.
         max_length: documents are truncated to this many tokens; None: as in training.
-        batch_tokens: most tokens of a batch.
+        batch_tokens: most tokens of a batch, or "auto": the fastest of some on the first documents, if they are many.
 
     Raises:
         CheckpointError: no tokensieve model there, or it cannot be read.
@@ -133,7 +147,8 @@ def load(
         raise CheckpointError(
             f"{path}: a regression model with one output, not a classifier: train one with 2 labels or more"
         )
-    place, kind = resolve_device(device), resolve_dtype(dtype)
+    place = resolve_device(device)
+    kind = resolve_dtype(dtype, place)
     model = load_weights(TokensieveForSequenceClassification, path, strict=True, dtype=kind)
     torch.nn.Module.to(model, device=place)
     engine = Engine(model.eval(), load_tokenizer(path, config), max_length=max_length, batch_tokens=batch_tokens)
@@ -156,14 +171,3 @@ def resolve_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device={name!r} cannot be used ({first_line(error)}): give auto, cpu or cuda") from error
     return device
-
-
-def resolve_dtype(name: str) -> torch.dtype:
-    """A floating point type by name.
-
-    Raises:
-        ConfigError: none of the three.
-    """
-    if name not in DTYPES:
-        raise ConfigError(f"dtype={name!r}: choose one of {', '.join(DTYPES)}")
-    return DTYPES[name]

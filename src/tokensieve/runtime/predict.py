@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from typing import IO, Any, Literal
 
 from tokensieve.data.documents import Document
@@ -35,7 +36,8 @@ def write_predictions(
         The number of documents written.
     """
     writer = _JsonlWriter(out) if kind == "jsonl" else _CsvWriter(out, classifier, tokens)
-    return _write(writer, classifier, classifier.engine.stream(documents, tokens=tokens), progress)
+    with closing(classifier.engine.stream(documents, tokens=tokens)) as stream:
+        return _write(writer, classifier, stream, progress)
 
 
 def write_resumable(
@@ -50,6 +52,7 @@ def write_resumable(
     """As `write_predictions`, to a part file that is committed at the end of each of the engine's windows.
 
     The results of a window come together, after most of its time has passed: commits within it would save no work.
+    An engine that chooses its budget goes on with the one that it had chosen, as the last digits depend on it.
 
     Args:
         classifier: predicts.
@@ -61,15 +64,20 @@ def write_resumable(
     """
     engine, start = classifier.engine, part.state
     truncated = start.truncated - engine.truncated
+    if engine.batch_tokens == "auto" and start.batch_tokens is not None:
+        engine.batch_tokens = start.batch_tokens
     header = not start.documents
     writer = _JsonlWriter(part.records) if kind == "jsonl" else _CsvWriter(part.records, classifier, tokens, header)
 
-    def results() -> Iterator[tuple[Document, Result]]:
-        for window in engine.stream_windows(documents, tokens=tokens, skip=start.documents):
-            yield from window
-            part.commit(part.state.documents + len(window), truncated + engine.truncated)
+    def results() -> Generator[tuple[Document, Result], None, None]:
+        with closing(engine.stream_windows(documents, tokens=tokens, skip=start.documents)) as windows:
+            for window in windows:
+                yield from window
+                chosen = None if engine.batch_tokens == "auto" else engine.budget
+                part.commit(part.state.documents + len(window), truncated + engine.truncated, chosen)
 
-    _write(writer, classifier, results(), progress)
+    with closing(results()) as stream:
+        _write(writer, classifier, stream, progress)
 
 
 def output_format(path: str, kind: str | None) -> OutputFormat:

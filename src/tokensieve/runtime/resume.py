@@ -33,12 +33,14 @@ class State:
         documents: documents whose records are in the part.
         truncated: how many of them were truncated.
         size: bytes of the part that hold these records.
+        batch_tokens: the engine's budget for them; None while it had not chosen one.
     """
 
     fingerprint: Fingerprint = field(default_factory=dict)
     documents: int = 0
     truncated: int = 0
     size: int = 0
+    batch_tokens: int | None = None
 
 
 def check_resume(input: Collection[Path], output: str, *, resume: bool, restart: bool) -> None:
@@ -76,6 +78,7 @@ def read_state(part: Path) -> State | None:
     try:
         found = State(**json.loads(state_name(part).read_text(encoding="utf-8")))
         fits = 0 < found.size <= part.stat().st_size and found.documents > 0 and found.truncated >= 0
+        fits = fits and (found.batch_tokens is None or found.batch_tokens > 0)
         return found if fits and isinstance(found.fingerprint, dict) else None
     except (OSError, ValueError, TypeError):
         return None
@@ -94,14 +97,15 @@ class ResumablePart:
         self.state = state
         self._name, self._file, self._gzipped = name, file, gzipped
 
-    def commit(self, documents: int, truncated: int) -> None:
-        """Append `records` to the file, and say that so many documents are done in all."""
+    def commit(self, documents: int, truncated: int, batch_tokens: int | None = None) -> None:
+        """Append `records` to the file, and say that so many documents are done in all, with which budget."""
         data = self.records.getvalue().encode()
         if self._gzipped:  # a member a commit: members one after the other are a valid gzip file
             data = gzip.compress(data, mtime=0)
         self._file.write(data)
         _to_disk(self._file)
-        state = replace(self.state, documents=documents, truncated=truncated, size=self.state.size + len(data))
+        size = self.state.size + len(data)
+        state = replace(self.state, documents=documents, truncated=truncated, size=size, batch_tokens=batch_tokens)
         name = state_name(self._name)
         with open(_new(name), "w", encoding="utf-8") as file:
             json.dump(asdict(state), file)

@@ -80,7 +80,7 @@ def test_what_a_record_says_of_the_machine() -> None:
     found = machine(2)
     assert (found["threads"], found["torch"]) == (2, torch.__version__)
     assert found["processor"]
-    assert {"python", "transformers", "cores", "load", "features"} <= set(found)
+    assert {"python", "transformers", "cores", "load", "instructions"} <= set(found)
 
 
 def test_the_commit_is_that_of_a_checkout_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,19 @@ def test_settings_take_the_place_of_the_presets(prepare: Any) -> None:
     assert subject.facts["settings"]["pooling"] == "mean"
 
 
+def test_the_backend_of_attention_is_as_given(prepare: Any) -> None:
+    settings = {"keep_ratio": 0.5, "score_queries": "all"}
+    own = {"kind": "tokensieve", "preset": "paper-pfc-7", "settings": settings}
+    found = {}
+    for name in ("auto", "fused", "eager"):
+        subject, _, work = one(prepare, own | {"attention": name})
+        found[name] = subject.forward(work.batches("sorted")[0])
+        assert subject.facts["attention"] == subject.module.encoder.layer[0].attention.self.backend
+        assert name in ("auto", subject.facts["attention"])
+        assert subject.module.settings.keep_ratio == 0.5
+    assert (found["fused"] - found["eager"]).abs().max() < 1e-5, "with the same random weights"
+
+
 @pytest.mark.parametrize(
     ("own", "hint"),
     [

@@ -1,6 +1,7 @@
 """Token ids: the length asked for and no other, nothing left behind in the tokenizer, features that Trainer takes."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,19 @@ def test_limits_stay_when_encoding_fails(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(type(tokenizer), "_convert_encoding", lambda *args, **kwargs: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         encode(tokenizer, ["a"], 5)
+    assert _state(tokenizer) == before
+
+
+def test_threads_do_not_meet_in_the_tokenizer() -> None:
+    """Its limits are state that a call sets and takes back, while another thread may be at work with its own."""
+    tokenizer = _tokenizer(limits=4)
+    before, texts = _state(tokenizer), ["a b c " * 500] * 50
+
+    def lengths(max_length: int) -> set[int]:
+        return {length for _ in range(5) for length in encode(tokenizer, texts, max_length).lengths}
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lengths, [5, 50, 500, 1000])) == [{5}, {50}, {500}, {1000}]
     assert _state(tokenizer) == before
 
 

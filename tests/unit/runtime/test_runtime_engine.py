@@ -99,29 +99,31 @@ def test_texts_that_share_a_budget_share_a_batch(classifier_dir: Path) -> None:
     assert batch_sizes(classifier, ["film"] * 20) == [(13, 39), (7, 21)]
 
 
-def test_reading_ahead_is_bounded(classifier: Classifier) -> None:
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_reading_ahead_is_bounded(classifier: Classifier, ahead: int) -> None:
     read = 0
 
     def stream() -> Iterator[Document]:
         nonlocal read
-        for number in range(5000):
+        for number in range(6000):
             read += 1
             yield Document("film", None, "counted", number)
 
-    results = classifier.engine.stream(stream())
+    results = classifier.engine.stream(stream(), ahead=ahead > 0)
     assert read == 0
     next(results)
-    assert read <= 1024
+    assert read <= 1024 * (1 + ahead)
     for _ in range(1500):
         next(results)
-    assert read <= 2048
+    assert read <= 1024 * (2 + ahead)
+    results.close()
 
 
 def test_few_long_texts_fill_a_window(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokensieve.runtime.engine._WINDOW_CHARACTERS", 100)
     taken: list[int] = []
     documents = (taken.append(n) or Document("film " * 10, None, "counted", n) for n in range(50))
-    next(classifier.engine.stream(documents))
+    next(classifier.engine.stream(documents, ahead=False))
     assert len(taken) == 2
 
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from torch import nn
 
-from tokensieve.bench.subjects.kind import RUNNING, DenseSubject, Kind, Setting, Subject, check_dtype, check_order
+from tokensieve.bench.subjects.kind import CPU, RUNNING, DenseSubject, Kind, Setting, Subject, check_dtype, check_order
 from tokensieve.bench.work import Order
-from tokensieve.runtime.load import resolve_dtype
+from tokensieve.runtime.precision import resolve_dtype
 
 
 @dataclass(frozen=True)
@@ -36,5 +36,5 @@ class Transformers(Kind):
         """The backbone's own module, or a copy of another type."""
         model: nn.Module = setting.backbone.model
         if self.dtype != "float32":
-            model = (model if setting.alone else copy.deepcopy(model)).to(resolve_dtype(self.dtype))
+            model = (model if setting.alone else copy.deepcopy(model)).to(resolve_dtype(self.dtype, CPU))
         return DenseSubject(model, setting.backbone, self.order, self.dtype, {"attention": "sdpa"})

@@ -16,9 +16,10 @@ from tokensieve.bench.backbone import Backbone
 from tokensieve.bench.flops import Flops, dense_cost
 from tokensieve.bench.work import Batch, Order, Work
 from tokensieve.errors import ConfigError, MissingExtraError
-from tokensieve.runtime.load import resolve_dtype
+from tokensieve.runtime.precision import DTYPES
 
 RUNNING = frozenset({"throughput", "latency", "memory"})
+CPU = torch.device("cpu")
 FileClassifier = Callable[[Path, Path], None]
 """Reads a JSONL file of documents (field `text`) and writes a JSONL file with a line for each, labels in it."""
 
@@ -151,6 +152,5 @@ def check_order(kind: Any) -> None:
 
 def check_dtype(kind: Any) -> None:
     """Raise ConfigError unless the field `dtype` is one."""
-    if not isinstance(kind.dtype, str):
-        raise ConfigError(f"dtype={kind.dtype!r}: give a name")
-    resolve_dtype(kind.dtype)
+    if not isinstance(kind.dtype, str) or kind.dtype not in DTYPES:
+        raise ConfigError(f"dtype={kind.dtype!r}: choose one of {', '.join(DTYPES)}")

@@ -15,6 +15,7 @@ from tokensieve.backbones import compress
 from tokensieve.bench.backbone import Backbone
 from tokensieve.bench.flops import Flops, reduced_cost
 from tokensieve.bench.subjects.kind import (
+    CPU,
     RUNNING,
     FileClassifier,
     Kind,
@@ -28,9 +29,11 @@ from tokensieve.bench.work import Order, Work
 from tokensieve.config import PTCConfig
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
+from tokensieve.kernels.backends import resolve_backend
 from tokensieve.model.classifier import TokensieveForSequenceClassification
-from tokensieve.runtime.load import load, resolve_dtype
+from tokensieve.runtime.load import load
 from tokensieve.runtime.part import part_file
+from tokensieve.runtime.precision import resolve_dtype
 from tokensieve.runtime.predict import write_predictions
 
 
@@ -43,14 +46,16 @@ class Tokensieve(Kind):
         settings: of `PTCConfig`, in place of the preset's.
         order: of documents in batches.
         dtype: of weights and activations.
-        batch_tokens: the engine's budget, for the measure "end_to_end"; None: the engine's own.
+        attention: backend of attention, as `TokensieveConfig.attention_backend`.
+        batch_tokens: the engine's budget or "auto", for the measure "end_to_end"; None: the engine's own.
     """
 
     preset: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     order: Order = "sorted"
     dtype: str = "float32"
-    batch_tokens: int | None = None
+    attention: str = "auto"
+    batch_tokens: int | str | None = None
 
     measures: ClassVar[frozenset[str]] = RUNNING | {"training", "end_to_end"}
     modules: ClassVar[tuple[str, ...]] = ("transformers.models.bert.modeling_bert",)
@@ -60,6 +65,11 @@ class Tokensieve(Kind):
         check_dtype(self)
         if not isinstance(self.settings, Mapping):
             raise ConfigError(f"settings={self.settings!r}: give an object with fields of PTCConfig")
+        if not isinstance(self.attention, str):
+            raise ConfigError(f"attention={self.attention!r}: give the name of a backend")
+        resolve_backend(self.attention)
+        if self.batch_tokens not in (None, "auto") and (type(self.batch_tokens) is not int or self.batch_tokens < 1):
+            raise ConfigError(f"batch_tokens={self.batch_tokens!r}: give 1 or more, or 'auto'")
 
     def check(self, backbone: Backbone) -> None:
         """Refuse settings that do not fit the backbone's depth."""
@@ -79,7 +89,7 @@ class Tokensieve(Kind):
 
     def load(self, setting: Setting) -> Subject:
         """The model; in company it shares the backbone's tensors, alone it has its own."""
-        model, dtype = self._model(setting), resolve_dtype(self.dtype)
+        model, dtype = self._model(setting), resolve_dtype(self.dtype, CPU)
         if setting.alone:
             setting.backbone.forget()
         elif dtype == torch.float32:
@@ -92,24 +102,30 @@ class Tokensieve(Kind):
         model = self._model(setting)
         model.save_pretrained(folder)
         setting.backbone.tokenizer.save_pretrained(folder)
-        budget = {} if self.batch_tokens is None else {"batch_tokens": self.batch_tokens}
+        budget: dict[str, Any] = {} if self.batch_tokens is None else {"batch_tokens": self.batch_tokens}
         classifier = load(folder, device="cpu", dtype=self.dtype, max_length=setting.max_length, **budget)
+        facts = {"dtype": self.dtype, **self._facts(model)}
 
         def classify(source: Path, target: Path) -> None:
             with part_file(target) as out:
                 write_predictions(classifier, read_documents(source, label_column=None), out, "jsonl")
+            facts["batch_tokens"] = classifier.engine.budget  # of "auto" it is known from now on
 
-        return classify, {"dtype": self.dtype, **self._facts(model), **budget}
+        return classify, facts
 
     def _model(self, setting: Setting) -> TokensieveForSequenceClassification:
         torch.manual_seed(setting.backbone.seed)  # a head of its own, combination tokens and module start at random
         tokenizer = setting.backbone.tokenizer if setting.texts else None
         # in eval mode, as the backbone is
-        return compress(setting.backbone.model, self.reduction(setting.backbone), tokenizer=tokenizer)
+        model = compress(setting.backbone.model, self.reduction(setting.backbone), tokenizer=tokenizer)
+        if self.attention == "auto":
+            return model
+        model.config.attention_backend = self.attention
+        return compress(model, model.settings)  # built anew, with this backend
 
     @staticmethod
     def _facts(model: TokensieveForSequenceClassification) -> dict[str, Any]:
-        return {"settings": model.settings.to_dict()}
+        return {"attention": model.attention_backend, "settings": model.settings.to_dict()}
 
 
 class OurSubject(ModuleSubject):

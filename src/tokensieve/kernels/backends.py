@@ -1,0 +1,62 @@
+"""Ways to compute attention of documents of equal lengths, with the attention a key receives where a score wants it.
+
+A backend is one function; its name in the model's config finds it here. All give the same numbers but for rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tokensieve.errors import ConfigError
+from tokensieve.kernels.received import ALL, Rows, probability_blocks, received_attention
+
+Backend = Callable[[Tensor, Tensor, Tensor, float, Rows | None], tuple[Tensor, Tensor | None]]
+"""(q [documents, H, n, d_head], k and v [documents, H, k, d_head], dropout on the probabilities, rows of the queries
+that the score looks at or None) -> context [documents, H, n, d_head], received attention [documents, H, k] or None."""
+
+
+def fused(q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None) -> tuple[Tensor, Tensor | None]:
+    """torch's fused attention, which keeps no probabilities for the backward pass; the score is a pass of its own."""
+    context = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+    return context, None if rows is None else received_attention(q.detach(), k.detach(), rows)
+
+
+def blocked(q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None) -> tuple[Tensor, Tensor | None]:
+    """One softmax in blocks gives context and score where all queries are scored and nothing is trained; else fused."""
+    if rows != ALL or dropout > 0 or torch.is_grad_enabled():
+        return fused(q, k, v, dropout, rows)
+    values = v.flatten(0, 1)
+    context = v.new_empty(len(values), *q.shape[2:])
+    columns = q.new_empty(len(values), k.shape[2], dtype=torch.float32)
+    for block, probabilities in probability_blocks(q, k):
+        torch.mean(probabilities, 1, out=columns[block])
+        torch.bmm(probabilities.to(v.dtype), values[block], out=context[block])
+    return torch.unflatten(context, 0, q.shape[:2]), columns.view(*q.shape[:2], -1)
+
+
+def eager(q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None) -> tuple[Tensor, Tensor | None]:
+    """Attention as it is defined; in training the n x k probabilities are kept."""
+    logits = q.float() @ k.float().transpose(2, 3) * q.shape[-1] ** -0.5
+    probabilities = logits.softmax(-1)
+    context = F.dropout(probabilities, dropout).to(v.dtype) @ v
+    return context, None if rows is None else probabilities.detach()[:, :, rows].mean(2)
+
+
+BACKENDS: dict[str, Backend] = {"blocked": blocked, "fused": fused, "eager": eager}
+
+
+def resolve_backend(name: str) -> str:
+    """The backend that a setting means; "auto" is the fastest one, "blocked".
+
+    Raises:
+        ConfigError: no such backend.
+    """
+    if name == "auto":
+        return "blocked"
+    if name not in BACKENDS:
+        raise ConfigError(f"attention_backend={name!r}: choose one of auto, {', '.join(BACKENDS)}")
+    return name

@@ -1,0 +1,60 @@
+"""How much attention each key receives, the importance score of PTC section 3.1, from probabilities taken in blocks.
+
+Fused attention returns no probabilities. Here they are made once more (or, at inference, once and for all, see
+backends.py), in place, in blocks of (document, head) pairs that stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+Rows = slice | Sequence[int]
+"""Queries that the score looks at: their rows, ascending, or `ALL`."""
+
+ALL = slice(None)
+
+Queries = Callable[[int], Rows]
+"""A document's number of queries -> the rows among them that the score looks at."""
+
+# Probabilities held at once, in elements: 4 MB of float32. Sixteen heads at 256 tokens, four at 512.
+_BLOCK_ELEMENTS = 1 << 20
+
+
+@torch.no_grad()
+def received_attention(q: Tensor, k: Tensor, rows: Rows) -> Tensor:
+    """Mean over the queries in `rows` of the attention each key receives.
+
+    Args:
+        q: [documents, H, n, d_head].
+        k: [documents, H, k, d_head].
+        rows: queries to look at, the same of every document.
+
+    Returns:
+        [documents, H, k] float32.
+    """
+    q = q[:, :, rows]
+    columns = q.new_empty(len(q) * q.shape[1], k.shape[2], dtype=torch.float32)
+    for block, probabilities in probability_blocks(q, k):
+        torch.mean(probabilities, 1, out=columns[block])
+    return columns.view(len(q), q.shape[1], -1)
+
+
+def probability_blocks(q: Tensor, k: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Softmax probabilities [block, n, k] float32, a block of the documents * H pairs at a time.
+
+    All blocks are written to the same memory: use one before asking for the next. The logits are float32 throughout:
+    rounded to bfloat16 before the softmax, near tokens would tie.
+    """
+    queries, keys = q.flatten(0, 1).float(), k.flatten(0, 1).float().transpose(1, 2)
+    n, width, scale = q.shape[2], k.shape[2], q.shape[-1] ** -0.5
+    size = min(len(queries), max(1, _BLOCK_ELEMENTS // (n * width)))
+    held = queries.new_empty(size, n, width)
+    for start in range(0, len(queries), size):
+        block = slice(start, min(start + size, len(queries)))
+        logits = held[: block.stop - start]
+        with torch.autocast(q.device.type, enabled=False):
+            torch.baddbmm(logits, queries[block], keys[block], beta=0, alpha=scale, out=logits)
+        yield block, torch.softmax(logits, -1, out=logits)
