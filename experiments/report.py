@@ -1,4 +1,4 @@
-"""results/*.json -> the tables in README.md, docs/flops.md and docs/results.md."""
+"""results/*.json -> the tables in README.md, docs/flops.md and docs/results.md, and the pictures in docs/bench/."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 from tables import accuracy_table
 
+from tokensieve.bench.plot import plot
+from tokensieve.bench.table import bars_table, sections
 from tokensieve.demo import comparison
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +26,21 @@ def main() -> None:
         if (ROOT / "results" / "accuracy" / f"{name}.json").is_file():
             _place("docs/results.md", name, accuracy_table(name))
     _place("docs/flops.md", "flops", _flops_table(_read("flops/bert-base-512.json")))
+    _place_benchmarks()
+
+
+def _place_benchmarks() -> None:
+    """A section and a picture for each benchmark, and all bars together."""
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(ROOT.glob("results/bench/*.json"))]
+    pages = []
+    for record in records:
+        picture = ROOT / "docs" / "bench" / f"{record['name']}.svg"
+        picture.parent.mkdir(exist_ok=True)
+        plot(record, picture)
+        head = [f"### {record['name']}", f"`tokensieve bench experiments/bench/{record['name']}.json`", ""]
+        pages.append("\n".join([*head, *sections(record), "", f"![{record['name']}](bench/{picture.name})"]))
+    _place("docs/results.md", "bench", "\n\n".join(pages))
+    _place("README.md", "bars", "\n".join(bars_table(records, "markdown")))
 
 
 def _read(name: str) -> Any:

@@ -13,7 +13,7 @@ HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 """What the same model is called on the Hugging Face hub."""
 
 
-def default_model_dir() -> Path:
+def default_model_dir(feature: str = "training without --model") -> Path:
     """Folder with its config.json, tokenizer.json and model.safetensors; the package is found, never imported.
 
     Raises:
@@ -21,7 +21,7 @@ def default_model_dir() -> Path:
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None:
-        raise MissingExtraError("training without --model", PACKAGE.replace("_", "-"), "default-model")
+        raise MissingExtraError(feature, PACKAGE.replace("_", "-"), "default-model")
     unexecuted = importlib.util.module_from_spec(spec)  # enough for importlib.resources, and runs none of its code
     return Path(str(importlib.resources.files(unexecuted) / "model"))
 

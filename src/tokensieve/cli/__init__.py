@@ -1,4 +1,4 @@
-"""The command line: `tokensieve train | evaluate | predict | info | push | demo`."""
+"""The command line: `tokensieve train | evaluate | predict | info | push | bench | demo`."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tokensieve.cli.bench import bench_command
 from tokensieve.cli.demo import demo_command
 from tokensieve.cli.evaluate import evaluate_command
 from tokensieve.cli.info import info_command
@@ -27,6 +28,7 @@ app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
 app.command("info")(info_command)
 app.command("push")(push_command)
+app.command("bench")(bench_command)
 app.command("demo")(demo_command)
 
 

@@ -1,0 +1,105 @@
+"""The backbone: a classifier of transformers whose weights all subjects share where they can."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedModel
+
+from tokensieve.backbones.default_model import default_model_dir
+from tokensieve.backbones.host import host_config, load_host_model
+from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.errors import ConfigError
+from tokensieve.model.configuration import TokensieveConfig
+
+DEFAULT = "default"
+SHAPES: dict[str, dict[str, Any]] = {
+    "bert-base": {},  # what BertConfig says
+    "tiny": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64},
+}
+"""Sizes of BERTs with random weights, and with the vocabulary of the default model."""
+
+# Where the families of transformers keep them.
+_DROPOUT = ("hidden_dropout_prob", "dropout")
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+
+
+class Backbone:
+    """A classifier by name; what is random in it (a head, or everything) follows from the seed.
+
+    Args:
+        name: "default", one of `SHAPES`, or the folder of a checkpoint of transformers.
+        seed: of random weights.
+        num_labels: classes.
+        dropout: outside attention; None: the checkpoint's.
+        attention_dropout: on the attention weights; None: the checkpoint's.
+
+    Attributes:
+        config: of transformers.
+
+    Raises:
+        ConfigError: a folder with a model of ours, which transformers' own code cannot run.
+        CheckpointError: a folder that cannot be read, or of a family that is not supported.
+        MissingExtraError: the default model is not installed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        seed: int,
+        num_labels: int,
+        dropout: float | None = None,
+        attention_dropout: float | None = None,
+    ) -> None:
+        self.name, self.seed = name, seed
+        self._folder = None if name in SHAPES else str(default_model_dir("a benchmark") if name == DEFAULT else name)
+        self.config: Any = BertConfig(**SHAPES[name]) if self._folder is None else load_config(self._folder)
+        if isinstance(self.config, TokensieveConfig):
+            raise ConfigError(f"backbone {name!r} is a tokensieve classifier: give the checkpoint that it came from")
+        self.config.num_labels = num_labels
+        for names, value in ((_DROPOUT, dropout), (_ATTENTION_DROPOUT, attention_dropout)):
+            for own in names:
+                if value is not None and hasattr(self.config, own):
+                    setattr(self.config, own, value)
+        self.ours: TokensieveConfig = host_config(self.config, name)
+        self.ours.num_labels = num_labels
+
+    @cached_property
+    def model(self) -> PreTrainedModel:
+        """The classifier, float32, fused attention (SDPA), in eval mode."""
+        torch.manual_seed(self.seed)
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(self.config, attn_implementation="sdpa")
+        if self._folder is not None:
+            self._fill(model, load_host_model(self._folder))
+        model.eval()
+        return model
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The checkpoint's; of a shape the default model's."""
+        return load_tokenizer(self._folder or default_model_dir("a benchmark on texts"), self.ours)
+
+    @cached_property
+    def special_ids(self) -> tuple[int, int]:
+        """First and last id of a document; of a shape those of BERT's own vocabulary."""
+        if self._folder is None:
+            return 101, 102
+        return self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
+
+    def forget(self) -> None:
+        """Let go of the weights."""
+        self.__dict__.pop("model", None)
+
+    @staticmethod
+    def _fill(model: PreTrainedModel, host: PreTrainedModel) -> None:
+        """Copy what the checkpoint has; a head for other labels stays random."""
+        prefix = "" if type(host) is type(model) else f"{model.base_model_prefix}."
+        wanted = model.state_dict()
+        given = {f"{prefix}{name}": tensor for name, tensor in host.state_dict().items()}
+        model.load_state_dict(
+            {name: tensor for name, tensor in given.items() if name in wanted and wanted[name].shape == tensor.shape},
+            strict=False,
+        )

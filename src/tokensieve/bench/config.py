@@ -1,0 +1,201 @@
+"""A benchmark's config: what is measured, on which documents, and who takes part."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tokensieve.bench.subjects import KINDS, Kind
+from tokensieve.config import check_choice, check_integer, check_number
+from tokensieve.errors import ConfigError
+
+Measure = Literal["throughput", "latency", "training", "memory", "end_to_end"]
+Metric = Literal["speedup", "p95_speedup", "memory_ratio", "realisation"]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Documents at their own lengths.
+
+    Attributes:
+        set: a file or folder below the folder given as `--data`.
+        max_length: documents are truncated to this many tokens.
+        split: of a folder.
+    """
+
+    set: str
+    max_length: int
+    split: str = "test"
+
+    def __post_init__(self) -> None:
+        _check_text(self, "set")
+        _check_text(self, "split")
+        check_integer(self, "max_length", 3)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training step, by AdamW.
+
+    Attributes:
+        attention_dropout: on the attention weights, of all subjects alike.
+        dropout: elsewhere.
+        steps: timed steps of a process, after one to warm up.
+        learning_rate: so small that the weights hardly move.
+    """
+
+    attention_dropout: float
+    dropout: float = 0.1
+    steps: int = 1
+    learning_rate: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for name in ("attention_dropout", "dropout"):
+            check_number(self, name, lambda p: 0 <= p < 1, "a number in [0, 1)")
+        check_number(self, "learning_rate", lambda rate: rate > 0, "a number above 0")
+        check_integer(self, "steps", 1)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a subject is asked to reach, in every cell that is meant.
+
+    Attributes:
+        subject: whose figure.
+        metric: "speedup" (times faster), "p95_speedup" (the same by the 95th percentile of latencies), "memory_ratio"
+            (peak as a share), "realisation" (speed-up by FLOP reduction).
+        at_least: the bar from below, or
+        at_most: the bar from above.
+        against: the subject to compare with; None: the baseline.
+        batch: cells of this batch size; None: of all.
+        length: cells of this length; None: of all.
+        what: how a table calls it; "": by the subject.
+    """
+
+    subject: str
+    metric: Metric
+    at_least: float | None = None
+    at_most: float | None = None
+    against: str | None = None
+    batch: int | None = None
+    length: int | None = None
+    what: str = ""
+
+    def __post_init__(self) -> None:
+        check_choice(self, "metric", Metric)
+        if (self.at_least is None) == (self.at_most is None):
+            raise ConfigError("give one of at_least and at_most")
+        check_number(self, "at_most" if self.at_least is None else "at_least", lambda bar: bar > 0, "a number above 0")
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """A whole benchmark. Its cells are every batch size at every length, or every batch size over the data set.
+
+    Attributes:
+        backbone: "default" (the embedded model), the name of a shape with random weights ("bert-base", "tiny"), or the
+            folder of a checkpoint of transformers.
+        measure: "throughput" (seconds of a pass over all documents), "latency" (batch 1, seconds of every document),
+            "training" (seconds of a step, and peak memory), "memory" (peak at inference), "end_to_end" (from a file of
+            documents to a file of labels).
+        subjects: who takes part, by name.
+        baseline: the subject that the others are compared with.
+        documents: of a cell; of a data set the first so many.
+        batches: documents of a batch.
+        lengths: tokens of a document, special tokens included; random ids. Or
+        data: documents at their own lengths.
+        rounds: that count; one to warm up comes before them.
+        seed: of random weights and ids.
+        num_labels: of the classifiers.
+        training: how a step is made, for the measure of that name alone.
+        bars: what is asked for.
+    """
+
+    backbone: str
+    measure: Measure
+    subjects: Mapping[str, Kind]
+    baseline: str
+    documents: int
+    batches: tuple[int, ...] = (1,)
+    lengths: tuple[int, ...] = ()
+    data: DataSet | None = None
+    rounds: int = 3
+    seed: int = 0
+    num_labels: int = 2
+    training: Training | None = None
+    bars: tuple[Bar, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_text(self, "backbone")
+        check_choice(self, "measure", Measure)
+        for name, least in (("documents", 1), ("rounds", 1), ("seed", 0), ("num_labels", 2)):
+            check_integer(self, name, least)
+        _check_sizes(self, "batches", 1)
+        self._check_documents()
+        self._check_subjects()
+        for bar in self.bars:
+            self._check_bar(bar)
+
+    def _check_documents(self) -> None:
+        if (self.data is None) == (not self.lengths):
+            raise ConfigError("give one of lengths (tokens of a document) and data (documents at their own lengths)")
+        if self.lengths:
+            _check_sizes(self, "lengths", 3)
+        if max(self.batches) > self.documents:
+            raise ConfigError(f"documents={self.documents}: give at least one batch of {max(self.batches)}")
+        if self.measure in ("latency", "end_to_end") and self.batches != (1,):
+            raise ConfigError(
+                f"batches={list(self.batches)}: with measure {self.measure!r} documents come one at a time, or as each "
+                "subject likes it; leave batches out"
+            )
+        if self.measure == "end_to_end" and self.data is None:
+            raise ConfigError("measure 'end_to_end' reads real documents: give data")
+        if (self.measure == "training") != (self.training is not None):
+            raise ConfigError("measure 'training' and the settings of the same name go together: give both or neither")
+
+    def _check_subjects(self) -> None:
+        if self.baseline not in self.subjects:
+            raise ConfigError(f"baseline={self.baseline!r}: choose one of {', '.join(map(repr, self.subjects))}")
+        for name, kind in self.subjects.items():
+            if self.measure not in kind.measures:
+                fitting = ", ".join(repr(other) for other, own in KINDS.items() if self.measure in own.measures)
+                raise ConfigError(f"subject {name!r} cannot be measured for {self.measure}; kinds that can: {fitting}")
+            if kind.needs_texts and self.data is None:
+                raise ConfigError(f"subject {name!r} reads texts, and fixed lengths are made of random ids: give data")
+
+    def _check_bar(self, bar: Bar) -> None:
+        for name in (bar.subject, bar.against):
+            if name is not None and name not in self.subjects:
+                raise ConfigError(f"a bar names the subject {name!r}: choose one of {', '.join(self.subjects)}")
+        if bar.batch is not None and bar.batch not in self.batches:
+            raise ConfigError(f"a bar names the batch size {bar.batch!r}: choose one of {list(self.batches)}")
+        if bar.length is not None and bar.length not in self.lengths:
+            raise ConfigError(f"a bar names the length {bar.length!r}: choose one of {list(self.lengths)}")
+
+    def only(self, names: tuple[str, ...]) -> BenchConfig:
+        """The same with these subjects, the baseline, and the bars that they can be held to.
+
+        Raises:
+            ConfigError: a name that no subject has.
+        """
+        if unknown := [name for name in names if name not in self.subjects]:
+            raise ConfigError(f"--only {unknown[0]!r}: choose from {', '.join(map(repr, self.subjects))}")
+        kept = {name: kind for name, kind in self.subjects.items() if name in (*names, self.baseline)}
+        bars = tuple(bar for bar in self.bars if bar.subject in kept and (bar.against or self.baseline) in kept)
+        return dataclasses.replace(self, subjects=kept, bars=bars)
+
+
+def _check_text(settings: object, name: str) -> None:
+    value = getattr(settings, name)
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{name}={value!r}: give a text")
+
+
+def _check_sizes(settings: object, name: str, least: int) -> None:
+    values = getattr(settings, name)
+    whole = isinstance(values, tuple) and all(type(value) is int and value >= least for value in values)
+    if not whole or not values or len(set(values)) < len(values):
+        shown = list(values) if isinstance(values, tuple) else values
+        raise ConfigError(f"{name}={shown!r}: give a list of different whole numbers of {least} or more")

@@ -1,0 +1,138 @@
+"""What follows from the raw figures of a record: medians and spread, ratios to the baseline, realisation, bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+Record = Mapping[str, Any]
+Cell = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of the rounds: their median, the lowest and the highest."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, figures: Sequence[float]) -> Spread:
+        """Of one figure a round."""
+        return cls(median(figures), min(figures), max(figures))
+
+
+def round_seconds(cell: Cell, subject: str, percentile: float = 50) -> list[float]:
+    """One figure a round: seconds of a pass, of a training step (mean), or a percentile of a document's seconds."""
+    if "call_seconds" in cell:
+        return [float(np.percentile(calls, percentile)) for calls in cell["call_seconds"][subject]]
+    if "step_seconds" in cell:
+        return [fmean(steps) for steps in cell["step_seconds"][subject]]
+    return list(cell["seconds"][subject])
+
+
+def has_seconds(cell: Cell) -> bool:
+    """Whether time was measured."""
+    return not {"seconds", "call_seconds", "step_seconds"}.isdisjoint(cell)
+
+
+def speedup(cell: Cell, subject: str, against: str, percentile: float = 50) -> Spread:
+    """How many times faster than another subject, in the same round."""
+    pairs = zip(round_seconds(cell, against, percentile), round_seconds(cell, subject, percentile), strict=True)
+    return Spread.of([other / own for other, own in pairs])
+
+
+def documents_per_second(cell: Cell, subject: str) -> Spread:
+    """Of every round."""
+    documents = 1 if "call_seconds" in cell else cell["batch"] if "step_seconds" in cell else cell["documents"]
+    return Spread.of([documents / own for own in round_seconds(cell, subject)])
+
+
+def peak_bytes(cell: Cell, subject: str) -> Spread | None:
+    """Peak memory less imports; None where it was not measured."""
+    return Spread.of(cell["peak_bytes"][subject]) if "peak_bytes" in cell else None
+
+
+def memory_ratio(cell: Cell, subject: str, against: str) -> Spread:
+    """Peak memory as a share of another subject's, in the same round."""
+    pairs = zip(cell["peak_bytes"][subject], cell["peak_bytes"][against], strict=True)
+    return Spread.of([own / other for own, other in pairs])
+
+
+def reduction(cell: Cell, subject: str) -> float | None:
+    """How many times fewer FLOPs than dense without padding; None where nobody has counted them."""
+    flops = cell.get("flops", {}).get(subject)
+    return None if flops is None else float(flops["dense"] / flops["own"])
+
+
+def realisation(record: Record, cell: Cell, subject: str, against: str | None = None) -> Spread | None:
+    """Speed-up over the fair dense baseline / FLOP reduction; 1 where the clock follows the FLOPs.
+
+    None where FLOPs or time are not known, or the baseline is not transformers' model on documents sorted by length.
+    """
+    baseline = against or record["baseline"]
+    fewer = reduction(cell, subject)
+    if fewer is None or not has_seconds(cell) or not is_fair(record, baseline):
+        return None
+    faster = speedup(cell, subject, baseline)
+    return Spread(faster.median / fewer, faster.low / fewer, faster.high / fewer)
+
+
+def is_fair(record: Record, subject: str) -> bool:
+    """Whether a subject is the dense baseline that realisation is told against: float32, fused, sorted by length."""
+    given: Mapping[str, str] = record["config"]["subjects"][subject]
+    plain = given.get("dtype", "float32") == "float32" and given.get("order", "sorted") == "sorted"
+    return given["kind"] == "transformers" and plain
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A bar, and what was measured where it is missed by most or met by least.
+
+    Attributes:
+        bar: as the config has it.
+        cell: where.
+        figure: of the bar's metric.
+        met: whether the median reaches the bar.
+    """
+
+    bar: Mapping[str, Any]
+    cell: Cell
+    figure: Spread
+    met: bool
+
+
+def verdicts(record: Record) -> list[Verdict]:
+    """Every bar that the record has figures for."""
+    found = []
+    for bar in record["config"].get("bars", []):
+        against = bar.get("against") or record["baseline"]
+        cells = [cell for cell in record["cells"] if _meant(bar, cell)]
+        if not cells or not {bar["subject"], against} <= set(record["subjects"]):
+            continue  # left out by --only
+        figures = [(cell, figure) for cell in cells if (figure := _figure(record, bar, cell, against)) is not None]
+        least, most = bar.get("at_least"), bar.get("at_most")
+        if figures:
+            pick = max if least is None else min
+            cell, figure = pick(figures, key=lambda pair: pair[1].median)
+            met = figure.median <= most if least is None else figure.median >= least
+            found.append(Verdict(bar, cell, figure, met))
+    return found
+
+
+def _meant(bar: Mapping[str, Any], cell: Cell) -> bool:
+    return all(bar.get(key) in (None, cell[key]) for key in ("batch", "length"))
+
+
+def _figure(record: Record, bar: Mapping[str, Any], cell: Cell, against: str) -> Spread | None:
+    metric = bar["metric"]
+    if metric == "memory_ratio":
+        return memory_ratio(cell, bar["subject"], against)
+    if metric == "realisation":
+        return realisation(record, cell, bar["subject"], against)
+    return speedup(cell, bar["subject"], against, 95 if metric == "p95_speedup" else 50)

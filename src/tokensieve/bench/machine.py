@@ -1,0 +1,91 @@
+"""What a measurement was made with: commit, processor, cores, threads, versions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tokensieve.runtime.precision import cpu_instructions
+from tokensieve.version import __version__
+
+PACKAGES = ("torch", "transformers", "tokenizers", "onnxruntime")
+_TELLING = {
+    "avx2",
+    "avx512_f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_bf16",
+    "amx_int8",
+    "arm_bf16",
+    "sve",
+    "sve2",
+}
+_FOLDER = Path(__file__).parents[1]
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """For the record of a measurement; versions of packages that are there."""
+    return {
+        "commit": commit(),
+        "processor": processor(),
+        "instructions": sorted(cpu_instructions() & _TELLING),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "load": load_average(),
+        "python": platform.python_version(),
+        "tokensieve": __version__,
+        **{name: version for name in PACKAGES if (version := _version(name)) is not None},
+        "torch_vectors": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def commit() -> str | None:
+    """Of the checkout that the package runs from, with a + behind it if the package was changed since.
+
+    None where the package is installed and no checkout, even if its folder lies in one of another project.
+    """
+    if _git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    return f"{_git('rev-parse', 'HEAD')}{'+' if _git('status', '--porcelain', '.') else ''}"
+
+
+def processor() -> str:
+    """The model name that Linux gives, else Python's word for it."""
+    return _model_name() or platform.processor() or platform.machine()
+
+
+def load_average() -> float | None:
+    """Processes that ran or wanted to in the last minute; None where the system does not say."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def _model_name() -> str:
+    """What Linux calls the processor, or nothing."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says in the package's folder; None where it fails, or there is no git."""
+    try:
+        run = subprocess.run(["git", *arguments], cwd=_FOLDER, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return run.stdout.strip() if run.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

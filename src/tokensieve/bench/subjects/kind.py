@@ -1,0 +1,156 @@
+"""What a kind of subject is: its settings, as a config gives them, and how it becomes something that runs."""
+
+from __future__ import annotations
+
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tokensieve.bench.backbone import Backbone
+from tokensieve.bench.flops import Flops, dense_cost
+from tokensieve.bench.work import Batch, Order, Work
+from tokensieve.errors import ConfigError, MissingExtraError
+from tokensieve.runtime.precision import DTYPES
+
+RUNNING = frozenset({"throughput", "latency", "memory"})
+CPU = torch.device("cpu")
+FileClassifier = Callable[[Path, Path], None]
+"""Reads a JSONL file of documents (field `text`) and writes a JSONL file with a line for each, labels in it."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What subjects are made in.
+
+    Attributes:
+        backbone: whose weights they share.
+        folder: for files that they need, shared by all processes of a benchmark.
+        threads: that a subject may use; torch's are set already.
+        texts: real ones of the benchmark, to try settings on.
+        max_length: tokens at which these are truncated.
+        alone: nobody else in this process needs the backbone.
+    """
+
+    backbone: Backbone
+    folder: Path
+    threads: int
+    texts: tuple[str, ...] = ()
+    max_length: int = 0
+    alone: bool = False
+
+
+class Subject(ABC):
+    """Something that runs, in eval mode.
+
+    Attributes:
+        order: of the documents in its batches.
+        facts: what a record says of it.
+    """
+
+    order: Order = "sorted"
+    facts: dict[str, Any]
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits [B, C] of a batch."""
+
+    def calls(self, work: Work) -> list[Callable[[], object]]:
+        """A pass over the documents, as a call a batch; batches are made here, and not in the calls."""
+        return [lambda batch=batch: self.forward(batch) for batch in work.batches(self.order)]  # type: ignore[misc]
+
+    def cost(self, work: Work) -> Flops | None:
+        """Mean FLOPs of a document, or None where nobody has counted them."""
+        return None
+
+
+class ModuleSubject(Subject):
+    """A module of torch that takes input_ids and attention_mask, and gives logits.
+
+    Args:
+        module: in eval mode.
+        order: of the documents in its batches.
+        dtype: that the module is in, by name.
+        facts: what a record says of it besides.
+    """
+
+    def __init__(self, module: nn.Module, order: Order, dtype: str, facts: dict[str, Any]) -> None:
+        self.module, self.order = module, order
+        self.facts = {"order": order, "dtype": dtype, **facts}
+
+    def outputs(self, batch: Batch) -> Any:
+        """All that the module gives."""
+        return self.module(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+
+    @torch.inference_mode()
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits [B, C] of a batch."""
+        logits: Tensor = self.outputs(batch).logits
+        return logits
+
+
+class DenseSubject(ModuleSubject):
+    """A module that computes the backbone's own function, every token in every layer."""
+
+    def __init__(self, module: nn.Module, backbone: Backbone, order: Order, dtype: str, facts: dict[str, Any]) -> None:
+        super().__init__(module, order, dtype, facts)
+        self.backbone = backbone
+
+    def cost(self, work: Work) -> Flops | None:
+        """Those of the backbone."""
+        return dense_cost(self.backbone.ours, work)
+
+
+class Kind(ABC):
+    """Settings of a subject. Those derived from it are frozen dataclasses, whose fields a config may give.
+
+    Attributes:
+        measures: what it can be measured for.
+        needs_texts: it reads texts, not ids.
+        packages: that it imports beyond the package's own dependencies, brought by the extra `bench`.
+        modules: to import before memory is counted.
+    """
+
+    measures: ClassVar[frozenset[str]] = RUNNING
+    needs_texts: ClassVar[bool] = False
+    packages: ClassVar[tuple[str, ...]] = ()
+    modules: ClassVar[tuple[str, ...]] = ()
+
+    def check(self, backbone: Backbone) -> None:
+        """Refuse, before anything is loaded, what cannot be made of this backbone or on this machine.
+
+        Raises:
+            ConfigError: settings that do not fit.
+            MissingExtraError: a package that is not installed.
+        """
+        for package in self.packages:
+            if importlib.util.find_spec(package) is None:
+                raise MissingExtraError(f"a subject of kind {type(self).__name__.lower()!r}", package, "bench")
+
+    def prepare(self, setting: Setting) -> None:  # noqa: B027 - most need nothing
+        """Write the files that it needs into the setting's folder."""
+
+    @abstractmethod
+    def load(self, setting: Setting) -> Subject:
+        """Make it run."""
+
+    def load_for_files(self, setting: Setting) -> tuple[FileClassifier, dict[str, Any]]:
+        """For the measure "end_to_end": from file to file, and what a record says of it."""
+        raise ConfigError(f"a subject of kind {type(self).__name__.lower()!r} classifies no files")
+
+
+def check_order(kind: Any) -> None:
+    """Raise ConfigError unless the field `order` is one."""
+    if kind.order not in ("given", "sorted"):
+        raise ConfigError(f"order={kind.order!r}: choose 'sorted' (by length, longest first) or 'given'")
+
+
+def check_dtype(kind: Any) -> None:
+    """Raise ConfigError unless the field `dtype` is one."""
+    if not isinstance(kind.dtype, str) or kind.dtype not in DTYPES:
+        raise ConfigError(f"dtype={kind.dtype!r}: choose one of {', '.join(DTYPES)}")

@@ -1,0 +1,135 @@
+"""The dense backbone in ONNX Runtime: exported by torch, in float32 or with weights quantised to int8 (dynamic)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from tokensieve.backbones.loading import first_line
+from tokensieve.bench.backbone import Backbone
+from tokensieve.bench.flops import Flops, dense_cost
+from tokensieve.bench.subjects.kind import Kind, Setting, Subject, check_order
+from tokensieve.bench.work import Batch, Order, Work
+from tokensieve.errors import ConfigError
+
+_INPUTS = ("input_ids", "attention_mask")
+
+
+@dataclass(frozen=True)
+class Onnx(Kind):
+    """ONNX Runtime.
+
+    Attributes:
+        precision: "float32", or "int8": weights in int8, activations quantised as they come.
+        order: of the documents in batches.
+    """
+
+    precision: Literal["float32", "int8"] = "float32"
+    order: Order = "sorted"
+
+    packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript", "onnxruntime")
+    modules: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+
+    def __post_init__(self) -> None:
+        check_order(self)
+        if self.precision not in ("float32", "int8"):
+            raise ConfigError(f"precision={self.precision!r}: choose 'float32' or 'int8'")
+
+    def prepare(self, setting: Setting) -> None:
+        """Export, and quantise."""
+        plain = self._file(setting, "float32")
+        if not plain.is_file():
+            export(setting.backbone, plain)
+        if self.precision == "int8" and not self._file(setting, "int8").is_file():
+            quantize(plain, self._file(setting, "int8"))
+
+    def load(self, setting: Setting) -> Subject:
+        """A session with as many threads as the others have."""
+        self.prepare(setting)
+        return OnnxSubject(self._file(setting, self.precision), setting, self)
+
+    def _file(self, setting: Setting, precision: str) -> Path:
+        return setting.folder / f"dense-{precision}.onnx"
+
+
+class OnnxSubject(Subject):
+    """A session."""
+
+    def __init__(self, file: Path, setting: Setting, kind: Onnx) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = setting.threads, 1
+        # Its threads would go on spinning after a run, on the cores of the subject whose turn is next.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        self.order, self.backbone = kind.order, setting.backbone
+        self.facts = {"order": kind.order, "dtype": kind.precision, "runtime": onnxruntime.__version__}
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits [B, C] of a batch."""
+        given = {name: getattr(batch, name).numpy() for name in _INPUTS}
+        return torch.from_numpy(self.session.run(["logits"], given)[0])
+
+    def cost(self, work: Work) -> Flops:
+        """Those of the backbone; operations on int8 count as others do."""
+        return dense_cost(self.backbone.ours, work)
+
+
+def export(backbone: Backbone, file: Path) -> None:
+    """The backbone as an ONNX file for any batch and length, by torch.export; where that fails, by tracing.
+
+    Raises:
+        ConfigError: neither works.
+    """
+    first, last = backbone.special_ids
+    words = torch.tensor([[first, 7, 8, last]] * 2)
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
+    names: dict[str, Any] = {"input_names": list(_INPUTS), "output_names": ["logits"], "verbose": False}
+    free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=backbone.ours.longest_document)}
+    by_export: dict[str, Any] = {"dynamic_shapes": dict.fromkeys(_INPUTS, free), "dynamo": True}
+    axes = {name: {0: "batch", 1: "length"} for name in _INPUTS} | {"logits": {0: "batch"}}
+    by_tracing: dict[str, Any] = {"dynamic_axes": axes, "dynamo": False}
+    with _quiet(), torch.inference_mode():
+        for number, way in enumerate((by_export, by_tracing)):
+            try:
+                inputs = {"input_ids": words, "attention_mask": mask}
+                torch.onnx.export(backbone.model, (), file, kwargs=inputs, external_data=False, **names, **way)
+                return
+            except Exception as error:
+                file.unlink(missing_ok=True)
+                if number:
+                    raise ConfigError(
+                        f"backbone {backbone.name!r} cannot be exported to ONNX ({first_line(error)}): leave the kind "
+                        "'onnx' out"
+                    ) from error
+
+
+def quantize(source: Path, target: Path) -> None:
+    """Weights of matrix products in int8, activations quantised at run time."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _quiet():
+        quantize_dynamic(source, target, weight_type=QuantType.QInt8)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what exporters say of their progress off the terminal, and off stdout above all."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

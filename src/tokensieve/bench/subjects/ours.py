@@ -1,0 +1,151 @@
+"""Our models: any settings of the token reduction, made of the backbone by `compress`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tokensieve.backbones import compress
+from tokensieve.bench.backbone import Backbone
+from tokensieve.bench.flops import Flops, reduced_cost
+from tokensieve.bench.subjects.kind import (
+    CPU,
+    RUNNING,
+    FileClassifier,
+    Kind,
+    ModuleSubject,
+    Setting,
+    Subject,
+    check_dtype,
+    check_order,
+)
+from tokensieve.bench.work import Order, Work
+from tokensieve.config import PTCConfig
+from tokensieve.data import read_documents
+from tokensieve.errors import ConfigError
+from tokensieve.kernels.backends import resolve_backend
+from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.runtime.load import load
+from tokensieve.runtime.part import part_file
+from tokensieve.runtime.precision import resolve_dtype
+from tokensieve.runtime.predict import write_predictions
+
+
+@dataclass(frozen=True)
+class Tokensieve(Kind):
+    """A model of ours.
+
+    Attributes:
+        preset: a named setting; None: the defaults of `PTCConfig`.
+        settings: of `PTCConfig`, in place of the preset's.
+        order: of documents in batches.
+        dtype: of weights and activations.
+        attention: backend of attention, as `TokensieveConfig.attention_backend`.
+        batch_tokens: the engine's budget or "auto", for the measure "end_to_end"; None: the engine's own.
+    """
+
+    preset: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    order: Order = "sorted"
+    dtype: str = "float32"
+    attention: str = "auto"
+    batch_tokens: int | str | None = None
+
+    measures: ClassVar[frozenset[str]] = RUNNING | {"training", "end_to_end"}
+    modules: ClassVar[tuple[str, ...]] = ("transformers.models.bert.modeling_bert",)
+
+    def __post_init__(self) -> None:
+        check_order(self)
+        check_dtype(self)
+        if not isinstance(self.settings, Mapping):
+            raise ConfigError(f"settings={self.settings!r}: give an object with fields of PTCConfig")
+        if not isinstance(self.attention, str):
+            raise ConfigError(f"attention={self.attention!r}: give the name of a backend")
+        resolve_backend(self.attention)
+        if self.batch_tokens not in (None, "auto") and (type(self.batch_tokens) is not int or self.batch_tokens < 1):
+            raise ConfigError(f"batch_tokens={self.batch_tokens!r}: give 1 or more, or 'auto'")
+
+    def check(self, backbone: Backbone) -> None:
+        """Refuse settings that do not fit the backbone's depth."""
+        self.reduction(backbone)
+
+    def reduction(self, backbone: Backbone) -> PTCConfig:
+        """The settings for a backbone.
+
+        Raises:
+            ConfigError: an unknown preset or setting, values out of range, or more layers than there are.
+        """
+        layers = backbone.ours.num_hidden_layers
+        start = PTCConfig() if self.preset is None else PTCConfig.preset(self.preset, layers)
+        settings = PTCConfig.from_dict({**start.to_dict(), **self.settings})
+        settings.check_depth(layers)
+        return settings
+
+    def load(self, setting: Setting) -> Subject:
+        """The model; in company it shares the backbone's tensors, alone it has its own."""
+        model, dtype = self._model(setting), resolve_dtype(self.dtype, CPU)
+        if setting.alone:
+            setting.backbone.forget()
+        elif dtype == torch.float32:
+            share_tensors(model, setting.backbone.model)
+        return OurSubject(nn.Module.to(model, dtype=dtype), self.order, self.dtype, self._facts(model))
+
+    def load_for_files(self, setting: Setting) -> tuple[FileClassifier, dict[str, Any]]:
+        """What `tokensieve predict` does once the model is loaded."""
+        folder = tempfile.mkdtemp(dir=setting.folder)
+        model = self._model(setting)
+        model.save_pretrained(folder)
+        setting.backbone.tokenizer.save_pretrained(folder)
+        budget: dict[str, Any] = {} if self.batch_tokens is None else {"batch_tokens": self.batch_tokens}
+        classifier = load(folder, device="cpu", dtype=self.dtype, max_length=setting.max_length, **budget)
+        facts = {"dtype": self.dtype, **self._facts(model)}
+
+        def classify(source: Path, target: Path) -> None:
+            with part_file(target) as out:
+                write_predictions(classifier, read_documents(source, label_column=None), out, "jsonl")
+            facts["batch_tokens"] = classifier.engine.budget  # of "auto" it is known from now on
+
+        return classify, facts
+
+    def _model(self, setting: Setting) -> TokensieveForSequenceClassification:
+        torch.manual_seed(setting.backbone.seed)  # a head of its own, combination tokens and module start at random
+        tokenizer = setting.backbone.tokenizer if setting.texts else None
+        # in eval mode, as the backbone is
+        model = compress(setting.backbone.model, self.reduction(setting.backbone), tokenizer=tokenizer)
+        if self.attention == "auto":
+            return model
+        model.config.attention_backend = self.attention
+        return compress(model, model.settings)  # built anew, with this backend
+
+    @staticmethod
+    def _facts(model: TokensieveForSequenceClassification) -> dict[str, Any]:
+        return {"attention": model.attention_backend, "settings": model.settings.to_dict()}
+
+
+class OurSubject(ModuleSubject):
+    """A model of ours, which counts its FLOPs."""
+
+    def cost(self, work: Work) -> Flops:
+        """By plan or trace."""
+        assert isinstance(self.module, TokensieveForSequenceClassification)
+        return reduced_cost(self.module, work)
+
+
+def share_tensors(model: nn.Module, host: nn.Module) -> None:
+    """Let parameters of `model` that equal one of `host` be the very same memory, so that many models fit into it."""
+    known: dict[tuple[Any, ...], Tensor] = {_mark(tensor): tensor for tensor in host.parameters()}
+    for parameter in model.parameters():
+        same = known.get(_mark(parameter))
+        if same is not None and torch.equal(same, parameter):
+            parameter.data = same.data
+
+
+def _mark(tensor: Tensor) -> tuple[Any, ...]:
+    """What equal tensors have in common, and few others."""
+    return tensor.shape, tensor.dtype, *tensor.detach().flatten()[:8].tolist()

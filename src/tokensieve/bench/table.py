@@ -1,0 +1,144 @@
+"""Records as tables: a row for each subject in each cell, the bars, and the conditions that the figures hold for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import median
+from typing import Any, Literal
+
+from tokensieve.bench.figures import (
+    Cell,
+    Record,
+    Spread,
+    documents_per_second,
+    has_seconds,
+    memory_ratio,
+    peak_bytes,
+    realisation,
+    reduction,
+    round_seconds,
+    speedup,
+    verdicts,
+)
+
+Form = Literal["plain", "markdown"]
+Rows = list[list[str]]
+
+
+def figure_table(record: Record, form: Form = "plain") -> list[str]:
+    """Every subject in every cell, the baseline first; medians of the rounds, [lowest to highest] of ratios."""
+    subjects = sorted(record["subjects"], key=lambda name: name != record["baseline"])
+    rows = [
+        [*_place(record, cell).values(), subject, *_cells(record, cell, subject).values()]
+        for cell in record["cells"]
+        for subject in subjects
+    ]
+    first = record["cells"][0]
+    return render([[*_place(record, first), "subject", *_cells(record, first, subjects[0])], *rows], form)
+
+
+def _place(record: Record, cell: Cell) -> dict[str, str]:
+    """Column -> what tells the cell from others; from file to file every subject has batches of its own."""
+    batch = {} if record["config"]["measure"] == "end_to_end" else {"batch": str(cell["batch"])}
+    return batch | {"tokens": "own" if cell["length"] is None else str(cell["length"])}
+
+
+def _cells(record: Record, cell: Cell, subject: str) -> dict[str, str]:
+    """Column -> cell of a row."""
+    baseline, shown = record["baseline"], {}
+    if "call_seconds" in cell:
+        for percentile in (50, 95):
+            shown[f"p{percentile}, ms"] = f"{1000 * median(round_seconds(cell, subject, percentile)):.1f}"
+    elif "step_seconds" in cell:
+        shown["s a step"] = f"{median(round_seconds(cell, subject)):.3g}"
+    elif has_seconds(cell):
+        shown["documents/s"] = f"{documents_per_second(cell, subject).median:.4g}"
+    if has_seconds(cell):
+        shown["speed-up"] = _times(speedup(cell, subject, baseline)) if subject != baseline else "1"
+    fewer, real = reduction(cell, subject), realisation(record, cell, subject)
+    if "flops" in cell:
+        shown["FLOPs, times fewer"] = "" if fewer is None else f"{fewer:.2f}{_mark(cell, subject)}"
+        if has_seconds(cell):
+            shown["realisation"] = "" if real is None else f"{real.median:.2f}"
+    if (peak := peak_bytes(cell, subject)) is not None:
+        shown["peak, MB"] = f"{peak.median / 1e6:.0f}"
+        shown["share of memory"] = _times(memory_ratio(cell, subject, baseline)) if subject != baseline else "1"
+    return shown
+
+
+def _times(spread: Spread) -> str:
+    return f"{spread.median:.2f}x [{spread.low:.2f} to {spread.high:.2f}]"
+
+
+def _mark(cell: Cell, subject: str) -> str:
+    return " (measured)" if cell["flops"][subject]["basis"] == "measured" else ""
+
+
+def bars_table(records: Iterable[Record], form: Form = "plain") -> list[str]:
+    """Every bar of these records with its figure; nothing where there are no bars."""
+    rows = []
+    for record in records:
+        for verdict in verdicts(record):
+            bar, cell = verdict.bar, verdict.cell
+            limit = f"at least {bar['at_least']:g}x" if bar.get("at_least") else f"at most {bar['at_most']:g}x"
+            against = bar.get("against") or record["baseline"]
+            where = ", ".join(f"{name} {value}" for name, value in _place(record, cell).items())
+            rows.append(
+                [
+                    bar.get("what") or f"{bar['subject']}, {bar['metric']}",
+                    f"{limit} of {against}",
+                    _times(verdict.figure),
+                    "met" if verdict.met else "missed",
+                    f"{record['name']}: {where}",
+                ]
+            )
+    return render([["what", "bar", "measured", "", "where"], *rows], form) if rows else []
+
+
+def conditions(record: Record) -> list[str]:
+    """What the figures hold for, a line each."""
+    config, machine = record["config"], record["machine"]
+    versions = [f"{name} {machine[name]}" for name in ("torch", "transformers", "onnxruntime") if name in machine]
+    counts = sorted({cell["documents"] for cell in record["cells"]})
+    data = config.get("data")
+    source = f"{data['set']} ({data.get('split', 'test')}, the first)" if data else "random ids"
+    mean = record["cells"][0]["mean_length"]
+    lines = [
+        f"{config['backbone']}, {config['measure']}; {' or '.join(map(str, counts))} documents a cell, {source}"
+        + (f", {mean:.0f} tokens on average, {data['max_length']} at most" if data else ""),
+        f"{record['rounds']} rounds in turn, medians; ratios are of the same round, to {record['baseline']!r}",
+        f"{machine['threads']} threads for all, {machine['cores']} cores of {machine['processor']}; "
+        f"{', '.join(versions)}, Python {machine['python']}; commit {_short(machine['commit'])}",
+    ]
+    if training := config.get("training"):
+        lines.append(
+            f"AdamW, dropout {training.get('dropout', 0.1)}, attention dropout {training['attention_dropout']}; peak "
+            "memory is that of a fresh process less what its imports took"
+        )
+    return lines
+
+
+def _short(commit: str | None) -> str:
+    """The first digits; a changed package stays marked."""
+    return "unknown" if commit is None else commit[:10] + "+" * (len(commit) > 40)
+
+
+def sections(record: Record) -> list[str]:
+    """Bars, table and conditions in Markdown."""
+    bars = bars_table([record], "markdown")
+    table = figure_table(record, "markdown")
+    notes = [f"- {line}" for line in conditions(record)]
+    return [*bars, *([""] if bars else []), *table, "", *notes]
+
+
+def render(rows: Rows, form: Form) -> list[str]:
+    """Rows, the head first, as lines of Markdown or in columns."""
+    if form == "markdown":
+        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+        return [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(_padded(row, widths)).rstrip() for row in rows]
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> list[Any]:
+    return [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]

@@ -1,0 +1,88 @@
+"""`tokensieve bench`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tokensieve.cli.options import Json, Threads, emit, prepare
+
+if TYPE_CHECKING:
+    from tokensieve.bench.config import BenchConfig
+
+
+def bench_command(
+    config: Annotated[
+        Path, typer.Argument(help="JSON file that says what is measured, such as experiments/bench/*.json.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            help="JSON file of raw figures (default: results/bench/NAME.json after the config's name; with --only "
+            "build/bench/NAME.json, so that a part does not take the place of the whole).",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder that holds the data sets which the config names.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds that count, in place of the config's.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Measure this subject and the baseline; may be given again.")
+    ] = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Measure speed, latency, training steps or memory of several models on the same documents, taking turns.
+
+    Writes raw figures of every round as JSON, and prints the table that follows from them. The machine should have
+    nothing else to do. What each figure means: docs/bench.md.
+
+    Example: tokensieve bench experiments/bench/base-512.json --threads 2
+    """
+    prepare(threads, quiet=json)
+    import torch
+
+    from tokensieve.bench.reading import read_config
+    from tokensieve.bench.run import run_bench
+    from tokensieve.bench.table import bars_table, conditions, figure_table
+    from tokensieve.runtime.part import part_file
+
+    benchmark, record = read_config(config)
+    benchmark = _changed(benchmark, rounds, only)
+    place = _place(config, output, bool(only))
+    result = run_bench(benchmark, record, config.stem, data=data, threads=torch.get_num_threads())
+    if output is None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with part_file(place) as out:
+        json_module.dump(result, out, indent=1)
+        out.write("\n")
+    tables = [*figure_table(result), "", *conditions(result)]
+    bars = bars_table([result])
+    emit(result, [*tables, *([""] if bars else []), *bars, "", f"raw figures: {place}"], json)
+
+
+def _changed(benchmark: BenchConfig, rounds: int | None, only: list[str] | None) -> BenchConfig:
+    if only:
+        benchmark = benchmark.only(tuple(only))
+    return benchmark if rounds is None else dataclasses.replace(benchmark, rounds=rounds)
+
+
+def _place(config: Path, output: Path | None, part: bool) -> Path:
+    """Where the record goes; a name that was given is checked before hours are spent on it.
+
+    Raises:
+        ConfigError: a folder, a file in one that does not exist, or the config itself.
+    """
+    from tokensieve.errors import ConfigError
+    from tokensieve.runtime.part import output_place
+
+    if output is None:
+        return Path("build" if part else "results") / "bench" / f"{config.stem}.json"
+    if output_place(output) == config.resolve():
+        raise ConfigError(f"output {output} is the config: name another file")
+    return output

@@ -1,0 +1,144 @@
+"""Configs: what is read, and every way in which one is refused, by one clear error before anything runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench_records import SUBJECTS, config
+
+from tokensieve import ConfigError, PTCConfig
+from tokensieve.bench.config import BenchConfig
+from tokensieve.bench.reading import parse_config, read_config
+from tokensieve.bench.subjects import KINDS
+from tokensieve.bench.subjects.ours import Tokensieve
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMITTED = sorted((ROOT / "experiments" / "bench").glob("*.json"))
+TRAINING = {"measure": "training", "training": {"attention_dropout": 0.0}}
+DATA = {"set": "bbc", "max_length": 64}
+
+
+def subjects(**own: Any) -> dict[str, Any]:
+    return {"subjects": SUBJECTS | {"x": own}}
+
+
+def bars(**own: Any) -> dict[str, Any]:
+    return {"bars": [{"subject": "ours", "metric": "speedup", "at_least": 2} | own]}
+
+
+REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "unknown key": ({"batch": 1}, ("'batch'", "batches")),
+    "missing": ({"baseline": ...}, ("'baseline' is missing",)),
+    "backbone": ({"backbone": 7}, ("backbone=7",)),
+    "measure": ({"measure": "speed"}, ("measure='speed'", "'throughput'")),
+    "no subject": ({"subjects": {}}, ("subjects", "at least one")),
+    "subjects in a list": ({"subjects": ["sdpa"]}, ("subjects", "an object")),
+    "subject is no object": ({"subjects": SUBJECTS | {"x": "onnx"}}, ("'x'", "'onnx'", "an object")),
+    "kind": (subjects(kind="vllm"), ("'x'", "kind='vllm'", "'tokensieve'")),
+    "no kind": (subjects(preset="dense"), ("'x'", "kind=None")),
+    "option": (subjects(kind="onnx", dtype="float32"), ("'x'", "'dtype'", "precision, order")),
+    "order": (subjects(kind="transformers", order="random"), ("'x'", "order='random'", "'given'")),
+    "dtype": (subjects(kind="transformers", dtype="int8"), ("'x'", "dtype='int8'", "bfloat16")),
+    "dtype is no text": (subjects(kind="transformers", dtype=8), ("dtype=8",)),
+    "precision": (subjects(kind="onnx", precision="int4"), ("precision='int4'", "'int8'")),
+    "settings": (subjects(kind="tokensieve", settings=["dense"]), ("settings=", "an object")),
+    "attention": (subjects(kind="tokensieve", attention="flash"), ("attention_backend='flash'", "fused")),
+    "attention is no text": (subjects(kind="tokensieve", attention=1), ("attention=1",)),
+    "budget": (subjects(kind="tokensieve", batch_tokens=0), ("batch_tokens=0", "'auto'")),
+    "batch sizes": (subjects(kind="pipeline", batch_sizes=[0]), ("batch_sizes=(0,)", "1 or more")),
+    "window": (subjects(kind="longformer", attention_window=3), ("attention_window=3", "even")),
+    "blocks": (subjects(kind="bigbird", block_size=0), ("block_size=0",)),
+    "baseline": ({"baseline": "dense"}, ("baseline='dense'", "'sdpa'")),
+    "batches": ({"batches": [0]}, ("batches=[0]", "1 or more")),
+    "batches twice": ({"batches": [2, 2]}, ("batches=[2, 2]", "different")),
+    "one batch": ({"batches": 2}, ("batches=2", "a list")),
+    "no batches": ({"batches": []}, ("batches=[]",)),
+    "lengths": ({"lengths": [2]}, ("lengths=[2]", "3 or more")),
+    "lengths in words": ({"lengths": ["long"]}, ("lengths=['long']",)),
+    "neither": ({"lengths": ...}, ("lengths", "data")),
+    "both": ({"data": DATA}, ("lengths", "data")),
+    "few documents": ({"documents": 1}, ("documents=1", "batch of 2")),
+    "documents": ({"documents": "all"}, ("documents='all'",)),
+    "rounds": ({"rounds": 0}, ("rounds=0", "1 or more")),
+    "seed": ({"seed": -1}, ("seed=-1",)),
+    "labels": ({"num_labels": 1}, ("num_labels=1", "2 or more")),
+    "data": ({"lengths": ..., "data": {"set": "bbc"}}, ("data", "'max_length' is missing")),
+    "data key": ({"lengths": ..., "data": DATA | {"name": 1}}, ("data", "'name'", "split")),
+    "data is no object": ({"lengths": ..., "data": "bbc"}, ("data", "'bbc'", "an object")),
+    "max_length": ({"lengths": ..., "data": DATA | {"max_length": 2}}, ("data", "max_length=2")),
+    "latency": ({"measure": "latency"}, ("batches=[2]", "'latency'")),
+    "end to end, batches": ({"measure": "end_to_end", "lengths": ..., "data": DATA}, ("batches=[2]", "'end_to_end'")),
+    "end to end, no data": ({"measure": "end_to_end", "batches": ...}, ("end_to_end", "data")),
+    "training without": ({"measure": "training"}, ("training", "neither")),
+    "training besides": ({"training": {"attention_dropout": 0.0}}, ("training", "neither")),
+    "training key": (TRAINING | {"training": {"dropout": 0.1}}, ("training", "'attention_dropout' is missing")),
+    "dropout": (TRAINING | {"training": {"attention_dropout": 1}}, ("attention_dropout=1", "[0, 1)")),
+    "steps": (TRAINING | {"training": {"attention_dropout": 0, "steps": 0}}, ("training", "steps=0")),
+    "kind cannot train": (TRAINING | subjects(kind="onnx"), ("'x'", "training", "'tokensieve'")),
+    "kind reads texts": (subjects(kind="pipeline"), ("'x'", "texts", "data")),
+    "bars": ({"bars": {}}, ("bars", "a list")),
+    "metric": (bars(metric="speed"), ("bar 1", "metric='speed'", "'realisation'")),
+    "no limit": (bars(at_least=None), ("bar 1", "at_least", "at_most")),
+    "two limits": (bars(at_most=3), ("bar 1", "at_least", "at_most")),
+    "limit": (bars(at_least=0), ("bar 1", "at_least=0")),
+    "bar's subject": (bars(subject="dense"), ("'dense'", "unsorted")),
+    "bar's rival": (bars(against="dense"), ("'dense'", "unsorted")),
+    "bar's batch": (bars(batch=8), ("8", "[2]")),
+    "bar's length": (bars(length=512), ("512", "[8]")),
+}
+
+
+def test_a_config_that_is_right() -> None:
+    found = parse_config(config(**bars()), "here")
+    assert isinstance(found, BenchConfig)
+    assert (found.lengths, found.batches, found.rounds) == ((8,), (2,), 3)
+    assert found.bars[0].at_least == 2
+    assert isinstance(found.subjects["ours"], Tokensieve)
+
+
+@pytest.mark.parametrize(("changes", "hints"), REFUSED.values(), ids=REFUSED)
+def test_refused(changes: dict[str, Any], hints: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(config(**changes), "mine.json")
+    assert str(caught.value).startswith("mine.json: ")
+    assert [hint for hint in hints if hint not in str(caught.value)] == [], str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("{", "not JSON"), ("[]", "give an object"), ('{"seed": 1, "seed": 2}', "'seed' is there twice"), (None, "read")],
+)
+def test_files_that_are_no_config(tmp_path: Path, text: str | None, hint: str) -> None:
+    path = tmp_path / "mine.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=hint) as caught:
+        read_config(path)
+    assert str(path) in str(caught.value)
+
+
+def test_only_keeps_the_baseline_and_the_bars_that_can_be_told() -> None:
+    given = config(bars=[*bars()["bars"], *bars(against="unsorted")["bars"]])
+    less = parse_config(given, "here").only(("ours",))
+    assert list(less.subjects) == ["sdpa", "ours"]
+    assert [bar.against for bar in less.bars] == [None]
+    with pytest.raises(ConfigError, match="'dense'"):
+        less.only(("dense",))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_committed_configs_fit_their_backbones(path: Path) -> None:
+    found, record = read_config(path)
+    depth = {"default": 6, "bert-base": 12, "tiny": 2}[found.backbone]
+    for kind in found.subjects.values():
+        if isinstance(kind, Tokensieve):
+            start = PTCConfig() if kind.preset is None else PTCConfig.preset(kind.preset, depth)
+            PTCConfig.from_dict({**start.to_dict(), **kind.settings}).check_depth(depth)
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_committed_configs_name_every_kind_and_measure() -> None:
+    found = [read_config(path)[0] for path in COMMITTED]
+    assert {config.measure for config in found} == {"throughput", "latency", "training", "memory", "end_to_end"}
+    assert {type(kind) for config in found for kind in config.subjects.values()} == set(KINDS.values())

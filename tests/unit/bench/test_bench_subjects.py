@@ -1,0 +1,236 @@
+"""Subjects: the same function where they claim it, the same weights where they can, FLOPs by plan or trace."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bench_records import SUBJECTS
+
+from tokensieve import ConfigError, MissingExtraError, TokensieveError
+from tokensieve.bench import measure
+from tokensieve.bench.subjects.onnx import export
+from tokensieve.bench.turns import in_turns
+from tokensieve.model.plan import make_plan
+
+RATIO = {"pruning": "ratio", "site": "hidden", "keep_ratio": 0.7}
+
+
+def one(prepare: Any, own: dict[str, Any], **changes: Any) -> Any:
+    """A subject, its setting and the work: eight-token documents in batches of two."""
+    config, setting, (work,) = prepare(subjects=SUBJECTS | {"x": own}, **changes)
+    return config.subjects["x"].load(setting), setting, work
+
+
+def logits_of(setting: Any, work: Any) -> torch.Tensor:
+    batch = work.batches("sorted")[0]
+    with torch.no_grad():
+        return setting.backbone.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+
+
+@pytest.mark.parametrize(
+    ("own", "tolerance"),
+    [
+        ({"kind": "transformers"}, 0.0),
+        ({"kind": "transformers", "dtype": "bfloat16"}, 3e-2),
+        ({"kind": "tokensieve", "preset": "dense"}, 1e-5),
+        ({"kind": "tokensieve", "preset": "dense", "dtype": "bfloat16"}, 3e-2),
+    ],
+)
+def test_dense_subjects_compute_the_same_function(prepare: Any, own: dict[str, Any], tolerance: float) -> None:
+    subject, setting, work = one(prepare, own)
+    found = subject.forward(work.batches("sorted")[0])
+    assert found.dtype == getattr(torch, own.get("dtype", "float32"))
+    assert (found.float() - logits_of(setting, work)).abs().max() <= tolerance
+    cost = subject.cost(work)
+    assert (cost.own, cost.basis) == (cost.dense, "exact")
+
+
+@pytest.mark.parametrize("way", ["export", "trace"])
+def test_onnx_computes_the_same_function(prepare: Any, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    plain = torch.onnx.export
+
+    def by_tracing_alone(*arguments: Any, dynamo: bool, **options: Any) -> Any:
+        if dynamo:
+            raise RuntimeError("no graph")
+        return plain(*arguments, dynamo=dynamo, **options)
+
+    if way == "trace":
+        monkeypatch.setattr(torch.onnx, "export", by_tracing_alone)
+    subject, setting, work = one(prepare, {"kind": "onnx"}, lengths=[9])
+    for batch in work.batches("given"):
+        with torch.no_grad():
+            wanted = setting.backbone.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+        assert (subject.forward(batch) - wanted).abs().max() < 1e-5
+    eight = one(prepare, {"kind": "onnx", "precision": "int8"})[0]
+    difference = (eight.forward(work.batches("sorted")[0]) - logits_of(setting, work)).abs().max()
+    assert 0 < difference < 0.1, "coarser, and not another function"
+    assert sorted(file.name for file in setting.folder.glob("*.onnx")) == ["dense-float32.onnx", "dense-int8.onnx"]
+
+
+def test_a_backbone_that_cannot_be_exported(prepare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        tmp_path.joinpath("model.onnx").write_bytes(b"half")
+        raise RuntimeError("no operator for it")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    _, setting, _ = prepare()
+    with pytest.raises(ConfigError, match="no operator for it"):
+        export(setting.backbone, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_in_company_models_share_the_backbones_tensors(prepare: Any) -> None:
+    own = {"kind": "tokensieve", "preset": "paper-c-7"}
+    subject, setting, _ = one(prepare, own)
+    shared = {tensor.data_ptr() for tensor in setting.backbone.model.parameters()}
+    names = [name for name, tensor in subject.module.named_parameters() if tensor.data_ptr() in shared]
+    assert "embeddings.word_embeddings.weight" in names
+    assert "encoder.layer.3.output.dense.weight" in names
+    fresh = [name for name, tensor in subject.module.named_parameters() if tensor.data_ptr() not in shared]
+    assert "embeddings.combination_tokens.weight" in fresh
+    alone = one(prepare, own, alone=True)[0]
+    assert not shared & {tensor.data_ptr() for tensor in alone.module.parameters()}
+
+
+def test_settings_take_the_place_of_the_presets(prepare: Any) -> None:
+    settings = {"site": "hidden", "keep_ratio": 0.5, "combine_layer": 2}
+    subject, _, _ = one(prepare, {"kind": "tokensieve", "preset": "paper-pfc-7", "settings": settings})
+    found = subject.module.settings
+    assert (found.pruning, found.site, found.keep_ratio, found.combine_layer) == ("fuzzy", "hidden", 0.5, 2)
+    assert subject.facts["settings"]["pooling"] == "mean"
+
+
+def test_the_backend_of_attention_is_as_given(prepare: Any) -> None:
+    settings = {"keep_ratio": 0.5, "score_queries": "all"}
+    own = {"kind": "tokensieve", "preset": "paper-pfc-7", "settings": settings}
+    found = {}
+    for name in ("auto", "fused", "eager"):
+        subject, _, work = one(prepare, own | {"attention": name})
+        found[name] = subject.forward(work.batches("sorted")[0])
+        assert subject.facts["attention"] == subject.module.encoder.layer[0].attention.self.backend
+        assert name in ("auto", subject.facts["attention"])
+        assert subject.module.settings.keep_ratio == 0.5
+    assert (found["fused"] - found["eager"]).abs().max() < 1e-5, "with the same random weights"
+
+
+@pytest.mark.parametrize(
+    ("own", "hint"),
+    [
+        ({"preset": "paper-x"}, "paper-x"),
+        ({"settings": {"kep_ratio": 0.5}}, "kep_ratio"),
+        ({"settings": {"keep_ratio": 2}}, "keep_ratio=2"),
+        ({"settings": {"combine_layer": 9}}, "combine_layer=9"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_before_weights_are_read(
+    prepare: Any, own: dict[str, Any], hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokensieve.bench.backbone.load_host_model", lambda path: pytest.fail("weights were read"))
+    with pytest.raises(ConfigError, match=hint):
+        prepare(subjects=SUBJECTS | {"x": {"kind": "tokensieve", **own}})
+
+
+def test_flops_are_those_of_the_plan(prepare: Any, data: Path) -> None:
+    own = {"kind": "tokensieve", "settings": RATIO}
+    config, setting, (work,) = prepare(
+        data, subjects=SUBJECTS | {"x": own}, lengths=..., data={"set": "toy", "max_length": 30}
+    )
+    subject = config.subjects["x"].load(setting)
+    plans = [make_plan(subject.module.config, length) for length in work.lengths]
+    cost = subject.cost(work)
+    assert len(set(work.lengths)) > 1
+    assert cost.basis == "exact"
+    assert cost.own == pytest.approx(sum(plan.flops for plan in plans) / len(plans))
+    assert cost.dense == pytest.approx(sum(plan.dense_flops for plan in plans) / len(plans))
+
+
+def test_flops_that_depend_on_scores_are_measured(prepare: Any) -> None:
+    own = {"kind": "tokensieve", "settings": {"ratio_scope": "candidates", "site": "hidden", "keep_ratio": 0.1}}
+    subject, _, work = one(prepare, own, lengths=[40])
+    cost = subject.cost(work)
+    assert cost.basis == "measured"
+    kept = []
+    for batch in work.batches("given"):
+        with torch.no_grad():
+            trace = subject.module(input_ids=batch.input_ids, attention_mask=batch.attention_mask).trace
+        for row in range(2):
+            shares = [step[row] / 40 for step in trace.kept]
+            kept.append(make_plan(subject.module.config, 40, shares=shares).flops)
+    assert cost.own == pytest.approx(sum(kept) / 4)
+    assert cost.own < make_plan(subject.module.config, 40).flops, "the upper bound"
+
+
+@pytest.mark.parametrize("own", [{"kind": "longformer", "attention_window": 8}, {"kind": "funnel"}])
+def test_efficient_transformers_run_at_the_backbones_size(prepare: Any, own: dict[str, Any]) -> None:
+    subject, setting, work = one(prepare, own, lengths=[64])
+    assert subject.forward(work.batches("sorted")[0]).shape == (2, 2)
+    assert subject.cost(work) is None
+    config, size = subject.module.config, setting.backbone.ours
+    assert (config.hidden_size, config.num_attention_heads) == (size.hidden_size, size.num_attention_heads)
+    layers = sum(config.block_sizes) if own["kind"] == "funnel" else config.num_hidden_layers
+    assert layers == size.num_hidden_layers
+
+
+def test_bigbird_goes_back_to_sparse_attention_after_a_short_batch(prepare: Any) -> None:
+    subject, _, long = one(prepare, {"kind": "bigbird", "block_size": 4, "num_random_blocks": 1}, lengths=[64])
+    short = prepare(lengths=[8])[2][0]
+    kinds = []
+    for work in (long, short, long):
+        assert subject.forward(work.batches("sorted")[0]).shape == (2, 2)
+        kinds.append(subject.module.base_model.attention_type)
+    assert kinds == ["block_sparse", "original_full", "block_sparse"]
+
+
+def test_the_pipeline_takes_its_best_batch_size(prepare: Any, data: Path) -> None:
+    config, setting, (work,) = prepare(
+        data,
+        subjects=SUBJECTS | {"x": {"kind": "pipeline", "batch_sizes": [1, 3]}},
+        lengths=...,
+        data={"set": "toy", "max_length": 16},
+    )
+    subject = config.subjects["x"].load(setting)
+    tried = subject.facts["tried_seconds"]
+    assert set(tried) == {1, 3}
+    assert tried[subject.facts["batch_size"]] == min(tried.values())
+    (call,) = subject.calls(work)
+    assert [set(found) for found in call()] == [{"label", "score"}] * 4
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_onnx_without_its_packages(prepare: Any, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else plain(name))
+    with pytest.raises(MissingExtraError, match=rf"{package}'.*tokensieve\[bench\]"):
+        prepare(subjects=SUBJECTS | {"x": {"kind": "onnx"}})
+
+
+def test_parity_is_checked(prepare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, setting, (work,) = prepare()
+    assert 0 <= measure.check_parity(setting.backbone, work) < 1e-5
+    plain = measure.compress
+
+    def off(*arguments: Any) -> Any:
+        model = plain(*arguments)
+        with torch.no_grad():
+            model.head.classifier.bias += 0.01
+        return model
+
+    monkeypatch.setattr(measure, "compress", off)
+    with pytest.raises(TokensieveError, match=r"differ from those of transformers by 0\.01"):
+        measure.check_parity(setting.backbone, work)
+    with pytest.raises(TokensieveError, match="nan"):
+        measure.compare(setting.backbone, work.batches("given")[0], "x", lambda: torch.tensor(torch.nan))
+
+
+def test_subjects_take_turns() -> None:
+    seen: list[str] = []
+    works = {name: (lambda name=name: seen.append(name) or len(seen)) for name in "abc"}
+    found = in_turns(works, 2, lambda what: seen.append(what))
+    assert seen == ["warming up", *"abc", "round 1 of 2", *"bca", "round 2 of 2", *"cab"]
+    assert found == {"a": [8, 11], "b": [6, 12], "c": [7, 10]}
+    seen.clear()
+    in_turns({"a": lambda: None}, 1, seen.append, warm_up=False)
+    assert seen == ["round 1 of 1"]
