@@ -73,8 +73,10 @@ def compare(folder: Path, documents: Sequence[Document], compared: int) -> dict[
         classifier.engine.classify(documents[:compared])
     return {
         "settings": settings.to_dict(),
-        "accuracy": {"all": accuracy(classifier, documents)}
-        | {name: accuracy(with_settings(folder, choice), documents) for name, choice in CHOICES.items()},
+        "accuracy": {
+            name: accuracy(with_settings(folder, choice), documents)
+            for name, choice in {"all": {"score_queries": "all"}, **CHOICES}.items()
+        },
         "agreement": {
             name: {what: mean(values) for what, values in figures.items()} for name, figures in agreement.items()
         },
@@ -130,7 +132,7 @@ def agree(found: dict[str, list[float]], exact: np.ndarray, other: np.ndarray, s
     """Add share kept alike and rank correlation of every document; protection is left aside."""
     count = next_count(exact.shape[1], 0, exact_ratio(settings.keep_ratio))
     for a, b in zip(exact, other, strict=True):
-        if len(a) < 3:
+        if min(np.ptp(a), np.ptp(b)) == 0:  # nothing to rank
             continue
         best = [set(np.argsort(-scores, kind="stable")[:count].tolist()) for scores in (a, b)]
         found["kept alike"].append(len(best[0] & best[1]) / count)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -120,8 +121,11 @@ def test_the_score_of_bfloat16_is_taken_in_float32(backend: str, training: bool)
     key = torch.tensor([[4.0, 0.0], [4.0, 0.0625], [4.0, 0.03125]], dtype=torch.bfloat16).view(3, 1, 2)
     with torch.set_grad_enabled(training):
         columns = attend(query, key, key, (1,), (3,), scored=every, backend=backend)[1]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            cast = attend(query.float(), key.float(), key.float(), (1,), (3,), scored=every, backend=backend)[1]
     exact = torch.softmax(torch.tensor([32.0, 32.0625, 32.03125]) / math.sqrt(2), dim=0)
     torch.testing.assert_close(columns[0], exact, atol=1e-5, rtol=0)
+    torch.testing.assert_close(cast[0], exact, atol=1e-5, rtol=0)
 
 
 def test_received_attention_of_a_document_sums_to_one() -> None:
@@ -189,3 +193,37 @@ def test_inference_takes_the_softmax_once(monkeypatch: pytest.MonkeyPatch) -> No
     attend(*packed((5,), (5,)), (5,), (5,))
     attend(*packed((5,), (5,)), (5,), (5,), scored=SCORED["first"])
     assert len(calls) == 2
+
+
+def test_nothing_is_computed_twice_for_frozen_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients are on, but nobody wants one."""
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", None)
+    frozen = [tensor.detach() for tensor in packed((5,), (5,))]
+    context, columns = attend(*frozen, (5,), (5,), scored=every)
+    expected = naive(*frozen, (5,), (5,))
+    torch.testing.assert_close((context, columns), expected, atol=1e-5, rtol=1e-5)
+
+
+@each_backend
+@torch.no_grad()
+def test_exempt_documents_are_not_scored(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside one that is, of the same length and of another."""
+    asked: list[int] = []
+    original = BACKENDS[backend]
+
+    def note(*arguments: Any) -> Any:
+        asked.extend([arguments[0].shape[2]] * len(arguments[0]) if arguments[4] is not None else [])
+        return original(*arguments)
+
+    monkeypatch.setitem(BACKENDS, backend, note)
+    lengths = (5, 5, 7, 5)
+    tensors = packed(lengths, lengths)
+    context, columns = attend(
+        *tensors, lengths, lengths, scored=every, exempt=(False, True, True, False), backend=backend
+    )
+    expected, expected_columns = naive(*tensors, lengths, lengths)
+    assert asked == [5, 5]
+    torch.testing.assert_close(context, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(columns[:, :5], expected_columns[:, :5])
+    torch.testing.assert_close(columns[:, -5:], expected_columns[:, -5:])
+    assert not columns[:, 5:-5].any()

@@ -73,11 +73,14 @@ def reduction(cell: Cell, subject: str) -> float | None:
 def realisation(record: Record, cell: Cell, subject: str, against: str | None = None) -> Spread | None:
     """Speed-up over the fair dense baseline / FLOP reduction; 1 where the clock follows the FLOPs.
 
-    None where FLOPs or time are not known, or the baseline is not transformers' model on documents sorted by length.
+    None where FLOPs or time are not known, the subject is not float32, or the baseline is not transformers' model on
+    documents sorted by length.
     """
     baseline = against or record["baseline"]
     fewer = reduction(cell, subject)
-    if fewer is None or not has_seconds(cell) or not is_fair(record, baseline):
+    plain = record["config"]["subjects"][subject]
+    own_type = plain.get("dtype", plain.get("precision", "float32"))  # what another type wins is not pruning's
+    if fewer is None or not has_seconds(cell) or not is_fair(record, baseline) or own_type != "float32":
         return None
     faster = speedup(cell, subject, baseline)
     return Spread(faster.median / fewer, faster.low / fewer, faster.high / fewer)

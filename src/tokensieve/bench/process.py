@@ -52,8 +52,16 @@ class Request:
 
 
 def thread_variables(threads: int) -> dict[str, str]:
-    """What tells libraries how many threads to start: OpenMP, and the tokenizers' (Rayon)."""
-    return {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads)}
+    """What tells libraries how many threads to start: OpenMP, and the tokenizers' (Rayon).
+
+    transformers' pipeline would switch the tokenizers' threads off for the whole process, those of other subjects too,
+    unless the variable says already what it should be.
+    """
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "RAYON_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "true",
+    }
 
 
 def ask(request: Request) -> dict[str, Any]:
@@ -87,7 +95,7 @@ def measure_alone(request: Request) -> dict[str, Any]:
         "peak_bytes": peak of the resident set during the work, less what imports had taken; "loaded_bytes": what the
         loaded subject took of that; "seconds" of each training step, none at inference; "facts"; "flops".
     """
-    config = parse_config(request.record, "the config")
+    config = parse_config(request.record, "the config").only((request.subject,))
     kind = config.subjects[request.subject]
     torch.set_num_threads(request.threads)
     for module in kind.modules:

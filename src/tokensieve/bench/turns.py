@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -14,7 +15,7 @@ Told = Callable[[str], None]
 def in_turns(
     works: Mapping[str, Callable[[], T]], rounds: int, told: Told, *, warm_up: bool = True
 ) -> dict[str, list[T]]:
-    """What each work gives in every round; each round begins with another one, so that none always follows the same.
+    """What each work gives in every round; the order is another one in each, so that none always follows the same.
 
     Args:
         works: by the name of the subject.
@@ -26,8 +27,7 @@ def in_turns(
     found: dict[str, list[T]] = {name: [] for name in names}
     for number in range(0 if warm_up else 1, rounds + 1):
         told(f"round {number} of {rounds}" if number else "warming up")
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
+        for name in random.Random(number).sample(names, len(names)):
             gc.collect()
             result = works[name]()
             if number:

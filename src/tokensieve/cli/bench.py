@@ -56,8 +56,6 @@ def bench_command(
     benchmark = _changed(benchmark, rounds, only)
     place = _place(config, output, bool(only))
     result = run_bench(benchmark, record, config.stem, data=data, threads=torch.get_num_threads())
-    if output is None:
-        place.parent.mkdir(parents=True, exist_ok=True)
     with part_file(place) as out:
         json_module.dump(result, out, indent=1)
         out.write("\n")
@@ -73,16 +71,20 @@ def _changed(benchmark: BenchConfig, rounds: int | None, only: list[str] | None)
 
 
 def _place(config: Path, output: Path | None, part: bool) -> Path:
-    """Where the record goes; a name that was given is checked before hours are spent on it.
+    """Where the record goes, checked before hours are spent on it.
 
     Raises:
-        ConfigError: a folder, a file in one that does not exist, or the config itself.
+        ConfigError: a folder, a file in one that does not exist or cannot be made, or the config itself.
     """
     from tokensieve.errors import ConfigError
     from tokensieve.runtime.part import output_place
 
     if output is None:
-        return Path("build" if part else "results") / "bench" / f"{config.stem}.json"
+        output = Path("build" if part else "results") / "bench" / f"{config.stem}.json"
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{output.parent} cannot be made ({error.strerror}): name a file by --output") from error
     if output_place(output) == config.resolve():
         raise ConfigError(f"output {output} is the config: name another file")
     return output

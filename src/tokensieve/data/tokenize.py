@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 
 _CHUNK = 1000
 _LIMITS = threading.RLock()  # truncation and padding are state of a tokenizer: one call after the other may set them
+
+
+def _new_lock() -> None:
+    """In a child process: the thread that holds the parent's may not be there."""
+    global _LIMITS
+    _LIMITS = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ def attend(
     *,
     dropout: float = 0.0,
     scored: Queries | None = None,
+    exempt: Sequence[bool] | None = None,
     backend: str = "blocked",
 ) -> tuple[Tensor, Tensor | None]:
     """Attention of every document's queries over its own keys; nothing is padded.
@@ -33,6 +34,7 @@ def attend(
         key_lengths: keys of each document.
         dropout: probability on the attention weights (the score is taken before it).
         scored: also return the attention that every key receives from these of a document's queries.
+        exempt: documents that are not scored all the same; their keys receive 0. None: there are none.
         backend: a key of `BACKENDS`.
 
     Returns:
@@ -41,14 +43,15 @@ def attend(
     """
     run_attention = BACKENDS[backend]
     contexts, columns, q_start, k_start = [], [], 0, 0
-    for run in runs(query_lengths, key_lengths):
-        n, k = run.lengths
+    for run in runs(query_lengths, key_lengths, exempt or (False,) * len(query_lengths)):
+        n, k, unscored = run.lengths
         q = _heads_first(query, q_start, run.documents, n)
         ks = _heads_first(key, k_start, run.documents, k)
         vs = _heads_first(value, k_start, run.documents, k)
-        context, column = run_attention(q, ks, vs, dropout, None if scored is None else scored(n))
+        context, column = run_attention(q, ks, vs, dropout, None if scored is None or unscored else scored(n))
         contexts.append(context.transpose(1, 2).reshape(run.documents * n, -1))
-        if column is not None:
+        if scored is not None:
+            column = q.new_zeros(q.shape[0], q.shape[1], k, dtype=torch.float32) if column is None else column
             columns.append(column.transpose(0, 1).flatten(1))  # [documents, H, k] -> [H, documents * k]
         q_start, k_start = q_start + run.documents * n, k_start + run.documents * k
     return _joined(contexts, 0), None if scored is None else _joined(columns, 1)

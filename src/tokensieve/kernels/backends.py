@@ -27,7 +27,8 @@ def fused(q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None) ->
 
 def blocked(q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None) -> tuple[Tensor, Tensor | None]:
     """One softmax in blocks gives context and score where all queries are scored and nothing is trained; else fused."""
-    if rows != ALL or dropout > 0 or torch.is_grad_enabled():
+    trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (q, k, v))
+    if rows != ALL or dropout > 0 or trained:
         return fused(q, k, v, dropout, rows)
     values = v.flatten(0, 1)
     context = v.new_empty(len(values), *q.shape[2:])
@@ -40,8 +41,8 @@ def blocked(q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None) 
 
 def eager(q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None) -> tuple[Tensor, Tensor | None]:
     """Attention as it is defined; in training the n x k probabilities are kept."""
-    logits = q.float() @ k.float().transpose(2, 3) * q.shape[-1] ** -0.5
-    probabilities = logits.softmax(-1)
+    with torch.autocast(q.device.type, enabled=False):  # or the score would be one of rounded logits
+        probabilities = (q.float() @ k.float().transpose(2, 3) * q.shape[-1] ** -0.5).softmax(-1)
     context = F.dropout(probabilities, dropout).to(v.dtype) @ v
     return context, None if rows is None else probabilities.detach()[:, :, rows].mean(2)
 
@@ -50,7 +51,7 @@ BACKENDS: dict[str, Backend] = {"blocked": blocked, "fused": fused, "eager": eag
 
 
 def resolve_backend(name: str) -> str:
-    """The backend that a setting means; "auto" is the fastest one, "blocked".
+    """The backend that a setting means; "auto" is "blocked".
 
     Raises:
         ConfigError: no such backend.

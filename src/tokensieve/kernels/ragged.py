@@ -36,7 +36,7 @@ class Slots:
 
     def __init__(self, lengths: Sequence[int], combination: int, device: torch.device) -> None:
         text = [length - combination for length in lengths]
-        self.documents, self.width, self.combination = len(lengths), max(text), combination
+        self.documents, self.width = len(lengths), max(text)
         self.equal, self.rows = len(set(lengths)) == 1, sum(lengths)
         if not self.equal:
             counts = torch.tensor(text, device=device)

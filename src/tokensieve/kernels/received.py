@@ -19,8 +19,9 @@ ALL = slice(None)
 Queries = Callable[[int], Rows]
 """A document's number of queries -> the rows among them that the score looks at."""
 
-# Probabilities held at once, in elements: 4 MB of float32. Sixteen heads at 256 tokens, four at 512.
-_BLOCK_ELEMENTS = 1 << 20
+# Probabilities held at once, in elements. On CPU 4 MB of float32, for the cache: sixteen heads at 256 tokens, four at
+# 512. A GPU wants much work in each call, and 256 MB are little of its memory.
+_BLOCK_ELEMENTS, _BLOCK_ELEMENTS_GPU = 1 << 20, 1 << 26
 
 
 @torch.no_grad()
@@ -50,7 +51,8 @@ def probability_blocks(q: Tensor, k: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """
     queries, keys = q.flatten(0, 1).float(), k.flatten(0, 1).float().transpose(1, 2)
     n, width, scale = q.shape[2], k.shape[2], q.shape[-1] ** -0.5
-    size = min(len(queries), max(1, _BLOCK_ELEMENTS // (n * width)))
+    most = _BLOCK_ELEMENTS if q.device.type == "cpu" else _BLOCK_ELEMENTS_GPU
+    size = min(len(queries), max(1, most // (n * width)))
     held = queries.new_empty(size, n, width)
     for start in range(0, len(queries), size):
         block = slice(start, min(start + size, len(queries)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -26,20 +28,31 @@ class SelfAttention(nn.Module):
         self.dropout = config.attention_probs_dropout_prob
         self.backend = resolve_backend(config.attention_backend)
 
-    def forward(self, tokens: Tokens, keys: KeyRows | None, scored: Queries | None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, tokens: Tokens, keys: KeyRows | None, scored: Queries | None, exempt: Sequence[bool]
+    ) -> tuple[Tensor, Tensor | None]:
         """Context [T, d] and, where asked, the attention that each key receives, [H, K].
 
         Args:
             tokens: the batch.
             keys: rows that serve as keys and values; None: all.
             scored: queries whose attention a reducer wants to see; None: nobody does.
+            exempt: documents that are not pruned, and not scored.
         """
         query = self._split(self.query(tokens.values))
         key, value = self._keys_and_values(tokens.values, keys)
         key_lengths = tokens.lengths if keys is None else keys.lengths
         dropout = self.dropout if self.training else 0.0
         return attend(
-            query, key, value, tokens.lengths, key_lengths, dropout=dropout, scored=scored, backend=self.backend
+            query,
+            key,
+            value,
+            tokens.lengths,
+            key_lengths,
+            dropout=dropout,
+            scored=scored,
+            exempt=exempt,
+            backend=self.backend,
         )
 
     def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
+from tokensieve.model.attention import SelfAttention
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.embed import CombinationTokens, Embeddings, check_batch
 from tokensieve.model.encoder import Encoder
@@ -70,7 +71,8 @@ class TokensieveForSequenceClassification(PreTrainedModel):
     @property
     def attention_backend(self) -> str:
         """The key of `tokensieve.kernels.backends.BACKENDS` that was chosen when the model was built."""
-        return resolve_backend(self.config.attention_backend)
+        own = (module.backend for module in self.modules() if isinstance(module, SelfAttention))
+        return next(own, resolve_backend(self.config.attention_backend))
 
     def get_input_embeddings(self) -> nn.Module:
         """The word embeddings."""

@@ -31,8 +31,8 @@ class TokensieveConfig(PreTrainedConfig):
         tokenize_length: tokens at which documents are truncated before they reach the model; None: what fits.
         calibration_temperature: logits are divided by it before they become probabilities; by the engine, not by the
             model. (`temperature` alone is a word of text generation, and a config with it cannot be saved.)
-        attention_backend: how attention is computed: "auto" (the fastest), or a key of `tokensieve.kernels.BACKENDS`;
-            read when the model is built.
+        attention_backend: how attention is computed: "auto", or a key of `tokensieve.kernels.backends.BACKENDS`; read
+            when the model is built.
         thresholds: multi-label: the probability from which each label is given, in [0, 1]; None: 0.5 for all.
 
     Raises:

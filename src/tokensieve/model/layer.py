@@ -92,7 +92,7 @@ class Layer(GradientCheckpointingLayer):
             The tokens that go on, and the keys of the next layer.
         """
         scored = self._scored_queries(tokens, keys, exempt) if choice.kept is None else None
-        context, received = self.attention.self(tokens, keys, scored)
+        context, received = self.attention.self(tokens, keys, scored, exempt)
         if received is not None:
             choice.kept = self._select(tokens, keys, received, exempt)
         kept = choice.kept

@@ -27,9 +27,8 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
     """Score a classifier on labelled documents.
 
     Time is that of tokenizing and classifying, after a few documents to warm up; reading is not in it, nor is choosing
-    a budget of tokens. Memory is the
-    peak while doing so, of the whole process on CPU, of allocations on CUDA; `loaded_memory_bytes` is what was in use
-    before the first document.
+    a budget of tokens. Memory is the peak while doing so, of the whole process on CPU, of allocations on CUDA;
+    `loaded_memory_bytes` is what was in use before the first document.
 
     Args:
         classifier: made by `load`.
@@ -56,6 +55,7 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
     loaded = peak_memory_bytes(device)
     classifier.engine.classify(documents[:_WARM_UP])
     classifier.engine.choose_budget(documents)
+    reset_peak_memory(device)  # budgets that were tried are no part of the work
     classifier.engine.truncated = 0
     start = time.perf_counter()
     with closing(classifier.engine.stream(documents)) as stream:

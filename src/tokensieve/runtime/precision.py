@@ -14,12 +14,12 @@ logger = logging.getLogger(__name__)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 AUTO = "auto"
 
-# Any one of these multiplies matrices of the type, by the names that torch and Linux have for x86 instructions.
+# Any one of these multiplies matrices of the type, by the names that torch and Linux have for instructions.
 _CPU_INSTRUCTIONS = {
-    torch.bfloat16: {"avx512_bf16", "amx_bf16"},
-    torch.float16: {"avx512_fp16", "amx_fp16"},
+    torch.bfloat16: {"avx512_bf16", "amx_bf16", "arm_bf16"},
+    torch.float16: {"avx512_fp16", "amx_fp16", "arm_fp16"},
 }
-_CALLED = {torch.bfloat16: "AVX512-BF16, AMX", torch.float16: "AVX512-FP16, AMX-FP16"}
+_CALLED = {torch.bfloat16: "AVX512-BF16, AMX, on ARM BF16", torch.float16: "AVX512-FP16, AMX-FP16, on ARM FP16"}
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -89,5 +89,5 @@ def _slow(name: str, device: torch.device) -> str:
         )
     return (
         f"dtype={name}: this processor has no instructions for it ({_CALLED[DTYPES[name]]}) and is slower with it than "
-        "with float32, 15 to 30 times in a training that was measured: choose float32, or auto"
+        "with float32, 15 to 30 times in a training measured with AVX2: choose float32, or auto"
     )

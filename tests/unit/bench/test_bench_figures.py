@@ -52,6 +52,13 @@ def test_realisation_wants_the_fair_baseline(baseline: str) -> None:
     assert realisation(record([timed], subjects=half), timed, "ours") is None
 
 
+@pytest.mark.parametrize("of_type", [{"dtype": "bfloat16"}, {"kind": "onnx", "precision": "int8"}])
+def test_realisation_is_not_that_of_another_type(of_type: dict[str, str]) -> None:
+    timed = cell(seconds=SECONDS)
+    other = SUBJECTS | {"ours": SUBJECTS["ours"] | of_type}
+    assert realisation(record([timed], subjects=other), timed, "ours") is None
+
+
 def test_realisation_wants_flops_and_time() -> None:
     uncounted = cell(seconds=SECONDS, flops={"ours": None})
     assert reduction(uncounted, "ours") is None

@@ -52,7 +52,8 @@ def test_a_process_that_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_equal_threads_for_all() -> None:
-    assert thread_variables(3) == {"OMP_NUM_THREADS": "3", "RAYON_NUM_THREADS": "3"}
+    expected = {"OMP_NUM_THREADS": "3", "RAYON_NUM_THREADS": "3", "TOKENIZERS_PARALLELISM": "true"}
+    assert thread_variables(3) == expected
 
 
 def test_a_training_step_trains(prepare: Any) -> None:

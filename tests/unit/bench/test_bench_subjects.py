@@ -227,10 +227,14 @@ def test_parity_is_checked(prepare: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_subjects_take_turns() -> None:
     seen: list[str] = []
-    works = {name: (lambda name=name: seen.append(name) or len(seen)) for name in "abc"}
-    found = in_turns(works, 2, lambda what: seen.append(what))
-    assert seen == ["warming up", *"abc", "round 1 of 2", *"bca", "round 2 of 2", *"cab"]
-    assert found == {"a": [8, 11], "b": [6, 12], "c": [7, 10]}
+    works = {name: (lambda name=name: seen.append(name) or name.upper()) for name in "abcdef"}
+    found = in_turns(works, 4, seen.append)
+    said, rounds = seen[::7], [seen[start + 1 : start + 7] for start in range(0, 35, 7)]
+    assert said == ["warming up", *(f"round {number} of 4" for number in range(1, 5))]
+    assert all(sorted(own) == list("abcdef") for own in rounds)
+    assert found == {name: [name.upper()] * 4 for name in "abcdef"}
+    before_f = {own[own.index("f") - 1] if own.index("f") else "" for own in rounds}
+    assert len(before_f) > 2  # none always follows the same
     seen.clear()
     in_turns({"a": lambda: None}, 1, seen.append, warm_up=False)
     assert seen == ["round 1 of 1"]

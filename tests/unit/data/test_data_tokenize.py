@@ -1,6 +1,8 @@
 """Token ids: the length asked for and no other, nothing left behind in the tokenizer, features that Trainer takes."""
 
 import logging
+import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+import tokensieve.data.tokenize as module
 from tokensieve.data import Document
 from tokensieve.data.tokenize import Encodings, TokenizedDocuments, encode, forget_stored_limits
 from tokensieve.errors import ConfigError, DataError, InputError
@@ -221,3 +224,19 @@ def test_the_collator_of_trainer_pads_a_batch() -> None:
     assert batch["attention_mask"].tolist() == [[1] * 5, [1, 1, 1, 0, 0]]
     assert batch["token_type_ids"].shape == (2, 5)
     assert torch.equal(batch["labels"], torch.tensor([0, 1]))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_forked_process_may_encode(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
+    """While a thread of the parent is at it, which the child does not have."""
+    encode(tiny_tokenizer, ["good film"], 8)
+    with module._LIMITS:
+        child = os.fork()
+        if child == 0:
+            free = []
+            thread = threading.Thread(target=lambda: free.append(module._LIMITS.acquire(timeout=5)))
+            thread.start()
+            thread.join()
+            os._exit(0 if free == [True] else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
