@@ -23,6 +23,7 @@ from tokensieve.cli.options import (
     Threads,
     emit,
     name_of_data,
+    numbers,
     prepare,
     refuse_for_corpus,
 )
@@ -79,6 +80,9 @@ def train_command(
     pruning: Annotated[str | None, _reduction("--pruning", help="none, ratio or fuzzy.")] = None,
     keep_ratio: Annotated[
         float | None, _reduction("--keep-ratio", help="Share of tokens that stays per layer, (0, 1].")
+    ] = None,
+    keep_ratios: Annotated[
+        str | None, _reduction("--keep-ratios", help="In its place a share for each layer, such as 1,0.7,0.5.")
     ] = None,
     ratio_scope: Annotated[
         str | None, _reduction("--ratio-scope", help="fuzzy: the ratio applies to all or to candidates.")
@@ -202,6 +206,7 @@ def train_command(
     require_accelerate()
     place = training_device(resolve_device(device))
     given["lora_targets"] = tuple(name.strip() for name in lora_targets.split(",") if name.strip())
+    given["keep_ratios"] = None if keep_ratios is None else numbers("--keep-ratios", keep_ratios)
     recipe = Recipe(**{field.name: given[field.name] for field in dataclasses.fields(Recipe)})
     check_output(output, overwrite, resume)
     base = base_checkpoint(model)
