@@ -44,6 +44,8 @@ class PTCConfig:
     Attributes:
         pruning: "none"; "ratio" (P): keep a share of the tokens; "fuzzy" (PF): spare what is clearly important.
         keep_ratio: p in (0, 1], the share of tokens that stays at every pruning layer.
+        keep_ratios: in place of keep_ratio a share for each layer before the combining module, or of all; 1: nothing
+            is pruned (or scored) there. At site "keys" the last one has no effect. None: keep_ratio everywhere.
         ratio_scope: fuzzy only: p applies to "all" tokens (candidates leave first) or to the "candidates" alone.
         site: "keys": pruned tokens stop serving as keys and values; "hidden": they leave the model.
         heads: one kept set "shared" by all heads, or one "per_head" (site "keys" only).
@@ -67,6 +69,7 @@ class PTCConfig:
 
     pruning: Pruning = "fuzzy"
     keep_ratio: float = 0.9
+    keep_ratios: tuple[float, ...] | None = None
     ratio_scope: RatioScope = "all"
     site: Site = "keys"
     heads: Heads = "shared"
@@ -98,6 +101,7 @@ class PTCConfig:
 
     def _check_ranges(self) -> None:
         check_number(self, "keep_ratio", lambda p: 0 < p <= 1, "a number in (0, 1]")
+        self._check_ratios()
         check_number(self, "alpha_important", lambda a: 0 <= a <= 1, "a number in [0, 1]")
         check_number(self, "alpha_unimportant", lambda a: 0 <= a <= 1, "a number in [0, 1]")
         check_number(self, "combine_count_offset", lambda c: c >= 0, "a number of 0 or more")
@@ -106,6 +110,15 @@ class PTCConfig:
         check_integer(self, "min_length", 0)
         if self.combine_layer is not None:
             check_integer(self, "combine_layer", 1)
+
+    def _check_ratios(self) -> None:
+        ratios: Any = self.keep_ratios
+        if ratios is None:
+            return
+        numbers = [p for p in ratios if type(p) in (int, float) and 0 < p <= 1] if type(ratios) in (list, tuple) else []
+        if not numbers or len(numbers) < len(ratios):
+            raise ConfigError(f"keep_ratios={ratios!r}: give a number in (0, 1] for each layer, or None")
+        object.__setattr__(self, "keep_ratios", tuple(map(float, numbers)))
 
     def _check_combinations(self) -> None:
         if self.heads == "per_head" and self.site == "hidden":
@@ -125,13 +138,23 @@ class PTCConfig:
             )
 
     def check_depth(self, num_layers: int) -> None:
-        """Raise ConfigError unless the combining layer fits a model of `num_layers` layers (1..D, inserting 1..D+1)."""
+        """Raise ConfigError unless the settings fit a model of `num_layers` layers (combine_layer 1..D, or D+1)."""
         last = num_layers + (self.combine_mode == "insert")
         if self.combine_layer is not None and self.combine_layer > last:
             raise ConfigError(
                 f"combine_layer={self.combine_layer}: with combine_mode={self.combine_mode!r} a model of {num_layers} "
                 f"layers takes 1 to {last}"
             )
+        before = num_layers if self.combine_layer is None else self.combine_layer - 1
+        if self.keep_ratios is not None and len(self.keep_ratios) != before:
+            raise ConfigError(
+                f"keep_ratios={list(self.keep_ratios)}: {len(self.keep_ratios)} shares, where {before} layers stand "
+                "before the combining module or the end: give one for each, 1 where nothing is to be pruned"
+            )
+
+    def ratio_of(self, layer: int) -> float:
+        """The share that stays in a layer, counted from 0, before the combining module."""
+        return self.keep_ratio if self.keep_ratios is None else self.keep_ratios[layer]
 
     @property
     def combines(self) -> bool:
@@ -147,7 +170,8 @@ class PTCConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The nested record of a checkpoint's config, with its format version."""
-        return {"format_version": FORMAT_VERSION, **asdict(self)}
+        ratios = None if self.keep_ratios is None else list(self.keep_ratios)
+        return {"format_version": FORMAT_VERSION, **asdict(self), "keep_ratios": ratios}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> PTCConfig:

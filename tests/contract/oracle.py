@@ -6,6 +6,7 @@ model's. The importance scores are float32, the arithmetic of the selection on t
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from decimal import Decimal
@@ -127,7 +128,9 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
             scores = [column[: len(own_keys)] for column, own_keys in zip(received, keys, strict=True)]
             if ptc.heads == "shared":
                 scores = [torch.stack(scores).mean(0)]
-            chosen = select_positions(ptc, [own.tolist() for own in scores], keys[: len(scores)], protected)
+            own_ratio = ptc.keep_ratio if ptc.keep_ratios is None else ptc.keep_ratios[number - 1]
+            rule = dataclasses.replace(ptc, keep_ratio=own_ratio, keep_ratios=None)
+            chosen = select_positions(rule, [own.tolist() for own in scores], keys[: len(scores)], protected)
             kept.append(chosen)
             keys = chosen if len(chosen) == heads else chosen * heads
             if ptc.site == "hidden":

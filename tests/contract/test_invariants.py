@@ -60,7 +60,7 @@ def test_order_and_company_do_not_matter(lengths: list[int], data: st.DataObject
 @torch.no_grad()
 def test_keeping_everything_is_not_pruning(ptc: PTCConfig) -> None:
     plain = tiny_model(replace(ptc, pruning="none", ratio_scope="all"))
-    model = tiny_model(replace(ptc, keep_ratio=1))
+    model = tiny_model(replace(ptc, keep_ratio=1, keep_ratios=None))
     inputs = batch(documents(UNEQUAL))
     torch.testing.assert_close(model(**inputs).logits, plain(**inputs).logits, atol=1e-5, rtol=0)
     assert model(**inputs).trace.kept == plain(**inputs).trace.kept

@@ -61,9 +61,16 @@ FEW_QUERIES: tuple[dict[str, Any], ...] = (
     {"pruning": "fuzzy", "score_queries": "sample", "score_sample": 4, "site": "hidden", "combine_layer": 4},
 )
 """The importance score from some of the queries."""
+RATIOS: tuple[dict[str, Any], ...] = (
+    {"pruning": "ratio", "keep_ratios": (1.0, 0.5, 1.0, 0.4), "pooling": "host"},
+    {"pruning": "ratio", "keep_ratios": (0.5, 1.0, 0.6, 1.0), "site": "hidden", "pooling": "mean"},
+    {"pruning": "fuzzy", "ratio_scope": "candidates", "keep_ratios": (0.3, 0.8), "site": "hidden", "combine_layer": 3},
+    {"pruning": "fuzzy", "keep_ratios": (1.0, 0.7, 0.5), "heads": "per_head", "combine_layer": 4},
+)
+"""A share for each layer."""
 
 
-VARIANTS = {_name(changes): settings(**changes) for changes in (*_variants(), *FEW_QUERIES)}
+VARIANTS = {_name(changes): settings(**changes) for changes in (*_variants(), *FEW_QUERIES, *RATIOS)}
 SPREADING = {name: config for name, config in VARIANTS.items() if config.pruning != "none"}
 """The variants that prune."""
 

@@ -35,6 +35,9 @@ def complain(cli: Cli, work: Path, command: str, given: str, *hints: str) -> Non
 TRAIN_SETTINGS: list[tuple[str, ...]] = [
     ("--keep-ratio 0", "keep_ratio=0", "(0, 1]"),
     ("--keep-ratio 1.5", "keep_ratio=1.5", "(0, 1]"),
+    ("--keep-ratios 1,x", "--keep-ratios '1,x'", "separated by commas"),
+    ("--keep-ratios 1,0.5", "keep_ratios=[1.0, 0.5]", "give one for each"),
+    ("--keep-ratios 1,0", "keep_ratios=(1.0, 0.0)", "(0, 1]"),
     ("--keep-ratio nan", "keep_ratio=nan", "(0, 1]"),
     ("--pruning most", "pruning='most'", "'fuzzy'"),
     ("--ratio-scope some", "ratio_scope='some'", "'candidates'"),

@@ -16,6 +16,7 @@ def test_defaults_are_the_written_ones() -> None:
     assert dataclasses.asdict(PTCConfig()) == {
         "pruning": "fuzzy",
         "keep_ratio": 0.9,
+        "keep_ratios": None,
         "ratio_scope": "all",
         "site": "keys",
         "heads": "shared",
@@ -133,6 +134,24 @@ def test_record_round_trip() -> None:
     record = json.loads(json.dumps(config.to_dict()))
     assert record["format_version"] == 1
     assert PTCConfig.from_dict(record) == config
+
+
+def test_ratios_by_layer() -> None:
+    config = PTCConfig(keep_ratios=[1, 0.5, 0.7], combine_layer=4)
+    assert config.keep_ratios == (1.0, 0.5, 0.7)
+    assert [config.ratio_of(layer) for layer in range(3)] == [1.0, 0.5, 0.7]
+    assert PTCConfig(keep_ratio=0.3).ratio_of(2) == 0.3
+    assert PTCConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert hash(config) == hash(PTCConfig(keep_ratios=(1.0, 0.5, 0.7), combine_layer=4))
+    config.check_depth(6)
+    with pytest.raises(ConfigError, match=r"keep_ratios=\[1.0, 0.5, 0.7\]: 3 shares, where 6 layers"):
+        PTCConfig(keep_ratios=(1, 0.5, 0.7)).check_depth(6)
+
+
+@pytest.mark.parametrize("given", [(), (0.5, 0), (1.5,), ("0.5",), 0.5, "0.5", (True,), (float("nan"),), {0.5: 1}])
+def test_ratios_refused(given: object) -> None:
+    with pytest.raises(ConfigError, match=r"keep_ratios=.*give a number in"):
+        PTCConfig(keep_ratios=given)
 
 
 @pytest.mark.parametrize(

@@ -149,3 +149,15 @@ def environment(device: Any, dtype: str) -> dict[str, Any]:
         "transformers": transformers.__version__,
         "python": platform.python_version(),
     }
+
+
+def numbers(option: str, given: str) -> tuple[float, ...]:
+    """Numbers separated by commas.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    try:
+        return tuple(float(number) for number in given.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{option} {given!r}: give numbers separated by commas, such as 1,0.7,0.5") from error

@@ -10,7 +10,6 @@ import typer
 
 from tokensieve.cli.options import (
     DATA,
-    RECIPE,
     REDUCTION,
     Device,
     Json,
@@ -23,8 +22,26 @@ from tokensieve.cli.options import (
     Threads,
     emit,
     name_of_data,
+    numbers,
     prepare,
     refuse_for_corpus,
+)
+from tokensieve.cli.recipe_options import (
+    AttentionDropout,
+    ClassWeights,
+    DistillPooled,
+    DistillTemperature,
+    DistillWeight,
+    GradientCheckpointing,
+    LoraAlpha,
+    LoraDropout,
+    LoraRank,
+    LoraTargets,
+    NewRate,
+    Patience,
+    Teacher,
+    Tighten,
+    recipe_option,
 )
 from tokensieve.config import PRESET_NAMES, PTCConfig
 from tokensieve.errors import ConfigError
@@ -33,10 +50,6 @@ from tokensieve.training.settings import base_checkpoint, reduction_settings
 
 def _reduction(*names: str, help: str) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=REDUCTION)
-
-
-def _recipe(*names: str, help: str) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=RECIPE)
 
 
 def train_command(
@@ -80,6 +93,9 @@ def train_command(
     keep_ratio: Annotated[
         float | None, _reduction("--keep-ratio", help="Share of tokens that stays per layer, (0, 1].")
     ] = None,
+    keep_ratios: Annotated[
+        str | None, _reduction("--keep-ratios", help="In its place a share for each layer, such as 1,0.7,0.5.")
+    ] = None,
     ratio_scope: Annotated[
         str | None, _reduction("--ratio-scope", help="fuzzy: the ratio applies to all or to candidates.")
     ] = None,
@@ -121,47 +137,37 @@ def train_command(
         str | None, _reduction("--score-queries", help="Whose attention is the score: all, anchors or sample.")
     ] = None,
     score_sample: Annotated[int | None, _reduction("--score-sample", help="Queries that sample looks at.")] = None,
-    max_length: Annotated[int, _recipe("--max-length", help="Truncate documents to this many tokens.")] = 512,
-    epochs: Annotated[int, _recipe("--epochs", help="At most this many.")] = 5,
-    learning_rate: Annotated[float, _recipe("--learning-rate", help="Peak of the linear schedule.")] = 2e-5,
-    batch_size: Annotated[int, _recipe("--batch-size", help="Documents of a forward pass and process.")] = 16,
-    accumulation: Annotated[int, _recipe("--accumulation", help="Forward passes of an optimizer step.")] = 1,
-    warmup: Annotated[float, _recipe("--warmup", help="Share of the steps with a rising learning rate.")] = 0.1,
-    weight_decay: Annotated[float, _recipe("--weight-decay", help="Of AdamW.")] = 0.0,
-    clip: Annotated[float, _recipe("--clip", help="Largest norm of the gradient.")] = 1.0,
+    max_length: Annotated[int, recipe_option("--max-length", help="Truncate documents to this many tokens.")] = 512,
+    epochs: Annotated[int, recipe_option("--epochs", help="At most this many.")] = 5,
+    learning_rate: Annotated[float, recipe_option("--learning-rate", help="Peak of the linear schedule.")] = 2e-5,
+    batch_size: Annotated[int, recipe_option("--batch-size", help="Documents of a forward pass and process.")] = 16,
+    accumulation: Annotated[int, recipe_option("--accumulation", help="Forward passes of an optimizer step.")] = 1,
+    warmup: Annotated[float, recipe_option("--warmup", help="Share of the steps with a rising learning rate.")] = 0.1,
+    weight_decay: Annotated[float, recipe_option("--weight-decay", help="Of AdamW.")] = 0.0,
+    clip: Annotated[float, recipe_option("--clip", help="Largest norm of the gradient.")] = 1.0,
     select: Annotated[
-        str, _recipe("--select", help="Best epoch by validation loss, accuracy, f1_macro or f1_micro.")
+        str, recipe_option("--select", help="Best epoch by validation loss, accuracy, f1_macro or f1_micro.")
     ] = "loss",
-    patience: Annotated[
-        int | None, _recipe("--patience", help="Stop after so many epochs without improvement.")
-    ] = None,
-    class_weights: Annotated[
-        str, _recipe("--class-weights", help="none, or balanced: inverse class frequency.")
-    ] = "none",
-    bf16: Annotated[bool, _recipe("--bf16/--no-bf16", help="Autocast to bfloat16.")] = False,
-    attention_dropout: Annotated[
-        float | None,
-        _recipe("--attention-dropout", help="In place of the checkpoint's; 0 halves training time on CPU."),
-    ] = None,
-    gradient_checkpointing: Annotated[
-        bool,
-        _recipe("--gradient-checkpointing/--no-gradient-checkpointing", help="Less memory, more time; same weights."),
-    ] = False,
-    lora_rank: Annotated[
-        int | None, _recipe("--lora-rank", help="Train low-rank updates of attention of this rank (needs PEFT).")
-    ] = None,
-    lora_alpha: Annotated[
-        float | None, _recipe("--lora-alpha", help="Scale of the updates times the rank (default: twice the rank).")
-    ] = None,
-    lora_dropout: Annotated[float, _recipe("--lora-dropout", help="Before the updates.")] = 0.0,
-    lora_targets: Annotated[
-        str, _recipe("--lora-targets", help="Linear maps to update, separated by commas.")
-    ] = "query,value",
+    patience: Patience = None,
+    class_weights: ClassWeights = "none",
+    bf16: Annotated[bool, recipe_option("--bf16/--no-bf16", help="Autocast to bfloat16.")] = False,
+    attention_dropout: AttentionDropout = None,
+    gradient_checkpointing: GradientCheckpointing = False,
+    lora_rank: LoraRank = None,
+    lora_alpha: LoraAlpha = None,
+    lora_dropout: LoraDropout = 0.0,
+    lora_targets: LoraTargets = "query,value",
     calibrate: Annotated[
         bool,
-        _recipe("--calibrate/--no-calibrate", help="Fit temperature, and thresholds of labels, to validation."),
+        recipe_option("--calibrate/--no-calibrate", help="Fit temperature, and thresholds of labels, to validation."),
     ] = True,
-    seed: Annotated[int, _recipe("--seed", help="Of new parameters, order, dropout and noise.")] = 0,
+    teacher: Teacher = None,
+    distill_weight: DistillWeight = 0.5,
+    distill_temperature: DistillTemperature = 2.0,
+    distill_pooled: DistillPooled = 0.0,
+    tighten: Tighten = 0.0,
+    new_rate: NewRate = 1.0,
+    seed: Annotated[int, recipe_option("--seed", help="Of new parameters, order, dropout and noise.")] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there, throw an interrupted run away.")
     ] = False,
@@ -202,6 +208,7 @@ def train_command(
     require_accelerate()
     place = training_device(resolve_device(device))
     given["lora_targets"] = tuple(name.strip() for name in lora_targets.split(",") if name.strip())
+    given["keep_ratios"] = None if keep_ratios is None else numbers("--keep-ratios", keep_ratios)
     recipe = Recipe(**{field.name: given[field.name] for field in dataclasses.fields(Recipe)})
     check_output(output, overwrite, resume)
     base = base_checkpoint(model)

@@ -21,12 +21,11 @@ class Encoder(nn.Module):
         settings = config.settings
         self.min_length = settings.min_length
         self.steps = encoder_steps(settings, config.num_hidden_layers)
-        reducer = build_reducer(settings)
         combine = COMBINERS["ptc"]
         self.layer = nn.ModuleList(
             combine(config.hidden_size, config.layer_norm_eps, settings)
             if step.kind == "combine"
-            else Layer(config, reducer if step.prunes else None, step.prunes)
+            else Layer(config, build_reducer(settings, step.ratio) if step.prunes else None, step.prunes)
             for step in self.steps
         )
 

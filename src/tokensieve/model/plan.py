@@ -145,7 +145,6 @@ class Bounds(NamedTuple):
 
 def kept_bounds(settings: PTCConfig, steps: Sequence[Step], length: int, special: int) -> list[Bounds]:
     """The bounds of every step."""
-    reducer = build_reducer(settings)
     protected = min(special, length) if settings.protect_special else 0
     now = following = (length, length)
     bounds, combined = [], False
@@ -153,6 +152,7 @@ def kept_bounds(settings: PTCConfig, steps: Sequence[Step], length: int, special
         combined |= step.kind == "combine"
         now, scores = following, False
         if step.prunes and length >= settings.min_length:
+            reducer = build_reducer(settings, step.ratio)
             assert reducer is not None
             following = (reducer.bounds(now[0], protected)[0], reducer.bounds(now[1], protected)[1])
             scores = following != now or reducer.counts(now[:1], (protected,)) is None

@@ -7,6 +7,8 @@ code: selection counts for every token the ones that rank before it, where the m
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,6 @@ from tokensieve.config import PTCConfig
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.head import HostHead, MeanHead
 from tokensieve.model.layer import Layer
-from tokensieve.reducers.schedule import exact_ratio
 
 
 def reference_forward(
@@ -52,7 +53,9 @@ def reference_forward(
         if step.prunes:
             scores = received[..., : input_ids.shape[1]]
             scores = scores.mean(1, keepdim=True) if settings.heads == "shared" else scores
-            stay = select(settings, scores, keys.expand_as(scores), protected.unsqueeze(1).expand_as(scores))
+            stay = select(
+                settings, step.ratio, scores, keys.expand_as(scores), protected.unsqueeze(1).expand_as(scores)
+            )
             keys = torch.where(prunable.view(-1, 1, 1), stay, keys)
             hidden = keys if step.prunes == "hidden" else hidden
         attended = module.attention.output(context, values)
@@ -111,9 +114,9 @@ def attention(module: Layer, values: Tensor, scored: Tensor, columns: Tensor) ->
     return context, (probabilities * weights).sum(2) / weights.sum(2)
 
 
-def select(settings: PTCConfig, scores: Tensor, alive: Tensor, protected: Tensor) -> Tensor:
+def select(settings: PTCConfig, ratio: Fraction, scores: Tensor, alive: Tensor, protected: Tensor) -> Tensor:
     """Tokens that stay, [B, S, L], by the two-stage rule as it is written."""
-    ratio, protected = exact_ratio(settings.keep_ratio), protected & alive
+    protected = protected & alive
     free, total = alive & ~protected, alive.sum(-1, keepdim=True)
     fuzzy = settings.pruning == "fuzzy"
     candidate = candidates(settings, scores, free) if fuzzy else free

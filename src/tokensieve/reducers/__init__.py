@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 from tokensieve.config import PTCConfig
 from tokensieve.reducers.contract import KeyRows, Reducer, Scored, select_rows
@@ -14,24 +15,24 @@ from tokensieve.reducers.schedule import exact_ratio
 __all__ = ["REDUCERS", "KeyRows", "Reducer", "Scored", "build_reducer", "select_rows"]
 
 
-def _ratio(config: PTCConfig) -> Reducer:
-    return RatioReducer(exact_ratio(config.keep_ratio), config.heads == "shared")
+def _ratio(config: PTCConfig, ratio: Fraction) -> Reducer:
+    return RatioReducer(ratio, config.heads == "shared")
 
 
-def _fuzzy(config: PTCConfig) -> Reducer:
-    ratio, shared = exact_ratio(config.keep_ratio), config.heads == "shared"
+def _fuzzy(config: PTCConfig, ratio: Fraction) -> Reducer:
+    shared = config.heads == "shared"
     if config.ratio_scope == "all":
         return fuzzy_all(ratio, shared)
     return FuzzyCandidatesReducer(ratio, config.alpha_important, config.alpha_unimportant, shared)
 
 
-REDUCERS: dict[str, Callable[[PTCConfig], Reducer]] = {"ratio": _ratio, "fuzzy": _fuzzy}
+REDUCERS: dict[str, Callable[[PTCConfig, Fraction], Reducer]] = {"ratio": _ratio, "fuzzy": _fuzzy}
 
 
-def build_reducer(config: PTCConfig) -> Reducer | None:
-    """The reducer that a setting names; None for pruning "none"."""
+def build_reducer(config: PTCConfig, ratio: Fraction | None = None) -> Reducer | None:
+    """The reducer that a setting names, at the ratio of a layer (None: its keep_ratio); None for pruning "none"."""
     if config.pruning == "none":
         return None
-    reducer = REDUCERS[config.pruning](config)
+    reducer = REDUCERS[config.pruning](config, exact_ratio(config.keep_ratio) if ratio is None else ratio)
     reducer.queries = rows_scored(config)
     return reducer

@@ -28,11 +28,13 @@ class Step:
         source: 0-based layer of the host checkpoint that it comes from; None for the combining module.
         prunes: what this layer's scores decide: the "keys" of the next layer, the "hidden" states that go on from
             this one, or nothing. Only then is anything scored.
+        ratio: p of this layer, exact; 1 where nothing is pruned.
     """
 
     kind: Literal["layer", "combine"]
     source: int | None
     prunes: Site | None
+    ratio: Fraction = Fraction(1)
 
 
 def encoder_steps(config: PTCConfig, num_layers: int) -> tuple[Step, ...]:
@@ -43,7 +45,10 @@ def encoder_steps(config: PTCConfig, num_layers: int) -> tuple[Step, ...]:
     """
     config.check_depth(num_layers)
     before = num_layers if config.combine_layer is None else config.combine_layer - 1
-    steps = [Step("layer", layer, _prunes(config, layer, before)) for layer in range(before)]
+    steps = [
+        Step("layer", layer, _prunes(config, layer, before), exact_ratio(config.ratio_of(layer)))
+        for layer in range(before)
+    ]
     if config.combine_layer is not None:
         resume = before + (config.combine_mode == "replace")
         steps.append(Step("combine", None, None))
@@ -52,7 +57,7 @@ def encoder_steps(config: PTCConfig, num_layers: int) -> tuple[Step, ...]:
 
 
 def _prunes(config: PTCConfig, layer: int, before: int) -> Site | None:
-    if config.pruning == "none" or exact_ratio(config.keep_ratio) == 1:
+    if config.pruning == "none" or config.ratio_of(layer) == 1:
         return None
     if config.site == "keys" and layer == before - 1:
         return None  # no later layer would read this one's scores

@@ -148,7 +148,7 @@ def unused(settings: PTCConfig) -> tuple[str, ...]:
 def settings_table(settings: Mapping[str, Any], without: tuple[str, ...]) -> str:
     """Names and values; left out is what has no value, and what begins with one of `without`."""
     rows = [
-        [code(name), code(", ".join(value) if isinstance(value, (list, tuple)) else value)]
+        [code(name), code(", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)]
         for name, value in settings.items()
         if value is not None and not name.startswith(without or ("\n",))
     ]

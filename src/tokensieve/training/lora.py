@@ -102,6 +102,12 @@ def trained_whole(model: TokensieveForSequenceClassification) -> list[str]:
     return names + [f"encoder.layer.{i}" for i, step in enumerate(model.encoder.steps) if step.kind == "combine"]
 
 
+def new_parameters(model: Any) -> list[nn.Parameter]:
+    """What starts at random, with its adapters' copies where the model has some."""
+    ours = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return [parameter for name in trained_whole(ours) for parameter in ours.get_submodule(name).parameters()]
+
+
 def adapted(model: TokensieveForSequenceClassification, config: Any) -> Any:
     """The model with adapters, as a `peft.PeftModel`; whatever is not trained is frozen.
 

@@ -42,6 +42,13 @@ class Recipe:
         lora_alpha: scale of the updates times the rank; None: twice the rank.
         lora_dropout: before the updates.
         lora_targets: linear maps that are updated, see `tokensieve.training.lora.lora_config`.
+        teacher: folder of a trained classifier with the same labels, whose answers are learned beside the labels; None:
+            the labels alone.
+        distill_weight: w in [0, 1], the share of the teacher's answers in the loss.
+        distill_temperature: T > 0 at which its probabilities are followed.
+        distill_pooled: weight of following its document vectors, by their cosine; the teacher has the same width.
+        tighten: share of the steps over which the kept share of every layer falls from 1 to its own; 0: at once.
+        new_rate: learning rate of what starts at random (head, combining parts), as a multiple of the others'.
         calibrate: fit a temperature to the validation documents, and with several labels a document their thresholds.
         seed: of the new parameters, the order of the documents, dropout and noise.
     """
@@ -64,6 +71,12 @@ class Recipe:
     lora_alpha: float | None = None
     lora_dropout: float = 0.0
     lora_targets: tuple[str, ...] = ("query", "value")
+    teacher: str | None = None
+    distill_weight: float = 0.5
+    distill_temperature: float = 2.0
+    distill_pooled: float = 0.0
+    tighten: float = 0.0
+    new_rate: float = 1.0
     calibrate: bool = True
     seed: int = 0
 
@@ -85,6 +98,17 @@ class Recipe:
         for name in ("bf16", "gradient_checkpointing", "calibrate"):
             check_boolean(self, name)
         self._check_lora()
+        self._check_teacher()
+        check_number(self, "tighten", lambda share: 0 <= share <= 1, "a number in [0, 1]")
+        check_number(self, "new_rate", lambda rate: rate > 0, "a number above 0")
+
+    def _check_teacher(self) -> None:
+        teacher: Any = self.teacher
+        if teacher is not None and (not isinstance(teacher, str) or not teacher):
+            raise ConfigError(f"teacher={self.teacher!r}: give the folder of a trained classifier, or None")
+        check_number(self, "distill_weight", lambda share: 0 <= share <= 1, "a number in [0, 1]")
+        check_number(self, "distill_temperature", lambda heat: heat > 0, "a number above 0")
+        check_number(self, "distill_pooled", lambda weight: weight >= 0, "a number of 0 or more")
 
     def _check_lora(self) -> None:
         if self.lora_rank is not None:

@@ -89,5 +89,7 @@ def _options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[lis
         if isinstance(value, bool):
             groups.append([f"--{option}" if value else f"--no-{option}"])
         else:
-            groups.append([f"--{option}", ",".join(value) if isinstance(value, (list, tuple)) else str(value)])
+            groups.append(
+                [f"--{option}", ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
+            )
     return groups

@@ -28,6 +28,7 @@ from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.training import checkpoints
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.card import write_card
+from tokensieve.training.distill import teacher_targets
 from tokensieve.training.lora import merged, require_peft
 from tokensieve.training.output import RECORD, check_output, folder_in_the_making, part_of
 from tokensieve.training.prepare import fit_for_training, start_model
@@ -109,7 +110,7 @@ def train(
         "data": data_name,
         "data_digest": data_digest(training, validation),
         "settings": settings.to_dict(),
-        "recipe": recipe.to_dict(),
+        "recipe": recipe.to_dict() | ({"teacher": name_of_base(recipe.teacher)} if recipe.teacher else {}),
         "labels": list(splits.label_names),
         "multi_label": splits.multi_label,
         "documents": {"train": len(training), "validation": len(validation)},
@@ -133,7 +134,11 @@ def train(
         )
         start = time.perf_counter()
         trainable = fit_for_training(model, recipe)
-        trained = run_trainer(trainable, tokenizer, training, validation, recipe, options)
+        targets = None
+        if recipe.teacher is not None:
+            targets = teacher_targets(recipe, splits.train, splits.label_names, device)
+        taught = time.perf_counter() - start
+        trained = run_trainer(trainable, tokenizer, training, validation, recipe, options, targets)
         if recipe.lora_rank is not None:
             model = merged(trainable)
         record = {
@@ -145,6 +150,7 @@ def train(
             "rows": {name: row_counts(tally) for name, tally in splits.tallies.items()},
             "mean_length": float(training.lengths.double().mean()),
             "seconds": time.perf_counter() - start,
+            "teacher_seconds": taught if recipe.teacher else None,
             "resumed_from": None if options.resume is None else options.resume.name,
             "peak_memory_bytes": peak_memory_bytes(device),
             "history": trained.history,

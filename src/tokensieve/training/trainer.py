@@ -19,10 +19,13 @@ from torch import Tensor
 from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.errors import ConfigError, MissingExtraError, TrainingError
 from tokensieve.metrics import accuracy_and_f1, multi_label_scores
+from tokensieve.training.distill import DistilledLoss, Taught
+from tokensieve.training.lora import new_parameters
 from tokensieve.training.loss import balanced_positives, balanced_weights, step_loss
 from tokensieve.training.order import EpochOrder, FilledUp, FollowEpochs
 from tokensieve.training.processes import processes
 from tokensieve.training.recipe import Recipe
+from tokensieve.training.tighten import TightenPruning
 
 
 def require_accelerate() -> None:
@@ -80,6 +83,7 @@ def run_trainer(
     validation: TokenizedDocuments,
     recipe: Recipe,
     options: RunOptions,
+    targets: Mapping[str, Tensor] | None = None,
 ) -> Trained:
     """Train in place; afterwards the model holds the best epoch's weights (the last one's without validation).
 
@@ -90,6 +94,7 @@ def run_trainer(
         validation: with labels; may be empty.
         recipe: how.
         options: where to, and what else.
+        targets: what a teacher made of the training documents, see `teacher_targets`.
 
     Raises:
         MissingExtraError: accelerate, or what a tracker needs, is not installed.
@@ -99,7 +104,7 @@ def run_trainer(
     from transformers import PrinterCallback
 
     with _tensorboard_folder(options.logs), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-        trainer = make_trainer(model, tokenizer, train, validation, recipe, options)
+        trainer = make_trainer(model, tokenizer, train, validation, recipe, options, targets)
         if not options.progress:
             trainer.remove_callback(PrinterCallback)  # which takes the bars' place
         if options.resume is not None and stopped_early(options.resume, recipe):
@@ -122,6 +127,7 @@ def make_trainer(
     validation: TokenizedDocuments,
     recipe: Recipe,
     options: RunOptions,
+    targets: Mapping[str, Tensor] | None = None,
 ) -> Any:
     """The Trainer of a run; arguments as in `run_trainer`."""
     from transformers import DataCollatorWithPadding, EarlyStoppingCallback
@@ -132,7 +138,12 @@ def make_trainer(
     weights = loss_weights(train, recipe, model.num_labels or 0)
     number = processes(options.device).num_processes
     order = EpochOrder(len(train), recipe.batch_size * number if number > 1 else 1, recipe.seed)
+    loss = step_loss(weights, multi_label)
+    arguments = training_arguments(recipe, len(order), number, validates, options)
+    arguments.remove_unused_columns = targets is None
     callbacks: list[Any] = [FollowEpochs(order), *options.callbacks]
+    if recipe.tighten:
+        callbacks.append(TightenPruning(model, recipe.tighten))
     if recipe.patience is not None and validates:
         callbacks.append(EarlyStoppingCallback(recipe.patience))
     if options.checkpoint_steps is not None:
@@ -141,12 +152,14 @@ def make_trainer(
         return WholeStepsTrainer(
             order=order,
             model=model,
-            args=training_arguments(recipe, len(order), number, validates, options),
-            train_dataset=FilledUp(train, len(train)),
+            new=new_parameters(model),
+            new_rate=recipe.new_rate,
+            args=arguments,
+            train_dataset=FilledUp(train if targets is None else Taught(train, targets), len(train)),
             eval_dataset=validation if validates else None,
             data_collator=DataCollatorWithPadding(tokenizer),
             compute_metrics=_multi_label_metrics if multi_label else _metrics,
-            compute_loss_func=step_loss(weights, multi_label),
+            compute_loss_func=loss if targets is None else DistilledLoss(loss, recipe),
             callbacks=callbacks,
         )
     except (RuntimeError, ValueError) as error:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 
 from tokensieve.training.checkpoints import mark_whole, unmark
+from tokensieve.training.distill import LOGITS, POOLED, DistilledLoss
 from tokensieve.training.order import EpochOrder
 
 
@@ -18,15 +21,45 @@ class WholeStepsTrainer(Trainer):
 
     Args:
         order: of the training documents.
+        new: parameters that have a learning rate of their own.
+        new_rate: that rate, as a multiple of the others'.
         options: as Trainer takes them.
     """
 
-    def __init__(self, order: EpochOrder, **options: Any) -> None:
+    def __init__(
+        self, order: EpochOrder, new: Collection[nn.Parameter] = (), new_rate: float = 1.0, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self.order = order
+        self.order, self.new_rate = order, new_rate
+        self.new = {id(parameter) for parameter in new}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return self.order
+
+    def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
+        """Trainer's; what a teacher said of the batch goes to the loss, and not to the model."""
+        targets = {name: inputs.pop(name) for name in (LOGITS, POOLED) if name in inputs}
+        if not targets:
+            return super().compute_loss(model, inputs, *arguments, **options)
+        assert isinstance(self.compute_loss_func, DistilledLoss)
+        self.compute_loss_func.targets = targets
+        try:
+            return super().compute_loss(model, inputs, *arguments, **options)
+        finally:
+            self.compute_loss_func.targets = None
+
+    def create_optimizer(self, *arguments: Any, **options: Any) -> Any:
+        """Trainer's, in which new parameters may have a learning rate of their own."""
+        made = self.optimizer is None
+        optimizer = super().create_optimizer(*arguments, **options)
+        if not made or self.new_rate == 1:
+            return optimizer
+        for group in list(optimizer.param_groups):
+            new = [parameter for parameter in group["params"] if id(parameter) in self.new]
+            if new:
+                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in self.new]
+                optimizer.add_param_group({**group, "params": new, "lr": group["lr"] * self.new_rate})
+        return optimizer
 
     def evaluation_loop(self, *arguments: Any, **options: Any) -> Any:
         """Trainer's, with the mean loss over the documents: with several processes its own counts some twice."""

@@ -14,6 +14,7 @@ from contract.variants import tiny_model
 from tokensieve import PTCConfig
 from tokensieve.backbones.default_model import HUB_NAME, name_of_base
 from tokensieve.cli.app import app
+from tokensieve.cli.options import numbers
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.reproduce import READING, train_command
 from tokensieve.training.settings import reduction_settings
@@ -32,6 +33,7 @@ SETTINGS = [
     PTCConfig(),
     *(PTCConfig.preset(name, 6) for name in ("dense", "paper-p", "paper-pf", "paper-c-11", "paper-pfc-7")),
     PTCConfig(keep_ratio=0.7, site="hidden"),
+    PTCConfig(keep_ratios=(1.0, 0.7, 0.5, 1.0, 0.9, 0.8), site="hidden"),
     PTCConfig(pruning="ratio", heads="per_head", protect_special=False, min_length=32),
     PTCConfig(combine_layer=2, combine_mode="insert", combine_noise=False, combination_tokens=4, alpha_important=0.2),
     dataclasses.replace(PTCConfig.preset("paper-pfc-7", 6), keep_ratio=0.8, ratio_scope="candidates"),
@@ -52,6 +54,8 @@ def test_the_command_gives_the_settings_back(ptc: PTCConfig, recipe: Recipe) -> 
     given = parsed(command)
     config = tiny_model(PTCConfig(), num_hidden_layers=6).config
     chosen = {field.name: given[field.name] for field in dataclasses.fields(PTCConfig)}
+    if chosen["keep_ratios"] is not None:
+        chosen["keep_ratios"] = numbers("--keep-ratios", chosen["keep_ratios"])
     assert reduction_settings(config, given["preset"], chosen) == ptc
     values = {field.name: given[field.name] for field in dataclasses.fields(Recipe)}
     assert Recipe(**values | {"lora_targets": tuple(values["lora_targets"].split(","))}) == recipe
