@@ -2,7 +2,7 @@
 
     python experiments/cost.py experiments/configs/bbc-256.json --data ../shared/data --threads 2
 
-Run on an idle machine, after accuracy.py: it times the classifiers of the first seed. Times are taken in turns, so that
+Run on an idle machine, after accuracy.py: it times the classifiers of the last seed. Times are taken in turns, so that
 all variants meet the same machine; memory is the peak of a process of its own, less what it used after its imports.
 """
 
@@ -81,7 +81,7 @@ def inference(config: dict[str, Any], name: str, data: Path) -> dict[str, Callab
     documents = load_splits(data / config["data"]).test
     works = {}
     for variant in config["variants"]:
-        engine = load(run_folder(name, variant, config["seeds"][0]), device="cpu").engine
+        engine = load(run_folder(name, variant, config["seeds"][-1]), device="cpu").engine
         works[variant] = partial(engine.classify, documents)
     return works
 

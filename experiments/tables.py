@@ -66,6 +66,10 @@ def conditions(record: dict[str, Any], cost: dict[str, Any] | None) -> str:
     """What the figures hold for."""
     run, config = record["runs"][0], record["config"]
     counts = run["documents"]
+    commits: dict[str, set[int]] = {}
+    for own in record["runs"]:
+        commits.setdefault(own["machine"]["commit"][:10], set()).add(own["seed"])
+    told = "; ".join(f"{commit} (seeds {', '.join(map(str, sorted(own)))})" for commit, own in commits.items())
     seeds = ", ".join(map(str, sorted({run["seed"] for run in record["runs"]})))
     recipe = ", ".join(f"{name} {value}" for name, value in config["recipe"].items())
     lines = [
@@ -73,7 +77,7 @@ def conditions(record: dict[str, Any], cost: dict[str, Any] | None) -> str:
         f"documents of the split; seeds {seeds}; {recipe}, batches of 16; the epoch by validation loss.",
         "- Accuracy and F1 are means over the seeds on the test documents. The interval is a bootstrap over documents, "
         "on the same documents and seeds for both; it leaves out the spread of seeds.",
-        f"- commit {run['machine']['commit'][:10]}, {run['machine']['processor']}, torch {run['machine']['torch']}, "
+        f"- commit {told}, {run['machine']['processor']}, torch {run['machine']['torch']}, "
         f"transformers {run['machine']['transformers']}, Python {run['machine']['python']}",
     ]
     if cost is not None:

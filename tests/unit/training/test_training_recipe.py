@@ -1,6 +1,7 @@
 """Recipe: the paper's defaults, and every range."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,12 @@ REFUSED: dict[str, list[Any]] = {
     "lora_dropout": [-0.1, 1, NAN, "some"],
     "lora_targets": [(), "query", (1,), None],
     "calibrate": ["no", None],
+    "teacher": ["", 3, Path("dense")],
+    "distill_weight": [-0.1, 1.1, NAN, "some", None],
+    "distill_temperature": [0, -1, NAN, "hot"],
+    "distill_pooled": [-1, NAN, "some"],
+    "tighten": [-0.1, 1.1, NAN, "some", None],
+    "new_rate": [0, -1, NAN, "fast"],
 }
 ALLOWED: dict[str, list[Any]] = {
     "learning_rate": [1e-9, 1],
@@ -52,6 +59,12 @@ ALLOWED: dict[str, list[Any]] = {
     "lora_dropout": [0, 0.99],
     "lora_targets": [("query",), ("attention.output.dense", "value")],
     "calibrate": [False, True],
+    "teacher": [None, "dense"],
+    "distill_weight": [0, 1],
+    "distill_temperature": [0.5, 20],
+    "distill_pooled": [0, 10],
+    "tighten": [0, 1],
+    "new_rate": [0.1, 100],
 }
 
 
@@ -101,6 +114,12 @@ def test_the_defaults_are_the_papers() -> None:
         "lora_alpha": None,
         "lora_dropout": 0.0,
         "lora_targets": ["query", "value"],
+        "teacher": None,
+        "distill_weight": 0.5,
+        "distill_temperature": 2.0,
+        "distill_pooled": 0.0,
+        "tighten": 0.0,
+        "new_rate": 1.0,
         "calibrate": True,
         "seed": 0,
     }
