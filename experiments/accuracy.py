@@ -32,10 +32,7 @@ LAYERS = 6  # of the default model
 
 def main() -> None:
     """All runs of a config, or with --run the one that is named."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser = config_parser()
     parser.add_argument("--run", nargs=2, metavar=("VARIANT", "SEED"))
     arguments = parser.parse_args()
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
@@ -49,6 +46,15 @@ def main() -> None:
                 command = [sys.executable, __file__, *sys.argv[1:], "--run", variant, str(seed)]
                 subprocess.run(command, check=True)
             collect(config, arguments.config.stem)
+
+
+def config_parser() -> argparse.ArgumentParser:
+    """What every script that reads a config asks for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return parser
 
 
 def run_folder(name: str, variant: str, seed: int) -> Path:

@@ -8,23 +8,22 @@ all variants meet the same machine; memory is the peak of a process of its own, 
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from accuracy import run_folder, settings_of
+from accuracy import config_parser, run_folder, settings_of
 from machine import ROOT, machine
 
 from tokensieve import compress, load
 from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.bench.turns import in_turns, seconds
 from tokensieve.data import load_splits
 from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.memory import peak_memory_bytes
@@ -36,10 +35,7 @@ ROUNDS, STEPS, BATCH = 3, 4, 16
 
 def main() -> None:
     """All of it, or with --memory the peak of one variant."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser = config_parser()
     parser.add_argument("--memory", nargs=2, metavar=("VARIANT", "WHAT"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -51,8 +47,8 @@ def main() -> None:
     record = {
         "config": config,
         "rounds": ROUNDS,
-        "inference_seconds": in_turns(inference(config, name, arguments.data)),
-        "training_step_seconds": in_turns(training(config, arguments.data), per=STEPS),
+        "inference_seconds": timed(inference(config, name, arguments.data)),
+        "training_step_seconds": timed(training(config, arguments.data), per=STEPS),
         "peak_bytes": {
             variant: {what: of_process(variant, what) for what in ("inference", "training")}
             for variant in config["variants"]
@@ -64,16 +60,10 @@ def main() -> None:
     target.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def in_turns(works: Mapping[str, Callable[[], Any]], per: int = 1) -> dict[str, list[float]]:
+def timed(works: Mapping[str, Callable[[], Any]], per: int = 1) -> dict[str, list[float]]:
     """Seconds of each work, the works taking turns, after a round to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(ROUNDS + 1):
-        for name, work in works.items():
-            start = time.perf_counter()
-            work()
-            if turn > 0:
-                seconds[name].append((time.perf_counter() - start) / per)
-    return seconds
+    found = in_turns({name: partial(seconds, work) for name, work in works.items()}, ROUNDS, lambda _: None)
+    return {name: [taken / per for taken in rounds] for name, rounds in found.items()}
 
 
 def inference(config: dict[str, Any], name: str, data: Path) -> dict[str, Callable[[], Any]]:

@@ -43,7 +43,9 @@ def attend(
     """
     run_attention = BACKENDS[backend]
     contexts, columns, q_start, k_start = [], [], 0, 0
-    for run in runs(query_lengths, key_lengths, exempt or (False,) * len(query_lengths)):
+    # Only where there is a score, exemption parts documents of equal lengths.
+    apart = (False,) * len(query_lengths) if scored is None or exempt is None else exempt
+    for run in runs(query_lengths, key_lengths, apart):
         n, k, unscored = run.lengths
         q = _heads_first(query, q_start, run.documents, n)
         ks = _heads_first(key, k_start, run.documents, k)
