@@ -25,13 +25,17 @@ def in_turns(
     """
     names = list(works)
     found: dict[str, list[T]] = {name: [] for name in names}
-    for number in range(0 if warm_up else 1, rounds + 1):
-        told(f"round {number} of {rounds}" if number else "warming up")
-        for name in random.Random(number).sample(names, len(names)):
-            gc.collect()
-            result = works[name]()
-            if number:
-                found[name].append(result)
+    gc.freeze()  # what is there already stays; to look through it before every turn would take a second each time
+    try:
+        for number in range(0 if warm_up else 1, rounds + 1):
+            told(f"round {number} of {rounds}" if number else "warming up")
+            for name in random.Random(number).sample(names, len(names)):
+                gc.collect()
+                result = works[name]()
+                if number:
+                    found[name].append(result)
+    finally:
+        gc.unfreeze()
     return found
 
 

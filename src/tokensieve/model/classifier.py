@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,10 @@ from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
 from tokensieve.model.attention import SelfAttention
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.embed import CombinationTokens, Embeddings, check_batch
+from tokensieve.model.embed import Batch, CombinationTokens, Embeddings, check_batch
 from tokensieve.model.encoder import Encoder
 from tokensieve.model.head import HEADS
+from tokensieve.model.parts import parts_of
 from tokensieve.model.plan import Plan, kept_shares, make_plan
 from tokensieve.model.trace import Trace
 
@@ -141,12 +142,22 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         """
         _refuse_padded_outputs(output_attentions, output_hidden_states)
         batch = check_batch(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        tokens, trace = self.encoder(self.embeddings(batch))
-        logits, pooled = self.head(tokens)
+        logits, pooled, trace = self._classify(parts_of(batch))
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
         if return_dict is False:
             return (logits,) if loss is None else (loss, logits)
         return TokensieveOutput(loss=loss, logits=logits, pooled=pooled, trace=trace)
+
+    def _classify(self, parts: Sequence[Batch]) -> tuple[Tensor, Tensor, Trace]:
+        """Logits, document vectors and trace of all parts, as of one batch."""
+        vectors: list[tuple[Tensor, Tensor]] = []
+        traces: list[Trace] = []
+        for part in parts:
+            tokens, trace = self.encoder(self.embeddings(part))
+            vectors.append(self.head(tokens))
+            traces.append(trace)
+        logits, pooled = (torch.cat(own) for own in zip(*vectors, strict=True))
+        return logits, pooled, Trace.joined(traces)
 
     def plan(self, length: int, *, special: int = 2, samples: Mapping[str, Tensor] | None = None) -> Plan:
         """What happens to the tokens of a document of `length` tokens, and what it costs.

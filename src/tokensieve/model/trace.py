@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -17,6 +19,16 @@ class _Places(NamedTuple):
 
     origin: Tensor
     lengths: tuple[int, ...]
+
+    @staticmethod
+    def joined(parts: Sequence[_Places | None]) -> _Places | None:
+        """Of all documents; None where no part has any."""
+        own = [part for part in parts if part is not None]
+        if not own:
+            return None
+        sets = max(len(part.origin) for part in own)  # one where all heads have the same
+        origin = torch.cat([part.origin.expand(sets, -1) for part in own], 1)
+        return _Places(origin, tuple(length for part in own for length in part.lengths))
 
     def of_documents(self) -> list[Tensor]:
         return list(self.origin.cpu().split(list(self.lengths), dim=1))
@@ -37,6 +49,19 @@ class Trace:
     _last: _Places | None = None
     _folded: _Places | None = None
     _joined: Tensor | None = None
+
+    @staticmethod
+    def joined(parts: Sequence[Trace]) -> Trace:
+        """The trace of all documents, from those of parts of one batch that went through the same steps."""
+        if len(parts) == 1:
+            return parts[0]
+        joined = [part._joined for part in parts if part._joined is not None]
+        return Trace(
+            kept=[tuple(chain(*step)) for step in zip(*(part.kept for part in parts), strict=True)],
+            _last=_Places.joined([part._last for part in parts]),
+            _folded=_Places.joined([part._folded for part in parts]),
+            _joined=torch.cat(joined) if joined else None,
+        )
 
     def __getitem__(self, document: int) -> DocumentTrace:
         return DocumentTrace(self, document)

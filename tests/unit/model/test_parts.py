@@ -1,0 +1,84 @@
+"""A batch at inference on CPU goes through the model some documents at a time, and nothing else shows it."""
+
+import pytest
+import torch
+
+from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
+from tokensieve import PTCConfig
+from tokensieve.model import parts
+
+LENGTHS = (*UNEQUAL, 9, 40)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PART_TOKENS", 20)
+
+
+def seen_rows(model: torch.nn.Module) -> list[int]:
+    """Filled with the documents of each pass through the embeddings."""
+    rows: list[int] = []
+    model.embeddings.register_forward_pre_hook(lambda _, given: rows.append(len(given[0].lengths)))
+    return rows
+
+
+@pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
+def test_parts_change_nothing(ptc: PTCConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, inputs = tiny_model(ptc), batch(documents(LENGTHS), side="left")
+    rows = seen_rows(model)
+    with torch.no_grad():
+        whole = model(**inputs)
+        monkeypatch.setattr(parts, "PART_TOKENS", 20)
+        found = model(**inputs)
+    assert rows == [6, 2, 1, 2, 1]
+    for name in ("logits", "pooled"):
+        torch.testing.assert_close(found[name], whole[name], atol=1e-5, rtol=0)
+    assert found.trace.kept == whole.trace.kept
+    assert found.trace.survivors() == whole.trace.survivors()
+    assert found.trace.assignments() == whole.trace.assignments()
+
+
+@pytest.mark.usefixtures("few")
+def test_documents_that_are_not_pruned_beside_others() -> None:
+    """Sets of keys by head in one part, one set of all keys in another."""
+    model = tiny_model(settings(pruning="ratio", heads="per_head", min_length=12))
+    inputs = batch(documents((5, 9, 40)))
+    with torch.no_grad():
+        trace = model(**inputs).trace
+    assert [len(left) for left in trace.survivors()[:2]] == [5, 9]
+    assert trace.kept[-1][2] < 40
+
+
+@pytest.mark.usefixtures("few")
+def test_every_input_is_parted() -> None:
+    model, inputs = tiny_model(settings(pruning="ratio", site="hidden")), batch(documents((17, 12, 30)))
+    ids = inputs["input_ids"]
+    inputs |= {
+        "token_type_ids": torch.arange(ids.shape[1]).remainder(2).expand_as(ids),
+        "position_ids": torch.arange(ids.shape[1]).flip(0),
+    }
+    alone = [{name: tensor[row : row + 1] for name, tensor in inputs.items()} for row in range(3)]
+    for own in alone:
+        own["position_ids"] = inputs["position_ids"]
+    with torch.no_grad():
+        expected = torch.cat([model(**own).logits for own in alone])
+        torch.testing.assert_close(model(**inputs).logits, expected, atol=1e-5, rtol=0)
+        words = model.embeddings.word_embeddings(inputs.pop("input_ids"))
+        torch.testing.assert_close(model(inputs_embeds=words, **inputs).logits, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.usefixtures("few")
+def test_with_gradients_the_batch_stays_whole() -> None:
+    model, inputs = tiny_model(settings(pruning="ratio")), batch(documents(LENGTHS))
+    rows = seen_rows(model)
+    model(**inputs, labels=torch.zeros(6, dtype=torch.long)).loss.backward()
+    assert rows == [6]
+
+
+@pytest.mark.usefixtures("few")
+def test_the_loss_is_that_of_the_batch() -> None:
+    model, inputs = tiny_model(settings(pruning="ratio")), batch(documents(LENGTHS))
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    whole = model(**inputs, labels=labels).loss
+    with torch.no_grad():
+        torch.testing.assert_close(model(**inputs, labels=labels).loss, whole.detach(), atol=1e-5, rtol=0)
