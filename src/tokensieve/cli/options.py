@@ -130,6 +130,20 @@ def emit(record: dict[str, Any], lines: Sequence[str], as_json: bool) -> None:
     typer.echo(json.dumps(record, ensure_ascii=False, indent=2) if as_json else "\n".join(lines))
 
 
+def training_device(device: Any) -> Any:
+    """A device that Trainer can be put on.
+
+    Raises:
+        ConfigError: another GPU than the first one that is visible.
+    """
+    if device.type == "cuda" and device.index:
+        raise ConfigError(
+            f"device={device}: training takes the first GPU that is visible; give --device cuda and set "
+            f"CUDA_VISIBLE_DEVICES={device.index}"
+        )
+    return device
+
+
 def environment(device: Any, dtype: str) -> dict[str, Any]:
     """What a measurement depends on."""
     import platform

@@ -25,6 +25,7 @@ from tokensieve.cli.options import (
     numbers,
     prepare,
     refuse_for_corpus,
+    training_device,
 )
 from tokensieve.cli.recipe_options import (
     AttentionDropout,
@@ -44,7 +45,6 @@ from tokensieve.cli.recipe_options import (
     recipe_option,
 )
 from tokensieve.config import PRESET_NAMES, PTCConfig
-from tokensieve.errors import ConfigError
 from tokensieve.training.settings import base_checkpoint, reduction_settings
 
 
@@ -198,6 +198,7 @@ def train_command(
     prepare(threads, quiet=json)
     from tokensieve.backbones.host import host_config
     from tokensieve.backbones.loading import load_config
+    from tokensieve.memory import return_large_blocks
     from tokensieve.runtime.load import resolve_device
     from tokensieve.training.output import check_output
     from tokensieve.training.processes import is_main_process
@@ -207,6 +208,8 @@ def train_command(
 
     require_accelerate()
     place = training_device(resolve_device(device))
+    if place.type == "cpu":
+        return_large_blocks()
     given["lora_targets"] = tuple(name.strip() for name in lora_targets.split(",") if name.strip())
     given["keep_ratios"] = None if keep_ratios is None else numbers("--keep-ratios", keep_ratios)
     recipe = Recipe(**{field.name: given[field.name] for field in dataclasses.fields(Recipe)})
@@ -250,20 +253,6 @@ def train_command(
 def given_limits(validation_fraction: float, max_documents: int | None) -> dict[str, Any]:
     """How much was read, for the card."""
     return {"validation_fraction": validation_fraction, "max_documents": max_documents}
-
-
-def training_device(device: Any) -> Any:
-    """A device that Trainer can be put on.
-
-    Raises:
-        ConfigError: another GPU than the first one that is visible.
-    """
-    if device.type == "cuda" and device.index:
-        raise ConfigError(
-            f"device={device}: training takes the first GPU that is visible; give --device cuda and set "
-            f"CUDA_VISIBLE_DEVICES={device.index}"
-        )
-    return device
 
 
 def training_data(data: str | Path | None, reading: dict[str, Any], fraction: float, seed: int) -> Any:
