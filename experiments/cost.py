@@ -26,11 +26,11 @@ from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.bench.turns import in_turns, seconds
 from tokensieve.data import load_splits
 from tokensieve.data.tokenize import TokenizedDocuments
-from tokensieve.memory import peak_memory_bytes
+from tokensieve.memory import peak_memory_bytes, return_large_blocks
 from tokensieve.training.prepare import set_attention_dropout
 
 CPU = torch.device("cpu")
-ROUNDS, STEPS, BATCH = 3, 4, 16
+ROUNDS, STEPS, BATCH, DOCUMENTS = 3, 4, 16, 200
 
 
 def main() -> None:
@@ -47,6 +47,7 @@ def main() -> None:
     record = {
         "config": config,
         "rounds": ROUNDS,
+        "documents": DOCUMENTS,
         "inference_seconds": timed(inference(config, name, arguments.data)),
         "training_step_seconds": timed(training(config, arguments.data), per=STEPS),
         "peak_bytes": {
@@ -67,8 +68,8 @@ def timed(works: Mapping[str, Callable[[], Any]], per: int = 1) -> dict[str, lis
 
 
 def inference(config: dict[str, Any], name: str, data: Path) -> dict[str, Callable[[], Any]]:
-    """All test documents, text to label."""
-    documents = load_splits(data / config["data"]).test
+    """The first test documents, text to label."""
+    documents = load_splits(data / config["data"]).test[:DOCUMENTS]
     works = {}
     for variant in config["variants"]:
         engine = load(run_folder(name, variant, config["seeds"][-1]), device="cpu").engine
@@ -121,6 +122,7 @@ def peak(config: dict[str, Any], name: str, variant: str, what: str, data: Path)
     """Bytes above what the process used after its imports."""
     before = peak_memory_bytes(CPU)
     if what == "training":
+        return_large_blocks()  # as `tokensieve train` does
         work = training(config, data, (variant,))[variant]
     else:
         work = inference(config | {"variants": {variant: None}}, name, data)[variant]

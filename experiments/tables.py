@@ -83,7 +83,8 @@ def conditions(record: dict[str, Any], cost: dict[str, Any] | None) -> str:
     if cost is not None:
         lines.append(
             f"- Cost: {cost['machine']['threads']} threads, float32, {cost['rounds']} rounds in turn after one to warm "
-            "up; inference is text to label of all test documents, memory a process's peak less what it used after "
+            f"up; inference is text to label of the first {cost['documents']} test documents, speeds and shares are "
+            "against our own dense model (packed, fused attention); memory a process's peak less what it used after "
             f"its imports; training in batches of {cost['training']['batch']} with AdamW, attention dropout 0."
         )
     return "\n".join(lines)
