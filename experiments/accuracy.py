@@ -4,12 +4,12 @@
 
 Every run is a process of its own and leaves its classifier and a record in build/accuracy/<config>/. Runs that have a
 record are not repeated, and one that was cut off goes on: the command can be stopped and given again. The test
-documents are looked at once, by the weights that the validation loss chose.
+documents are looked at once, by the weights that the validation loss chose. A variant may name the "layers" of the
+default model that it starts from, changes to the recipe, and as "teacher" a variant that comes before it.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -18,16 +18,12 @@ from typing import Any
 
 import torch
 from machine import ROOT, machine
+from runs import base_of, config_parser, recipe_of, run_folder, settings_of, splits_of
 
-from tokensieve import PTCConfig, load
-from tokensieve.backbones.default_model import default_model_dir
-from tokensieve.data import load_splits
+from tokensieve import load
 from tokensieve.metrics import accuracy_and_f1
 from tokensieve.runtime.evaluate import mean_kept
-from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
-
-LAYERS = 6  # of the default model
 
 
 def main() -> None:
@@ -48,39 +44,19 @@ def main() -> None:
             collect(config, arguments.config.stem)
 
 
-def config_parser() -> argparse.ArgumentParser:
-    """What every script that reads a config asks for."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    return parser
-
-
-def run_folder(name: str, variant: str, seed: int) -> Path:
-    """Where a run leaves its classifier and its record."""
-    return ROOT / "build" / "accuracy" / name / f"{variant.replace(' ', '-')}-seed{seed}"
-
-
-def settings_of(given: dict[str, Any]) -> PTCConfig:
-    """A preset's settings or those that are written out."""
-    return PTCConfig.preset(given["preset"], LAYERS) if "preset" in given else PTCConfig(**given)
-
-
 def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Path, threads: int) -> None:
     """Train and score one classifier."""
     torch.set_num_threads(threads)
     folder = run_folder(name, variant, seed)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    splits = load_splits(data / config["data"])
-    recipe = Recipe(**config["recipe"], seed=seed)
+    splits, given = splits_of(config, data), config["variants"][variant]
     if not (folder / "training.json").is_file():  # the last file of a finished training
         train(
-            default_model_dir(),
-            settings_of(config["variants"][variant]),
+            base_of(given),
+            settings_of(given),
             splits,
             folder,
-            recipe,
+            recipe_of(config, name, variant, seed),
             device=torch.device("cpu"),
             resume=True,
             checkpoint_steps=25,

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accuracy import config_parser, run_folder, settings_of
 from machine import ROOT, machine
+from runs import base_of, config_parser, run_folder, settings_of, splits_of
 
 from tokensieve import compress, load
 from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.bench.turns import in_turns, seconds
-from tokensieve.data import load_splits
 from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.memory import peak_memory_bytes, return_large_blocks
 from tokensieve.training.prepare import set_attention_dropout
@@ -69,7 +68,7 @@ def timed(works: Mapping[str, Callable[[], Any]], per: int = 1) -> dict[str, lis
 
 def inference(config: dict[str, Any], name: str, data: Path) -> dict[str, Callable[[], Any]]:
     """The first test documents, text to label."""
-    documents = load_splits(data / config["data"]).test[:DOCUMENTS]
+    documents = splits_of(config, data).test[:DOCUMENTS]
     works = {}
     for variant in config["variants"]:
         engine = load(run_folder(name, variant, config["seeds"][-1]), device="cpu").engine
@@ -81,7 +80,7 @@ def training(config: dict[str, Any], data: Path, variants: tuple[str, ...] = ())
     """Some steps on the first training documents."""
     base = default_model_dir()
     tokenizer = load_tokenizer(base, load_config(base))
-    splits = load_splits(data / config["data"])
+    splits = splits_of(config, data)
     items = TokenizedDocuments(
         splits.train[: STEPS * BATCH], tokenizer, config["recipe"]["max_length"], splits.label_names
     )
@@ -92,7 +91,7 @@ def training(config: dict[str, Any], data: Path, variants: tuple[str, ...] = ())
     works = {}
     for variant in variants or config["variants"]:
         model = compress(
-            base,
+            base_of(config["variants"][variant]),
             settings_of(config["variants"][variant]),
             tokenizer=tokenizer,
             num_labels=len(splits.label_names),

@@ -1,0 +1,79 @@
+"""What a config of experiments/configs asks for: data, start model, settings and recipe; and where its runs lie."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import ROOT
+from safetensors.torch import load_file, save_file
+
+from tokensieve import PTCConfig
+from tokensieve.backbones.default_model import default_model_dir
+from tokensieve.data import DataSplits, load_splits
+from tokensieve.training.recipe import Recipe
+
+NO_SETTINGS = ("preset", "layers", "recipe", "teacher")
+"""Keys of a variant that are no fields of PTCConfig."""
+
+
+def config_parser() -> argparse.ArgumentParser:
+    """What every script that reads a config asks for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("config", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return parser
+
+
+def run_folder(name: str, variant: str, seed: int) -> Path:
+    """Where a run leaves its classifier and its record."""
+    return ROOT / "build" / "accuracy" / name / f"{variant.replace(' ', '-')}-seed{seed}"
+
+
+def splits_of(config: dict[str, Any], data: Path) -> DataSplits:
+    """The documents, at most as many of a split as "documents" says."""
+    return load_splits(data / config["data"]).limited(**config.get("documents", {}))
+
+
+def settings_of(given: dict[str, Any]) -> PTCConfig:
+    """A variant's settings: a preset for as many layers as it has, or what is written out."""
+    if "preset" in given:
+        return PTCConfig.preset(given["preset"], len(given.get("layers", range(6))))
+    return PTCConfig(**{key: value for key, value in given.items() if key not in NO_SETTINGS})
+
+
+def recipe_of(config: dict[str, Any], name: str, variant: str, seed: int) -> Recipe:
+    """The config's recipe with the variant's own changes; its teacher is another variant's run of the same seed."""
+    given = config["variants"][variant]
+    own = dict(given.get("recipe", {}))
+    if "teacher" in given:
+        own["teacher"] = str(run_folder(name, given["teacher"], seed))
+    return Recipe(**config["recipe"] | own, seed=seed)
+
+
+def base_of(given: dict[str, Any]) -> Path:
+    """The checkpoint that a variant starts from: the default model, or the "layers" of it that are named."""
+    whole = default_model_dir()
+    if "layers" not in given:
+        return whole
+    chosen = {old: new for new, old in enumerate(given["layers"])}
+    folder = ROOT / "build" / "accuracy" / ("layers-" + "-".join(map(str, chosen)))
+    if not (folder / "model.safetensors").is_file():
+        shutil.copytree(whole, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model.safetensors"))
+        record = json.loads((whole / "config.json").read_text(encoding="utf-8")) | {"num_hidden_layers": len(chosen)}
+        (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        weights = {}
+        for key, tensor in load_file(whole / "model.safetensors").items():
+            before, layer, after = key.partition("encoder.layer.")
+            number, _, rest = after.partition(".")
+            if not layer:
+                weights[key] = tensor
+            elif int(number) in chosen:
+                weights[f"{before}{layer}{chosen[int(number)]}.{rest}"] = tensor
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return folder
