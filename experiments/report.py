@@ -25,6 +25,7 @@ def main() -> None:
     for name in ("bbc-256", "bbc-512"):
         if (ROOT / "results" / "accuracy" / f"{name}.json").is_file():
             _place("docs/results.md", name, accuracy_table(name))
+    _place("README.md", "bbc-256", accuracy_table("bbc-256", brief=True))
     _place("docs/flops.md", "flops", _flops_table(_read("flops/bert-base-512.json")))
     _place_benchmarks()
 

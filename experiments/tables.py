@@ -12,8 +12,8 @@ import numpy as np
 RESULTS = Path(__file__).parents[1] / "results" / "accuracy"
 
 
-def accuracy_table(name: str) -> str:
-    """A row a variant; cost columns where `<name>-cost.json` is there."""
+def accuracy_table(name: str, brief: bool = False) -> str:
+    """A row a variant; cost columns where `<name>-cost.json` is there. `brief` leaves out columns and conditions."""
     record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     cost_file = RESULTS / f"{name}-cost.json"
     cost = json.loads(cost_file.read_text(encoding="utf-8")) if cost_file.is_file() else None
@@ -33,8 +33,12 @@ def accuracy_table(name: str) -> str:
         cells = [variant, str(len(runs)), *(f"{score:.4f}" for score in scores), f"{validation:.4f}"]
         cells.append(difference(own, right["dense"]) if variant != "dense" else "")
         rows.append(cells + (costs(cost, variant) if cost else []))
+    if brief:
+        shown = [place for place, column in enumerate(rows[0]) if column in BRIEF]
+        rows = [[row[place].partition(" (")[0] for place in shown] for row in rows]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:], "", conditions(record, cost)])
+    table = [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
+    return "\n".join(table if brief else [*table, "", conditions(record, cost)])
 
 
 def difference(own: np.ndarray, dense: np.ndarray) -> str:
@@ -46,6 +50,7 @@ def difference(own: np.ndarray, dense: np.ndarray) -> str:
     return f"{by_document.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
+BRIEF = {"variant", "accuracy", "against dense, points [95 %]", "inference", "training step", "peak memory, training"}
 COST = ["inference", "training step", "peak memory, inference", "peak memory, training"]
 
 
