@@ -36,6 +36,11 @@ def round_seconds(cell: Cell, subject: str, percentile: float = 50) -> list[floa
     return list(cell["seconds"][subject])
 
 
+def latency(cell: Cell, subject: str, percentile: float) -> float:
+    """A percentile of the seconds of single documents, those of all rounds together."""
+    return float(np.percentile([own for calls in cell["call_seconds"][subject] for own in calls], percentile))
+
+
 def has_seconds(cell: Cell) -> bool:
     """Whether time was measured."""
     return not {"seconds", "call_seconds", "step_seconds"}.isdisjoint(cell)

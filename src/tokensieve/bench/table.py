@@ -12,6 +12,7 @@ from tokensieve.bench.figures import (
     Spread,
     documents_per_second,
     has_seconds,
+    latency,
     memory_ratio,
     peak_bytes,
     realisation,
@@ -48,7 +49,7 @@ def _cells(record: Record, cell: Cell, subject: str) -> dict[str, str]:
     baseline, shown = record["baseline"], {}
     if "call_seconds" in cell:
         for percentile in (50, 95):
-            shown[f"p{percentile}, ms"] = f"{1000 * median(round_seconds(cell, subject, percentile)):.1f}"
+            shown[f"p{percentile}, ms"] = f"{1000 * latency(cell, subject, percentile):.1f}"
     elif "step_seconds" in cell:
         shown["s a step"] = f"{median(round_seconds(cell, subject)):.3g}"
     elif has_seconds(cell):

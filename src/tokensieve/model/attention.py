@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tokensieve.kernels.attend import attend
 from tokensieve.kernels.backends import resolve_backend
+from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.received import Queries
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.dropout import Dropout
@@ -73,13 +74,13 @@ class AttentionOutput(nn.Module):
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = Linear(config.hidden_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, context: Tensor, residual: Tensor) -> Tensor:
         """[T, d] from context [T, d] and residual [T, d]."""
-        normed: Tensor = self.LayerNorm(self.dropout(self.dense(context)) + residual)
+        normed: Tensor = self.LayerNorm(residual + self.dropout(self.dense(context)))
         return normed
 
 

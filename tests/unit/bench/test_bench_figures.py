@@ -10,6 +10,7 @@ from tokensieve import MissingExtraError
 from tokensieve.bench.figures import (
     Spread,
     documents_per_second,
+    latency,
     memory_ratio,
     peak_bytes,
     realisation,
@@ -75,6 +76,12 @@ def test_latency_is_told_by_percentiles_of_documents() -> None:
     assert speedup(timed, "ours", "sdpa").median == 25.5
     assert speedup(timed, "ours", "sdpa", 95).median == 4.8
     assert documents_per_second(timed, "ours").median == 0.5
+
+
+def test_latency_is_of_all_rounds_together() -> None:
+    timed = cell(batch=1, call_seconds={"ours": [[1.0, 1.0, 1.0], [5.0, 6.0]]})
+    assert latency(timed, "ours", 50) == 1.0
+    assert latency(timed, "ours", 100) == 6.0
 
 
 def test_a_training_step_is_the_mean_of_a_process() -> None:
