@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from machine import commit, processor
+from machine import commit, processor_name
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "build" / "demo" / "demo.json"
@@ -16,7 +16,7 @@ TARGET = ROOT / "results" / "demo" / "stdlib-128.json"
 def main() -> None:
     """Publish the last run of the demonstration in this checkout."""
     record = json.loads(SOURCE.read_text(encoding="utf-8"))
-    record = {"commit": commit(), "processor": processor(), "cores": os.cpu_count(), "seed": 0, **record}
+    record = {"commit": commit(), "processor": processor_name(), "cores": os.cpu_count(), "seed": 0, **record}
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from tokensieve.bench.machine import commit, machine, processor
+from tokensieve.bench.machine import commit, machine
+from tokensieve.processor import processor_name
 
-__all__ = ["ROOT", "commit", "machine", "processor"]
+__all__ = ["ROOT", "commit", "machine", "processor_name"]
 
 ROOT = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tokensieve.runtime.precision import cpu_instructions
+from tokensieve.processor import cpu_instructions, processor_name
 from tokensieve.version import __version__
 
 PACKAGES = ("torch", "transformers", "tokenizers", "onnxruntime")
@@ -34,7 +34,7 @@ def machine(threads: int) -> dict[str, Any]:
     """For the record of a measurement; versions of packages that are there."""
     return {
         "commit": commit(),
-        "processor": processor(),
+        "processor": processor_name(),
         "instructions": sorted(cpu_instructions() & _TELLING),
         "cores": os.cpu_count(),
         "threads": threads,
@@ -56,23 +56,9 @@ def commit() -> str | None:
     return f"{_git('rev-parse', 'HEAD')}{'+' if _git('status', '--porcelain', '.') else ''}"
 
 
-def processor() -> str:
-    """The model name that Linux gives, else Python's word for it."""
-    return _model_name() or platform.processor() or platform.machine()
-
-
 def load_average() -> float | None:
     """Processes that ran or wanted to in the last minute; None where the system does not say."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-
-
-def _model_name() -> str:
-    """What Linux calls the processor, or nothing."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _git(*arguments: str) -> str | None:

@@ -51,6 +51,7 @@ def info_command(
     from tokensieve.backbones.host import host_config
     from tokensieve.backbones.loading import load_config
     from tokensieve.kernels.backends import resolve_backend
+    from tokensieve.kernels.linear import linear_backend
     from tokensieve.model.configuration import TokensieveConfig
     from tokensieve.model.plan import make_plan
     from tokensieve.runtime.load import resolve_device
@@ -79,6 +80,7 @@ def info_command(
         "longest_document": config.longest_document,
         "labels": list(config.label_names) if trained else [],
         "attention_backend": resolve_backend(config.attention_backend),
+        "linear_backend": linear_backend(),
         "auto": {"device": str(device), "dtype": dtype_name(resolve_dtype("auto", device))},
         "settings": config.ptc,
         "plan": plan.to_dict(),
@@ -106,7 +108,8 @@ def _lines(record: dict[str, Any], plan: str) -> list[str]:
     lines = [
         f"model      {record['model']} ({'trained classifier' if record['trained'] else 'checkpoint to compress'})",
         f"backbone   {record['family']}, {record['layers']} layers, d={record['hidden_size']}, "
-        f"at most {record['longest_document']} tokens; attention: {record['attention_backend']}",
+        f"at most {record['longest_document']} tokens; attention: {record['attention_backend']}; products on "
+        f"CPU: {record['linear_backend']}",
         f"settings   {', '.join(f'{name}={value}' for name, value in changed.items()) or 'defaults'}",
     ]
     lines.append(f"here       --device auto is {record['auto']['device']}, --dtype auto {record['auto']['dtype']}")

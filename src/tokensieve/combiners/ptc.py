@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tokensieve.config import PTCConfig
+from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.ragged import zip_runs
 from tokensieve.tokens import Tokens
 
@@ -27,10 +28,10 @@ class TokenCombiner(nn.Module):
 
     def __init__(self, hidden_size: int, layer_norm_eps: float, config: PTCConfig) -> None:
         super().__init__()
-        self.query = nn.Linear(hidden_size, hidden_size)
-        self.key = nn.Linear(hidden_size, hidden_size)
-        self.value = nn.Linear(hidden_size, hidden_size)
-        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.query = Linear(hidden_size, hidden_size)
+        self.key = Linear(hidden_size, hidden_size)
+        self.value = Linear(hidden_size, hidden_size)
+        self.dense = Linear(hidden_size, hidden_size)
         self.combination_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.text_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.scale = hidden_size**-0.5 if config.combine_scale else 1.0

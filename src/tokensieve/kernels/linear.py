@@ -1,12 +1,21 @@
-"""The linear layer, with a product of its own for few rows at inference on CPU: single documents, and what is left of
-a batch once it is pruned and combined.
+"""The linear layer: torch's own product, or a faster one for float32 on CPU.
+
+Two are faster, each where it is (docs/LOG.md): oneDNN's where MKL, which torch asks on x86, leaves half of the
+processor unused; and one that turns few rows the other way round, for single documents and for what is left of a
+batch once it is pruned and combined.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import flop_registry, register_flop_formula
+
+from tokensieve.processor import AMD, processor_vendor
 
 _FEW_ROWS, _VERY_FEW_ROWS = 128, 6  # beyond the first little is won; up to the second, padding costs more
 _ROWS_AT_ONCE = 8  # float32 in a register of 256 bits
@@ -14,25 +23,108 @@ _WIDE = 512  # weights of narrower models stay in the processor's cache, and not
 
 
 class Linear(nn.Linear):
-    """`nn.Linear`, to the parameter names; few rows come back in another memory layout.
+    """`nn.Linear`, to the parameter names."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """[..., out_features] from [..., in_features]."""
+        if onednn_pays() and self._is_plain(rows):
+            product = onednn_linear(rows.flatten(0, -2), self.weight, self.bias)
+            return product.unflatten(0, rows.shape[:-1]) if rows.dim() > 2 else product
+        return F.linear(rows, self.weight, self.bias)
+
+    def _is_plain(self, rows: Tensor) -> bool:
+        """Whether the other products can take it: eager float32 on CPU, two dimensions or more."""
+        plain = rows.device.type == "cpu" and rows.dtype == self.weight.dtype == torch.float32
+        return plain and rows.dim() >= 2 and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+
+
+class ShortLinear(Linear):
+    """A linear layer whose result may lie in memory column by column, where the rows are few.
 
     y = x Wᵀ makes MKL rearrange all of W at every call, which for a short x takes as long as the product itself.
-    Computed as (W xᵀ)ᵀ, with x padded to whole registers, it is x that is rearranged: 1.1 to 1.6 times faster
-    (docs/LOG.md). The result lies in memory column by column, as elementwise operations and the next product can read
-    it. Attention cannot without a copy; its query, key and value are no layers of this kind.
+    Computed as (W xᵀ)ᵀ, with x padded to whole registers, it is x that is rearranged: 1.1 to 1.6 times faster.
+    Elementwise operations and the next product can read the result as it lies. Attention cannot without a copy; its
+    query, key and value are no layers of this kind.
     """
 
     def forward(self, rows: Tensor) -> Tensor:
         """[T, out_features] from [T, in_features]; strides (1, T or a little more) where the rows are few."""
         if not self._is_short(rows):
-            return F.linear(rows, self.weight, self.bias)
+            return super().forward(rows)
         count = len(rows)
         if count > _VERY_FEW_ROWS and count % _ROWS_AT_ONCE:
             rows = F.pad(rows, (0, 0, 0, -count % _ROWS_AT_ONCE))
         return torch.addmm(self.bias.unsqueeze(1), self.weight, rows.t()).t()[:count]
 
     def _is_short(self, rows: Tensor) -> bool:
-        if torch.is_grad_enabled() or rows.dim() != 2 or not 1 < len(rows) <= _FEW_ROWS:
-            return False
-        plain = rows.device.type == "cpu" and rows.dtype == self.weight.dtype == torch.float32
-        return plain and min(self.weight.shape) >= _WIDE and not torch.is_autocast_enabled("cpu")
+        few = rows.dim() == 2 and 1 < len(rows) <= _FEW_ROWS and min(self.weight.shape) >= _WIDE
+        return few and not torch.is_grad_enabled() and self._is_plain(rows) and not onednn_pays()
+
+
+def linear_backend() -> str:
+    """What multiplies float32 matrices on this CPU: "onednn", or "torch" (whatever torch asks)."""
+    return "onednn" if onednn_pays() else "torch"
+
+
+@cache
+def onednn_pays() -> bool:
+    """Whether oneDNN multiplies float32 faster than torch's choice: on AMD processors with AVX-512, of which MKL uses
+    half (AVX2). On Intel's MKL is as fast; without AVX-512, too.
+    """
+    known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return known and torch.backends.cpu.get_cpu_capability() == "AVX512" and processor_vendor() == AMD
+
+
+def onednn_linear(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """rows Wᵀ + bias by oneDNN, float32 on CPU, with gradients: [T, d_out] from [T, d_in], [d_out, d_in], [d_out]."""
+    operands = (rows, weight, bias)
+    if torch.is_grad_enabled() and any(own is not None and own.requires_grad for own in operands):
+        result: Tensor = _Product.apply(*operands)  # type: ignore[no-untyped-call]
+        return result
+    return _product(*operands)
+
+
+class _Product(torch.autograd.Function):
+    """oneDNN's products have no gradient in torch; this one's are products of the same kind, and have gradients too."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        return _product(rows, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,), (rows, weight) = grads, ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        return (
+            onednn_linear(grad, weight.t(), None) if wanted[0] else None,
+            onednn_linear(grad.t(), rows.t(), None) if wanted[1] else None,
+            grad.sum(0) if wanted[2] else None,
+        )
+
+
+def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    multiply = _onednn()
+    if not rows.numel() or not weight.numel():
+        return F.linear(rows, weight, bias)
+    result: Tensor = multiply(_dense(rows), _dense(weight), bias, "none", [], "")
+    return result
+
+
+def _dense(matrix: Tensor) -> Tensor:
+    """By row or by column without gaps; for other layouts oneDNN has a product a hundred times slower."""
+    return matrix if matrix.is_contiguous() or matrix.t().is_contiguous() else matrix.contiguous()
+
+
+@cache
+def _onednn() -> Any:
+    """The operation that torch's own compiler uses for linear layers; torch's counter of FLOPs learns what it costs."""
+    operation = torch.ops.mkldnn._linear_pointwise
+    if operation not in flop_registry:
+        register_flop_formula(operation)(_flops)
+    return operation
+
+
+def _flops(rows: Any, weight: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    """Shapes [T, d_in] and [d_out, d_in]."""
+    return int(2 * rows[0] * rows[1] * weight[0])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tokensieve.kernels.attend import attend
 from tokensieve.kernels.backends import resolve_backend
-from tokensieve.kernels.linear import Linear
+from tokensieve.kernels.linear import Linear, ShortLinear
 from tokensieve.kernels.received import Queries
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.dropout import Dropout
@@ -23,9 +23,9 @@ class SelfAttention(nn.Module):
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
         self.heads = config.num_attention_heads
-        self.query = nn.Linear(config.hidden_size, config.hidden_size)
-        self.key = nn.Linear(config.hidden_size, config.hidden_size)
-        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+        self.query = Linear(config.hidden_size, config.hidden_size)
+        self.key = Linear(config.hidden_size, config.hidden_size)
+        self.value = Linear(config.hidden_size, config.hidden_size)
         self.dropout = config.attention_probs_dropout_prob
         self.backend = resolve_backend(config.attention_backend)
 
@@ -74,7 +74,7 @@ class AttentionOutput(nn.Module):
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
-        self.dense = Linear(config.hidden_size, config.hidden_size)
+        self.dense = ShortLinear(config.hidden_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tokensieve.errors import InputError
+from tokensieve.kernels.linear import Linear
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.dropout import Dropout
 from tokensieve.tokens import Tokens, pack
@@ -127,7 +128,7 @@ class Embeddings(nn.Module):
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
-        self.projection = nn.Linear(width, config.hidden_size) if width != config.hidden_size else None
+        self.projection = Linear(width, config.hidden_size) if width != config.hidden_size else None
         settings = config.settings
         self.protects = settings.protect_special
         self.combination_tokens: CombinationTokens | None = None

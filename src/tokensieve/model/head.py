@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
+from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.ragged import document_means
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.dropout import Dropout
@@ -21,10 +22,10 @@ class HostHead(nn.Module):
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
         self.input_dropout = Dropout(config.classifier_dropout if config.head_input_dropout else 0.0)
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = Linear(config.hidden_size, config.hidden_size)
         self.activation = ACT2FN[config.head_activation]
         self.dropout = Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels or 0)
+        self.classifier = Linear(config.hidden_size, config.num_labels or 0)
 
     def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""
@@ -40,7 +41,7 @@ class MeanHead(nn.Module):
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
         self.dropout = Dropout(config.classifier_dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels or 0)
+        self.classifier = Linear(config.hidden_size, config.num_labels or 0)
 
     def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""

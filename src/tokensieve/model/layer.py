@@ -15,7 +15,7 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tokensieve.config import Site
-from tokensieve.kernels.linear import Linear
+from tokensieve.kernels.linear import ShortLinear
 from tokensieve.kernels.received import Queries
 from tokensieve.model.attention import Attention
 from tokensieve.model.configuration import TokensieveConfig
@@ -31,7 +31,7 @@ class Intermediate(nn.Module):
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
-        self.dense = Linear(config.hidden_size, config.intermediate_size)
+        self.dense = ShortLinear(config.hidden_size, config.intermediate_size)
         self.activation = ACT2FN[config.hidden_act]
 
     def forward(self, values: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class Output(nn.Module):
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
-        self.dense = Linear(config.intermediate_size, config.hidden_size)
+        self.dense = ShortLinear(config.intermediate_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import torch
 
 from tokensieve.errors import ConfigError
+from tokensieve.processor import cpu_instructions
 
 logger = logging.getLogger(__name__)
 
@@ -62,23 +62,6 @@ def is_native(dtype: torch.dtype, device: torch.device) -> bool:
     if device.type == "cuda" and dtype == torch.bfloat16 and torch.version.hip is None:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return True
-
-
-def cpu_instructions() -> set[str]:
-    """Instruction sets of the processor, as far as torch or Linux tell; torch tells by a public name since 2.11."""
-    tell = getattr(torch.cpu, "get_capabilities", None)
-    if tell is not None:
-        return {name for name, has in tell().items() if has is True}
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    found = {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
-    if getattr(torch.cpu, "_is_avx512_bf16_supported", bool)():
-        found.add("avx512_bf16")
-    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
-        found.add("amx_bf16")  # no processor has had the one without the other
-    return found
 
 
 def _slow(name: str, device: torch.device) -> str:

@@ -8,7 +8,7 @@ import torch
 
 import tokensieve
 from tokensieve.runtime import precision
-from tokensieve.runtime.precision import cpu_instructions, dtype_name, is_native, resolve_dtype
+from tokensieve.runtime.precision import dtype_name, is_native, resolve_dtype
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -85,32 +85,6 @@ def test_other_devices_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     assert resolve_dtype("auto", metal) == torch.float32
     assert resolve_dtype("bfloat16", metal) == torch.bfloat16
     assert not caplog.records
-
-
-CPUINFO = """processor : 0
-flags\t\t: fpu sse2 avx2 avx512f{more}
-bugs\t\t: spectre_v1 amx_bf16_of_a_bug
-"""
-
-
-@pytest.mark.parametrize("more", ["", " avx512_bf16 avx512_fp16", " amx_bf16 amx_tile"])
-def test_instructions_as_linux_tells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: str) -> None:
-    """For versions of torch that do not."""
-    (tmp_path / "cpuinfo").write_text(CPUINFO.format(more=more))
-    monkeypatch.setattr(precision, "Path", lambda _: tmp_path / "cpuinfo")
-    for name in ("get_capabilities", "_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.delattr(torch.cpu, name, raising=False)
-    assert cpu_instructions() == {"fpu", "sse2", "avx2", "avx512f", *more.split()}
-    assert is_native(torch.bfloat16, CPU) == bool(more)
-
-
-def test_instructions_as_an_older_torch_tells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where there is no such file."""
-    monkeypatch.setattr(precision, "Path", lambda _: tmp_path / "absent")
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
-    assert cpu_instructions() == {"amx_bf16"}
 
 
 def test_this_processor_agrees_with_torch() -> None:

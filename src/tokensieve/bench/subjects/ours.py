@@ -30,6 +30,7 @@ from tokensieve.config import PTCConfig
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
+from tokensieve.kernels.linear import linear_backend
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.runtime.load import load
 from tokensieve.runtime.part import part_file
@@ -125,7 +126,7 @@ class Tokensieve(Kind):
 
     @staticmethod
     def _facts(model: TokensieveForSequenceClassification) -> dict[str, Any]:
-        return {"attention": model.attention_backend, "settings": model.settings.to_dict()}
+        return {"attention": model.attention_backend, "linear": linear_backend(), "settings": model.settings.to_dict()}
 
 
 class OurSubject(ModuleSubject):
