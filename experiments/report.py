@@ -32,16 +32,29 @@ def main() -> None:
 
 def _place_benchmarks() -> None:
     """A section and a picture for each benchmark, and all bars together."""
-    records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(ROOT.glob("results/bench/*.json"))]
+    records, older = _records("results/bench"), _records("results/bench/avx2")
     pages = []
     for record in records:
         picture = ROOT / "docs" / "bench" / f"{record['name']}.svg"
         picture.parent.mkdir(exist_ok=True)
         plot(record, picture)
-        head = [f"### {record['name']}", f"`tokensieve bench experiments/bench/{record['name']}.json`", ""]
-        pages.append("\n".join([*head, *sections(record), "", f"![{record['name']}](bench/{picture.name})"]))
+        pages.append("\n".join([*_section(record), "", f"![{record['name']}](bench/{picture.name})"]))
     _place("docs/results.md", "bench", "\n\n".join(pages))
+    _place("docs/results.md", "bench-avx2", "\n\n".join("\n".join(_section(record)) for record in older))
     _place("README.md", "bars", "\n".join(bars_table(records, "markdown")))
+
+
+def _records(folder: str) -> list[dict[str, Any]]:
+    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / folder).glob("*.json"))]
+
+
+def _section(record: dict[str, Any]) -> list[str]:
+    return [
+        f"### {record['name']}",
+        f"`tokensieve bench experiments/bench/{record['name']}.json`",
+        "",
+        *sections(record),
+    ]
 
 
 def _read(name: str) -> Any:

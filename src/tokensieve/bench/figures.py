@@ -82,20 +82,46 @@ def realisation(record: Record, cell: Cell, subject: str, against: str | None = 
     documents sorted by length.
     """
     baseline = against or record["baseline"]
-    fewer = reduction(cell, subject)
-    plain = record["config"]["subjects"][subject]
-    own_type = plain.get("dtype", plain.get("precision", "float32"))  # what another type wins is not pruning's
-    if fewer is None or not has_seconds(cell) or not is_fair(record, baseline) or own_type != "float32":
+    return _share_of_flops(record, cell, subject, baseline) if is_fair(record, baseline) else None
+
+
+def pruning_realisation(record: Record, cell: Cell, subject: str) -> Spread | None:
+    """The same over our own dense model: what pruning alone wins, as kernels and packing are the same on both sides.
+
+    None besides where no dense model of ours took part, or the subject is none of ours.
+    """
+    dense = our_dense(record)
+    if dense in (None, subject) or record["config"]["subjects"][subject]["kind"] != "tokensieve":
         return None
+    return _share_of_flops(record, cell, subject, str(dense))
+
+
+def our_dense(record: Record) -> str | None:
+    """The subject that is our packed model with nothing reduced, in float32, sorted; None where there is none."""
+    return next((name for name in record["subjects"] if _is_our_dense(record["config"]["subjects"][name])), None)
+
+
+def _share_of_flops(record: Record, cell: Cell, subject: str, baseline: str) -> Spread | None:
+    fewer = reduction(cell, subject)
+    if fewer is None or not has_seconds(cell) or not _is_float32(record["config"]["subjects"][subject]):
+        return None  # what another type wins is not pruning's
     faster = speedup(cell, subject, baseline)
     return Spread(faster.median / fewer, faster.low / fewer, faster.high / fewer)
+
+
+def _is_float32(options: Mapping[str, Any]) -> bool:
+    return bool(options.get("dtype", options.get("precision", "float32")) == "float32")
+
+
+def _is_our_dense(options: Mapping[str, Any]) -> bool:
+    plain = set(options) <= {"kind", "preset", "dtype", "order"} and options.get("order", "sorted") == "sorted"
+    return plain and options["kind"] == "tokensieve" and options.get("preset") == "dense" and _is_float32(options)
 
 
 def is_fair(record: Record, subject: str) -> bool:
     """Whether a subject is the dense baseline that realisation is told against: float32, fused, sorted by length."""
     given: Mapping[str, str] = record["config"]["subjects"][subject]
-    plain = given.get("dtype", "float32") == "float32" and given.get("order", "sorted") == "sorted"
-    return given["kind"] == "transformers" and plain
+    return given["kind"] == "transformers" and _is_float32(given) and given.get("order", "sorted") == "sorted"
 
 
 @dataclass(frozen=True)

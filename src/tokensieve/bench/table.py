@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, Literal
 
@@ -14,7 +14,9 @@ from tokensieve.bench.figures import (
     has_seconds,
     latency,
     memory_ratio,
+    our_dense,
     peak_bytes,
+    pruning_realisation,
     realisation,
     reduction,
     round_seconds,
@@ -61,6 +63,9 @@ def _cells(record: Record, cell: Cell, subject: str) -> dict[str, str]:
         shown["FLOPs, times fewer"] = "" if fewer is None else f"{fewer:.2f}{_mark(cell, subject)}"
         if has_seconds(cell):
             shown["realisation"] = "" if real is None else f"{real.median:.2f}"
+            if our_dense(record) is not None:
+                alone = pruning_realisation(record, cell, subject)
+                shown["of pruning alone"] = "" if alone is None else f"{alone.median:.2f}"
     if (peak := peak_bytes(cell, subject)) is not None:
         shown["peak, MB"] = f"{peak.median / 1e6:.0f}"
         shown["share of memory"] = _times(memory_ratio(cell, subject, baseline)) if subject != baseline else "1"
@@ -108,7 +113,7 @@ def conditions(record: Record) -> list[str]:
         f"{config['backbone']}, {config['measure']}; {' or '.join(map(str, counts))} documents a cell, {source}"
         + (f", {mean:.0f} tokens on average, {data['max_length']} at most" if data else ""),
         f"{record['rounds']} rounds in turn, medians; ratios are of the same round, to {record['baseline']!r}",
-        f"{machine['threads']} threads for all, {machine['cores']} cores of {machine['processor']}; "
+        f"{machine['threads']} threads for all, {machine['cores']} cores of {_processor(machine)}; "
         f"{', '.join(versions)}, Python {machine['python']}; commit {_short(machine['commit'])}",
     ]
     if training := config.get("training"):
@@ -117,6 +122,11 @@ def conditions(record: Record) -> list[str]:
             "memory is that of a fresh process less what its imports took"
         )
     return lines
+
+
+def _processor(machine: Mapping[str, Any]) -> str:
+    vectors = machine.get("torch_vectors")
+    return f"{machine['processor']} with {vectors}" if vectors else str(machine["processor"])
 
 
 def _short(commit: str | None) -> str:

@@ -12,7 +12,9 @@ from tokensieve.bench.figures import (
     documents_per_second,
     latency,
     memory_ratio,
+    our_dense,
     peak_bytes,
+    pruning_realisation,
     realisation,
     reduction,
     round_seconds,
@@ -66,6 +68,27 @@ def test_realisation_wants_flops_and_time() -> None:
     assert realisation(record([uncounted]), uncounted, "ours") is None
     untimed = cell(peak_bytes=PEAKS)
     assert realisation(record([untimed]), untimed, "ours") is None
+
+
+def test_pruning_alone_is_told_against_our_dense_model() -> None:
+    subjects = SUBJECTS | {"packed": {"kind": "tokensieve", "preset": "dense"}}
+    timed = cell(seconds=SECONDS | {"packed": [3.0, 3.0, 3.0]})
+    whole = record([timed], subjects=subjects)
+    assert our_dense(whole) == "packed"
+    assert pruning_realisation(whole, timed, "ours") == Spread(0.75, 0.75, 1.5)
+    assert pruning_realisation(whole, timed, "packed") is None
+    assert pruning_realisation(whole, timed, "sdpa") is None
+    timed["flops"]["packed"] = timed["flops"]["sdpa"]
+    head, _, *rows = figure_table(whole, "markdown")
+    assert head.endswith("| realisation | of pruning alone |")
+    assert next(row for row in rows if "| ours |" in row).endswith("| 2.00 | 0.75 |")
+
+
+@pytest.mark.parametrize("options", [{"order": "given"}, {"dtype": "bfloat16"}, {"settings": {"min_length": 3}}])
+def test_another_dense_model_is_not_the_one(options: dict[str, Any]) -> None:
+    timed = cell(seconds=SECONDS | {"packed": [3.0, 3.0, 3.0]})
+    subjects = SUBJECTS | {"packed": {"kind": "tokensieve", "preset": "dense", **options}}
+    assert pruning_realisation(record([timed], subjects=subjects), timed, "ours") is None
 
 
 def test_latency_is_told_by_percentiles_of_documents() -> None:
