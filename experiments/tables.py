@@ -28,9 +28,9 @@ def accuracy_table(name: str, brief: bool = False) -> str:
         runs = [run for run in record["runs"] if run["variant"] == variant]
         if not runs:
             continue
-        scores = [mean(run[key] for run in runs) for key in ("accuracy", "f1_macro")]
+        scores = [_mean_and_range([run[key] for run in runs]) for key in ("accuracy", "f1_macro")]
         validation = mean(run["validation"]["eval_accuracy"] for run in runs)
-        cells = [variant, str(len(runs)), *(f"{score:.4f}" for score in scores), f"{validation:.4f}"]
+        cells = [variant, str(len(runs)), *scores, f"{validation:.4f}"]
         cells.append(difference(own, right["dense"]) if variant != "dense" else "")
         rows.append(cells + (costs(cost, variant) if cost else []))
     if brief:
@@ -39,6 +39,12 @@ def accuracy_table(name: str, brief: bool = False) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     table = [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
     return "\n".join(table if brief else [*table, "", conditions(record, cost)])
+
+
+def _mean_and_range(scores: list[float]) -> str:
+    """Of the seeds."""
+    spread = f" ({min(scores):.3f}-{max(scores):.3f})" if len(scores) > 1 else ""
+    return f"{mean(scores):.4f}{spread}"
 
 
 def difference(own: np.ndarray, dense: np.ndarray) -> str:
@@ -81,7 +87,7 @@ def conditions(record: dict[str, Any], cost: dict[str, Any] | None) -> str:
         f"- {config['data']}: {counts['train']} training, {counts['validation']} validation and {counts['test']} test "
         f"documents of the split; seeds {seeds}; {recipe}, batches of 16; the epoch by validation loss.",
         "- Accuracy and F1 are means over the seeds on the test documents. The interval is a bootstrap over documents, "
-        "on the same documents and seeds for both; it leaves out the spread of seeds.",
+        "on the same documents and seeds for both; it leaves out the spread of seeds, which is the range in brackets.",
         f"- commit {told}, {run['machine']['processor']}, torch {run['machine']['torch']}, "
         f"transformers {run['machine']['transformers']}, Python {run['machine']['python']}",
     ]

@@ -15,14 +15,14 @@ from tokensieve.version import __version__
 
 logger = logging.getLogger(__name__)
 
+CARD = "README.md"
 BELONGING = (
-    "README.md",
+    CARD,
     "LICENSE*",
     "config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
     RECORD,
-    "estimator.json",
     "tokenizer*.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -31,7 +31,8 @@ BELONGING = (
     "merges.txt",
     "*.model",
 )
-"""Files of a classifier's folder that are published; nothing below it is."""
+"""Files of a classifier's folder that are published; nothing below it is. What scikit-learn's estimator
+keeps beside it is none of them, as its parameters tell where the user's files lie."""
 
 
 def push_to_hub(
@@ -104,6 +105,8 @@ def files_to_publish(folder: Path) -> list[str]:
     """Names of the files that belong to a classifier."""
     files = sorted(file.name for file in folder.iterdir() if file.is_file())
     names = [name for name in files if any(fnmatch(name, pattern) for pattern in BELONGING)]
+    if CARD not in names:
+        logger.warning("%s: no model card (%s): 'tokensieve train' and PTCClassifier.save write one", folder, CARD)
     left = sorted(set(files) - set(names))
     logger.info("uploading %s%s", ", ".join(names), f"; not {', '.join(left)}" if left else "")
     return names
@@ -121,6 +124,9 @@ def _refusal(repo_id: str, error: Exception) -> TokensieveError:
     remedies = {
         401: "no valid token: log in with 'hf auth login', or set HF_TOKEN",
         403: "the token may not write there: give one with the right to write, or a repository of your own",
+        404: "no such user, organisation or branch, or not for this token: look at its name",
+        409: "somebody else wrote there at the same moment: try again",
+        429: "too many requests: wait a while, then try again",
     }
     remedy = remedies.get(status or 0, "the hub cannot be reached, or refuses it")
     return HubError(f"{repo_id}: {remedy} ({_first_line(error)})")

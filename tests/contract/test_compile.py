@@ -5,6 +5,7 @@ import torch
 
 from contract.variants import batch, documents, settings, tiny_model
 from tokensieve import PTCConfig
+from tokensieve.kernels import linear
 
 FORMS = {
     "dense": (settings(pruning="none"), "eager"),
@@ -12,6 +13,26 @@ FORMS = {
     "ratio-keys-combining": (settings(pruning="ratio", combine_layer=3, site="keys"), "aot_eager"),
 }
 """Settings, and how far the graph is taken: to operations, or (which takes long) to those of the backward pass."""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_one_graph_is_refused() -> None:
+    """The number of rows depends on the mask: torch says so, and computes nothing wrong."""
+    torch._dynamo.reset()
+    compiled = torch.compile(tiny_model(settings(pruning="none")), backend="eager", fullgraph=True)
+    with torch.no_grad(), pytest.raises((torch._dynamo.exc.Unsupported, torch._dynamo.exc.UserError)):
+        compiled(**batch(documents((17, 9))))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_product_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN's would break the graph at every linear layer."""
+    torch._dynamo.reset()
+    monkeypatch.setattr(linear, "onednn_pays", lambda: True)
+    layer, rows = linear.Linear(8, 4), torch.randn(5, 8)
+    with torch.no_grad():
+        found = torch.compile(layer, backend="eager", fullgraph=True)(rows)
+        torch.testing.assert_close(found, layer(rows))
 
 
 @pytest.mark.slow

@@ -90,6 +90,10 @@ def test_a_config_of_the_users_own(ptc: PTCConfig) -> None:
     wrapped = peft.get_peft_model(tiny_model(ptc), own)
     step(wrapped)
     assert wrapped(**batch(documents(UNEQUAL))).logits.isfinite().all()
+    trained = {name for name, parameter in wrapped.named_parameters() if parameter.requires_grad}
+    assert any("lora_A" in name for name in trained)
+    assert any("head" in name for name in trained)
+    assert not any("combination_tokens" in name for name in trained), "as docs/training.md warns"
 
 
 def test_under_gradient_checkpointing() -> None:

@@ -193,6 +193,12 @@ def test_the_recipe_reaches_the_training(cli: Cli, work: Path, handed_over: dict
     assert len(handed_over["splits"].validation) == 5
 
 
+def test_trackers_reach_the_training(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
+    cli(*TRAIN, "--data", "good.jsonl", "--report-to", "a", "--report-to", "b", "--run-name", "x").error()
+    assert list(handed_over["report_to"]) == ["a", "b"]
+    assert handed_over["run_name"] == "x"
+
+
 def test_the_seed_draws_the_validation_split(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
     drawn = set()
     for seed in (0, 0, 1, 2):

@@ -79,7 +79,15 @@ def folder(save_classifier: Callable[..., Path], tmp_path: Path) -> Path:
     """A classifier, and beside its files what has no place in a repository."""
     made = save_classifier(tmp_path / "made", combine_layer=3)
     (made / "checkpoints" / "checkpoint-1").mkdir(parents=True)
-    others = ["pytorch_model.bin", "optimizer.pt", "config.json.part", "documents.csv", "notes.json", ".env"]
+    others = [
+        "pytorch_model.bin",
+        "estimator.json",
+        "optimizer.pt",
+        "config.json.part",
+        "documents.csv",
+        "notes.json",
+        ".env",
+    ]
     for name in ("README.md", "training.json", *others, "checkpoints/checkpoint-1/model.safetensors"):
         (made / name).write_text("{}", encoding="utf-8")
     return made
@@ -97,6 +105,12 @@ def test_what_is_published_is_the_classifier_alone(hub: Hub, folder: Path) -> No
     here, there = (tokensieve.load(path, device="cpu") for path in (folder, hub.root / "me/films"))
     assert there.labels == here.labels
     np.testing.assert_array_equal(there.predict_proba(TEXTS), here.predict_proba(TEXTS))
+
+
+def test_a_missing_card_is_warned_of(hub: Hub, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "README.md").unlink()
+    push_to_hub(folder, "films")
+    assert "no model card" in caplog.text
 
 
 def test_it_can_be_pushed_again_and_to_a_branch(hub: Hub, folder: Path) -> None:

@@ -27,7 +27,7 @@ class Linear(nn.Linear):
 
     def forward(self, rows: Tensor) -> Tensor:
         """[..., out_features] from [..., in_features]."""
-        if onednn_pays() and self._is_plain(rows):
+        if self._is_plain(rows) and onednn_pays():
             product = onednn_linear(rows.flatten(0, -2), self.weight, self.bias)
             return product.unflatten(0, rows.shape[:-1]) if rows.dim() > 2 else product
         return F.linear(rows, self.weight, self.bias)

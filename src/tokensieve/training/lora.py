@@ -119,7 +119,7 @@ def adapted(model: TokensieveForSequenceClassification, config: Any) -> Any:
     try:
         return get_peft_model(model, config)
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise ConfigError(f"LoRA: {error}") from error
+        raise ConfigError(f"LoRA: {error}; see peft.LoraConfig, or take tokensieve.lora_config(model)") from error
 
 
 def merged(model: Any) -> TokensieveForSequenceClassification:

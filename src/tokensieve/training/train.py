@@ -59,8 +59,9 @@ def train(
 ) -> dict[str, Any]:
     """Train a classifier and save it.
 
-    All work goes to `output`.part, which becomes `output` at the end. Started by `torchrun` or `accelerate launch`,
-    every process calls this and the first one writes; batch_size is that of one process.
+    All work goes to `output`.part, which becomes `output` at the end. Started by `torchrun` (or
+    mpirun, or on GPUs `accelerate launch`), every process calls this and the first one writes; batch_size is that of
+    one process.
 
     Args:
         base: folder or hub name of the checkpoint to start from.

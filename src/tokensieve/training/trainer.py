@@ -162,9 +162,11 @@ def make_trainer(
             compute_loss_func=loss if targets is None else DistilledLoss(loss, recipe),
             callbacks=callbacks,
         )
-    except (RuntimeError, ValueError) as error:
+    except (ImportError, RuntimeError, ValueError) as error:
         if options.report_to and any(name in str(error) for name in ("Callback", "not supported", *options.report_to)):
-            raise ConfigError(f"report_to={list(options.report_to)}: {error}") from error
+            raise ConfigError(
+                f"report_to={list(options.report_to)}: {error}; install the tracker, or leave report_to out"
+            ) from error
         raise
 
 
