@@ -123,6 +123,11 @@ def check_run(note: Path, run: Mapping[str, Any]) -> None:
     now = json.loads(json.dumps(dict(run)))
     for name in now:
         if begun.get(name) != now.get(name):
+            if name == "data_digest":
+                raise ConfigError(
+                    f"{note}: the documents, their order, their labels or the tokenizer differ from those of the "
+                    "interrupted run: resume with what the run began with, or start anew with --overwrite"
+                )
             raise ConfigError(
                 f"{name} is {_differing(now.get(name), begun.get(name))} where the interrupted run has "
                 f"{_differing(begun.get(name), now.get(name))}: resume with what the run began with, or start anew "
