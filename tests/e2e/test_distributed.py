@@ -1,15 +1,18 @@
 """Two processes on the CPU train what one with twice the accumulation trains, and count every document once."""
 
+import contextlib
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -42,6 +45,16 @@ def folder(tiny_bert_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def train(folder: Path, output: str, processes: int, *options: str) -> subprocess.CompletedProcess[str]:
+    process = start(folder, output, processes, *options)
+    try:
+        printed, errors = process.communicate(timeout=280)
+    except subprocess.TimeoutExpired:
+        kill(process)
+        raise
+    return subprocess.CompletedProcess(process.args, process.returncode, printed, errors)
+
+
+def start(folder: Path, output: str, processes: int, *options: str) -> subprocess.Popen[str]:
     command = ["-m", "tokensieve", "train", "--model", "model", "--data", "data", "--output", output]
     command += [
         "--epochs",
@@ -63,9 +76,18 @@ def train(folder: Path, output: str, processes: int, *options: str) -> subproces
         launch = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--master-port", str(port)]
         command = launch + command
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENSIEVE_DEBUG": "1"}
-    return subprocess.run(
-        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=280
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, text=True, **pipes)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """SIGKILL to the launcher and all that it started, each in a session of its own, which would outlive it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        launcher = psutil.Process(process.pid)
+        for one in (launcher, *launcher.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+    process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +130,28 @@ def test_every_document_counts_once(runs: dict[str, Any]) -> None:
     assert two["calibration"]["documents"] == one["calibration"]["documents"] == VALIDATION
     assert two["calibration"]["temperature"] == pytest.approx(one["calibration"]["temperature"], rel=1e-3)
     assert two["documents"] == {"train": TRAINING, "validation": VALIDATION}
+
+
+@pytest.mark.slow
+def test_two_processes_killed_and_resumed(folder: Path, runs: dict[str, Any]) -> None:
+    """In the second epoch of four steps, with the best weights so far behind it."""
+    options = ("--class-weights", "balanced", "--checkpoint-steps", "1")
+    process = start(folder, "killed", 2, *options)
+    note = folder / "killed.part" / "checkpoints" / "checkpoint-6" / "whole.json"
+    try:
+        while not note.exists() and process.poll() is None:
+            time.sleep(0.002)
+    finally:
+        kill(process)
+    assert note.exists() and not (folder / "killed").exists(), "it was over before it was killed"
+    done = train(folder, "killed", 2, *options, "--resume")
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((folder / "killed" / "training.json").read_text(encoding="utf-8"))
+    assert int(record["resumed_from"].partition("-")[2]) >= 6
+    assert record["processes"] == 2
+    straight, found = runs["two"][1], load_file(folder / "killed" / "model.safetensors")
+    for name, weight in straight.items():
+        torch.testing.assert_close(found[name], weight, atol=1e-6, rtol=0, msg=name)
 
 
 @pytest.mark.slow

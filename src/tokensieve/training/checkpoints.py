@@ -18,6 +18,8 @@ from tokensieve.errors import ConfigError, DataError
 FOLDER = "checkpoints"
 _WHOLE = "whole.json"
 RUN = "run.json"
+STATE = "trainer_state.json"
+"""Trainer's own record of how far it is."""
 
 
 def mark_whole(checkpoint: Path) -> None:
@@ -35,7 +37,7 @@ def is_whole(checkpoint: Path) -> bool:
     """Whether it was written to its end, and nothing of it has gone since."""
     try:
         files = json.loads((checkpoint / _WHOLE).read_text(encoding="utf-8"))
-        return all((checkpoint / name).stat().st_size == size for name, size in files.items())
+        return all((checkpoint / name).stat().st_size in _sizes(size) for name, size in files.items())
     except (OSError, ValueError):
         return False
 
@@ -56,6 +58,45 @@ def clear_broken(folder: Path) -> None:
 
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.partition("-")[2])
+
+
+def _sizes(noted: Any) -> list[Any]:
+    """A file has one size, or two while it is replaced."""
+    return noted if isinstance(noted, list) else [noted]
+
+
+def find_best(checkpoint: Path) -> None:
+    """Make the state of a checkpoint name the best one that lies beside it, wherever the folder was before.
+
+    Trainer notes an absolute path, and where nothing is there any more it ends with the last epoch's weights.
+
+    Args:
+        checkpoint: a whole one, which is resumed; its files change only where the folder was moved or copied.
+
+    Raises:
+        DataError: the best checkpoint is missing or not whole.
+    """
+    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    if state.get("best_global_step") is None:  # no validation, or none so far
+        return
+    best = checkpoint.with_name(f"checkpoint-{state['best_global_step']}")
+    if not is_whole(best):
+        raise DataError(
+            f"{best}: this checkpoint holds the best weights of the interrupted run, and is missing or not whole; "
+            "put it back, or start anew with --overwrite"
+        )
+    if state.get("best_model_checkpoint") != str(best):
+        _replace_state(checkpoint, state | {"best_model_checkpoint": str(best)})
+
+
+def _replace_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
+    """The checkpoint is whole at every moment: its note allows for the old size and the new one in between."""
+    path, note = checkpoint / STATE, checkpoint / _WHOLE
+    files = json.loads(note.read_text(encoding="utf-8"))
+    size = len(_json_text(state).encode("utf-8"))
+    write_json(note, files | {STATE: [path.stat().st_size, size]})
+    write_json(path, state)
+    write_json(note, files | {STATE: size})
 
 
 def write_run(folder: Path, run: Mapping[str, Any]) -> None:
@@ -82,6 +123,11 @@ def check_run(note: Path, run: Mapping[str, Any]) -> None:
     now = json.loads(json.dumps(dict(run)))
     for name in now:
         if begun.get(name) != now.get(name):
+            if name == "data_digest":
+                raise ConfigError(
+                    f"{note}: the documents, their order, their labels or the tokenizer differ from those of the "
+                    "interrupted run: resume with what the run began with, or start anew with --overwrite"
+                )
             raise ConfigError(
                 f"{name} is {_differing(now.get(name), begun.get(name))} where the interrupted run has "
                 f"{_differing(begun.get(name), now.get(name))}: resume with what the run began with, or start anew "
@@ -99,5 +145,9 @@ def _differing(value: Any, other: Any) -> str:
 def write_json(path: Path, record: Any) -> None:
     """Write a file that is there whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.write_bytes(_json_text(record).encode("utf-8"))
     os.replace(part, path)
+
+
+def _json_text(record: Any) -> str:
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"

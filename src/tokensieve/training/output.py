@@ -30,7 +30,9 @@ def check_output(output: str | Path, overwrite: bool, resume: bool = False) -> N
     """
     path = Path(output).resolve()
     if overwrite and resume:
-        raise ConfigError("resume goes on with an interrupted run and overwrite throws it away: give one of them")
+        raise ConfigError(
+            f"output {output}: --resume goes on with an interrupted run and --overwrite throws it away: give one"
+        )
     if path in (Path.cwd(), *Path.cwd().parents):
         raise ConfigError(f"output {output} holds the current folder and cannot be replaced: name a folder to make")
     if not path.parent.is_dir():

@@ -86,6 +86,7 @@ def train(
     Raises:
         ConfigError: `output` exists, settings that do not fit the model, or a run that is not the interrupted one.
         CheckpointError: `base` cannot be used.
+        DataError: labels that do not fit, or of the interrupted run the best checkpoint is missing or not whole.
         MissingExtraError: accelerate, or for LoRA PEFT, is not installed.
         TrainingError: training diverged.
     """
@@ -176,8 +177,9 @@ def work_folder(group: Any, output: str | Path, run: Mapping[str, Any], resume: 
         store = folder / checkpoints.FOLDER
         if (folder / RECORD).is_file():
             checkpoints.check_run(folder / RECORD, run)
-        elif checkpoints.last_whole(store) is not None:
+        elif (last := checkpoints.last_whole(store)) is not None:
             checkpoints.check_run(store / checkpoints.RUN, run)
+            checkpoints.find_best(last)  # before anything is removed
             checkpoints.clear_broken(store)
         else:
             shutil.rmtree(store, ignore_errors=True)

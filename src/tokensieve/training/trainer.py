@@ -19,6 +19,7 @@ from torch import Tensor
 from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.errors import ConfigError, MissingExtraError, TrainingError
 from tokensieve.metrics import accuracy_and_f1, multi_label_scores
+from tokensieve.training.checkpoints import STATE
 from tokensieve.training.distill import DistilledLoss, Taught
 from tokensieve.training.lora import new_parameters
 from tokensieve.training.loss import balanced_positives, balanced_weights, step_loss
@@ -235,17 +236,17 @@ def training_arguments(recipe: Recipe, documents: int, number: int, validates: b
 
 def stopped_early(checkpoint: Path, recipe: Recipe) -> bool:
     """Whether the run of this checkpoint was over, as patience had run out; Trainer would train another epoch."""
-    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
     stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
     waited = stopping.get("attributes", {}).get("early_stopping_patience_counter", 0)
     return recipe.patience is not None and waited >= recipe.patience
 
 
 def finish_from(trainer: Any, checkpoint: Path) -> None:
-    """Load the best weights of a run that was over."""
+    """Load the best weights of a run that was over; `find_best` has made sure of their place."""
     from transformers import TrainerState
 
-    trainer.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
     trainer._load_best_model()
 
 

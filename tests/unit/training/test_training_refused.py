@@ -51,6 +51,12 @@ def test_an_output_that_is_there(run: Train, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_training")
+def test_resume_and_overwrite(base: Path, splits: DataSplits, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"output .*out: --resume .*--overwrite"):
+        train(base, tokensieve.PTCConfig(), splits, tmp_path / "out", overwrite=True, resume=True)
+
+
+@pytest.mark.usefixtures("no_training")
 def test_an_output_in_no_folder(run: Train, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="absent does not exist"):
         run(output=tmp_path / "absent" / "out")

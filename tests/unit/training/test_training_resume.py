@@ -12,7 +12,7 @@ from keyword_documents import labelled_documents
 from safetensors.torch import load_file
 
 import tokensieve
-from tokensieve import ConfigError, PTCConfig, Recipe, TokensieveForSequenceClassification
+from tokensieve import ConfigError, DataError, PTCConfig, Recipe, TokensieveForSequenceClassification
 from tokensieve.data import DataSplits
 from tokensieve.training import checkpoints
 from tokensieve.training.train import train
@@ -181,8 +181,11 @@ def test_an_interrupted_run_is_not_lost_by_oversight(run: RunFrom, tmp_path: Pat
     [
         ({"learning_rate": 1e-3}, "recipe is .*0.001.*0.003"),
         ({"epochs": 4}, "recipe is .*epochs"),
-        ({"data": DataSplits(DATA.train[:-1], DATA.validation)}, "data_digest|documents"),
-        ({"data": DataSplits(DATA.train[::-1], DATA.validation)}, "data_digest"),
+        ({"data": DataSplits(DATA.train[:-1], DATA.validation)}, "the documents"),
+        (
+            {"data": DataSplits(DATA.train[::-1], DATA.validation)},
+            r"run\.json: the documents, their order.*--overwrite",
+        ),
     ],
 )
 def test_another_run_is_refused(run: RunFrom, tmp_path: Path, change: dict[str, Any], named: str) -> None:
@@ -221,16 +224,75 @@ def scripted_losses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+def cut_at_the_end(run: RunFrom, tmp_path: Path, name: str = "moved", **recipe: Any) -> Path:
+    """A run whose first epoch was the best, cut off before it was saved; its folder of checkpoints, moved."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
+        patch.setattr("tokensieve.training.train.save_classifier", lambda *_: (_ for _ in ()).throw(Cut()))
+        run("cut", **recipe)
+    return (tmp_path / "cut.part").rename(tmp_path / f"{name}.part") / "checkpoints"
+
+
 @pytest.mark.usefixtures("scripted_losses")
-def test_a_run_that_was_over_trains_no_further(run: RunFrom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_over_trains_no_further(run: RunFrom, tmp_path: Path) -> None:
     """Cut off after patience had run out, before it was saved."""
     run("straight", epochs=6, patience=1)
-    with monkeypatch.context() as patch, pytest.raises(Cut):
-        patch.setattr("tokensieve.training.train.save_classifier", lambda *_: (_ for _ in ()).throw(Cut()))
-        run("cut", epochs=6, patience=1)
+    cut_at_the_end(run, tmp_path, "cut", epochs=6, patience=1)
     record = run("cut", epochs=6, patience=1, resume=True, stop_at=1)
     assert record["best"]["epoch"] == 1
     same_end(tmp_path, "straight", "cut")
+
+
+@pytest.mark.usefixtures("scripted_losses")
+@pytest.mark.parametrize("recipe", [{}, {"patience": 1}, {"lora_rank": 2}], ids=str)
+def test_a_folder_that_was_moved_keeps_its_best_epoch(run: RunFrom, tmp_path: Path, recipe: dict[str, Any]) -> None:
+    run("straight", **recipe)
+    cut_at_the_end(run, tmp_path, **recipe)
+    record = run("moved", resume=True, stop_at=1, **recipe)
+    assert record["best"]["epoch"] == 1
+    same_end(tmp_path, "straight", "moved")
+
+
+@pytest.mark.usefixtures("scripted_losses")
+def test_a_folder_that_was_copied_leaves_the_other_alone(run: RunFrom, tmp_path: Path) -> None:
+    moved = cut_at_the_end(run, tmp_path)
+    shutil.copytree(tmp_path / "moved.part", tmp_path / "cut.part")
+    (tmp_path / "cut.part" / "checkpoints" / "checkpoint-4" / "model.safetensors").write_bytes(b"another run's")
+    checkpoints.find_best(moved / "checkpoint-12")
+    state = json.loads((moved / "checkpoint-12" / "trainer_state.json").read_text(encoding="utf-8"))
+    assert state["best_model_checkpoint"] == str(moved / "checkpoint-4")
+    assert checkpoints.last_whole(moved) == moved / "checkpoint-12"
+    before = (moved / "checkpoint-12" / "trainer_state.json").stat()
+    checkpoints.find_best(moved / "checkpoint-12")
+    assert (moved / "checkpoint-12" / "trainer_state.json").stat() == before, "rewritten without need"
+
+
+@pytest.mark.usefixtures("scripted_losses")
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_kill_while_the_best_is_found_costs_nothing(run: RunFrom, tmp_path: Path, writes: int) -> None:
+    run("straight")
+    moved, write, left = cut_at_the_end(run, tmp_path), checkpoints.write_json, [None] * writes
+
+    def killed(path: Path, record: Any) -> None:
+        if not left:
+            raise Cut
+        left.pop()
+        write(path, record)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
+        patch.setattr(checkpoints, "write_json", killed)
+        checkpoints.find_best(moved / "checkpoint-12")
+    assert checkpoints.last_whole(moved) == moved / "checkpoint-12"
+    run("moved", resume=True, stop_at=1)
+    same_end(tmp_path, "straight", "moved")
+
+
+@pytest.mark.usefixtures("scripted_losses")
+def test_without_its_best_epoch_a_run_is_refused(run: RunFrom, tmp_path: Path) -> None:
+    moved = cut_at_the_end(run, tmp_path)
+    damage_by_cutting(moved / "checkpoint-4", "model.safetensors")
+    with pytest.raises(DataError, match=r"moved\.part.*checkpoint-4: .*--overwrite"):
+        run("moved", resume=True)
+    assert {"checkpoint-4", "checkpoint-12"} <= {path.name for path in moved.iterdir()}, "a refusal must cost nothing"
 
 
 def test_the_finished_folder_holds_nothing_of_it(run: RunFrom, tmp_path: Path) -> None:

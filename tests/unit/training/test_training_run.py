@@ -48,6 +48,12 @@ def test_it_learns(run: Train, tmp_path: Path) -> None:
     assert np.mean([label == document.label for label, document in zip(found, fresh, strict=True)]) > 0.55
 
 
+def several_labels(documents: tuple[Document, ...]) -> tuple[Document, ...]:
+    """None, one or two labels a document."""
+    labels = [(str(d.label), "team")[: number % 3] for number, d in enumerate(documents)]
+    return tuple(dataclasses.replace(d, label=own) for d, own in zip(documents, labels, strict=True))
+
+
 @pytest.fixture
 def micro_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Documents of every forward pass in training."""
@@ -67,11 +73,13 @@ def micro_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("documents", [32, 22])
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
+@pytest.mark.parametrize("multi_label", [False, True])
 def test_one_batch_of_16_is_four_of_4(
-    run: Train, tmp_path: Path, micro_batches: list[int], class_weights: str, documents: int
+    run: Train, tmp_path: Path, micro_batches: list[int], multi_label: bool, class_weights: str, documents: int
 ) -> None:
     """The gradient's norm is compared too: Adam and clipping would hide a loss that is four times too large."""
-    data = DataSplits(labelled_documents(documents, shares=(5, 2, 1)), labelled_documents(12, seed=1))
+    parts = labelled_documents(documents, shares=(5, 2, 1)), labelled_documents(12, seed=1)
+    data = DataSplits(*map(several_labels, parts) if multi_label else parts)
     figures = []
     for size, accumulation in ((16, 1), (4, 4)):
         folder = tmp_path / f"{size}x{accumulation}"
