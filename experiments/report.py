@@ -7,13 +7,24 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tables import accuracy_table
+from tables import accuracy_table, dtype_table, score_table
 
 from tokensieve.bench.plot import plot
-from tokensieve.bench.table import bars_table, sections
+from tokensieve.bench.table import bars_table, conditions, figure_table, sections
 from tokensieve.demo import comparison
 
 ROOT = Path(__file__).parents[1]
+HEADLINE = (
+    "SDPA sorted",
+    "ONNX Runtime",
+    "ONNX Runtime int8",
+    "dense",
+    "PF keys",
+    "PFC 7 keys",
+    "PF hidden",
+    "hidden p=.7",
+    "hidden p=.7, 7",
+)
 
 
 def main() -> None:
@@ -26,6 +37,8 @@ def main() -> None:
         if (ROOT / "results" / "accuracy" / f"{name}.json").is_file():
             _place("docs/results.md", name, accuracy_table(name))
     _place("README.md", "bbc-256", accuracy_table("bbc-256", brief=True))
+    _place("docs/results.md", "dtype", dtype_table())
+    _place("docs/results.md", "score", score_table("bbc-256"))
     _place("docs/flops.md", "flops", _flops_table(_read("flops/bert-base-512.json")))
     _place_benchmarks()
 
@@ -42,6 +55,13 @@ def _place_benchmarks() -> None:
     _place("docs/results.md", "bench", "\n\n".join(pages))
     _place("docs/results.md", "bench-avx2", "\n\n".join("\n".join(_section(record)) for record in older))
     _place("README.md", "bars", "\n".join(bars_table(records, "markdown")))
+    _place("README.md", "headline", _headline(next(record for record in records if record["name"] == "base-512")))
+
+
+def _headline(record: dict[str, Any]) -> str:
+    """The subjects that tell most, and what the figures hold for."""
+    few = record | {"subjects": {name: record["subjects"][name] for name in HEADLINE}}
+    return "\n".join([*figure_table(few, "markdown"), "", *(f"- {line}" for line in conditions(few))])
 
 
 def _records(folder: str) -> list[dict[str, Any]]:

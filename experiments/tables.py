@@ -1,4 +1,6 @@
-"""results/accuracy/*.json -> a table: accuracy with its interval against dense, cost, and the conditions."""
+"""results/accuracy/*.json, results/score/*.json -> tables: accuracy with its interval against dense, cost, and the
+conditions; what another type, or a cheaper score, changes in the answers.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 
 RESULTS = Path(__file__).parents[1] / "results" / "accuracy"
+SCORES = RESULTS.parent / "score"
 
 
 def accuracy_table(name: str, brief: bool = False) -> str:
@@ -99,3 +102,28 @@ def conditions(record: dict[str, Any], cost: dict[str, Any] | None) -> str:
             f"its imports; training in batches of {cost['training']['batch']} with AdamW, attention dropout 0."
         )
     return "\n".join(lines)
+
+
+def dtype_table() -> str:
+    """A row a classifier: what bfloat16 changes."""
+    rows = ["| classifier | test documents | float32 | bfloat16 | labels changed | documents with other tokens left |"]
+    rows.append("|---" * 6 + "|")
+    for file in sorted(RESULTS.glob("dtype-*.json")):
+        record = json.loads(file.read_text(encoding="utf-8"))
+        full, half = (record["scores"][name]["accuracy"] for name in ("float32", "bfloat16"))
+        cells = [record["model"], record["documents"], f"{full:.4f}", f"{half:.4f}", record["labels_changed"]]
+        rows.append("| " + " | ".join(map(str, [*cells, record["surviving_tokens_changed"]])) + " |")
+    return "\n".join(rows)
+
+
+def score_table(name: str) -> str:
+    """A row a classifier and a choice of queries: agreement with the exact score, and accuracy without more training."""
+    record = json.loads((SCORES / f"{name}.json").read_text(encoding="utf-8"))
+    rows = ["| classifier | queries | kept alike | rank correlation | accuracy | macro F1 |", "|---" * 6 + "|"]
+    for classifier, own in record["classifiers"].items():
+        for choice, scores in own["accuracy"].items():
+            agreement = own["agreement"].get(choice, {"kept alike": 1.0, "rank correlation": 1.0})
+            figures = [*agreement.values(), scores["accuracy"], scores["f1_macro"]]
+            rows.append(f"| {classifier} | {choice} | " + " | ".join(f"{figure:.4f}" for figure in figures) + " |")
+    counts = f"{record['compared_documents']} documents for agreement, {record['test_documents']} for accuracy"
+    return "\n".join([*rows, "", f"- {record['data']}, test split: {counts}; commit {record['machine']['commit'][:10]}"])

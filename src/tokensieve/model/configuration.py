@@ -29,6 +29,7 @@ class TokensieveConfig(PreTrainedConfig):
         special_token_ids: ids that are protected; None: the first and last token of each document are.
         ptc: a `PTCConfig` or the record of one, as its `to_dict` writes it.
         tokenize_length: tokens at which documents are truncated before they reach the model; None: what fits.
+        text_pairs: whether it was trained on pairs of texts, and takes these alone; None: not known.
         calibration_temperature: logits are divided by it before they become probabilities; by the engine, not by the
             model. (`temperature` alone is a word of text generation, and a config with it cannot be saved.)
         attention_backend: how attention is computed: "auto", or a key of `tokensieve.kernels.backends.BACKENDS`; read
@@ -68,6 +69,7 @@ class TokensieveConfig(PreTrainedConfig):
         special_token_ids: list[int] | None = None,
         ptc: dict[str, Any] | PTCConfig | None = None,
         tokenize_length: int | None = None,
+        text_pairs: bool | None = None,
         calibration_temperature: float = 1.0,
         thresholds: list[float] | None = None,
         attention_backend: str = "auto",
@@ -95,6 +97,7 @@ class TokensieveConfig(PreTrainedConfig):
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
         self.special_token_ids = special_token_ids
         self.tokenize_length = tokenize_length
+        self.text_pairs = text_pairs
         self.calibration_temperature = calibration_temperature
         self.thresholds = thresholds
         self.attention_backend = attention_backend

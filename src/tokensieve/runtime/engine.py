@@ -14,7 +14,7 @@ from torch import Tensor
 from tokensieve.data.documents import Document
 from tokensieve.data.stoppable import stop_asked
 from tokensieve.data.tokenize import Encodings, encode, pairs_of
-from tokensieve.errors import ConfigError
+from tokensieve.errors import ConfigError, InputError
 from tokensieve.model.classifier import TokensieveForSequenceClassification, TokensieveOutput
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.probabilities import class_probabilities
@@ -189,8 +189,21 @@ class Engine:
                     yield _Window(window, self._encode(window), done)
 
     def _encode(self, documents: Sequence[Document]) -> Encodings:
-        texts = [document.text for document in documents]
-        return encode(self.tokenizer, texts, self.max_length, pairs_of(documents))
+        texts, pairs = [document.text for document in documents], pairs_of(documents)
+        self._check_form(documents[0], pairs is not None)
+        return encode(self.tokenizer, texts, self.max_length, pairs)
+
+    def _check_form(self, first: Document, paired: bool) -> None:
+        """Raise InputError where a classifier of pairs gets single texts, or the other way round."""
+        trained = self.model.config.text_pairs
+        if trained is None or trained == paired:
+            return
+        forms = ("a single text", "single texts"), ("a pair of texts", "pairs of texts")
+        remedy = "name the column of the second text (--pair-column)" if trained else "leave the second text out"
+        raise InputError(
+            f"{first.source}, line {first.line}: is {forms[paired][0]}, and the classifier was trained on "
+            f"{forms[trained][1]}: {remedy}"
+        )
 
     @torch.inference_mode()
     def _classify(self, encodings: Encodings, tokens: bool) -> list[Result]:

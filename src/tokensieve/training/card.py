@@ -107,7 +107,7 @@ def card_text(name: str, model: TokensieveForSequenceClassification, record: Map
         "labels": config.label_names,
         "most_labels": MOST_LABELS,
         "label_table": label_table(config),
-        "recipe_table": settings_table(recipe, without=() if recipe.get("lora_rank") else ("lora_",)),
+        "recipe_table": settings_table(recipe, without=unused_in_recipe(recipe)),
         "reduction_table": settings_table(settings.to_dict(), without=unused(settings)),
         "plan_table": plan_table(plans),
         "bounds": any(plan.basis == "bounds" for plan in plans.values()),
@@ -143,6 +143,12 @@ def unused(settings: PTCConfig) -> tuple[str, ...]:
     names += [] if settings.combines else ["combin"]
     names += [] if settings.pruning == "fuzzy" else ["ratio_scope", "alpha_"]
     return (*names, *(pruning if settings.pruning == "none" else ()))
+
+
+def unused_in_recipe(recipe: Mapping[str, Any]) -> tuple[str, ...]:
+    """The same of the recipe: of LoRA without a rank, and of distillation without a teacher."""
+    parts = {"lora_": "lora_rank", "distill_": "teacher"}
+    return tuple(start for start, needed in parts.items() if not recipe.get(needed))
 
 
 def settings_table(settings: Mapping[str, Any], without: tuple[str, ...]) -> str:

@@ -53,7 +53,7 @@ def train(
     data_name: str = "",
     progress: bool = True,
     callbacks: Sequence[Any] = (),
-    report_to: Sequence[str] = (),
+    report_to: str | Sequence[str] = (),
     run_name: str | None = None,
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -101,6 +101,7 @@ def train(
     group = processes(device)
     set_seed(recipe.seed)
     model, tokenizer = start_model(base, settings, recipe, splits.label_names, splits.multi_label)
+    model.config.text_pairs = any(document.pair is not None for document in splits.train)
     training, validation = (
         TokenizedDocuments(documents, tokenizer, recipe.max_length, splits.label_names)
         for documents in (splits.train, splits.validation)
@@ -130,7 +131,7 @@ def train(
             resume=checkpoints.last_whole(folder / checkpoints.FOLDER),
             progress=progress and group.is_main_process,
             callbacks=callbacks,
-            report_to=report_to,
+            report_to=(report_to,) if isinstance(report_to, str) else report_to,
             logs=runs_of(output),
             run_name=run_name,
         )
@@ -146,7 +147,7 @@ def train(
         record = {
             **run,
             "base_is_folder": Path(base).is_dir() and name_of_base(base) != HUB_NAME,
-            "pairs": any(document.pair is not None for document in splits.train),
+            "pairs": model.config.text_pairs,
             "reading": None if reading is None else dict(reading),
             "truncated": {"train": training.truncated, "validation": validation.truncated},
             "rows": {name: row_counts(tally) for name, tally in splits.tallies.items()},
@@ -220,6 +221,8 @@ def save_classifier(
 ) -> None:
     """Weights, config, tokenizer (with its limits set right), card, and last of all the record of the run."""
     model.save_pretrained(folder)
+    for weights in folder.glob("*.safetensors"):  # whose writer may keep them from other users
+        shutil.copymode(folder / "config.json", weights)
     forget_stored_limits(tokenizer)
     tokenizer.model_max_length = model.config.longest_document
     tokenizer.save_pretrained(folder)

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import cross_val_score
 
 import tokensieve
-from tokensieve import PTCClassifier
+from tokensieve import InputError, PTCClassifier
 
 ONE, FIRST = texts_and_labels(48)
 OTHER, _ = texts_and_labels(48, seed=3)
@@ -115,3 +115,5 @@ def test_pairs_of_texts(make: Make, form: Any) -> None:
     np.testing.assert_array_equal(make(max_length=32).fit(form(PAIRS), FIRST).predict_proba(PAIRS), expected)
     swapped = [(second, first) for first, second in PAIRS]
     assert not np.allclose(estimator.predict_proba(swapped), expected)
+    with pytest.raises(InputError, match="trained on pairs of texts"):
+        estimator.predict(ONE)

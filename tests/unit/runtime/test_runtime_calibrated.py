@@ -279,6 +279,20 @@ def test_pairs_that_are_none(make: Make, wrong: Any, hint: str, method: str) -> 
         getattr(make(), method)([("film", "law"), wrong])
 
 
+@pytest.mark.parametrize(
+    ("trained_on_pairs", "wrong", "right", "hint"),
+    [(True, ["film"], PAIRS, "--pair-column"), (False, PAIRS, ["film"], "leave the second text out")],
+)
+def test_the_form_of_the_training_is_asked_for(
+    make: Make, trained_on_pairs: bool, wrong: Any, right: Any, hint: str
+) -> None:
+    classifier = make(text_pairs=trained_on_pairs)
+    assert len(classifier.predict(right)) == len(right)
+    for method in (classifier.predict, classifier.predict_proba, classifier.encode):
+        with pytest.raises(InputError, match=f"trained on .*{hint}"):
+            method(wrong)
+
+
 def test_a_pair_among_single_texts(make: Make) -> None:
     with pytest.raises(InputError, match=r"document 1500 is a pair"):
         make().predict([*["film"] * 1500, ("film", "law")])

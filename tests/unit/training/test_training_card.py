@@ -17,6 +17,7 @@ from contract.variants import settings, tiny_model
 from tokensieve import TokensieveForSequenceClassification
 from tokensieve.data import DataSplits, Document
 from tokensieve.training.card import write_card
+from tokensieve.training.recipe import Recipe
 from tokensieve.training.reproduce import READING
 
 STRANGE = ["a\nb", "x|y", "`code`", "--- : [yaml]", "<b>&</b>", "\\", "# no *heading*", "\"'", "\u2028\x1b[1m"]
@@ -147,6 +148,13 @@ def test_without_validation(write: Write) -> None:
     uncalibrated = write({"calibration": None})
     assert "calibration fitted" not in flat(section(uncalibrated, "Accuracy"))
     assert "calibration fitted" in flat(section(write(), "Accuracy"))
+
+
+def test_what_was_not_used_is_not_told(write: Write) -> None:
+    assert "`distill_" not in write()
+    assert "`lora_" not in write()
+    assert "`distill_weight`" in write({"recipe": Recipe(teacher="dense").to_dict()})
+    assert "`lora_dropout`" in write({"recipe": Recipe(lora_rank=2).to_dict()})
 
 
 def test_text_pairs(write: Write) -> None:

@@ -238,6 +238,8 @@ def test_the_folder_holds_safetensors_json_and_the_card_alone(run: Train, tmp_pa
     for name in FILES - {"model.safetensors"}:
         assert isinstance(json.loads((tmp_path / "out" / name).read_text(encoding="utf-8")), dict)
     assert load_file(tmp_path / "out" / "model.safetensors")
+    modes = {(tmp_path / "out" / name).stat().st_mode for name in FILES}
+    assert len(modes) == 1, "whoever may read one may read all"
 
 
 def test_training_json(run: Train, splits: DataSplits, tmp_path: Path) -> None:

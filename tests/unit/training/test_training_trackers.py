@@ -52,6 +52,13 @@ def test_tensorboard_files_lie_beside_the_classifier(tiny_bert_dir: Path, tmp_pa
     assert not [path for path in (tmp_path / "out").rglob("*") if "tfevents" in path.name]
 
 
+def test_one_tracker_by_its_name(tiny_bert_dir: Path, tmp_path: Path) -> None:
+    """As transformers takes it, too."""
+    pytest.importorskip("tensorboard")
+    train(tiny_bert_dir, PTCConfig(), DATA, tmp_path / "out", SHORT, report_to="tensorboard", progress=False)
+    assert (tmp_path / "out.runs").is_dir()
+
+
 def test_an_unknown_tracker(tiny_bert_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"report_to=.*no-such-tracker"):
         train(tiny_bert_dir, PTCConfig(), DATA, tmp_path / "out", SHORT, report_to=["no-such-tracker"], progress=False)
