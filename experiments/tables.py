@@ -126,4 +126,6 @@ def score_table(name: str) -> str:
             figures = [*agreement.values(), scores["accuracy"], scores["f1_macro"]]
             rows.append(f"| {classifier} | {choice} | " + " | ".join(f"{figure:.4f}" for figure in figures) + " |")
     counts = f"{record['compared_documents']} documents for agreement, {record['test_documents']} for accuracy"
-    return "\n".join([*rows, "", f"- {record['data']}, test split: {counts}; commit {record['machine']['commit'][:10]}"])
+    return "\n".join(
+        [*rows, "", f"- {record['data']}, test split: {counts}; commit {record['machine']['commit'][:10]}"]
+    )
