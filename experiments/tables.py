@@ -117,7 +117,7 @@ def dtype_table() -> str:
 
 
 def score_table(name: str) -> str:
-    """A row a classifier and a choice of queries: agreement with the exact score, and accuracy without more training."""
+    """A row a classifier and a choice of queries: agreement with the exact score, accuracy without more training."""
     record = json.loads((SCORES / f"{name}.json").read_text(encoding="utf-8"))
     rows = ["| classifier | queries | kept alike | rank correlation | accuracy | macro F1 |", "|---" * 6 + "|"]
     for classifier, own in record["classifiers"].items():
