@@ -79,7 +79,8 @@ def test_a_training_step_trains(prepare: Any) -> None:
 
 def test_what_a_record_says_of_the_machine() -> None:
     found = machine(2)
-    assert (found["threads"], found["torch"]) == (2, torch.__version__)
+    assert found["threads"] == 2
+    assert str(torch.__version__).startswith(found["torch"])  # some builds leave their suffix out of the metadata
     assert found["processor"]
     assert {"python", "transformers", "cores", "load", "instructions"} <= set(found)
 
