@@ -118,10 +118,27 @@ def test_gradients_of_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("onednn")
 def test_torchs_counter_sees_the_product() -> None:
-    layer = Linear(48, 20)
+    layer = Linear(48, 32)
     with FlopCounterMode(display=False) as counter:
-        layer(torch.randn(30, 48)).sum().backward()
-    assert counter.get_total_flops() == 2 * 2 * 30 * 48 * 20  # the product, and the gradient of the weights
+        layer(torch.randn(32, 48)).sum().backward()
+    assert counter.get_total_flops() == 2 * 2 * 32 * 48 * 32  # the product, and the gradient of the weights
+
+
+@needs_onednn
+def test_shapes_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN keeps memory for every shape that it has met."""
+    shapes: set[tuple[torch.Size, ...]] = set()
+
+    def note(rows: torch.Tensor, weight: torch.Tensor, *_: object) -> torch.Tensor:
+        shapes.add((rows.shape, weight.shape))
+        return rows @ weight.t()
+
+    monkeypatch.setattr(module, "onednn_pays", lambda: True)
+    monkeypatch.setattr(module, "_onednn", lambda: note)
+    layer = Linear(48, 32)
+    for count in range(1, 600):
+        layer(torch.randn(count, 48, requires_grad=True)).sum().backward()
+    assert len(shapes) < 50
 
 
 @pytest.mark.parametrize(

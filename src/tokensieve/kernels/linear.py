@@ -98,7 +98,7 @@ class _Product(torch.autograd.Function):
         wanted = ctx.needs_input_grad
         return (
             onednn_linear(grad, weight.t(), None) if wanted[0] else None,
-            onednn_linear(grad.t(), rows.t(), None) if wanted[1] else None,
+            onednn_linear(_padded(grad).t(), _padded(rows).t(), None) if wanted[1] else None,
             grad.sum(0) if wanted[2] else None,
         )
 
@@ -107,8 +107,15 @@ def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     multiply = _onednn()
     if not rows.numel() or not weight.numel():
         return F.linear(rows, weight, bias)
-    result: Tensor = multiply(_dense(rows), _dense(weight), bias, "none", [], "")
-    return result
+    result: Tensor = multiply(_dense(_padded(rows)), _dense(weight), bias, "none", [], "")
+    return result[: len(rows)]
+
+
+def _padded(rows: Tensor) -> Tensor:
+    """Zeros below, up to one of few numbers of rows: of every new shape oneDNN keeps a megabyte (docs/LOG.md)."""
+    count = len(rows)
+    step = 16 if count <= 64 else 64 if count <= 1024 else 256
+    return F.pad(rows, (0, 0, 0, -count % step)) if count % step else rows
 
 
 def _dense(matrix: Tensor) -> Tensor:
