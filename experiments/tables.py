@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tokensieve.bench.table import render
+
 RESULTS = Path(__file__).parents[1] / "results" / "accuracy"
 SCORES = RESULTS.parent / "score"
 
@@ -39,8 +41,7 @@ def accuracy_table(name: str, brief: bool = False) -> str:
     if brief:
         shown = [place for place, column in enumerate(rows[0]) if column in BRIEF]
         rows = [[row[place].partition(" (")[0] for place in shown] for row in rows]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    table = [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
+    table = render(rows, "markdown")
     return "\n".join(table if brief else [*table, "", conditions(record, cost)])
 
 
@@ -106,26 +107,30 @@ def conditions(record: dict[str, Any], cost: dict[str, Any] | None) -> str:
 
 def dtype_table() -> str:
     """A row a classifier: what bfloat16 changes."""
-    rows = ["| classifier | test documents | float32 | bfloat16 | labels changed | documents with other tokens left |"]
-    rows.append("|---" * 6 + "|")
+    head = "classifier, test documents, float32, bfloat16, labels changed, documents with other tokens left"
+    rows = [head.split(", ")]
     for file in sorted(RESULTS.glob("dtype-*.json")):
         record = json.loads(file.read_text(encoding="utf-8"))
         full, half = (record["scores"][name]["accuracy"] for name in ("float32", "bfloat16"))
         cells = [record["model"], record["documents"], f"{full:.4f}", f"{half:.4f}", record["labels_changed"]]
-        rows.append("| " + " | ".join(map(str, [*cells, record["surviving_tokens_changed"]])) + " |")
-    return "\n".join(rows)
+        rows.append([str(cell) for cell in (*cells, record["surviving_tokens_changed"])])
+    return "\n".join(render(rows, "markdown"))
 
 
 def score_table(name: str) -> str:
     """A row a classifier and a choice of queries: agreement with the exact score, accuracy without more training."""
     record = json.loads((SCORES / f"{name}.json").read_text(encoding="utf-8"))
-    rows = ["| classifier | queries | kept alike | rank correlation | accuracy | macro F1 |", "|---" * 6 + "|"]
+    rows = [["classifier", "queries", "kept alike", "rank correlation", "accuracy", "macro F1"]]
     for classifier, own in record["classifiers"].items():
         for choice, scores in own["accuracy"].items():
             agreement = own["agreement"].get(choice, {"kept alike": 1.0, "rank correlation": 1.0})
             figures = [*agreement.values(), scores["accuracy"], scores["f1_macro"]]
-            rows.append(f"| {classifier} | {choice} | " + " | ".join(f"{figure:.4f}" for figure in figures) + " |")
+            rows.append([classifier, choice, *(f"{figure:.4f}" for figure in figures)])
     counts = f"{record['compared_documents']} documents for agreement, {record['test_documents']} for accuracy"
     return "\n".join(
-        [*rows, "", f"- {record['data']}, test split: {counts}; commit {record['machine']['commit'][:10]}"]
+        [
+            *render(rows, "markdown"),
+            "",
+            f"- {record['data']}, test split: {counts}; commit {record['machine']['commit'][:10]}",
+        ]
     )

@@ -95,19 +95,18 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,), (rows, weight) = grads, ctx.saved_tensors
-        wanted = ctx.needs_input_grad
+        wanted, padded = ctx.needs_input_grad, _padded(grad)
         return (
-            onednn_linear(grad, weight.t(), None) if wanted[0] else None,
-            onednn_linear(_padded(grad).t(), _padded(rows).t(), None) if wanted[1] else None,
+            onednn_linear(padded, weight.t(), None)[: len(rows)] if wanted[0] else None,
+            onednn_linear(padded.t(), _padded(rows).t(), None) if wanted[1] else None,
             grad.sum(0) if wanted[2] else None,
         )
 
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    multiply = _onednn()
     if not rows.numel() or not weight.numel():
         return F.linear(rows, weight, bias)
-    result: Tensor = multiply(_dense(_padded(rows)), _dense(weight), bias, "none", [], "")
+    result: Tensor = _onednn()(_dense(_padded(rows)), _dense(weight), bias, "none", [], "")
     return result[: len(rows)]
 
 
