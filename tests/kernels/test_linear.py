@@ -138,7 +138,7 @@ def test_shapes_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = Linear(48, 32)
     for count in range(1, 600):
         layer(torch.randn(count, 48, requires_grad=True)).sum().backward()
-    assert len(shapes) < 50
+    assert len(shapes) < 60
 
 
 @pytest.mark.parametrize(

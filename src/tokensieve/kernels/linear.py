@@ -85,7 +85,10 @@ def onednn_linear(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """oneDNN's products have no gradient in torch; this one's are products of the same kind, and have gradients too."""
+    """oneDNN's products have no gradient in torch; this one's has gradients too.
+
+    The weight's is torch's product: oneDNN's is hardly faster, and keeps most memory (docs/LOG.md).
+    """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -95,10 +98,10 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,), (rows, weight) = grads, ctx.saved_tensors
-        wanted, padded = ctx.needs_input_grad, _padded(grad)
+        wanted = ctx.needs_input_grad
         return (
-            onednn_linear(padded, weight.t(), None)[: len(rows)] if wanted[0] else None,
-            onednn_linear(padded.t(), _padded(rows).t(), None) if wanted[1] else None,
+            onednn_linear(grad, weight.t(), None) if wanted[0] else None,
+            grad.t().mm(rows) if wanted[1] else None,
             grad.sum(0) if wanted[2] else None,
         )
 
@@ -111,9 +114,9 @@ def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _padded(rows: Tensor) -> Tensor:
-    """Zeros below, up to one of few numbers of rows: of every new shape oneDNN keeps a megabyte (docs/LOG.md)."""
+    """Zeros below, up to one of eight numbers of rows between two powers of two: oneDNN keeps memory of each number."""
     count = len(rows)
-    step = 16 if count <= 64 else 64 if count <= 1024 else 256
+    step = max(16, 2 ** (count - 1).bit_length() // 16)
     return F.pad(rows, (0, 0, 0, -count % step)) if count % step else rows
 
 
