@@ -5,7 +5,8 @@
 Every run is a process of its own and leaves its classifier and a record in build/accuracy/<config>/. Runs that have a
 record are not repeated, and one that was cut off goes on: the command can be stopped and given again. The test
 documents are looked at once, by the weights that the validation loss chose. A variant may name the "layers" of the
-default model that it starts from, changes to the recipe, and as "teacher" a variant that comes before it.
+default model that it starts from, or as "start" a variant that comes before it; changes to the recipe; and as "teacher"
+a variant that comes before it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
     splits, given = splits_of(config, data), config["variants"][variant]
     if not (folder / "training.json").is_file():  # the last file of a finished training
         train(
-            base_of(given),
+            base_of(given, name, seed),
             settings_of(given),
             splits,
             folder,

@@ -17,7 +17,7 @@ from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.data import DataSplits, load_splits
 from tokensieve.training.recipe import Recipe
 
-NO_SETTINGS = ("preset", "layers", "recipe", "teacher")
+NO_SETTINGS = ("preset", "layers", "recipe", "teacher", "start")
 """Keys of a variant that are no fields of PTCConfig."""
 
 
@@ -56,8 +56,12 @@ def recipe_of(config: dict[str, Any], name: str, variant: str, seed: int) -> Rec
     return Recipe(**config["recipe"] | own, seed=seed)
 
 
-def base_of(given: dict[str, Any]) -> Path:
-    """The checkpoint that a variant starts from: the default model, or the "layers" of it that are named."""
+def base_of(given: dict[str, Any], name: str = "", seed: int = 0) -> Path:
+    """The checkpoint that a variant starts from: the default model, the "layers" of it that are named, or as "start"
+    another variant's run of the same config and seed.
+    """
+    if "start" in given:
+        return run_folder(name, given["start"], seed)
     whole = default_model_dir()
     if "layers" not in given:
         return whole

@@ -34,7 +34,7 @@ _CHOICES: dict[str, Any] = {
     "combine_init": CombineInit,
     "score_queries": ScoreQueries,
 }
-_BOOLEANS = ("protect_special", "combine_scale", "combine_noise")
+_BOOLEANS = ("protect_special", "merge_pruned", "combine_scale", "combine_noise")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class PTCConfig:
             is pruned (or scored) there. At site "keys" the last one has no effect. None: keep_ratio everywhere.
         ratio_scope: fuzzy only: p applies to "all" tokens (candidates leave first) or to the "candidates" alone.
         site: "keys": pruned tokens stop serving as keys and values; "hidden": they leave the model.
+        merge_pruned: site "hidden" only: a token that leaves is averaged into the most similar one that stays.
         heads: one kept set "shared" by all heads, or one "per_head" (site "keys" only).
         combine_layer: 1-based number of the combining module among the layers; None: no combining.
         combine_mode: the module takes the place of that layer ("replace") or stands before it ("insert").
@@ -72,6 +73,7 @@ class PTCConfig:
     keep_ratios: tuple[float, ...] | None = None
     ratio_scope: RatioScope = "all"
     site: Site = "keys"
+    merge_pruned: bool = False
     heads: Heads = "shared"
     combine_layer: int | None = None
     combine_mode: CombineMode = "replace"
@@ -125,6 +127,10 @@ class PTCConfig:
             raise ConfigError(
                 "heads='per_head' with site='hidden': a token leaves the model for all heads at once; "
                 "use heads='shared' or site='keys'"
+            )
+        if self.merge_pruned and self.site != "hidden":
+            raise ConfigError(
+                f"merge_pruned=True with site={self.site!r}: there pruned tokens stay in the model; use site='hidden'"
             )
         if self.pooling == "host" and self.combine_layer is not None:
             raise ConfigError(

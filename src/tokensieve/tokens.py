@@ -22,6 +22,7 @@ class Tokens:
         protected: [T] bool, rows that no reducer may remove (special tokens).
         protected_counts: protected rows of each document; they never leave, so the count holds in every layer.
         combination: m, combination tokens at the end of each document (0 before they join, or where there are none).
+        sizes: [T] float32, tokens that each row stands for; None where nothing was merged: one each.
     """
 
     values: Tensor
@@ -30,6 +31,7 @@ class Tokens:
     protected: Tensor
     protected_counts: tuple[int, ...]
     combination: int = 0
+    sizes: Tensor | None = None
 
     @property
     def text_lengths(self) -> tuple[int, ...]:
@@ -48,6 +50,7 @@ class Tokens:
             lengths=lengths,
             origin=self.origin.index_select(0, rows),
             protected=self.protected.index_select(0, rows),
+            sizes=None if self.sizes is None else self.sizes.index_select(0, rows),
         )
 
     def join(self, combination: Tensor) -> Tokens:

@@ -106,6 +106,7 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
     heads = config.num_attention_heads
     keys = [where] * heads  # positions that each head may attend to
     kept = []
+    sizes = [1.0] * (len(ids) + len(extra))  # tokens that each row stands for
     step, host_layers = 0, list(range(1, config.num_hidden_layers + 1))
     for number in [*host_layers, config.num_hidden_layers + 1]:
         if number == ptc.combine_layer:
@@ -123,7 +124,6 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
         context, received = _attention(config, weights, name, rows, visible, asked)
         last = number == (ptc.combine_layer or config.num_hidden_layers + 1) - 1
         prunes = ptc.pruning != "none" and where and len(ids) >= ptc.min_length and not (ptc.site == "keys" and last)
-        attended = _norm(config, weights, name + "attention.output.LayerNorm", context + rows)
         if prunes:
             scores = [column[: len(own_keys)] for column, own_keys in zip(received, keys, strict=True)]
             if ptc.heads == "shared":
@@ -135,7 +135,12 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
             keys = chosen if len(chosen) == heads else chosen * heads
             if ptc.site == "hidden":
                 stays = [where.index(p) for p in keys[0]] + list(range(size, len(rows)))
-                attended, where = attended[stays], keys[0]
+                groups = [[j] for j in stays]
+                if ptc.merge_pruned:
+                    groups = _merged(rows, stays, [j for j in stays if j < size and not protected[where[j]]])
+                context, rows, sizes = _means(groups, context, sizes), _means(groups, rows, sizes), _sums(groups, sizes)
+                where = keys[0]
+        attended = _norm(config, weights, name + "attention.output.LayerNorm", context + rows)
         wide = _gelu(_linear(weights, name + "intermediate.dense", attended))
         rows = _norm(
             config, weights, name + "output.LayerNorm", _linear(weights, name + "output.dense", wide) + attended
@@ -143,6 +148,25 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
         states, extra = rows[: len(where)], rows[len(where) :]
         step += 1
     return _head(ptc, weights, torch.cat([states, extra])), kept
+
+
+def _merged(rows: Tensor, stays: Sequence[int], takes: Sequence[int]) -> list[list[int]]:
+    """For each row that stays, itself and the rows that leave and are more similar to it than to any other."""
+    groups = {j: [j] for j in stays}
+    for leaving in set(range(len(rows))) - set(stays):
+        if takes:
+            groups[max(takes, key=lambda j, i=leaving: float(torch.cosine_similarity(rows[i], rows[j], dim=0)))] += [
+                leaving
+            ]
+    return list(groups.values())
+
+
+def _means(groups: list[list[int]], rows: Tensor, sizes: Sequence[float]) -> Tensor:
+    return torch.stack([sum(sizes[j] * rows[j] for j in own) / sum(sizes[j] for j in own) for own in groups])
+
+
+def _sums(groups: list[list[int]], sizes: Sequence[float]) -> list[float]:
+    return [sum(sizes[j] for j in own) for own in groups]
 
 
 def _embed(config: Any, weights: dict[str, Tensor], ids: Sequence[int]) -> Tensor:

@@ -68,9 +68,19 @@ RATIOS: tuple[dict[str, Any], ...] = (
     {"pruning": "fuzzy", "keep_ratios": (1.0, 0.7, 0.5), "heads": "per_head", "combine_layer": 4},
 )
 """A share for each layer."""
+MERGING: tuple[dict[str, Any], ...] = tuple(
+    {"pruning": "ratio", "site": "hidden", "merge_pruned": True} | changes
+    for changes in (
+        {},
+        {"combine_layer": 3},
+        {"pruning": "fuzzy", "ratio_scope": "candidates", "protect_special": False, "pooling": "host"},
+        {"keep_ratios": (1.0, 0.3, 0.8, 0.5), "pooling": "mean"},
+    )
+)
+"""What leaves is merged into what stays."""
 
 
-VARIANTS = {_name(changes): settings(**changes) for changes in (*_variants(), *FEW_QUERIES, *RATIOS)}
+VARIANTS = {_name(changes): settings(**changes) for changes in (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING)}
 SPREADING = {name: config for name, config in VARIANTS.items() if config.pruning != "none"}
 """The variants that prune."""
 

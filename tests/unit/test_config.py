@@ -17,6 +17,7 @@ def test_defaults_are_the_written_ones() -> None:
         "pruning": "fuzzy",
         "keep_ratio": 0.9,
         "keep_ratios": None,
+        "merge_pruned": False,
         "ratio_scope": "all",
         "site": "keys",
         "heads": "shared",

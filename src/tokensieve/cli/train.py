@@ -102,6 +102,10 @@ def train_command(
     site: Annotated[
         str | None, _reduction("--site", help="keys: no longer keys and values; hidden: out of the model.")
     ] = None,
+    merge_pruned: Annotated[
+        bool | None,
+        _reduction("--merge-pruned/--no-merge-pruned", help="hidden: what leaves is averaged into what stays."),
+    ] = None,
     heads: Annotated[str | None, _reduction("--heads", help="One kept set shared by the heads, or per_head.")] = None,
     combine_layer: Annotated[
         int | None, _reduction("--combine-layer", help="Layer of the combining module, from 1.")

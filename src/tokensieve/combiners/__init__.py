@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tokensieve.combiners.merge import Merging, most_similar
 from tokensieve.combiners.ptc import TokenCombiner
 
-__all__ = ["COMBINERS", "TokenCombiner"]
+__all__ = ["COMBINERS", "Merging", "TokenCombiner", "most_similar"]
 
 COMBINERS: dict[str, type[TokenCombiner]] = {"ptc": TokenCombiner}

@@ -32,6 +32,11 @@ def score_flops(config: TokensieveConfig, queries: float, keys: float) -> float:
     return 2 * config.hidden_size * queries * keys
 
 
+def merge_flops(config: TokensieveConfig, rows: float, going_on: float) -> float:
+    """Similarity of the rows that leave with those that go on."""
+    return 2 * config.hidden_size * (rows - going_on) * going_on
+
+
 def combine_flops(config: TokensieveConfig, text: float) -> float:
     """The combining module on `text` tokens: W_k, W_v and both products over the text; W_q, W_o over the m tokens."""
     d, m = config.hidden_size, config.settings.combination_tokens

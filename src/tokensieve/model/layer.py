@@ -7,13 +7,14 @@ Site "hidden": they leave between this layer's attention and its feed-forward, a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from tokensieve.combiners import Merging, most_similar
 from tokensieve.config import Site
 from tokensieve.kernels.linear import ShortLinear
 from tokensieve.kernels.received import Queries
@@ -62,6 +63,7 @@ class Choice:
     """
 
     kept: KeyRows | None = None
+    merging: Merging | None = None
 
 
 class Layer(GradientCheckpointingLayer):
@@ -79,6 +81,7 @@ class Layer(GradientCheckpointingLayer):
         self.intermediate = Intermediate(config)
         self.output = Output(config)
         self.reducer, self.prunes = reducer, prunes
+        self.merges = config.settings.merge_pruned
 
     def forward(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
@@ -100,12 +103,21 @@ class Layer(GradientCheckpointingLayer):
             choice.kept = self._select(tokens, keys, received, exempt)
         kept = choice.kept
         if kept is not None and self.prunes == "hidden":
-            context = context.index_select(0, kept.rows[0])
-            tokens, keys = tokens.keep(kept.rows[0], kept.lengths), None
+            context, tokens = self._leave(context, tokens, kept, choice)
+            keys = None
         elif kept is not None:
             keys = kept
         attended = self.attention.output(context, tokens.values)
         return tokens.with_values(self._feed_forward(attended)), keys
+
+    def _leave(self, context: Tensor, tokens: Tokens, kept: KeyRows, choice: Choice) -> tuple[Tensor, Tokens]:
+        """Context and tokens that go on: what is kept, with what leaves merged into it where that is the setting."""
+        rows, left = kept.rows[0], tokens.keep(kept.rows[0], kept.lengths)
+        if not self.merges or len(rows) == len(context):
+            return context.index_select(0, rows), left
+        choice.merging = merging = choice.merging or most_similar(tokens, rows, kept.lengths)
+        left = replace(left, values=merging.means(tokens.values, tokens.sizes), sizes=merging.sizes(tokens.sizes))
+        return merging.means(context, tokens.sizes), left
 
     def _feed_forward(self, attended: Tensor) -> Tensor:
         """[T, d] from [T, d]; at inference on CPU some rows at a time, whose widened values stay in the cache."""

@@ -10,7 +10,15 @@ from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.received import ALL
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.flops import combine_flops, dense_flops, embedding_flops, head_flops, layer_flops, score_flops
+from tokensieve.model.flops import (
+    combine_flops,
+    dense_flops,
+    embedding_flops,
+    head_flops,
+    layer_flops,
+    merge_flops,
+    score_flops,
+)
 from tokensieve.reducers import build_reducer
 from tokensieve.reducers.queries import rows_scored
 from tokensieve.reducers.schedule import Step, encoder_steps
@@ -181,4 +189,6 @@ def _plan_step(
     scored = rows_scored(settings)(round(rows), m) if bounds.scores else ALL
     if not isinstance(scored, slice):  # else the probabilities of the attention itself serve
         flops += score_flops(config, len(scored), keys)
+    if settings.merge_pruned:
+        flops += merge_flops(config, rows, out)
     return PlanStep(number, "layer", rows, keys, out, kept, bounds.fewest, flops)

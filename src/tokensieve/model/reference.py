@@ -36,6 +36,7 @@ def reference_forward(
         m = settings.combination_tokens
         values = torch.cat([values, model.embeddings.combination_tokens.weight.expand(len(values), -1, -1)], dim=1)
     prunable = mask.sum(1) >= settings.min_length
+    sizes = torch.ones_like(values[..., 0])  # [B, R] tokens that a row stands for
     keys = hidden = mask.unsqueeze(1)  # [B, S, L] text tokens that serve as keys; that are still in the model
     kept: list[Tensor] = []
     for step, module in zip(model.encoder.steps, model.encoder.layer, strict=True):
@@ -57,6 +58,11 @@ def reference_forward(
                 settings, step.ratio, scores, keys.expand_as(scores), protected.unsqueeze(1).expand_as(scores)
             )
             keys = torch.where(prunable.view(-1, 1, 1), stay, keys)
+            if settings.merge_pruned:
+                into = merging(values, hidden[:, 0] & ~keys[:, 0], keys[:, 0] & ~protected, m)
+                merged = into @ sizes.unsqueeze(2)
+                values, context = (into @ (own * sizes.unsqueeze(2)) / merged for own in (values, context))
+                sizes = merged.squeeze(2)
             hidden = keys if step.prunes == "hidden" else hidden
         attended = module.attention.output(context, values)
         values = module.output(module.intermediate(attended), attended)
@@ -142,6 +148,20 @@ def ranks_before(scores: Tensor, free: Tensor, spared: Tensor) -> Tensor:
     first = (other > mine) | ((other == mine) & (place.unsqueeze(0) < place.unsqueeze(1)))
     first = (other_spared & ~mine_spared) | ((other_spared == mine_spared) & first)
     return (first & free.unsqueeze(-2)).sum(-1)
+
+
+def merging(values: Tensor, leaves: Tensor, takes: Tensor, m: int) -> Tensor:
+    """[B, R, R]: row i of the result takes row j of values [B, R, d], itself or what leaves and is most similar to it.
+
+    `leaves` and `takes` are [B, L], text alone; what leaves, and finds nothing that takes it, goes nowhere but itself.
+    """
+    leaves, takes = (torch.nn.functional.pad(own, (0, m)) for own in (leaves, takes))
+    unit = torch.nn.functional.normalize(values.float(), dim=-1)
+    alike = (unit @ unit.transpose(1, 2)).masked_fill(~takes.unsqueeze(1), -torch.inf)
+    target = torch.nn.functional.one_hot(alike.argmax(2), values.shape[1]) * takes.any(1).view(-1, 1, 1)
+    own = torch.eye(values.shape[1], device=values.device, dtype=torch.long)
+    into = torch.where(leaves.unsqueeze(2), target, own).transpose(1, 2).to(values.dtype)
+    return into + torch.diag_embed((into.sum(2) == 0).to(values.dtype))  # no division by zero in rows that are gone
 
 
 def candidates(settings: PTCConfig, scores: Tensor, free: Tensor) -> Tensor:
