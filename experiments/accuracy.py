@@ -4,9 +4,12 @@
 
 Every run is a process of its own and leaves its classifier and a record in build/accuracy/<config>/. Runs that have a
 record are not repeated, and one that was cut off goes on: the command can be stopped and given again. The test
-documents are looked at once, by the weights that the validation loss chose. A variant may name the "layers" of the
-default model that it starts from, or as "start" a variant that comes before it; changes to the recipe; and as "teacher"
-a variant that comes before it.
+documents are looked at once, by the weights that the validation loss chose; "validation_right" says which documents of
+the validation split these weights classify rightly, for a choice among variants.
+
+A config has one data set as "data", or several as "sets", each with a result of its own: --set picks some, so that
+several commands can share the work. A variant may name the "layers" of the default model that it starts from, or as
+"start" a variant that comes before it; changes to the recipe; and as "teacher" a variant that comes before it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import Any
 
 import torch
 from machine import ROOT, machine
-from runs import base_of, config_parser, recipe_of, run_folder, settings_of, splits_of
+from runs import base_of, config_parser, configs_of, recipe_of, run_folder, settings_of, splits_of
 
 from tokensieve import load
 from tokensieve.metrics import accuracy_and_f1
@@ -30,19 +33,24 @@ from tokensieve.training.train import train
 def main() -> None:
     """All runs of a config, or with --run the one that is named."""
     parser = config_parser()
-    parser.add_argument("--run", nargs=2, metavar=("VARIANT", "SEED"))
+    parser.add_argument("--run", nargs=3, metavar=("SET", "VARIANT", "SEED"))
     arguments = parser.parse_args()
-    config = json.loads(arguments.config.read_text(encoding="utf-8"))
-    if arguments.run is not None:
-        variant, seed = arguments.run
-        one_run(config, arguments.config.stem, variant, int(seed), arguments.data, arguments.threads)
-        return
+    data, variant, seed = arguments.run or (None, None, 0)
+    for name, config in configs_of(arguments).items():
+        if variant is None:
+            all_runs(config, name)
+        elif config["data"] == data:
+            one_run(config, name, variant, int(seed), arguments.data, arguments.threads)
+
+
+def all_runs(config: dict[str, Any], name: str) -> None:
+    """Those that have no record yet, each in a process of its own."""
     for seed in config["seeds"]:
         for variant in config["variants"]:
-            if not (run_folder(arguments.config.stem, variant, seed) / "run.json").is_file():
-                command = [sys.executable, __file__, *sys.argv[1:], "--run", variant, str(seed)]
-                subprocess.run(command, check=True)
-            collect(config, arguments.config.stem)
+            if not (run_folder(name, variant, seed) / "run.json").is_file():
+                own = ["--run", config["data"], variant, str(seed)]
+                subprocess.run([sys.executable, __file__, *sys.argv[1:], *own], check=True)
+            collect(config, name)
 
 
 def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Path, threads: int) -> None:
@@ -64,14 +72,20 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
             data_name=config["data"],
         )
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    results = load(folder, device="cpu").engine.classify(splits.test)
-    truth = [splits.label_names.index(str(document.label)) for document in splits.test]
+    engine, names = load(folder, device="cpu").engine, splits.label_names
+    results = engine.classify(splits.test)
+    truth = [names.index(str(document.label)) for document in splits.test]
     predicted = [result.label for result in results]
+    held_out = [result.label for result in engine.classify(splits.validation)]
     record = {
         "variant": variant,
         "seed": seed,
         **accuracy_and_f1(truth, predicted),
         "validation": training["best"],
+        "validation_right": [
+            int(names[label] == str(document.label))
+            for label, document in zip(held_out, splits.validation, strict=True)
+        ],
         "training_seconds": training["seconds"],
         "training_peak_memory_bytes": training["peak_memory_bytes"],
         "documents": {**training["documents"], "test": len(truth)},

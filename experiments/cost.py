@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from machine import ROOT, machine
-from runs import base_of, config_parser, run_folder, settings_of, splits_of
+from runs import base_of, config_parser, configs_of, run_folder, settings_of, splits_of
 
 from tokensieve import compress, load
 from tokensieve.backbones.default_model import default_model_dir
@@ -38,8 +38,7 @@ def main() -> None:
     parser.add_argument("--memory", nargs=2, metavar=("VARIANT", "WHAT"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    config = json.loads(arguments.config.read_text(encoding="utf-8"))
-    name = arguments.config.stem
+    ((name, config),) = configs_of(arguments).items()  # of several data sets --set has to name one
     if arguments.memory is not None:
         print(json.dumps(peak(config, name, *arguments.memory, arguments.data)))
         return
@@ -90,9 +89,10 @@ def training(config: dict[str, Any], data: Path, variants: tuple[str, ...] = ())
     ]
     works = {}
     for variant in variants or config["variants"]:
+        given = config["variants"][variant]
         model = compress(
-            base_of(config["variants"][variant]),
-            settings_of(config["variants"][variant]),
+            base_of({key: value for key, value in given.items() if key != "start"}),  # time depends on no weights
+            settings_of(given),
             tokenizer=tokenizer,
             num_labels=len(splits.label_names),
             problem_type="single_label_classification",

@@ -26,8 +26,22 @@ def config_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
+    parser.add_argument("--set", action="append", help="of a config with several data sets this one (repeatable)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser
+
+
+def configs_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The config as one for each data set, by the name of its results: those of "sets", or the one of "data"."""
+    config, name = json.loads(arguments.config.read_text(encoding="utf-8")), arguments.config.stem
+    if "sets" not in config:
+        return {name: config}
+    common = {key: value for key, value in config.items() if key != "sets"}
+    return {
+        f"{name}-{data}": {"data": data, "documents": documents} | common
+        for data, documents in config["sets"].items()
+        if not arguments.set or data in arguments.set
+    }
 
 
 def run_folder(name: str, variant: str, seed: int) -> Path:
