@@ -39,9 +39,11 @@ def dense_cost(config: TokensieveConfig, work: Work) -> Flops:
     return Flops(dense, dense, "exact")
 
 
-def reduced_cost(model: TokensieveForSequenceClassification, work: Work) -> Flops:
-    """Of a model of ours: by its plan, or where that has bounds alone by the tokens that the documents really keep."""
-    dense = dense_cost(model.config, work).dense
+def reduced_cost(model: TokensieveForSequenceClassification, backbone: TokensieveConfig, work: Work) -> Flops:
+    """Of a model of ours, made of a backbone: by its plan, or where that has bounds alone by the tokens that the documents
+    really keep.
+    """
+    dense = dense_cost(backbone, work).dense
     plans = {length: make_plan(model.config, length) for length in set(work.lengths)}
     if all(plan.basis == "exact" for plan in plans.values()):
         return Flops(fmean(plans[length].flops for length in work.lengths), dense, "exact")

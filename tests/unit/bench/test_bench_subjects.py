@@ -47,6 +47,24 @@ def test_dense_subjects_compute_the_same_function(prepare: Any, own: dict[str, A
     assert (cost.own, cost.basis) == (cost.dense, "exact")
 
 
+def test_a_smaller_model(prepare: Any) -> None:
+    """The backbone's first layer of two: fewer FLOPs than the backbone, by what the plan says of one layer."""
+    subject, setting, work = one(prepare, {"kind": "tokensieve", "preset": "dense", "layers": 1})
+    whole = one(prepare, {"kind": "tokensieve", "preset": "dense"})[0].cost(work)
+    assert len(subject.module.encoder.layer) == 1
+    assert subject.forward(work.batches("sorted")[0]).shape == (2, setting.backbone.ours.num_labels)
+    cost = subject.cost(work)
+    assert cost.dense == whole.own
+    assert cost.own == make_plan(subject.module.config, 8).flops < whole.own
+    name = "encoder.layer.0.attention.self.query.weight"
+    assert torch.equal(subject.module.state_dict()[name], setting.backbone.model.state_dict()[f"bert.{name}"])
+
+
+def test_more_layers_than_there_are(prepare: Any) -> None:
+    with pytest.raises(ConfigError, match="layers=3: the backbone has 2"):
+        one(prepare, {"kind": "tokensieve", "preset": "dense", "layers": 3})
+
+
 @pytest.mark.parametrize("way", ["export", "trace"])
 def test_onnx_computes_the_same_function(prepare: Any, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,12 +27,13 @@ from tokensieve.bench.subjects.kind import (
     check_order,
 )
 from tokensieve.bench.work import Order, Work
-from tokensieve.config import PTCConfig
+from tokensieve.config import PTCConfig, check_integer
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
 from tokensieve.kernels.linear import linear_backend
 from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.runtime.load import load
 from tokensieve.runtime.part import part_file
 from tokensieve.runtime.precision import resolve_dtype
@@ -45,6 +47,7 @@ class Tokensieve(Kind):
     Attributes:
         preset: a named setting; None: the defaults of `PTCConfig`.
         settings: of `PTCConfig`, in place of the preset's.
+        layers: the first so many layers of the backbone alone, as of a smaller model; None: all.
         order: of documents in batches.
         dtype: of weights and activations.
         attention: backend of attention, as `TokensieveConfig.attention_backend`.
@@ -53,6 +56,7 @@ class Tokensieve(Kind):
 
     preset: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    layers: int | None = None
     order: Order = "sorted"
     dtype: str = "float32"
     attention: str = "auto"
@@ -66,6 +70,8 @@ class Tokensieve(Kind):
         check_dtype(self)
         if not isinstance(self.settings, Mapping):
             raise ConfigError(f"settings={self.settings!r}: give an object with fields of PTCConfig")
+        if self.layers is not None:
+            check_integer(self, "layers", 1)
         if not isinstance(self.attention, str):
             raise ConfigError(f"attention={self.attention!r}: give the name of a backend")
         resolve_backend(self.attention)
@@ -83,6 +89,9 @@ class Tokensieve(Kind):
             ConfigError: an unknown preset or setting, values out of range, or more layers than there are.
         """
         layers = backbone.ours.num_hidden_layers
+        if self.layers is not None and self.layers > layers:
+            raise ConfigError(f"layers={self.layers}: the backbone has {layers}")
+        layers = self.layers or layers
         start = PTCConfig() if self.preset is None else PTCConfig.preset(self.preset, layers)
         settings = PTCConfig.from_dict({**start.to_dict(), **self.settings})
         settings.check_depth(layers)
@@ -95,7 +104,8 @@ class Tokensieve(Kind):
             setting.backbone.forget()
         elif dtype == torch.float32:
             share_tensors(model, setting.backbone.model)
-        return OurSubject(nn.Module.to(model, dtype=dtype), self.order, self.dtype, self._facts(model))
+        nn.Module.to(model, dtype=dtype)
+        return OurSubject(model, setting.backbone.ours, self.order, self.dtype, self._facts(model))
 
     def load_for_files(self, setting: Setting) -> tuple[FileClassifier, dict[str, Any]]:
         """What `tokensieve predict` does once the model is loaded."""
@@ -118,7 +128,10 @@ class Tokensieve(Kind):
         torch.manual_seed(setting.backbone.seed)  # a head of its own, combination tokens and module start at random
         tokenizer = setting.backbone.tokenizer if setting.texts else None
         # in eval mode, as the backbone is
-        model = compress(setting.backbone.model, self.reduction(setting.backbone), tokenizer=tokenizer)
+        host: Any = setting.backbone.model
+        if self.layers is not None:
+            host = first_layers(compress(host, PTCConfig(pruning="none"), tokenizer=tokenizer), self.layers)
+        model = compress(host, self.reduction(setting.backbone), tokenizer=tokenizer)
         if self.attention == "auto":
             return model
         model.config.attention_backend = self.attention
@@ -130,12 +143,40 @@ class Tokensieve(Kind):
 
 
 class OurSubject(ModuleSubject):
-    """A model of ours, which counts its FLOPs."""
+    """A model of ours, which counts its FLOPs.
+
+    Args:
+        module: the model, in eval mode.
+        dense: what it is compared with, the backbone with nothing reduced.
+        order: of the documents in its batches.
+        dtype: of the module, by name.
+        facts: what a record says of it besides.
+    """
+
+    def __init__(
+        self,
+        module: TokensieveForSequenceClassification,
+        dense: TokensieveConfig,
+        order: Order,
+        dtype: str,
+        facts: dict[str, Any],
+    ) -> None:
+        super().__init__(module, order, dtype, facts)
+        self.model, self.dense = module, dense
 
     def cost(self, work: Work) -> Flops:
         """By plan or trace."""
-        assert isinstance(self.module, TokensieveForSequenceClassification)
-        return reduced_cost(self.module, work)
+        return reduced_cost(self.model, self.dense, work)
+
+
+def first_layers(model: TokensieveForSequenceClassification, layers: int) -> TokensieveForSequenceClassification:
+    """The dense model without the layers that come later."""
+    config = copy.deepcopy(model.config)
+    config.num_hidden_layers = layers
+    shallow = TokensieveForSequenceClassification(config).eval()
+    given = model.state_dict()
+    shallow.load_state_dict({name: given[name] for name in shallow.state_dict()})
+    return shallow
 
 
 def share_tensors(model: nn.Module, host: nn.Module) -> None:
