@@ -147,7 +147,8 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
         )
         states, extra = rows[: len(where)], rows[len(where) :]
         step += 1
-    return _head(ptc, weights, torch.cat([states, extra])), kept
+    rows = torch.cat([states, extra])
+    return _head(ptc, weights, rows, sizes if where else [1.0] * len(rows)), kept
 
 
 def _merged(rows: Tensor, stays: Sequence[int], takes: Sequence[int]) -> list[list[int]]:
@@ -219,9 +220,11 @@ def _combine(ptc: PTCConfig, config: Any, weights: dict[str, Tensor], name: str,
     return torch.stack(folded)
 
 
-def _head(ptc: PTCConfig, weights: dict[str, Tensor], rows: Tensor) -> Tensor:
+def _head(ptc: PTCConfig, weights: dict[str, Tensor], rows: Tensor, sizes: Sequence[float]) -> Tensor:
     host = ptc.pooling == "host" or (ptc.pooling == "auto" and ptc.combine_layer is None)
-    pooled = torch.tanh(_linear(weights, "head.dense", rows[0])) if host else rows.mean(0)
+    pooled = (
+        torch.tanh(_linear(weights, "head.dense", rows[0])) if host else _means([[*range(len(rows))]], rows, sizes)[0]
+    )
     return _linear(weights, "head.classifier", pooled)
 
 

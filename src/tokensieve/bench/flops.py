@@ -40,9 +40,7 @@ def dense_cost(config: TokensieveConfig, work: Work) -> Flops:
 
 
 def reduced_cost(model: TokensieveForSequenceClassification, backbone: TokensieveConfig, work: Work) -> Flops:
-    """Of a model of ours, made of a backbone: by its plan, or where that has bounds alone by the tokens that the documents
-    really keep.
-    """
+    """Of a model of ours, made of a backbone: by its plan, or if that has bounds alone by the tokens kept."""
     dense = dense_cost(backbone, work).dense
     plans = {length: make_plan(model.config, length) for length in set(work.lengths)}
     if all(plan.basis == "exact" for plan in plans.values()):

@@ -66,9 +66,12 @@ class Slots:
         return packed
 
 
-def document_means(values: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Mean of each document's rows: [T, d] to [B, d], summed in float32 or better."""
+def document_means(values: Tensor, lengths: Sequence[int], weights: Tensor | None = None) -> Tensor:
+    """Mean of each document's rows: [T, d] to [B, d], summed in float32 or better; weighted where `weights` [T] are."""
     precise = torch.promote_types(values.dtype, torch.float32)
+    if weights is not None:
+        scale = weights.unsqueeze(1).to(precise)
+        return (document_means(values * scale, lengths) / document_means(scale, lengths)).to(values.dtype)
     means = [
         block.view(run.documents, run.lengths[0], -1).mean(1, dtype=precise) for run, block in zip_runs(values, lengths)
     ]

@@ -36,7 +36,7 @@ class HostHead(nn.Module):
 
 
 class MeanHead(nn.Module):
-    """Mean of the final tokens, dropout, linear (PTC section 3.4)."""
+    """Mean of the final tokens, dropout, linear (PTC section 3.4); merged tokens weigh as many as they stand for."""
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class MeanHead(nn.Module):
 
     def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""
-        pooled = document_means(tokens.values, tokens.lengths)
+        pooled = document_means(tokens.values, tokens.lengths, tokens.sizes)
         return self.classifier(self.dropout(pooled)), pooled
 
 

@@ -44,6 +44,7 @@ def reference_forward(
         if isinstance(module, TokenCombiner):
             values = combine(module, values[:, :-m], values[:, -m:], hidden[:, 0])
             keys = hidden = ones[..., :0]  # no text is left
+            sizes = torch.ones_like(values[..., 0])
             kept.append(ones)
             continue
         assert isinstance(module, Layer)
@@ -68,7 +69,7 @@ def reference_forward(
         values = module.output(module.intermediate(attended), attended)
         kept.append(ones if not keys.shape[-1] else hidden if settings.site == "hidden" else served)
     rows = torch.cat([hidden[:, 0], torch.ones_like(values[:, :m, 0], dtype=torch.bool)], dim=1)
-    return head(model.head, values, rows), kept
+    return head(model.head, values, rows * sizes), kept
 
 
 def embed(
@@ -183,9 +184,9 @@ def combine(module: TokenCombiner, text: Tensor, combination: Tensor, mask: Tens
 
 
 def head(module: HostHead | MeanHead, values: Tensor, rows: Tensor) -> Tensor:
-    """Logits from the padded values [B, R, d] and the rows [B, R] that are there."""
+    """Logits from the padded values [B, R, d] and the tokens [B, R] that every row stands for, 0 where it is gone."""
     if isinstance(module, HostHead):
-        first = rows.int().argmax(1)
+        first = (rows > 0).int().argmax(1)
         pooled = module.activation(module.dense(values[torch.arange(len(values)), first]))
     else:
         pooled = (values * rows.unsqueeze(-1)).sum(1) / rows.sum(1, keepdim=True)
