@@ -21,7 +21,8 @@ Site = Literal["keys", "hidden"]
 Heads = Literal["shared", "per_head"]
 CombineMode = Literal["replace", "insert"]
 Pooling = Literal["auto", "host", "mean"]
-CombineInit = Literal["random"]
+CombineInit = Literal["random", "identity"]
+CombineAssignment = Literal["hard", "soft"]
 ScoreQueries = Literal["all", "anchors", "sample"]
 
 _CHOICES: dict[str, Any] = {
@@ -32,6 +33,7 @@ _CHOICES: dict[str, Any] = {
     "combine_mode": CombineMode,
     "pooling": Pooling,
     "combine_init": CombineInit,
+    "combine_assignment": CombineAssignment,
     "score_queries": ScoreQueries,
 }
 _BOOLEANS = ("protect_special", "merge_pruned", "combine_scale", "combine_noise")
@@ -62,7 +64,10 @@ class PTCConfig:
         combine_scale: divide the combining module's similarity by sqrt(d).
         combine_noise: Gumbel noise on the assignment, in training only.
         combine_count_offset: added to the number of tokens assigned, in the denominator of the combining step.
-        combine_init: start values of combination tokens and combining module: "random".
+        combine_init: start values: "random"; "identity": the module's maps are the identity, so that it folds tokens as
+            they are, and the combination tokens are words of the checkpoint.
+        combine_assignment: every token joins one combination token ("hard", the paper); or ("soft") each combination
+            token takes from all tokens, by a softmax over them.
         score_queries: whose attention makes the importance score: "all" queries (the paper); "anchors": the first
             token's and the combination tokens'; "sample": some, evenly spaced.
         score_sample: how many queries of a document "sample" looks at.
@@ -87,6 +92,7 @@ class PTCConfig:
     combine_noise: bool = True
     combine_count_offset: float = 0.0
     combine_init: CombineInit = "random"
+    combine_assignment: CombineAssignment = "hard"
     score_queries: ScoreQueries = "all"
     score_sample: int = 32
 

@@ -206,6 +206,12 @@ def _combine(ptc: PTCConfig, config: Any, weights: dict[str, Tensor], name: str,
     query = _linear(weights, name + "query", _norm(config, weights, name + "combination_norm", own))
     key = _linear(weights, name + "key", _norm(config, weights, name + "text_norm", text))
     value = _linear(weights, name + "value", text)
+    if ptc.combine_assignment == "soft":
+        scale = math.sqrt(own.shape[1]) if ptc.combine_scale else 1.0
+        taken = [torch.softmax(key @ one / scale, 0) @ value / (1 + ptc.combine_count_offset) for one in query]
+        return torch.stack(
+            [token + _linear(weights, name + "dense", mean) for token, mean in zip(own, taken, strict=True)]
+        )
     groups: list[list[int]] = [[] for _ in own]
     for j in range(len(text)):
         similarity = [float(query[i] @ key[j]) for i in range(len(own))]

@@ -78,9 +78,20 @@ MERGING: tuple[dict[str, Any], ...] = tuple(
     )
 )
 """What leaves is merged into what stays."""
+SOFT: tuple[dict[str, Any], ...] = (
+    {"pruning": "fuzzy", "combine_layer": 3, "combine_assignment": "soft"},
+    {
+        "pruning": "ratio",
+        "site": "hidden",
+        "combine_layer": 4,
+        "combine_assignment": "soft",
+        "combine_init": "identity",
+    },
+)
+"""Combination tokens that take from all tokens."""
 
 
-VARIANTS = {_name(changes): settings(**changes) for changes in (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING)}
+VARIANTS = {_name(changes): settings(**changes) for changes in (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT)}
 SPREADING = {name: config for name, config in VARIANTS.items() if config.pruning != "none"}
 """The variants that prune."""
 

@@ -1,6 +1,7 @@
 """What `compress` takes over, what it makes anew, what it leaves alone, and what it refuses."""
 
 import copy
+import dataclasses
 from typing import Any
 
 import pytest
@@ -212,6 +213,24 @@ def test_the_dial_on_one_checkpoint_keeps_what_was_learned() -> None:
     again = compress(once, PTCConfig(combine_layer=2, combination_tokens=4, keep_ratio=0.5, site="hidden"))
     assert same(again.state_dict(), once.state_dict())
     assert again.settings.site == "hidden"
+
+
+def test_combination_tokens_that_begin_as_words() -> None:
+    """Those of the vocabulary at equal distances, normed as text is; what was learned since is not begun anew."""
+    host = build_host("bert")
+    config = PTCConfig(combine_layer=2, combination_tokens=3, combine_init="identity")
+    model = compress(host, config)
+    table, size = model.embeddings, model.config.vocab_size
+    words = table.LayerNorm(table.word_embeddings.weight[[size // 4, size // 2, size * 3 // 4]])
+    torch.testing.assert_close(model.embeddings.combination_tokens.weight, words)
+    module = model.encoder.layer[1]
+    assert all(
+        torch.equal(own.weight, torch.eye(len(own.weight))) for own in (module.query, module.value, module.dense)
+    )
+    with torch.no_grad():
+        model.embeddings.combination_tokens.weight.add_(1)
+    again = compress(model, dataclasses.replace(config, keep_ratio=0.5))
+    torch.testing.assert_close(again.embeddings.combination_tokens.weight, words + 1)
 
 
 def test_modes_and_types_are_the_hosts() -> None:

@@ -33,6 +33,7 @@ def test_defaults_are_the_written_ones() -> None:
         "combine_noise": True,
         "combine_count_offset": 0.0,
         "combine_init": "random",
+        "combine_assignment": "hard",
         "score_queries": "all",
         "score_sample": 32,
     }
@@ -63,6 +64,7 @@ def test_settings_do_not_change() -> None:
         ({"combine_mode": "append"}, "combine_mode='append'"),
         ({"pooling": "cls"}, "pooling='cls'"),
         ({"combine_init": "layer"}, "combine_init='layer'"),
+        ({"combine_assignment": "firm"}, "combine_assignment='firm'"),
         ({"combine_layer": 0}, "combine_layer=0"),
         ({"combine_layer": -1}, "combine_layer=-1"),
         ({"combine_layer": 2.0}, r"combine_layer=2\.0"),

@@ -17,6 +17,7 @@ from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.reducers.schedule import encoder_steps
 
 _LAST_LAYER = "head.classifier.weight"
+_COMBINATION = "embeddings.combination_tokens.weight"
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 
 
@@ -31,7 +32,8 @@ def compress(
 ) -> TokensieveForSequenceClassification:
     """Build a tokensieve model from a checkpoint; the given one is left as it was and shares no tensor with it.
 
-    What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random. One
+    What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random, or
+    as `combine_init` says. One
     of ours keeps its calibration only with its head, and where the labels are not given anew.
 
     Args:
@@ -63,6 +65,8 @@ def compress(
     if any(given is not None for given in (num_labels, id2label, problem_type)) or _LAST_LAYER not in state:
         model.config.calibration_temperature, model.config.thresholds = 1.0, None
     _load(model, state)
+    if config.combines and config.combine_init == "identity" and _COMBINATION not in state:
+        model.embeddings.start_from_words()
     nn.Module.to(model, device=model_or_dir.device, dtype=model_or_dir.dtype)
     model.train(model_or_dir.training)
     return model

@@ -135,7 +135,10 @@ def train_command(
         float | None, _reduction("--combine-count-offset", help="Added to the tokens assigned.")
     ] = None,
     combine_init: Annotated[
-        str | None, _reduction("--combine-init", help="Start values of the combining parts: random.")
+        str | None, _reduction("--combine-init", help="Start values of the combining parts: random or identity.")
+    ] = None,
+    combine_assignment: Annotated[
+        str | None, _reduction("--combine-assignment", help="A token joins one (hard) or gives to all (soft).")
     ] = None,
     score_queries: Annotated[
         str | None, _reduction("--score-queries", help="Whose attention is the score: all, anchors or sample.")

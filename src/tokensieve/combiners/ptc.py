@@ -2,7 +2,7 @@
 
 Source: PTC section 3.4, after GroupViT's grouping block. Differs from the printed equations in three settings: the
 similarity is scaled by 1/sqrt(d), noise is drawn per pair and in training only, and a combination token that nothing
-joins is left unchanged.
+joins is left unchanged. Soft assignment, where every combination token takes from all tokens, is a setting of ours.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import initialization as init
 
 from tokensieve.config import PTCConfig
 from tokensieve.kernels.linear import Linear
@@ -23,7 +24,7 @@ class TokenCombiner(nn.Module):
     Args:
         hidden_size: d.
         layer_norm_eps: of its two norms, as in the layers around it.
-        config: scale, noise and count offset.
+        config: scale, assignment, noise and count offset.
     """
 
     def __init__(self, hidden_size: int, layer_norm_eps: float, config: PTCConfig) -> None:
@@ -35,14 +36,15 @@ class TokenCombiner(nn.Module):
         self.combination_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.text_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.scale = hidden_size**-0.5 if config.combine_scale else 1.0
+        self.soft = config.combine_assignment == "soft"
         self.noise, self.count_offset = config.combine_noise, config.combine_count_offset
 
     def forward(self, tokens: Tokens) -> tuple[Tokens, Tensor]:
         """Fold the text of every document into its combination tokens.
 
         Returns:
-            The combination tokens [B * m, d] alone, and the combination token (0..m-1) that each text token joined,
-            [T - B * m] int64.
+            The combination tokens [B * m, d] alone, and the combination token (0..m-1) that each text token joined, or
+            that takes most of it, [T - B * m] int64.
         """
         folded, joined = [], []
         for run, rows in zip_runs(tokens.values, tokens.lengths):
@@ -60,7 +62,12 @@ class TokenCombiner(nn.Module):
         return torch.matmul(query, key.transpose(1, 2)) * self.scale
 
     def assign(self, logits: Tensor) -> Tensor:
-        """Hard assignment HA [B, m, n]: one-hot over m; in training with noise and a straight-through gradient."""
+        """What each combination token takes of each text token, [B, m, n], from the logits of that shape.
+
+        Hard, HA: one-hot over m; in training with noise and a straight-through gradient. Soft: sums to 1 over n.
+        """
+        if self.soft:
+            return logits.softmax(2)
         if self.training and self.noise:
             logits = logits - torch.empty_like(logits).exponential_().log()  # standard Gumbel noise
         hard = F.one_hot(logits.argmax(1), logits.shape[1]).transpose(1, 2).to(logits.dtype)
@@ -68,6 +75,13 @@ class TokenCombiner(nn.Module):
             return hard
         soft = logits.softmax(1)
         return hard + soft - soft.detach()
+
+    @torch.no_grad()
+    def start_as_identity(self) -> None:
+        """Let all maps be the identity: c <- c + the mean of the tokens that are most like it, as they are."""
+        for linear in (self.query, self.key, self.value, self.dense):
+            init.eye_(linear.weight)
+            init.zeros_(linear.bias)
 
     def fold(self, text: Tensor, combination: Tensor, assigned: Tensor) -> Tensor:
         """c + W_o(mean of W_v e over the tokens assigned), [B, m, d]; c where nothing is assigned."""

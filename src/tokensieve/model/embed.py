@@ -162,6 +162,15 @@ class Embeddings(nn.Module):
             vectors = self.projection(vectors)
         return vectors
 
+    @torch.no_grad()
+    def start_from_words(self) -> None:
+        """Let the combination tokens be words, evenly spaced in the vocabulary, normed as the text is."""
+        assert self.combination_tokens is not None
+        number = len(self.combination_tokens.weight)
+        ids = torch.arange(1, number + 1) * self.config.vocab_size // (number + 1)
+        vectors = self.LayerNorm(self.word_embeddings(ids.to(self.word_embeddings.weight.device)))
+        self.combination_tokens.weight.copy_(vectors if self.projection is None else self.projection(vectors))
+
     def positions(self, batch: Batch, ids: Tensor | None, origin: Tensor) -> Tensor:
         """Rows of the position table [T]: counted over real tokens, so that the side of the padding does not matter."""
         if batch.position_ids is not None:

@@ -175,7 +175,10 @@ def candidates(settings: PTCConfig, scores: Tensor, free: Tensor) -> Tensor:
 
 
 def combine(module: TokenCombiner, text: Tensor, combination: Tensor, mask: Tensor) -> Tensor:
-    """Combination tokens [B, m, d] after every masked-in text token joined the most similar one."""
+    """Combination tokens [B, m, d] after every masked-in text token joined the most similar one, or gave to all."""
+    if module.soft:
+        takes = module.similarity(text, combination).masked_fill(~mask.unsqueeze(1), -torch.inf).softmax(2)
+        return combination + module.dense(takes @ module.value(text) / (1 + module.count_offset))
     joins = torch.nn.functional.one_hot(module.similarity(text, combination).argmax(1), combination.shape[1])
     joins = joins.transpose(1, 2).to(text.dtype) * mask.unsqueeze(1)
     number = joins.sum(-1, keepdim=True)

@@ -161,3 +161,33 @@ def test_parameters_are_its_own() -> None:
     names = {name for name, _ in make_module().named_parameters()}
     modules = ("query", "key", "value", "dense", "combination_norm", "text_norm")
     assert names == {f"{module}.{kind}" for module in modules for kind in ("weight", "bias")}
+
+
+@torch.no_grad()
+def test_soft_assignment_takes_from_all() -> None:
+    """c + W_o(softmax over the tokens of the similarity, times W_v e), by loops; no noise in training."""
+    module, tokens = make_module(combine_assignment="soft").train(), make_tokens()
+    after, joined = module(tokens)
+    expected, most = [], []
+    for text, own in split(tokens):
+        query, key = module.query(module.combination_norm(own)), module.key(module.text_norm(text))
+        shares = torch.stack([(key @ one / WIDTH**0.5).softmax(0) for one in query])
+        expected += [one + module.dense(share @ module.value(text)) for one, share in zip(own, shares, strict=True)]
+        most += shares.argmax(0).tolist()
+    torch.testing.assert_close(after.values, torch.stack(expected), atol=1e-5, rtol=1e-5)
+    assert joined.tolist() == most
+
+
+@torch.no_grad()
+def test_started_as_identity() -> None:
+    """Two groups of tokens, and a combination token like each: each becomes itself and the mean of its group."""
+    module = make_module()
+    for norm in (module.combination_norm, module.text_norm):
+        norm.reset_parameters()
+    module.start_as_identity()
+    tokens, one = make_tokens((4,)), torch.randn(WIDTH)
+    text = torch.stack([one, one + 0.1, -one, -one - 0.1])
+    own = torch.stack([one, -one, *torch.randn(M - 2, WIDTH) * 1e-3])
+    after, joined = module(tokens.with_values(torch.cat([text, own])))
+    assert joined.tolist() == [0, 0, 1, 1]
+    torch.testing.assert_close(after.values[:2], torch.stack([2 * one + 0.05, -2 * one - 0.05]))
