@@ -85,7 +85,7 @@ def test_autocast_is_torchs() -> None:
 
 
 @pytest.mark.parametrize("frozen", [(), ("weight", "bias"), ("rows",)], ids=str)
-@pytest.mark.parametrize("count", [0, 1, 30, 300])
+@pytest.mark.parametrize("count", [0, 1, 30, 256, 300, 2900])
 def test_gradients(onednn: bool, count: int, frozen: tuple[str, ...]) -> None:
     torch.manual_seed(0)
     found = []
@@ -104,13 +104,14 @@ def test_gradients(onednn: bool, count: int, frozen: tuple[str, ...]) -> None:
 
 
 @needs_onednn
-def test_gradients_of_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [4, 600])
+def test_gradients_of_gradients(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """As penalties on gradients take them."""
     monkeypatch.setattr(module, "onednn_pays", lambda: True)
     found = []
     for kind in (Linear, nn.Linear):
         torch.manual_seed(1)
-        layer, rows = kind(6, 5), torch.randn(4, 6, requires_grad=True)
+        layer, rows = kind(6, 5), torch.randn(count, 6, requires_grad=True)
         (first,) = torch.autograd.grad(layer(rows).pow(2).sum(), rows, create_graph=True)
         found.append(torch.autograd.grad(first.pow(2).sum(), layer.weight)[0])
     torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)

@@ -212,11 +212,11 @@ def train_command(
     from tokensieve.training.recipe import Recipe
     from tokensieve.training.train import train
     from tokensieve.training.trainer import require_accelerate
+    from tokensieve.training.trim import TrimMemory
 
     require_accelerate()
     place = training_device(resolve_device(device))
-    if place.type == "cpu":
-        return_large_blocks()
+    trims = place.type == "cpu" and return_large_blocks()
     given["lora_targets"] = tuple(name.strip() for name in lora_targets.split(",") if name.strip())
     given["keep_ratios"] = None if keep_ratios is None else numbers("--keep-ratios", keep_ratios)
     recipe = Recipe(**{field.name: given[field.name] for field in dataclasses.fields(Recipe)})
@@ -247,6 +247,7 @@ def train_command(
         resume=resume,
         checkpoint_steps=checkpoint_steps,
         data_name=name_of_data(data),
+        callbacks=[TrimMemory()] if trims else [],
         progress=not json,
         report_to=report_to or (),
         run_name=run_name,

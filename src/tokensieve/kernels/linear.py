@@ -19,6 +19,7 @@ from tokensieve.processor import AMD, processor_vendor
 
 _FEW_ROWS, _VERY_FEW_ROWS = 128, 6  # beyond the first little is won; up to the second, padding costs more
 _ROWS_AT_ONCE = 8  # float32 in a register of 256 bits
+_ROWS_OF_A_GRADIENT = (1024, 512, 256)  # and what is left by torch
 _WIDE = 512  # weights of narrower models stay in the processor's cache, and nothing is won
 
 
@@ -85,10 +86,7 @@ def onednn_linear(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """oneDNN's products have no gradient in torch; this one's has gradients too.
-
-    The weight's is torch's product: oneDNN's is hardly faster, and keeps most memory (docs/LOG.md).
-    """
+    """oneDNN's products have no gradient in torch; this one's are products of the same kind, and have gradients too."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -101,9 +99,25 @@ class _Product(torch.autograd.Function):
         wanted = ctx.needs_input_grad
         return (
             onednn_linear(grad, weight.t(), None) if wanted[0] else None,
-            grad.t().mm(rows) if wanted[1] else None,
+            _weight_gradient(grad, rows) if wanted[1] else None,
             grad.sum(0) if wanted[2] else None,
         )
+
+
+def _weight_gradient(grad: Tensor, rows: Tensor) -> Tensor:
+    """gradᵀ rows, [d_out, d_in] from [T, d_out] and [T, d_in], some rows at a time.
+
+    Of 1024 rows oneDNN makes it faster than of more, which leave the cache; of three sizes it keeps little memory.
+    """
+    total, start = None, 0
+    for size in _ROWS_OF_A_GRADIENT:
+        for part in range(start, len(rows) - size + 1, size):
+            product = onednn_linear(grad[part : part + size].t(), rows[part : part + size].t(), None)
+            total, start = product if total is None else total.add_(product), part + size
+    if start == len(rows) and total is not None:
+        return total
+    rest = grad[start:].t().mm(rows[start:])
+    return rest if total is None else total.add_(rest)
 
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
