@@ -112,12 +112,18 @@ def _weight_gradient(grad: Tensor, rows: Tensor) -> Tensor:
     total, start = None, 0
     for size in _ROWS_OF_A_GRADIENT:
         for part in range(start, len(rows) - size + 1, size):
-            product = onednn_linear(grad[part : part + size].t(), rows[part : part + size].t(), None)
-            total, start = product if total is None else total.add_(product), part + size
+            total = _added(total, onednn_linear(grad[part : part + size].t(), rows[part : part + size].t(), None))
+            start = part + size
     if start == len(rows) and total is not None:
         return total
-    rest = grad[start:].t().mm(rows[start:])
-    return rest if total is None else total.add_(rest)
+    return _added(total, grad[start:].t().mm(rows[start:]))
+
+
+def _added(total: Tensor | None, part: Tensor) -> Tensor:
+    """In place, unless gradients are to have gradients."""
+    if total is None:
+        return part
+    return total + part if torch.is_grad_enabled() else total.add_(part)
 
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
