@@ -64,8 +64,8 @@ class PTCConfig:
         combine_scale: divide the combining module's similarity by sqrt(d).
         combine_noise: Gumbel noise on the assignment, in training only.
         combine_count_offset: added to the number of tokens assigned, in the denominator of the combining step.
-        combine_init: start values: "random"; "identity": the module's maps are the identity, so that it folds tokens as
-            they are, and the combination tokens are words of the checkpoint.
+        combine_init: what `compress` starts the combining parts with: "random"; "identity": the module's maps are the
+            identity, so that it folds tokens as they are, and the combination tokens are words of the checkpoint.
         combine_assignment: every token joins one combination token ("hard", the paper); or ("soft") each combination
             token takes from all tokens, by a softmax over them.
         score_queries: whose attention makes the importance score: "all" queries (the paper); "anchors": the first

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from tokensieve.backbones.host import COMBINE, Host, host_config, load_host_model, read_host
 from tokensieve.backbones.loading import has_tokenizer, load_config, load_tokenizer
+from tokensieve.combiners import TokenCombiner
 from tokensieve.config import PTCConfig
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
@@ -65,8 +66,8 @@ def compress(
     if any(given is not None for given in (num_labels, id2label, problem_type)) or _LAST_LAYER not in state:
         model.config.calibration_temperature, model.config.thresholds = 1.0, None
     _load(model, state)
-    if config.combines and config.combine_init == "identity" and _COMBINATION not in state:
-        model.embeddings.start_from_words()
+    if config.combine_init == "identity":
+        _start_as_identity(model, state)
     nn.Module.to(model, device=model_or_dir.device, dtype=model_or_dir.dtype)
     model.train(model_or_dir.training)
     return model
@@ -121,6 +122,15 @@ def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, T
         for name, tensor in picked.items()
         if name in wanted and wanted[name].shape == tensor.shape and (same_pooling or not name.startswith("head."))
     }
+
+
+def _start_as_identity(model: TokensieveForSequenceClassification, state: Mapping[str, Tensor]) -> None:
+    """Of the combining module and its tokens what the checkpoint does not have."""
+    if model.settings.combines and _COMBINATION not in state:
+        model.embeddings.start_from_words()
+    for name, module in model.named_modules():
+        if isinstance(module, TokenCombiner) and f"{name}.query.weight" not in state:
+            module.start_as_identity()
 
 
 def _load(model: TokensieveForSequenceClassification, state: dict[str, Tensor]) -> None:

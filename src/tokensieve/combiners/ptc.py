@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import initialization as init
 
 from tokensieve.config import PTCConfig
 from tokensieve.kernels.linear import Linear
@@ -80,8 +79,8 @@ class TokenCombiner(nn.Module):
     def start_as_identity(self) -> None:
         """Let all maps be the identity: c <- c + the mean of the tokens that are most like it, as they are."""
         for linear in (self.query, self.key, self.value, self.dense):
-            init.eye_(linear.weight)
-            init.zeros_(linear.bias)
+            nn.init.eye_(linear.weight)
+            nn.init.zeros_(linear.bias)
 
     def fold(self, text: Tensor, combination: Tensor, assigned: Tensor) -> Tensor:
         """c + W_o(mean of W_v e over the tokens assigned), [B, m, d]; c where nothing is assigned."""

@@ -14,7 +14,6 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from tokensieve.combiners import TokenCombiner
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
@@ -89,8 +88,6 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, CombinationTokens):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
-        if isinstance(module, TokenCombiner) and self.settings.combine_init == "identity":
-            module.start_as_identity()
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """As in transformers, with the weights always under the names that they have here."""

@@ -178,7 +178,8 @@ def combine(module: TokenCombiner, text: Tensor, combination: Tensor, mask: Tens
     """Combination tokens [B, m, d] after every masked-in text token joined the most similar one, or gave to all."""
     if module.soft:
         takes = module.similarity(text, combination).masked_fill(~mask.unsqueeze(1), -torch.inf).softmax(2)
-        return combination + module.dense(takes @ module.value(text) / (1 + module.count_offset))
+        update: Tensor = module.dense(takes @ module.value(text) / (1 + module.count_offset))
+        return combination + update
     joins = torch.nn.functional.one_hot(module.similarity(text, combination).argmax(1), combination.shape[1])
     joins = joins.transpose(1, 2).to(text.dtype) * mask.unsqueeze(1)
     number = joins.sum(-1, keepdim=True)

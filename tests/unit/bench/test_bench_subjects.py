@@ -48,7 +48,7 @@ def test_dense_subjects_compute_the_same_function(prepare: Any, own: dict[str, A
 
 
 def test_a_smaller_model(prepare: Any) -> None:
-    """The backbone's first layer of two: fewer FLOPs than the backbone, by what the plan says of one layer."""
+    """The backbone's first layer of four: fewer FLOPs than the backbone, by what the plan says of one layer."""
     subject, setting, work = one(prepare, {"kind": "tokensieve", "preset": "dense", "layers": 1})
     whole = one(prepare, {"kind": "tokensieve", "preset": "dense"})[0].cost(work)
     assert len(subject.module.encoder.layer) == 1
@@ -61,8 +61,8 @@ def test_a_smaller_model(prepare: Any) -> None:
 
 
 def test_more_layers_than_there_are(prepare: Any) -> None:
-    with pytest.raises(ConfigError, match="layers=3: the backbone has 2"):
-        one(prepare, {"kind": "tokensieve", "preset": "dense", "layers": 3})
+    with pytest.raises(ConfigError, match="layers=5: the backbone has 4"):
+        one(prepare, {"kind": "tokensieve", "preset": "dense", "layers": 5})
 
 
 @pytest.mark.parametrize("way", ["export", "trace"])

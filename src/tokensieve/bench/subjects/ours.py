@@ -173,9 +173,10 @@ def first_layers(model: TokensieveForSequenceClassification, layers: int) -> Tok
     """The dense model without the layers that come later."""
     config = copy.deepcopy(model.config)
     config.num_hidden_layers = layers
-    shallow = TokensieveForSequenceClassification(config).eval()
+    shallow = TokensieveForSequenceClassification(config)
     given = model.state_dict()
     shallow.load_state_dict({name: given[name] for name in shallow.state_dict()})
+    shallow.train(False)
     return shallow
 
 
