@@ -10,11 +10,15 @@ from tokensieve import PTCConfig, TokensieveForSequenceClassification
 def unseen_by_softmax(model: TokensieveForSequenceClassification) -> set[str]:
     """Parameters that add the same to all logits of a softmax, so that their gradient is zero whatever the code does.
 
-    In attention the key's bias; in the combining module, whose softmax runs over the queries, theirs and their norm's.
+    In attention the key's bias; in the combining module, whose softmax runs over the queries, theirs and their norm's, and
+    with soft assignment, where it runs over the keys, theirs and their norm's.
     """
+    combining = ("query.bias", "combination_norm.bias")
+    if model.settings.combine_assignment == "soft":
+        combining = ("key.bias", "text_norm.bias")
     names = set()
     for i, step in enumerate(model.encoder.steps):
-        own = ("query.bias", "combination_norm.bias") if step.kind == "combine" else ("attention.self.key.bias",)
+        own = combining if step.kind == "combine" else ("attention.self.key.bias",)
         names |= {f"encoder.layer.{i}.{name}" for name in own}
     return names
 

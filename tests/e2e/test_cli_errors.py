@@ -55,6 +55,8 @@ TRAIN_SETTINGS: list[tuple[str, ...]] = [
     ("--combine-count-offset -1", "combine_count_offset=-1", "0 or more"),
     ("--combine-init copy", "combine_init='copy'", "'random'"),
     ("--preset paper-x", "preset 'paper-x'", "paper-pfc-7"),
+    ("--merge-pruned --site keys", "merge_pruned=True", "site='hidden'"),
+    ("--combine-assignment firm", "combine_assignment='firm'", "'soft'"),
     ("--heads per_head --site hidden", "per_head", "hidden", "shared"),
     ("--pooling host --combine-layer 3", "pooling='host'", "combin", "'mean'"),
     ("--pruning ratio --ratio-scope candidates", "ratio_scope='candidates'", "fuzzy"),

@@ -169,6 +169,9 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("--site hidden --pooling mean --min-length 64", {"site": "hidden", "pooling": "mean", "min_length": 64}),
     ("--combine-layer 2 --no-combine-scale --no-combine-noise --combine-count-offset 1 --combine-init random",
      {"combine_layer": 2, "combine_scale": False, "combine_noise": False, "combine_count_offset": 1.0}),
+    ("--site hidden --merge-pruned --combine-layer 2 --combine-init identity --combine-assignment soft",
+     {"site": "hidden", "merge_pruned": True, "combine_layer": 2, "combine_init": "identity",
+      "combine_assignment": "soft"}),
 ]  # fmt: skip
 
 
