@@ -10,8 +10,8 @@ from tokensieve import PTCConfig, TokensieveForSequenceClassification
 def unseen_by_softmax(model: TokensieveForSequenceClassification) -> set[str]:
     """Parameters that add the same to all logits of a softmax, so that their gradient is zero whatever the code does.
 
-    In attention the key's bias; in the combining module, whose softmax runs over the queries, theirs and their norm's, and
-    with soft assignment, where it runs over the keys, theirs and their norm's.
+    In attention the key's bias; in the combining module, whose softmax runs over the queries, theirs and their norm's;
+    with soft assignment, whose softmax runs over the keys, theirs and their norm's.
     """
     combining = ("query.bias", "combination_norm.bias")
     if model.settings.combine_assignment == "soft":
