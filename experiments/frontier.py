@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 from machine import ROOT
+from tables import interval, told
 
 from tokensieve.bench.figures import reduction, speedup
 from tokensieve.bench.table import render
 
 MARGINS = (0.5, 0.3)
 """Points of accuracy that a variant may lose and still count as not inferior."""
-DRAWS = 10_000
 
 Records = Mapping[str, dict[str, Any]]
 """By data set."""
@@ -50,14 +50,6 @@ def differences(records: Records, variant: str, split: str) -> np.ndarray:
     )
 
 
-def interval(by_document: np.ndarray) -> tuple[float, float]:
-    """Of the mean, 95 %, by bootstrap over the documents."""
-    generator = np.random.default_rng(0)
-    draws = [generator.choice(by_document, len(by_document)).mean() for _ in range(DRAWS)]
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def verdict(low: float) -> str:
     """The margins at which a variant is not inferior, given the lower end of its interval."""
     held = [f"{margin:g}" for margin in MARGINS if low > -margin]
@@ -74,7 +66,7 @@ def screen_table(name: str) -> str:
             continue
         means = [right(record, variant, "validation").mean() for record in records.values()]
         cells = [variant, *(f"{mean:.4f}" for mean in means), f"{np.mean(means):.4f}"]
-        rows.append([*cells, "" if variant == "dense" else _told(differences(records, variant, "validation"))])
+        rows.append([*cells, "" if variant == "dense" else told(differences(records, variant, "validation"))])
     return "\n".join(render(rows, "markdown"))
 
 
@@ -87,7 +79,7 @@ def frontier_table(name: str) -> str:
     for variant in first["config"]["variants"]:
         cells = [variant, *(f"{right(record, variant, 'test').mean():.4f}" for record in records.values())]
         by_document = differences(records, variant, "test")
-        compared = ["", ""] if variant == "dense" else [_told(by_document), verdict(interval(by_document)[0])]
+        compared = ["", ""] if variant == "dense" else [told(by_document), verdict(interval(by_document)[0])]
         rows.append([*cells, *compared, *_speed_cells(speeds, variant)])
     return "\n".join(render(rows, "markdown"))
 
@@ -130,11 +122,6 @@ def frontier_plot(name: str, path: Path) -> None:
         axes.set_xlabel("times faster than transformers' dense model (SDPA, sorted)")
         axes.set_ylabel("points of accuracy against dense")
         figure.savefig(path, metadata={"Date": None})
-
-
-def _told(by_document: np.ndarray) -> str:
-    low, high = interval(by_document)
-    return f"{by_document.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def _speed_cells(speeds: Records, variant: str) -> list[str]:

@@ -54,9 +54,20 @@ def _mean_and_range(scores: list[float]) -> str:
 def difference(own: np.ndarray, dense: np.ndarray) -> str:
     """Mean over the seeds that both have, and a bootstrap interval over documents, on the same documents."""
     seeds = min(len(own), len(dense))
-    by_document = (own[:seeds].astype(float) - dense[:seeds]).mean(0) * 100
-    draws = np.random.default_rng(0).choice(by_document, (10_000, len(by_document))).mean(1)
+    return told((own[:seeds].astype(float) - dense[:seeds]).mean(0) * 100)
+
+
+def interval(by_document: np.ndarray) -> tuple[float, float]:
+    """Of the mean, 95 %, by bootstrap over the documents."""
+    generator = np.random.default_rng(0)
+    draws = [generator.choice(by_document, len(by_document)).mean() for _ in range(10_000)]  # all at once is a gigabyte
     low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def told(by_document: np.ndarray) -> str:
+    """Mean and interval."""
+    low, high = interval(by_document)
     return f"{by_document.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
 

@@ -34,8 +34,8 @@ def compress(
     """Build a tokensieve model from a checkpoint; the given one is left as it was and shares no tensor with it.
 
     What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random, or
-    as `combine_init` says. One
-    of ours keeps its calibration only with its head, and where the labels are not given anew.
+    as `combine_init` says. One of ours keeps its calibration only with its head, and where the labels are not given
+    anew.
 
     Args:
         model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder

@@ -38,11 +38,14 @@ class Merging:
         sizes = torch.ones_like(self.into, dtype=torch.float32) if before is None else before
         return self._sum(sizes.unsqueeze(1)).squeeze(1)
 
-    def means(self, values: Tensor, before: Tensor | None) -> Tensor:
-        """The rows that stay, [T', d] from [T, d], each the mean over all tokens that it now stands for."""
+    def means(self, values: Tensor, before: Tensor | None, after: Tensor) -> Tensor:
+        """The rows that stay, [T', d] from [T, d], each the mean over all tokens that it now stands for.
+
+        `after` is what `sizes` makes of `before`.
+        """
         precise = values.to(torch.promote_types(values.dtype, torch.float32))
         total = self._sum(precise if before is None else precise * before.unsqueeze(1))
-        return (total / self.sizes(before).unsqueeze(1)).to(values.dtype)
+        return (total / after.unsqueeze(1)).to(values.dtype)
 
     def _sum(self, values: Tensor) -> Tensor:
         somewhere = self.into >= 0

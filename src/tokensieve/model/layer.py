@@ -116,8 +116,9 @@ class Layer(GradientCheckpointingLayer):
         if not self.merges or len(rows) == len(context):
             return context.index_select(0, rows), left
         choice.merging = merging = choice.merging or most_similar(tokens, rows, kept.lengths)
-        left = replace(left, values=merging.means(tokens.values, tokens.sizes), sizes=merging.sizes(tokens.sizes))
-        return merging.means(context, tokens.sizes), left
+        before, sizes = tokens.sizes, merging.sizes(tokens.sizes)
+        context, values = (merging.means(own, before, sizes) for own in (context, tokens.values))
+        return context, replace(left, values=values, sizes=sizes)
 
     def _feed_forward(self, attended: Tensor) -> Tensor:
         """[T, d] from [T, d]; at inference on CPU some rows at a time, whose widened values stay in the cache."""

@@ -23,7 +23,7 @@ def test_by_hand() -> None:
     before = tokens(rows, (5,), protected=[0])
     merging = most_similar(before, torch.tensor([0, 2, 3]), (3,))
     assert merging.into.tolist() == [0, 1, 1, 2, 2]
-    means = merging.means(before.values, None)
+    means = merging.means(before.values, None, merging.sizes(None))
     torch.testing.assert_close(means, torch.tensor([[1.0, 0.0], [0.05, 1.5], [1.1, -1.5]]))
     assert merging.sizes(None).tolist() == [1, 2, 2]
 
@@ -32,7 +32,7 @@ def test_weighs_by_tokens() -> None:
     """A row that stands for three tokens counts three times."""
     before = tokens([[4.0, 0.0], [0.0, 4.0]], (2,), protected=[])
     merging, sizes = most_similar(before, torch.tensor([1]), (1,)), torch.tensor([3.0, 1.0])
-    assert merging.means(before.values, sizes).tolist() == [[3.0, 1.0]]
+    assert merging.means(before.values, sizes, merging.sizes(sizes)).tolist() == [[3.0, 1.0]]
     assert merging.sizes(sizes).tolist() == [4.0]
 
 
@@ -48,7 +48,7 @@ def test_nowhere_to_go() -> None:
     before = tokens([[1.0, 0.0], [1.0, 0.0]], (2,), protected=[0])
     merging = most_similar(before, torch.tensor([0]), (1,))
     assert merging.into.tolist() == [0, -1]
-    assert merging.means(before.values, None).tolist() == [[1.0, 0.0]]
+    assert merging.means(before.values, None, merging.sizes(None)).tolist() == [[1.0, 0.0]]
 
 
 @torch.no_grad()
@@ -65,7 +65,8 @@ def test_what_leaves_has_a_gradient() -> None:
     """Dropped, the last token of a layer that keeps one has none from later layers; merged, it has."""
     before = tokens([[1.0, 2.0], [3.0, 4.0]], (2,), protected=[])
     values = before.values.requires_grad_()
-    most_similar(before, torch.tensor([0]), (1,)).means(values, None).sum().backward()
+    merging = most_similar(before, torch.tensor([0]), (1,))
+    merging.means(values, None, merging.sizes(None)).sum().backward()
     assert values.grad is not None
     assert values.grad.tolist() == [[0.5, 0.5], [0.5, 0.5]]
 
