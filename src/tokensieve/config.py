@@ -23,6 +23,7 @@ CombineMode = Literal["replace", "insert"]
 Pooling = Literal["auto", "host", "mean"]
 CombineInit = Literal["random", "identity"]
 CombineAssignment = Literal["hard", "soft"]
+Score = Literal["received", "learned"]
 ScoreQueries = Literal["all", "anchors", "sample"]
 
 _CHOICES: dict[str, Any] = {
@@ -34,6 +35,7 @@ _CHOICES: dict[str, Any] = {
     "pooling": Pooling,
     "combine_init": CombineInit,
     "combine_assignment": CombineAssignment,
+    "score": Score,
     "score_queries": ScoreQueries,
 }
 _BOOLEANS = ("protect_special", "merge_pruned", "combine_scale", "combine_noise")
@@ -68,7 +70,10 @@ class PTCConfig:
             identity, so that it folds tokens as they are, and the combination tokens are words of the checkpoint.
         combine_assignment: every token joins one combination token ("hard", the paper); or ("soft") each combination
             token takes from all tokens, by a softmax over them.
-        score_queries: whose attention makes the importance score: "all" queries (the paper); "anchors": the first
+        score: what a token's importance is: the attention that it has "received" in the layer (the paper), or what a
+            fitted linear map foretells from its hidden state ("learned", site "hidden" only): tokens then leave ahead
+            of the layer's attention, and the first layer, too, sees only what stays.
+        score_queries: whose attention makes the received score: "all" queries (the paper); "anchors": the first
             token's and the combination tokens'; "sample": some, evenly spaced.
         score_sample: how many queries of a document "sample" looks at.
     """
@@ -93,6 +98,7 @@ class PTCConfig:
     combine_count_offset: float = 0.0
     combine_init: CombineInit = "random"
     combine_assignment: CombineAssignment = "hard"
+    score: Score = "received"
     score_queries: ScoreQueries = "all"
     score_sample: int = 32
 
@@ -138,6 +144,7 @@ class PTCConfig:
             raise ConfigError(
                 f"merge_pruned=True with site={self.site!r}: there pruned tokens stay in the model; use site='hidden'"
             )
+        self._check_score()
         if self.pooling == "host" and self.combine_layer is not None:
             raise ConfigError(
                 "pooling='host' with a combining layer: the first token, which the checkpoint's head reads, is folded "
@@ -147,6 +154,18 @@ class PTCConfig:
             raise ConfigError(
                 f"ratio_scope={self.ratio_scope!r} with pruning={self.pruning!r}: only fuzzy pruning has candidates; "
                 "use pruning='fuzzy' or leave ratio_scope out"
+            )
+
+    def _check_score(self) -> None:
+        if self.score == "learned" and self.site != "hidden":
+            raise ConfigError(
+                f"score='learned' with site={self.site!r}: it lets tokens leave the model ahead of a layer; "
+                "use site='hidden'"
+            )
+        if self.score == "learned" and self.score_queries != "all":
+            raise ConfigError(
+                f"score_queries={self.score_queries!r} with score='learned': no attention is scored; "
+                "use score='received' or leave score_queries out"
             )
 
     def check_depth(self, num_layers: int) -> None:

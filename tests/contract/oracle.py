@@ -97,7 +97,7 @@ def margin(config: PTCConfig, scores: Sequence[Scores], protected: Sequence[bool
 
 def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tuple[Tensor, list[list[list[int]]]]:
     """Logits [num_labels] of one document in eval mode, and what each pruning layer kept, by head set."""
-    config, ptc, weights = model.config, model.config.settings, dict(model.named_parameters())
+    config, ptc, weights = model.config, model.config.settings, model.state_dict()
     states, where = _embed(config, weights, ids), list(range(len(ids)))
     special = set(config.special_token_ids)
     protected = [ptc.protect_special and token in special for token in ids]
@@ -119,25 +119,30 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
             break
         name, size = f"encoder.layer.{step}.", len(where)
         rows = torch.cat([states, extra])
+        last = number == (ptc.combine_layer or config.num_hidden_layers + 1) - 1
+        prunes = ptc.pruning != "none" and where and len(ids) >= ptc.min_length and not (ptc.site == "keys" and last)
+        own_ratio = ptc.keep_ratio if ptc.keep_ratios is None or not prunes else ptc.keep_ratios[number - 1]
+        rule = dataclasses.replace(ptc, keep_ratio=own_ratio, keep_ratios=None)
+        if prunes and ptc.score == "learned":
+            vector = weights.get(name + "importance.weight", states.new_zeros(1, states.shape[1]))[0]
+            foretold = [float(row @ vector) for row in states]
+            chosen = select_positions(rule, [foretold], keys[:1], protected)
+            kept.append(chosen)
+            groups = _leaving(ptc, rows, where, chosen[0], protected)
+            rows, sizes = _means(groups, rows, sizes), _sums(groups, sizes)
+            where, keys, size = chosen[0], chosen * heads, len(chosen[0])
         visible = [[where.index(p) for p in own_keys] + list(range(size, len(rows))) for own_keys in keys]
         asked = _queries_asked(ptc, len(rows), len(extra))
         context, received = _attention(config, weights, name, rows, visible, asked)
-        last = number == (ptc.combine_layer or config.num_hidden_layers + 1) - 1
-        prunes = ptc.pruning != "none" and where and len(ids) >= ptc.min_length and not (ptc.site == "keys" and last)
-        if prunes:
+        if prunes and ptc.score == "received":
             scores = [column[: len(own_keys)] for column, own_keys in zip(received, keys, strict=True)]
             if ptc.heads == "shared":
                 scores = [torch.stack(scores).mean(0)]
-            own_ratio = ptc.keep_ratio if ptc.keep_ratios is None else ptc.keep_ratios[number - 1]
-            rule = dataclasses.replace(ptc, keep_ratio=own_ratio, keep_ratios=None)
             chosen = select_positions(rule, [own.tolist() for own in scores], keys[: len(scores)], protected)
             kept.append(chosen)
             keys = chosen if len(chosen) == heads else chosen * heads
             if ptc.site == "hidden":
-                stays = [where.index(p) for p in keys[0]] + list(range(size, len(rows)))
-                groups = [[j] for j in stays]
-                if ptc.merge_pruned:
-                    groups = _merged(rows, stays, [j for j in stays if j < size and not protected[where[j]]])
+                groups = _leaving(ptc, rows, where, keys[0], protected)
                 context, rows, sizes = _means(groups, context, sizes), _means(groups, rows, sizes), _sums(groups, sizes)
                 where = keys[0]
         attended = _norm(config, weights, name + "attention.output.LayerNorm", context + rows)
@@ -149,6 +154,16 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
         step += 1
     rows = torch.cat([states, extra])
     return _head(ptc, weights, rows, sizes if where else [1.0] * len(rows)), kept
+
+
+def _leaving(
+    ptc: PTCConfig, rows: Tensor, where: Sequence[int], stay: Sequence[int], protected: Sequence[bool]
+) -> list[list[int]]:
+    """The rows that go on, of the text those at the positions that stay; each with the rows that it takes up."""
+    stays = [where.index(p) for p in stay] + list(range(len(where), len(rows)))
+    if not ptc.merge_pruned:
+        return [[j] for j in stays]
+    return _merged(rows, stays, [j for j in stays if j < len(where) and not protected[where[j]]])
 
 
 def _merged(rows: Tensor, stays: Sequence[int], takes: Sequence[int]) -> list[list[int]]:

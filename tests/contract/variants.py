@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tokensieve import PTCConfig, TokensieveConfig, TokensieveForSequenceClassification
+from tokensieve.reducers import Importance
 from tokensieve.tokens import Tokens
 
 DEPTH, WIDTH, HEADS, POSITIONS, LABELS = 4, 32, 4, 64, 3
@@ -91,7 +92,22 @@ SOFT: tuple[dict[str, Any], ...] = (
 """Combination tokens that take from all tokens."""
 
 
-VARIANTS = {_name(changes): settings(**changes) for changes in (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT)}
+LEARNED: tuple[dict[str, Any], ...] = tuple(
+    {"site": "hidden", "score": "learned"} | changes
+    for changes in (
+        {"pruning": "ratio", "pooling": "mean"},
+        {"pruning": "ratio", "combine_layer": 3},
+        {"pruning": "ratio", "keep_ratios": (0.5, 1.0, 0.6, 1.0), "protect_special": False, "pooling": "host"},
+        {"pruning": "fuzzy", "ratio_scope": "candidates", "pooling": "mean"},
+        {"pruning": "fuzzy", "combine_layer": 4, "merge_pruned": True},
+        {"pruning": "ratio", "keep_ratios": (0.5, 0.8, 1.0, 0.4), "merge_pruned": True, "pooling": "mean"},
+    )
+)
+"""Tokens that leave ahead of a layer, by what their hidden states foretell."""
+
+
+GROUPS = (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT, *LEARNED)
+VARIANTS = {_name(changes): settings(**changes) for changes in GROUPS}
 SPREADING = {name: config for name, config in VARIANTS.items() if config.pruning != "none"}
 """The variants that prune."""
 
@@ -120,6 +136,9 @@ def tiny_model(ptc: PTCConfig, **sizes: Any) -> TokensieveForSequenceClassificat
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):
                 parameter.normal_(std=0.2)
+        for module in model.modules():
+            if isinstance(module, Importance):
+                module.weight.normal_()
     return model
 
 

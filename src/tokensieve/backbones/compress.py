@@ -18,6 +18,7 @@ from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.reducers.schedule import encoder_steps
 
 _LAST_LAYER = "head.classifier.weight"
+IMPORTANCE = ".importance.weight"
 _COMBINATION = "embeddings.combination_tokens.weight"
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 
@@ -34,8 +35,8 @@ def compress(
     """Build a tokensieve model from a checkpoint; the given one is left as it was and shares no tensor with it.
 
     What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random, or
-    as `combine_init` says. One of ours keeps its calibration only with its head, and where the labels are not given
-    anew.
+    as `combine_init` says; a learned importance is zero until it is fitted (`training.importance`). One of ours keeps
+    its calibration only with its head, and where the labels are not given anew.
 
     Args:
         model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder
@@ -139,7 +140,7 @@ def _load(model: TokensieveForSequenceClassification, state: dict[str, Tensor]) 
     steps = model.encoder.steps
     combine = tuple(f"encoder.layer.{i}." for i, step in enumerate(steps) if step.kind == "combine")
     new = ("head.", "embeddings.combination_tokens", *combine)
-    lacking = [name for name in missing if not name.startswith(new)]
+    lacking = [name for name in missing if not name.startswith(new) and not name.endswith(IMPORTANCE)]
     if lacking:
         raise CheckpointError(
             f"the checkpoint has no parameter for {lacking[0]} ({len(lacking)} in all): its sizes or layers do not "

@@ -3,6 +3,7 @@
 The importance score of all queries is the column mean of probabilities that attention computes anyway: at inference it
 costs passes over memory, and no matrix product of its own. Where few queries are scored, their products with the keys
 are made once more, and counted. (In training those of all queries are, see kernels/backends.py, and are not counted.)
+A learned score is a product of its own, and counted.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ def layer_flops(config: TokensieveConfig, rows: float, keys: float, going_on: fl
 def score_flops(config: TokensieveConfig, queries: float, keys: float) -> float:
     """Query x key of the queries that are scored beside fused attention."""
     return 2 * config.hidden_size * queries * keys
+
+
+def importance_flops(config: TokensieveConfig, rows: float) -> float:
+    """The learned score of all rows that stand before the layer."""
+    return 2 * config.hidden_size * rows
 
 
 def merge_flops(config: TokensieveConfig, rows: float, going_on: float) -> float:

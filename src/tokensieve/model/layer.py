@@ -1,12 +1,13 @@
 """One transformer layer: attention -> reduce -> feed-forward. This is the file in which a token disappears.
 
 Site "keys": the tokens that leave are no keys and values of the next layer; they stay queries.
-Site "hidden": they leave between this layer's attention and its feed-forward, and are in no tensor after.
+Site "hidden": they leave between this layer's attention and its feed-forward, and are in no tensor after. With a
+learned score, which needs no attention, they leave ahead of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,7 +22,7 @@ from tokensieve.kernels.received import Queries
 from tokensieve.model.attention import Attention
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.dropout import Dropout
-from tokensieve.reducers import KeyRows, Reducer, select_rows
+from tokensieve.reducers import Importance, KeyRows, Reducer, select_rows
 from tokensieve.tokens import Tokens
 
 _FEED_FORWARD_ROWS = 1024  # 6 MB of widened values at d = 384; with 256 rows the products become slower
@@ -82,6 +83,8 @@ class Layer(GradientCheckpointingLayer):
         self.output = Output(config)
         self.reducer, self.prunes = reducer, prunes
         self.merges = config.settings.merge_pruned
+        learned = prunes is not None and config.settings.score == "learned"
+        self.importance = Importance(config.hidden_size) if learned else None
 
     def forward(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
@@ -97,28 +100,46 @@ class Layer(GradientCheckpointingLayer):
         Returns:
             The tokens that go on, and the keys of the next layer.
         """
-        scored = self._scored_queries(tokens, keys, exempt) if choice.kept is None else None
-        context, received = self.attention.self(tokens, keys, scored, exempt)
-        if received is not None:
-            choice.kept = self._select(tokens, keys, received, exempt)
-        kept = choice.kept
-        if kept is not None and self.prunes == "hidden":
-            context, tokens = self._leave(context, tokens, kept, choice)
-            keys = None
-        elif kept is not None:
-            keys = kept
+        if self.importance is not None:
+            tokens = self._leave_ahead(tokens, exempt, choice)
+            context, _ = self.attention.self(tokens, None, None, exempt)
+        else:
+            context, tokens, keys = self._attend_and_leave(tokens, keys, exempt, choice)
         attended = self.attention.output(context, tokens.values)
         return tokens.with_values(self._feed_forward(attended)), keys
 
-    def _leave(self, context: Tensor, tokens: Tokens, kept: KeyRows, choice: Choice) -> tuple[Tensor, Tokens]:
-        """Context and tokens that go on: what is kept, with what leaves merged into it where that is the setting."""
+    def _leave_ahead(self, tokens: Tokens, exempt: Sequence[bool], choice: Choice) -> Tokens:
+        """The tokens that attention sees, chosen by their hidden states."""
+        assert self.importance is not None
+        if choice.kept is None and self._may_lose(tokens, None, exempt):
+            choice.kept = self._select(tokens, None, self.importance(tokens.values), exempt)
+        return tokens if choice.kept is None else self._leave(tokens, choice.kept, choice)[0]
+
+    def _attend_and_leave(
+        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
+    ) -> tuple[Tensor, Tokens, KeyRows | None]:
+        """Context and tokens that go on, chosen by the attention that they received, and the keys of the next layer."""
+        scored = self._scored_queries(tokens, keys, exempt) if choice.kept is None else None
+        context, received = self.attention.self(tokens, keys, scored, exempt)
+        if received is not None:
+            assert self.reducer is not None
+            choice.kept = self._select(tokens, keys, self.reducer.score(received), exempt)
+        if choice.kept is None or self.prunes != "hidden":
+            return context, tokens, choice.kept or keys
+        tokens, onward = self._leave(tokens, choice.kept, choice)
+        return onward(context), tokens, None
+
+    def _leave(self, tokens: Tokens, kept: KeyRows, choice: Choice) -> tuple[Tokens, Callable[[Tensor], Tensor]]:
+        """The tokens that go on, what leaves merged into them where that is the setting; and what takes other values of
+        the rows before, [T, d], to those of the rows that go on, [T', d].
+        """
         rows, left = kept.rows[0], tokens.keep(kept.rows[0], kept.lengths)
-        if not self.merges or len(rows) == len(context):
-            return context.index_select(0, rows), left
+        if not self.merges or len(rows) == len(tokens.values):
+            return left, lambda values: values.index_select(0, rows)
         choice.merging = merging = choice.merging or most_similar(tokens, rows, kept.lengths)
         before, sizes = tokens.sizes, merging.sizes(tokens.sizes)
-        context, values = (merging.means(own, before, sizes) for own in (context, tokens.values))
-        return context, replace(left, values=values, sizes=sizes)
+        merged = replace(left, values=merging.means(tokens.values, before, sizes), sizes=sizes)
+        return merged, lambda values: merging.means(values, before, sizes)
 
     def _feed_forward(self, attended: Tensor) -> Tensor:
         """[T, d] from [T, d]; at inference on CPU some rows at a time, whose widened values stay in the cache."""
@@ -129,25 +150,28 @@ class Layer(GradientCheckpointingLayer):
         return torch.cat([self.output(self.intermediate(rows), rows) for rows in parts])
 
     def _scored_queries(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> Queries | None:
-        """What the reducer wants to see; nothing is scored where the counts say beforehand that every token stays."""
-        if self.reducer is None or self.prunes is None or all(exempt):
-            return None
-        lengths = tokens.lengths if keys is None else keys.lengths
-        text = tuple(length - tokens.combination for length in lengths)
-        counts = self.reducer.counts(text, tokens.protected_counts)
-        if counts is not None and not any(
-            count < own and not out for count, own, out in zip(counts, text, exempt, strict=True)
-        ):
+        """What the reducer wants to see; None: nothing."""
+        if self.reducer is None or not self._may_lose(tokens, keys, exempt):
             return None
         reducer, combination = self.reducer, tokens.combination
         return lambda rows: reducer.queries(rows, combination)
 
-    def _select(self, tokens: Tokens, keys: KeyRows | None, received: Tensor, exempt: Sequence[bool]) -> KeyRows:
+    def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> bool:
+        """Whether scores are wanted: not where the counts say beforehand that every token stays."""
+        if self.reducer is None or self.prunes is None or all(exempt):
+            return False
+        lengths = tokens.lengths if keys is None else keys.lengths
+        text = tuple(length - tokens.combination for length in lengths)
+        counts = self.reducer.counts(text, tokens.protected_counts)
+        return counts is None or any(
+            count < own and not out for count, own, out in zip(counts, text, exempt, strict=True)
+        )
+
+    def _select(self, tokens: Tokens, keys: KeyRows | None, scores: Tensor, exempt: Sequence[bool]) -> KeyRows:
         assert self.reducer is not None
         if keys is None:
-            sets = 1 if self.reducer.shared_heads else len(received)
-            everything = torch.arange(len(tokens.values), device=received.device)
-            keys = KeyRows(everything.expand(sets, -1), tokens.lengths)
+            everything = torch.arange(len(tokens.values), device=scores.device)
+            keys = KeyRows(everything.expand(len(scores), -1), tokens.lengths)
         return select_rows(
-            self.reducer, received, keys, tokens.protected, tokens.protected_counts, tokens.combination, exempt
+            self.reducer, scores, keys, tokens.protected, tokens.protected_counts, tokens.combination, exempt
         )

@@ -15,6 +15,7 @@ from tokensieve.model.flops import (
     dense_flops,
     embedding_flops,
     head_flops,
+    importance_flops,
     layer_flops,
     merge_flops,
     score_flops,
@@ -175,7 +176,8 @@ def _plan_step(
     """Rows, keys and FLOPs of one step; `previous` is what the step before kept."""
     settings = config.settings
     m = settings.combination_tokens if settings.combines else 0
-    text = previous if settings.site == "hidden" else length
+    ahead = settings.score == "learned" and step.prunes is not None
+    text = kept if ahead else previous if settings.site == "hidden" else length
     if step.kind == "combine":
         return PlanStep(number, "combine", text + m, text, m, m, m, combine_flops(config, text))
     if settings.combine_layer is not None and number > settings.combine_layer:
@@ -186,9 +188,11 @@ def _plan_step(
         rows, keys, out = text + m, kept + m, text + m
     projected = rows if settings.heads == "per_head" else keys
     flops = layer_flops(config, rows, keys, out, projected)
+    if ahead and bounds.scores:
+        flops += importance_flops(config, previous + m)
     scored = rows_scored(settings)(round(rows), m) if bounds.scores else ALL
     if not isinstance(scored, slice):  # else the probabilities of the attention itself serve
         flops += score_flops(config, len(scored), keys)
     if settings.merge_pruned:
-        flops += merge_flops(config, rows, out)
+        flops += merge_flops(config, previous + m, out)
     return PlanStep(number, "layer", rows, keys, out, kept, bounds.fewest, flops)

@@ -35,7 +35,8 @@ def reference_forward(
     if model.embeddings.combination_tokens is not None:
         m = settings.combination_tokens
         values = torch.cat([values, model.embeddings.combination_tokens.weight.expand(len(values), -1, -1)], dim=1)
-    prunable = mask.sum(1) >= settings.min_length
+    prunable = (mask.sum(1) >= settings.min_length).view(-1, 1, 1)
+    protected = protected.unsqueeze(1)
     sizes = torch.ones_like(values[..., 0])  # [B, R] tokens that a row stands for
     keys = hidden = mask.unsqueeze(1)  # [B, S, L] text tokens that serve as keys; that are still in the model
     kept: list[Tensor] = []
@@ -49,21 +50,22 @@ def reference_forward(
             continue
         assert isinstance(module, Layer)
         served = keys
+        if module.importance is not None:
+            scores = (values[:, : input_ids.shape[1]] @ module.importance.weight[0]).unsqueeze(1)
+            keys = torch.where(prunable, select(settings, step.ratio, scores, keys, protected), keys)
+            (values,), sizes = merge([values], sizes, hidden & ~keys, keys & ~protected, m, settings.merge_pruned)
+            hidden = keys
         rows = torch.cat([hidden, ones], dim=2)[:, 0]
         columns = torch.cat([keys, ones.expand(-1, keys.shape[1], -1)], dim=2)
         context, received = attention(module, values, scored_rows(settings, rows, m), columns)
-        if step.prunes:
+        if step.prunes and module.importance is None:
             scores = received[..., : input_ids.shape[1]]
             scores = scores.mean(1, keepdim=True) if settings.heads == "shared" else scores
-            stay = select(
-                settings, step.ratio, scores, keys.expand_as(scores), protected.unsqueeze(1).expand_as(scores)
-            )
-            keys = torch.where(prunable.view(-1, 1, 1), stay, keys)
-            if settings.merge_pruned:
-                into = merging(values, hidden[:, 0] & ~keys[:, 0], keys[:, 0] & ~protected, m)
-                merged = into @ sizes.unsqueeze(2)
-                values, context = (into @ (own * sizes.unsqueeze(2)) / merged for own in (values, context))
-                sizes = merged.squeeze(2)
+            stay = select(settings, step.ratio, scores, keys.expand_as(scores), protected.expand_as(scores))
+            keys = torch.where(prunable, stay, keys)
+            both = [values, context]
+            both, sizes = merge(both, sizes, hidden & ~keys, keys & ~protected, m, settings.merge_pruned)
+            values, context = both
             hidden = keys if step.prunes == "hidden" else hidden
         attended = module.attention.output(context, values)
         values = module.output(module.intermediate(attended), attended)
@@ -149,6 +151,17 @@ def ranks_before(scores: Tensor, free: Tensor, spared: Tensor) -> Tensor:
     first = (other > mine) | ((other == mine) & (place.unsqueeze(0) < place.unsqueeze(1)))
     first = (other_spared & ~mine_spared) | ((other_spared == mine_spared) & first)
     return (first & free.unsqueeze(-2)).sum(-1)
+
+
+def merge(
+    both: list[Tensor], sizes: Tensor, leaves: Tensor, takes: Tensor, m: int, wanted: bool
+) -> tuple[list[Tensor], Tensor]:
+    """Values [B, R, d], the first of which tell what is similar, and sizes [B, R] with what leaves merged in."""
+    if not wanted:
+        return both, sizes
+    into = merging(both[0], leaves[:, 0], takes[:, 0], m)
+    merged = into @ sizes.unsqueeze(2)
+    return [into @ (own * sizes.unsqueeze(2)) / merged for own in both], merged.squeeze(2)
 
 
 def merging(values: Tensor, leaves: Tensor, takes: Tensor, m: int) -> Tensor:

@@ -8,11 +8,12 @@ from fractions import Fraction
 from tokensieve.config import PTCConfig
 from tokensieve.reducers.contract import KeyRows, Reducer, Scored, select_rows
 from tokensieve.reducers.fuzzy import FuzzyCandidatesReducer, fuzzy_all
+from tokensieve.reducers.importance import Importance
 from tokensieve.reducers.queries import rows_scored
 from tokensieve.reducers.ratio import RatioReducer
 from tokensieve.reducers.schedule import exact_ratio
 
-__all__ = ["REDUCERS", "KeyRows", "Reducer", "Scored", "build_reducer", "select_rows"]
+__all__ = ["REDUCERS", "Importance", "KeyRows", "Reducer", "Scored", "build_reducer", "select_rows"]
 
 
 def _ratio(config: PTCConfig, ratio: Fraction) -> Reducer:

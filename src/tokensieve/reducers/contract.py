@@ -76,7 +76,7 @@ class KeyRows:
 
 def select_rows(
     reducer: Reducer,
-    received: Tensor,
+    scores: Tensor,
     keys: KeyRows,
     protected: Tensor,
     protected_counts: tuple[int, ...],
@@ -87,7 +87,7 @@ def select_rows(
 
     Args:
         reducer: decides.
-        received: [H, K] attention that the keys received.
+        scores: [S, K] importance of the keys, float32.
         keys: the candidates, all rows of the documents or what earlier layers left of them.
         protected: [T] bool over the packed batch.
         protected_counts: protected tokens of each document.
@@ -97,10 +97,10 @@ def select_rows(
     Returns:
         The rows that stay; those of `keys` that are missing are in no later tensor of the chosen site.
     """
-    slots = Slots(keys.lengths, combination, received.device)
+    slots = Slots(keys.lengths, combination, scores.device)
     text = tuple(length - combination for length in keys.lengths)
     scored = Scored(
-        scores=slots.pad(reducer.score(received), -torch.inf),
+        scores=slots.pad(scores, -torch.inf),
         alive=slots.alive,
         protected=slots.pad(protected[keys.rows], False),
         lengths=text,

@@ -29,6 +29,7 @@ from tokensieve.training import checkpoints
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.card import write_card
 from tokensieve.training.distill import teacher_targets
+from tokensieve.training.importance import check_base, fit_importance, unfitted
 from tokensieve.training.lora import merged, require_peft
 from tokensieve.training.output import RECORD, check_output, folder_in_the_making, part_of
 from tokensieve.training.prepare import fit_for_training, start_model
@@ -101,6 +102,8 @@ def train(
     group = processes(device)
     set_seed(recipe.seed)
     model, tokenizer = start_model(base, settings, recipe, splits.label_names, splits.multi_label)
+    if unfitted(model):
+        check_base(base, model)
     model.config.text_pairs = any(document.pair is not None for document in splits.train)
     training, validation = (
         TokenizedDocuments(documents, tokenizer, recipe.max_length, splits.label_names)
@@ -136,6 +139,9 @@ def train(
             run_name=run_name,
         )
         start = time.perf_counter()
+        fitted = None
+        if unfitted(model) and options.resume is None:  # else the checkpoint has it
+            fitted = fit_importance(model, training, tokenizer, device, recipe.seed)
         trainable = fit_for_training(model, recipe)
         targets = None
         if recipe.teacher is not None:
@@ -153,6 +159,7 @@ def train(
             "rows": {name: row_counts(tally) for name, tally in splits.tallies.items()},
             "mean_length": float(training.lengths.double().mean()),
             "seconds": time.perf_counter() - start,
+            "importance": fitted,
             "teacher_seconds": taught if recipe.teacher else None,
             "resumed_from": None if options.resume is None else options.resume.name,
             "peak_memory_bytes": peak_memory_bytes(device),

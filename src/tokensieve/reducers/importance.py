@@ -1,0 +1,36 @@
+"""Learned importance: how much the answer would change with a token, foretold from its hidden state alone.
+
+The score of PTC section 3.1 needs a layer's attention before it knows what may leave after it. A linear map of the
+hidden states is known ahead of the layer, costs one product with a vector, and lets attention run fused. It is fitted,
+not trained: `training/importance.py` regresses on it the gradients of a trained classifier.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Importance(nn.Module):
+    """Scores of the rows that stand before a layer; zero for all until it is fitted.
+
+    Args:
+        hidden_size: d.
+    """
+
+    weight: Tensor
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(1, hidden_size))
+
+    @torch.no_grad()
+    def forward(self, values: Tensor) -> Tensor:
+        """Scores [1, T] float32, higher stays, of hidden states [T, d]: comparable within a document."""
+        return F.linear(values.float(), self.weight.float()).T
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it tells tokens apart."""
+        return bool(self.weight.any())
