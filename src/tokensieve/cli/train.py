@@ -214,7 +214,7 @@ def train_command(
     from tokensieve.training.output import check_output
     from tokensieve.training.processes import is_main_process
     from tokensieve.training.recipe import Recipe
-    from tokensieve.training.train import train
+    from tokensieve.training.stages import train_in_stages
     from tokensieve.training.trainer import require_accelerate
     from tokensieve.training.trim import TrimMemory
 
@@ -240,7 +240,7 @@ def train_command(
     splits = training_data(data, reading, validation_fraction, recipe.seed)
     if max_documents is not None:
         splits = splits.limited(train=max_documents, validation=max_documents, test=max_documents)
-    record = train(
+    record = train_in_stages(
         base,
         settings,
         splits,

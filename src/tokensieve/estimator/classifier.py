@@ -28,7 +28,7 @@ from tokensieve.runtime.engine import Result
 from tokensieve.runtime.load import Classifier, load, resolve_device
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.settings import base_checkpoint, reduction_settings
-from tokensieve.training.train import train
+from tokensieve.training.stages import train_in_stages
 
 _REDUCTION = ("pruning", "keep_ratio", "site", "combine_layer", "combination_tokens")
 _RECIPE = ("learning_rate", "epochs", "batch_size", "max_length")
@@ -218,7 +218,8 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         with tempfile.TemporaryDirectory() as folder:
             output, name = Path(folder) / "classifier", "PTCClassifier.fit"
             progress = bool(self.verbose)
-            record = train(base, settings, splits, output, recipe, device=place, data_name=name, progress=progress)
+            options = {"device": place, "data_name": name, "progress": progress}
+            record = train_in_stages(base, settings, splits, output, recipe, **options)
             return record, load(output, device=str(place))
 
     def _base(self) -> str:

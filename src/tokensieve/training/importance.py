@@ -11,14 +11,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tokensieve.backbones.loading import load_config
+from tokensieve.config import PTCConfig
 from tokensieve.data.tokenize import TokenizedDocuments
-from tokensieve.errors import ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import Layer
@@ -32,21 +33,19 @@ _RIDGE = 1e-4  # of the mean variance of a hidden state's dimensions
 _SMALLEST = 1e-3  # of a document's mean gradient: tokens below it matter alike
 
 
-def check_base(base: Any, model: TokensieveForSequenceClassification) -> None:
-    """Refuse a base whose gradients say nothing: it has to be a classifier of the same labels with the same head.
+def why_no_start(base: str | Path, settings: PTCConfig, labels: Sequence[str]) -> str | None:
+    """Why a base cannot be what the importance is fitted to: its gradients would say nothing; None: it can.
 
-    Raises:
-        ConfigError: what it lacks, and how to come by it.
+    It has to be a classifier of the same labels, in the same order, with the same pooling.
     """
-    config, wanted = load_config(base), model.config
+    config = load_config(base)
     remedy = "train one first (preset 'dense', the same pooling and data) and start from its folder"
     if not isinstance(config, TokensieveConfig):
-        raise ConfigError(f"score='learned' is fitted to a trained classifier, and {base} is none: {remedy}")
-    if config.label_names != wanted.label_names:
-        raise ConfigError(f"score='learned': the classifier {base} has other labels than the data: {remedy}")
-    own, pooling = config.settings.resolved_pooling, wanted.settings.resolved_pooling
-    if own != pooling:
-        raise ConfigError(f"score='learned': the classifier {base} has pooling {own!r}, not {pooling!r}: {remedy}")
+        return f"it is fitted to a trained classifier, and {base} is none: {remedy}"
+    if config.label_names != tuple(labels):
+        return f"it is fitted to a trained classifier, and {base} has other labels than the data: {remedy}"
+    own, pooling = config.settings.resolved_pooling, settings.resolved_pooling
+    return None if own == pooling else f"the classifier {base} has pooling {own!r}, not {pooling!r}: {remedy}"
 
 
 def unfitted(model: nn.Module) -> list[Layer]:
@@ -61,7 +60,7 @@ def fit_importance(
     tokenizer: Any,
     device: torch.device,
     seed: int = 0,
-) -> dict[int, float]:
+) -> dict[str, float]:
     """Fit the importance of every layer that has an unfitted one; the model must hold a trained classifier's weights.
 
     Args:
@@ -92,11 +91,11 @@ def fit_importance(
             for fit, tokens, gradient in zip(fits, seen, gradients, strict=True):
                 fit.add(tokens, gradient)
             seen.clear()
-    step = {id(layer): number for number, layer in enumerate(model.encoder.layer, 1)}
+    steps = {id(layer): number for number, layer in enumerate(model.encoder.layer, 1)}
     for layer, fit in zip(layers, fits, strict=True):
         assert layer.importance is not None
         layer.importance.weight.copy_(fit.solution())
-    return {step[id(layer)]: fit.explained() for layer, fit in zip(layers, fits, strict=True)}
+    return {str(steps[id(layer)]): fit.explained() for layer, fit in zip(layers, fits, strict=True)}
 
 
 def margins(logits: Tensor, problem_type: str | None) -> Tensor:

@@ -29,7 +29,7 @@ from tokensieve.training import checkpoints
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.card import write_card
 from tokensieve.training.distill import teacher_targets
-from tokensieve.training.importance import check_base, fit_importance, unfitted
+from tokensieve.training.importance import fit_importance, unfitted, why_no_start
 from tokensieve.training.lora import merged, require_peft
 from tokensieve.training.output import RECORD, check_output, folder_in_the_making, part_of
 from tokensieve.training.prepare import fit_for_training, start_model
@@ -50,6 +50,7 @@ def train(
     device: torch.device | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    keep_finished: bool = False,
     checkpoint_steps: int | None = None,
     data_name: str = "",
     progress: bool = True,
@@ -73,6 +74,7 @@ def train(
         device: None: CPU.
         overwrite: replace `output` if it is there, and throw an interrupted run away.
         resume: go on with an interrupted run from its last whole checkpoint; without one begin at the beginning.
+        keep_finished: with `resume`, leave an `output` alone that the same run has finished, and return its record.
         checkpoint_steps: save a checkpoint every so many optimizer steps, beside those at the end of each epoch.
         data_name: what the record calls the data.
         progress: show progress bars on stderr.
@@ -97,13 +99,16 @@ def train(
         require_peft()
     if checkpoint_steps is not None and checkpoint_steps < 1:
         raise ConfigError(f"checkpoint_steps={checkpoint_steps}: give a whole number of 1 or more")
-    check_output(output, overwrite, resume)
+    done = Path(output) / RECORD
+    finished = resume and keep_finished and done.is_file()
+    if not finished:
+        check_output(output, overwrite, resume)
     recipe.check_validation(len(splits.validation))
     group = processes(device)
     set_seed(recipe.seed)
     model, tokenizer = start_model(base, settings, recipe, splits.label_names, splits.multi_label)
-    if unfitted(model):
-        check_base(base, model)
+    if unfitted(model) and (reason := why_no_start(base, settings, splits.label_names)):
+        raise ConfigError(f"score='learned': {reason}")
     model.config.text_pairs = any(document.pair is not None for document in splits.train)
     training, validation = (
         TokenizedDocuments(documents, tokenizer, recipe.max_length, splits.label_names)
@@ -122,11 +127,12 @@ def train(
         "documents": {"train": len(training), "validation": len(validation)},
         "processes": group.num_processes,
     }
+    if finished:
+        checkpoints.check_run(done, run)
+        return read_record(done)
     with work_folder(group, output, run, resume) as folder:
-        finished = folder / RECORD
-        if finished.is_file():  # cut short while it was put in its place
-            record: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
-            return record
+        if (folder / RECORD).is_file():  # cut short while it was put in its place
+            return read_record(folder / RECORD)
         options = RunOptions(
             checkpoints=folder / checkpoints.FOLDER,
             device=device,
@@ -139,9 +145,9 @@ def train(
             run_name=run_name,
         )
         start = time.perf_counter()
-        fitted = None
+        explained = None
         if unfitted(model) and options.resume is None:  # else the checkpoint has it
-            fitted = fit_importance(model, training, tokenizer, device, recipe.seed)
+            explained = fit_importance(model, training, tokenizer, device, recipe.seed)
         trainable = fit_for_training(model, recipe)
         targets = None
         if recipe.teacher is not None:
@@ -159,7 +165,7 @@ def train(
             "rows": {name: row_counts(tally) for name, tally in splits.tallies.items()},
             "mean_length": float(training.lengths.double().mean()),
             "seconds": time.perf_counter() - start,
-            "importance": fitted,
+            "importance_explained": explained,
             "teacher_seconds": taught if recipe.teacher else None,
             "resumed_from": None if options.resume is None else options.resume.name,
             "peak_memory_bytes": peak_memory_bytes(device),
@@ -201,6 +207,12 @@ def runs_of(output: str | Path) -> Path:
     """Where TensorBoard's files go: beside the classifier's folder, which is published and holds none."""
     path = Path(output).resolve()
     return path.with_name(path.name + ".runs")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The record of a finished run."""
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
 
 
 def row_counts(tally: Tally) -> dict[str, Any]:

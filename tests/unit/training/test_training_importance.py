@@ -1,0 +1,196 @@
+"""The learned importance: fitted as it is defined, to a classifier that can tell, and worth something."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from keyword_documents import LABELS, Train, labelled_documents
+
+import tokensieve
+from tokensieve import ConfigError, PTCConfig
+from tokensieve.data import DataSplits
+from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.training.importance import LeastSquares, fit_importance, margins, unfitted
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.stages import train_in_stages
+from tokensieve.training.train import train
+
+CPU = torch.device("cpu")
+DENSE = {"pruning": "none", "combine_layer": None, "pooling": "mean"}
+LEARNED = PTCConfig(pruning="ratio", site="hidden", score="learned", keep_ratio=0.5, pooling="mean")
+RECIPE = Recipe(epochs=1, batch_size=8, max_length=32, learning_rate=1e-3)
+
+
+@pytest.fixture(scope="module")
+def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that has learned which words tell."""
+    folder = tmp_path_factory.mktemp("importance") / "dense"
+    data = DataSplits(labelled_documents(120), labelled_documents(12, seed=1))
+    recipe = Recipe(epochs=6, batch_size=8, max_length=32, learning_rate=3e-3)
+    train(base, PTCConfig(pruning="none", pooling="mean"), data, folder, recipe, progress=False)
+    return folder
+
+
+def learned_model(dense: Path, settings: PTCConfig = LEARNED) -> tuple[Any, Any]:
+    tokenizer = tokensieve.load(dense, device="cpu").engine.tokenizer
+    return tokensieve.compress(dense, settings, tokenizer=tokenizer), tokenizer
+
+
+def test_it_is_least_squares_on_the_gradients_within_documents(dense: Path) -> None:
+    """The first layer's, from the embeddings of each document by itself."""
+    model, tokenizer = learned_model(dense)
+    documents = labelled_documents(40, seed=3)
+    assert len(unfitted(model)) == 4
+    explained = fit_importance(model, TokenizedDocuments(documents, tokenizer, 32), tokenizer, CPU)
+    assert unfitted(model) == []
+    dense_model = tokensieve.load(dense, device="cpu").model
+    states, wanted = [], []
+    for document in documents:
+        found = tokenizer(document.text, return_tensors="pt")
+        vectors = dense_model.embeddings.word_embeddings(found["input_ids"]).detach().requires_grad_()
+        kept = []
+        hook = dense_model.encoder.layer[0].register_forward_pre_hook(lambda _, inputs, kept=kept: kept.append(inputs))
+        logits = dense_model(inputs_embeds=vectors).logits[0]
+        hook.remove()
+        entering = kept[0][0].values
+        (gradient,) = torch.autograd.grad(logits.max() - logits.mean(), entering)
+        text = slice(1, -1)  # the special tokens never leave
+        norms = gradient[text].double().norm(dim=1)
+        logs = norms.clamp(min=float(norms.mean()) * 1e-3).log()
+        if len(logs) > 1:
+            states.append((entering[text] - entering[text].mean(0)).detach().double())
+            wanted.append(logs - logs.mean())
+    matrix, target = torch.cat(states), torch.cat(wanted)
+    ridge = 1e-4 * (matrix**2).sum(0).mean()
+    expected = torch.linalg.solve(matrix.T @ matrix + ridge * torch.eye(matrix.shape[1]), matrix.T @ target)
+    own = model.encoder.layer[0].importance
+    torch.testing.assert_close(own.weight[0].double(), expected, atol=1e-3, rtol=1e-3)
+    left = ((target - matrix @ expected) ** 2).sum() / (target**2).sum()
+    assert explained["1"] == pytest.approx(1 - float(left), abs=1e-3)
+    assert set(explained) == {"1", "2", "3", "4"}
+
+
+def test_the_word_that_tells_survives(dense: Path) -> None:
+    """Of 12 words and more, one to three are left for all layers."""
+    model, tokenizer = learned_model(dense, replace(LEARNED, keep_ratios=(0.25, 1.0, 1.0, 1.0)))
+    fit_importance(model, TokenizedDocuments(labelled_documents(60, seed=4), tokenizer, 32), tokenizer, CPU)
+    survived = []
+    for document in labelled_documents(40, seed=5):
+        if len(document.text.split()) < 12:
+            continue
+        found = tokenizer(document.text, return_tensors="pt")
+        words = tokenizer.convert_ids_to_tokens(found["input_ids"][0])
+        with torch.no_grad():
+            left = model(**found).trace.survivors()[0]
+        assert len(left) <= len(words) / 4
+        survived.append(document.label in [words[place] for place in left])
+    assert len(survived) > 10 and sum(survived) >= 0.9 * len(survived)
+
+
+def test_fitting_leaves_the_model_as_it_was(dense: Path) -> None:
+    model, tokenizer = learned_model(dense)
+    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    model.train()
+    torch.nn.Module.train(model.encoder.layer[0], False)
+    state = torch.random.get_rng_state()
+    fit_importance(model, TokenizedDocuments(labelled_documents(20), tokenizer, 32), tokenizer, CPU)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert model.training and model.encoder.min_length == 0
+    assert all(torch.equal(tensor, before[name]) and tensor.grad is None for name, tensor in model.named_parameters())
+
+
+def test_margins_by_hand() -> None:
+    logits = torch.tensor([[1.0, -2.0, 4.0], [0.0, 3.0, 0.0]])
+    assert margins(logits, "single_label_classification").tolist() == [3.0, 2.0]
+    assert margins(logits, "multi_label_classification").tolist() == [7.0, 3.0]
+
+
+def test_documents_without_a_choice_say_nothing() -> None:
+    """One word, or gradients that are all alike."""
+    model = tokensieve.TokensieveConfig(hidden_size=8, num_attention_heads=2)
+    fit = LeastSquares(model.hidden_size, CPU)
+    assert fit.explained() == 0.0 and not fit.solution().any()
+
+
+def test_training_fits_it_saves_it_and_goes_on(dense: Path, splits: DataSplits, tmp_path: Path) -> None:
+    record = train(dense, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
+    assert all(0 < share <= 1 for share in record["importance_explained"].values())
+    model = tokensieve.load(tmp_path / "out", device="cpu").model
+    assert unfitted(model) == []
+    again = train(tmp_path / "out", LEARNED, splits, tmp_path / "again", RECIPE, progress=False)
+    assert again["importance_explained"] is None, "it was fitted already"
+    assert torch.equal(
+        tokensieve.load(tmp_path / "again", device="cpu").model.encoder.layer[1].importance.weight,
+        model.encoder.layer[1].importance.weight,
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "change", "message"),
+    [
+        ("base", {}, "is none: train one first"),
+        ("dense", {"pooling": "host"}, "has pooling 'mean', not 'host'"),
+    ],
+)
+def test_a_start_that_cannot_tell_is_refused(
+    base: Path, dense: Path, splits: DataSplits, tmp_path: Path, start: str, change: dict[str, str], message: str
+) -> None:
+    settings = PTCConfig.from_dict(LEARNED.to_dict() | change)
+    with pytest.raises(ConfigError, match=message):
+        train({"base": base, "dense": dense}[start], settings, splits, tmp_path / "out", RECIPE, progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_labels_are_refused(dense: Path, tmp_path: Path) -> None:
+    two = DataSplits(tuple(document for document in labelled_documents(24) if document.label != LABELS[0]))
+    with pytest.raises(ConfigError, match="has other labels than the data"):
+        train(dense, LEARNED, two, tmp_path / "out", RECIPE, progress=False)
+
+
+def test_two_stages_from_a_pretrained_model(base: Path, splits: DataSplits, tmp_path: Path) -> None:
+    record = train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
+    assert (record["base"], record["recipe"]["teacher"]) == ("out.dense", "out.dense")
+    dense = json.loads((tmp_path / "out.dense" / "training.json").read_text(encoding="utf-8"))
+    assert (dense["base"], dense["settings"]["pruning"], dense["recipe"]["teacher"]) == ("tiny-bert", "none", None)
+    assert dense["settings"]["pooling"] == "mean"
+
+
+def test_one_stage_from_a_classifier(dense: Path, splits: DataSplits, tmp_path: Path) -> None:
+    record = train_in_stages(dense, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
+    assert (record["base"], record["recipe"]["teacher"]) == ("dense", "dense")
+    assert not (tmp_path / "out.dense").exists()
+
+
+def test_settings_without_a_learned_score_have_one_stage(base: Path, splits: DataSplits, tmp_path: Path) -> None:
+    record = train_in_stages(base, PTCConfig(), splits, tmp_path / "out", RECIPE, progress=False)
+    assert record["recipe"]["teacher"] is None and record["importance_explained"] is None
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_stages_resume(base: Path, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off in the second stage: the first one is not repeated, and one that differs is refused."""
+
+    def cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tokensieve.training.train.fit_importance", cut)
+        with pytest.raises(KeyboardInterrupt):
+            train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
+    written = (tmp_path / "out.dense" / "model.safetensors").stat().st_mtime_ns
+    with pytest.raises(ConfigError, match=r"out\.dense exists"):
+        train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
+    other = DataSplits(labelled_documents(24, seed=9), splits.validation)
+    with pytest.raises(ConfigError, match="the documents, their order"):
+        train_in_stages(base, LEARNED, other, tmp_path / "out", RECIPE, progress=False, resume=True)
+    train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False, resume=True)
+    assert (tmp_path / "out.dense" / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_a_dense_run_that_is_finished_is_still_refused(run: Train) -> None:
+    run(settings=DENSE)
+    with pytest.raises(ConfigError, match="exists"):
+        run(settings=DENSE)
