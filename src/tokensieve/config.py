@@ -229,13 +229,18 @@ class PTCConfig:
         """A named setting for a model of `num_layers` layers.
 
         The number in a paper preset is the paper's combining layer L of 12; for depth D,
-        min(floor((L - 1) D / 12), D - 2) layers stand before the module.
+        min(floor((L - 1) D / 12), D - 2) layers stand before the module. "accurate", "balanced", "fast" and "fastest"
+        are not the paper's: tokens leave by their learned importance, a large share ahead of the first layer and the
+        same small share ahead of each other one, so that any depth ends with as many.
 
         Raises:
             ConfigError: unknown name, or a model too shallow for the preset.
         """
-        if name not in _PRESETS:
+        if name not in PRESET_NAMES:
             raise ConfigError(f"preset {name!r}: choose one of {', '.join(PRESET_NAMES)}")
+        if name in _SHARES:
+            ratios = _evenly(*_SHARES[name], num_layers)
+            return cls(pruning="ratio", site="hidden", score="learned", keep_ratios=ratios, pooling="mean")
         pruning, paper_layer = _PRESETS[name]
         if name == "dense":
             return cls(pruning=pruning)
@@ -256,7 +261,15 @@ _PRESETS: dict[str, tuple[Pruning, int | None]] = {
     "paper-pfc-7": ("fuzzy", 7),
     "paper-pfc-11": ("fuzzy", 11),
 }
-PRESET_NAMES = tuple(_PRESETS)
+_SHARES = {"accurate": (0.8, 0.5), "balanced": (0.7, 0.35), "fast": (0.5, 0.16), "fastest": (0.35, 0.12)}
+"""Of a document's tokens, those that enter the first layer, and those that are left in the last one."""
+PRESET_NAMES = (*_PRESETS, *_SHARES)
+
+
+def _evenly(first: float, last: float, num_layers: int) -> tuple[float, ...]:
+    """The share that stays of the tokens ahead of each layer, from what enters the first and what the last is left."""
+    others = num_layers - 1
+    return (first, *(round((last / first) ** (1 / others), 3) for _ in range(others)))
 
 
 def check_number(settings: object, name: str, fits: Callable[[float], bool], remedy: str) -> None:

@@ -118,6 +118,22 @@ def test_overwrite(cli: Cli, work: Path) -> None:
     assert not (work / "out" / "old").exists()
 
 
+def test_a_preset_with_two_stages(cli: Cli, work: Path) -> None:
+    """Pretrained: dense first, which stays and teaches. From that classifier one stage is enough."""
+    record = cli(*TRAIN, "--data", "good.jsonl", "--preset", "fast", "--json").json()
+    assert (record["base"], record["recipe"]["teacher"]) == ("out.dense", "out.dense")
+    assert set(record["importance_explained"]) == {"1", "2", "3", "4"}
+    for name in ("out", "out.dense"):
+        assert cli("predict", "--model", name, "--input", "good.jsonl").out.count("\n") == 24
+    again = ("--model", "out.dense", "--output", "two", "--preset", "fastest")
+    second = cli(*TRAIN, "--data", "good.jsonl", *again, "--json").json()
+    assert second["base"] == "out.dense"
+    assert {path.name for path in work.iterdir() if path.is_dir()} >= {"out", "out.dense", "two"}
+    assert not (work / "two.dense").exists()
+    refused = cli(*TRAIN, "--data", "good.jsonl", "--preset", "fast").error()
+    assert "exists" in refused
+
+
 def test_the_same_seed_is_the_same_model(cli: Cli, work: Path) -> None:
     states = {}
     for name, seed in (("one", "3"), ("two", "3"), ("three", "4")):
@@ -144,7 +160,7 @@ def handed_over(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         seen.update(settings=settings, recipe=recipe, splits=splits, base=base, **options)
         raise TokensieveError("seen enough")
 
-    monkeypatch.setattr("tokensieve.training.train.train", note)
+    monkeypatch.setattr("tokensieve.training.stages.train_in_stages", note)
     return seen
 
 
@@ -172,6 +188,11 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("--site hidden --merge-pruned --combine-layer 2 --combine-init identity --combine-assignment soft",
      {"site": "hidden", "merge_pruned": True, "combine_layer": 2, "combine_init": "identity",
       "combine_assignment": "soft"}),
+    ("--preset fast",
+     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.5, 0.684, 0.684, 0.684),
+      "pooling": "mean"}),
+    ("--preset fast --keep-ratio 0.7",
+     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratio": 0.7, "pooling": "mean"}),
 ]  # fmt: skip
 
 

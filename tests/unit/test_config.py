@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 from typing import Any
 
@@ -34,6 +35,7 @@ def test_defaults_are_the_written_ones() -> None:
         "combine_count_offset": 0.0,
         "combine_init": "random",
         "combine_assignment": "hard",
+        "score": "received",
         "score_queries": "all",
         "score_sample": 32,
     }
@@ -48,6 +50,8 @@ def test_settings_do_not_change() -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
+        ({"score": "learned"}, "score='learned' with site='keys'.*use site='hidden'"),
+        ({"score": "learned", "site": "hidden", "score_queries": "anchors"}, "score_queries='anchors' with score='lea"),
         ({"keep_ratio": 0}, "keep_ratio=0"),
         ({"keep_ratio": -0.1}, "keep_ratio=-0.1"),
         ({"keep_ratio": 1.01}, "keep_ratio=1.01"),
@@ -191,6 +195,26 @@ def test_presets_of_the_paper(name: str) -> None:
     assert (config.combine_layer is not None) == ("c" in kind)
     rest = {"keep_ratio": 0.9, "combination_tokens": 8, "site": "keys", "heads": "shared", "combine_mode": "replace"}
     assert {key: getattr(config, key) for key in rest} == rest
+
+
+@pytest.mark.parametrize(("name", "enter", "left"), [("accurate", 160, 100), ("balanced", 140, 70), ("fast", 100, 32)])
+@pytest.mark.parametrize("depth", [2, 6, 12, 24])
+def test_presets_of_the_learned_score_end_alike_at_any_depth(name: str, enter: int, left: int, depth: int) -> None:
+    """Of 200 tokens so many enter the first layer, and about so many are left in the last one."""
+    config = PTCConfig.preset(name, depth)
+    assert (config.score, config.site, config.pruning, config.pooling) == ("learned", "hidden", "ratio", "mean")
+    assert config.keep_ratios is not None and len(config.keep_ratios) == depth
+    counts = [200]
+    for share in config.keep_ratios:
+        counts.append(math.floor(round(counts[-1] * share, 6)))
+    assert counts[1] == enter
+    assert 0.75 * left <= counts[-1] <= 1.05 * left
+
+
+def test_the_fastest_preset_is_faster_still() -> None:
+    fast, fastest = (PTCConfig.preset(name, 6).keep_ratios for name in ("fast", "fastest"))
+    assert fast and fastest and math.prod(fastest) < math.prod(fast) and fastest[0] < fast[0]
+    assert PTCConfig.preset("fast", 1).keep_ratios == (0.5,)
 
 
 def test_dense_preset() -> None:

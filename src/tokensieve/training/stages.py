@@ -47,7 +47,7 @@ def train_in_stages(
         TokensieveError: as `train`.
     """
     recipe = recipe or Recipe()
-    if settings.score != "learned":
+    if settings.score != "learned" or settings.pruning == "none":
         return train(base, settings, splits, output, recipe, **options)
     reason = why_no_start(base, settings, splits.label_names)
     if reason is not None:
