@@ -8,8 +8,9 @@ documents are looked at once, by the weights that the validation loss chose; "va
 the validation split these weights classify rightly, for a choice among variants.
 
 A config has one data set as "data", or several as "sets", each with a result of its own: --set picks some, so that
-several commands can share the work. A variant may name the "layers" of the default model that it starts from, or as
-"start" a variant that comes before it; changes to the recipe; and as "teacher" a variant that comes before it.
+several commands can share the work. A variant may name as "start" a variant that comes before it, in place of the
+default model, and the "layers" of either that it has alone; changes to the recipe; as "teacher" a variant that comes
+before it; and "seeds" of its own.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def main() -> None:
 def all_runs(config: dict[str, Any], name: str) -> None:
     """Those that have no record yet, each in a process of its own."""
     for seed in config["seeds"]:
-        for variant in config["variants"]:
+        for variant, given in config["variants"].items():
+            if seed not in given.get("seeds", config["seeds"]):
+                continue
             if not (run_folder(name, variant, seed) / "run.json").is_file():
                 own = ["--run", config["data"], variant, str(seed)]
                 subprocess.run([sys.executable, __file__, *sys.argv[1:], *own], check=True)

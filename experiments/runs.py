@@ -17,7 +17,7 @@ from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.data import DataSplits, load_splits
 from tokensieve.training.recipe import Recipe
 
-NO_SETTINGS = ("preset", "layers", "recipe", "teacher", "start")
+NO_SETTINGS = ("preset", "layers", "recipe", "teacher", "start", "seeds")
 """Keys of a variant that are no fields of PTCConfig."""
 
 
@@ -71,27 +71,29 @@ def recipe_of(config: dict[str, Any], name: str, variant: str, seed: int) -> Rec
 
 
 def base_of(given: dict[str, Any], name: str = "", seed: int = 0) -> Path:
-    """The checkpoint that a variant starts from: the default model, the "layers" of it that are named, or as "start"
-    another variant's run of the same config and seed.
+    """The checkpoint that a variant starts from: the default model, or as "start" another variant's run of the same
+    config and seed; of either the "layers" that are named.
     """
-    if "start" in given:
-        return run_folder(name, given["start"], seed)
-    whole = default_model_dir()
-    if "layers" not in given:
-        return whole
-    chosen = {old: new for new, old in enumerate(given["layers"])}
-    folder = ROOT / "build" / "accuracy" / ("layers-" + "-".join(map(str, chosen)))
-    if not (folder / "model.safetensors").is_file():
-        shutil.copytree(whole, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model.safetensors"))
-        record = json.loads((whole / "config.json").read_text(encoding="utf-8")) | {"num_hidden_layers": len(chosen)}
-        (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        weights = {}
-        for key, tensor in load_file(whole / "model.safetensors").items():
-            before, layer, after = key.partition("encoder.layer.")
-            number, _, rest = after.partition(".")
-            if not layer:
-                weights[key] = tensor
-            elif int(number) in chosen:
-                weights[f"{before}{layer}{chosen[int(number)]}.{rest}"] = tensor
-        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    whole = run_folder(name, given["start"], seed) if "start" in given else default_model_dir()
+    return few_layers(whole, given["layers"], name) if "layers" in given else whole
+
+
+def few_layers(whole: Path, layers: list[int], name: str) -> Path:
+    """A checkpoint with some of another one's layers, made where it is not there yet."""
+    origin = whole.name if whole.is_relative_to(ROOT) else "default"
+    folder = ROOT / "build" / "accuracy" / name / f"layers-{'-'.join(map(str, layers))}-of-{origin}"
+    if (folder / "model.safetensors").is_file():
+        return folder
+    shutil.copytree(whole, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model.safetensors", "*.md"))
+    record = json.loads((whole / "config.json").read_text(encoding="utf-8")) | {"num_hidden_layers": len(layers)}
+    (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    weights, places = {}, {old: new for new, old in enumerate(layers)}
+    for key, tensor in load_file(whole / "model.safetensors").items():
+        before, layer, after = key.partition("encoder.layer.")
+        number, _, rest = after.partition(".")
+        if not layer:
+            weights[key] = tensor
+        elif int(number) in places:
+            weights[f"{before}{layer}{places[int(number)]}.{rest}"] = tensor
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
     return folder

@@ -25,8 +25,8 @@ from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import Layer
 from tokensieve.tokens import Tokens
 
-DOCUMENTS = 512
-"""So many training documents are read; they hold 10 000 tokens and more, for a few hundred numbers a layer."""
+DOCUMENTS = 256
+"""So many training documents are read; they hold some 20 000 tokens and more, for a few hundred numbers a layer."""
 
 _BATCH = 16
 _RIDGE = 1e-4  # of the mean variance of a hidden state's dimensions
