@@ -175,3 +175,9 @@ class Layer(GradientCheckpointingLayer):
         return select_rows(
             self.reducer, scores, keys, tokens.protected, tokens.protected_counts, tokens.combination, exempt
         )
+
+
+def unfitted(model: nn.Module) -> list[Layer]:
+    """The layers whose learned importance tells no tokens apart yet."""
+    layers = (module for module in model.modules() if isinstance(module, Layer))
+    return [layer for layer in layers if layer.importance is not None and not layer.importance.fitted]

@@ -14,6 +14,7 @@ from tokensieve.data.tokenize import check_text
 from tokensieve.errors import CheckpointError, ConfigError, InputError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.layer import unfitted
 from tokensieve.runtime.budget import BATCH_TOKENS
 from tokensieve.runtime.engine import Engine, Result
 from tokensieve.runtime.precision import dtype_name, resolve_dtype
@@ -134,7 +135,7 @@ def load(
         batch_tokens: most tokens of a batch, or "auto": the fastest of some on the first documents, if they are many.
 
     Raises:
-        CheckpointError: no tokensieve model there, or it cannot be read.
+        CheckpointError: no tokensieve model there, it cannot be read, or its learned importance is not fitted.
         ConfigError: an unknown device or dtype, or a length that does not fit.
     """
     config = load_config(path)
@@ -150,6 +151,11 @@ def load(
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
     model = load_weights(TokensieveForSequenceClassification, path, strict=True, dtype=kind)
+    if unfitted(model):
+        raise CheckpointError(
+            f"{path}: its learned importance is not fitted, so that it would keep the first tokens whatever they are: "
+            "train it with 'tokensieve train', from a dense classifier"
+        )
     torch.nn.Module.to(model, device=place)
     engine = Engine(model.eval(), load_tokenizer(path, config), max_length=max_length, batch_tokens=batch_tokens)
     return Classifier(engine)

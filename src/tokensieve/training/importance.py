@@ -22,7 +22,7 @@ from tokensieve.config import PTCConfig
 from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.layer import Layer
+from tokensieve.model.layer import Layer, unfitted
 from tokensieve.tokens import Tokens
 
 DOCUMENTS = 256
@@ -46,12 +46,6 @@ def why_no_start(base: str | Path, settings: PTCConfig, labels: Sequence[str]) -
         return f"it is fitted to a trained classifier, and {base} has other labels than the data: {remedy}"
     own, pooling = config.settings.resolved_pooling, settings.resolved_pooling
     return None if own == pooling else f"the classifier {base} has pooling {own!r}, not {pooling!r}: {remedy}"
-
-
-def unfitted(model: nn.Module) -> list[Layer]:
-    """The layers whose importance is not fitted yet."""
-    layers = (module for module in model.modules() if isinstance(module, Layer))
-    return [layer for layer in layers if layer.importance is not None and not layer.importance.fitted]
 
 
 def fit_importance(

@@ -25,11 +25,12 @@ from tokensieve.data.tokenize import TokenizedDocuments, forget_stored_limits
 from tokensieve.errors import ConfigError
 from tokensieve.memory import peak_memory_bytes
 from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.layer import unfitted
 from tokensieve.training import checkpoints
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.card import write_card
 from tokensieve.training.distill import teacher_targets
-from tokensieve.training.importance import fit_importance, unfitted, why_no_start
+from tokensieve.training.importance import fit_importance, why_no_start
 from tokensieve.training.lora import merged, require_peft
 from tokensieve.training.output import RECORD, check_output, folder_in_the_making, part_of
 from tokensieve.training.prepare import fit_for_training, start_model

@@ -10,10 +10,11 @@ import torch
 from keyword_documents import LABELS, Train, labelled_documents
 
 import tokensieve
-from tokensieve import ConfigError, PTCConfig
+from tokensieve import CheckpointError, ConfigError, PTCConfig
 from tokensieve.data import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments
-from tokensieve.training.importance import LeastSquares, fit_importance, margins, unfitted
+from tokensieve.model.layer import unfitted
+from tokensieve.training.importance import LeastSquares, fit_importance, margins
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.stages import train_in_stages
 from tokensieve.training.train import train
@@ -126,6 +127,14 @@ def test_training_fits_it_saves_it_and_goes_on(dense: Path, splits: DataSplits, 
         tokensieve.load(tmp_path / "again", device="cpu").model.encoder.layer[1].importance.weight,
         model.encoder.layer[1].importance.weight,
     )
+
+
+def test_a_classifier_that_was_never_fitted_is_not_loaded(dense: Path, tmp_path: Path) -> None:
+    model, tokenizer = learned_model(dense)
+    model.save_pretrained(tmp_path / "out")
+    tokenizer.save_pretrained(tmp_path / "out")
+    with pytest.raises(CheckpointError, match="importance is not fitted"):
+        tokensieve.load(tmp_path / "out", device="cpu")
 
 
 @pytest.mark.parametrize(
