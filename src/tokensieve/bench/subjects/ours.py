@@ -34,6 +34,7 @@ from tokensieve.kernels.backends import resolve_backend
 from tokensieve.kernels.linear import linear_backend
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.layer import unfitted
 from tokensieve.runtime.load import load
 from tokensieve.runtime.part import part_file
 from tokensieve.runtime.precision import resolve_dtype
@@ -132,6 +133,9 @@ class Tokensieve(Kind):
         if self.layers is not None:
             host = first_layers(compress(host, PTCConfig(pruning="none"), tokenizer=tokenizer), self.layers)
         model = compress(host, self.reduction(setting.backbone), tokenizer=tokenizer)
+        for layer in unfitted(model):  # which tokens stay does not matter here, only how many
+            assert layer.importance is not None
+            layer.importance.weight.normal_()
         if self.attention == "auto":
             return model
         model.config.attention_backend = self.attention
