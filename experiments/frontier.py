@@ -1,13 +1,14 @@
-"""Accuracy over several data sets against speed: tables and a picture for `report.py`.
+"""Accuracy over several data sets, and beside it speed and memory: tables and a picture for `report.py`.
 
-Accuracy is of results/accuracy/<name>-<set>.json, speed of results/bench/<name>-<set>.json, whose subjects are called
-like the variants.
+Accuracy is of results/accuracy/<name>-<set>.json, speed of results/bench/<name>-<set>.json, memory of
+results/bench/memory-<set>.json, whose subjects are called like the variants. A config names its "baselines": dense, and
+dense trained for as long as the variants that start from it. A variant is not inferior if it is not to the last one.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -16,8 +17,8 @@ import numpy as np
 from machine import ROOT
 from tables import interval, told
 
-from tokensieve.bench.figures import reduction, speedup
-from tokensieve.bench.table import render
+from tokensieve.bench.figures import memory_ratio, reduction, speedup
+from tokensieve.bench.table import conditions, render
 
 MARGINS = (0.5, 0.3)
 """Points of accuracy that a variant may lose and still count as not inferior."""
@@ -26,74 +27,85 @@ Records = Mapping[str, dict[str, Any]]
 """By data set."""
 
 
+def config_of(name: str) -> dict[str, Any]:
+    """The config as it is now: results name the one that they were made with."""
+    config: dict[str, Any] = json.loads((ROOT / "experiments" / "configs" / f"{name}.json").read_text(encoding="utf-8"))
+    return config
+
+
 def accuracy_records(name: str) -> Records:
-    """Those of a config with several data sets."""
-    config = json.loads((ROOT / "experiments" / "configs" / f"{name}.json").read_text(encoding="utf-8"))
-    files = {data: ROOT / "results" / "accuracy" / f"{name}-{data}.json" for data in config["sets"]}
-    return {data: json.loads(file.read_text(encoding="utf-8")) for data, file in files.items()}
+    """Those of a config with several data sets that are there."""
+    files = {data: ROOT / "results" / "accuracy" / f"{name}-{data}.json" for data in config_of(name)["sets"]}
+    return {data: json.loads(file.read_text(encoding="utf-8")) for data, file in files.items() if file.is_file()}
 
 
-def right(record: dict[str, Any], variant: str, split: str) -> np.ndarray:
-    """[seeds, documents] of 0 and 1, whether each document of a split was classified rightly."""
+def bench_records(name: str) -> Records:
+    """Benchmarks of single data sets that are there."""
+    files = sorted((ROOT / "results" / "bench").glob(f"{name}-*.json"))
+    return {file.stem.removeprefix(f"{name}-"): json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def right(record: dict[str, Any], variant: str, split: str) -> dict[int, np.ndarray]:
+    """By seed 0 and 1, whether each document of a split was classified rightly."""
     runs = [run for run in record["runs"] if run["variant"] == variant]
     if split == "validation":
-        return np.array([run["validation_right"] for run in runs], dtype=float)
-    return np.array([np.array(run["predicted"]) == np.array(record["truth"]) for run in runs], dtype=float)
+        return {run["seed"]: np.array(run["validation_right"], dtype=float) for run in runs}
+    truth = np.array(record["truth"])
+    return {run["seed"]: (np.array(run["predicted"]) == truth).astype(float) for run in runs}
 
 
-def differences(records: Records, variant: str, split: str) -> np.ndarray:
-    """Points that a variant has more than dense, by document: the mean over seeds, the documents of all sets."""
-    own = {data: (right(record, variant, split), right(record, "dense", split)) for data, record in records.items()}
-    seeds = {data: min(len(one), len(dense)) for data, (one, dense) in own.items()}
-    return 100 * np.concatenate(
-        [(one[: seeds[data]] - dense[: seeds[data]]).mean(0) for data, (one, dense) in own.items()]
-    )
+def differences(records: Records, variant: str, baseline: str, split: str) -> list[np.ndarray]:
+    """By data set, points that a variant has more than the baseline by document: means over the seeds of both."""
+    found = []
+    for record in records.values():
+        own, other = right(record, variant, split), right(record, baseline, split)
+        seeds = sorted(own.keys() & other.keys())
+        if seeds:
+            found.append(100 * np.mean([own[seed] - other[seed] for seed in seeds], axis=0))
+    return found
 
 
 def verdict(low: float) -> str:
-    """The margins at which a variant is not inferior, given the lower end of its interval."""
+    """The smallest margin at which a variant is not inferior, given the lower end of its interval."""
     held = [f"{margin:g}" for margin in MARGINS if low > -margin]
     return f"at {held[-1]}" if held else "no"
 
 
 def screen_table(name: str) -> str:
     """A row a variant, by the validation documents: what is chosen by."""
-    records = accuracy_records(name)
-    first = next(iter(records.values()))
-    rows = [["variant", *records, "mean", "against dense, points [95 %]"]]
-    for variant in first["config"]["variants"]:
-        if any(len(right(record, variant, "validation")) == 0 for record in records.values()):
-            continue
-        means = [right(record, variant, "validation").mean() for record in records.values()]
-        cells = [variant, *(f"{mean:.4f}" for mean in means), f"{np.mean(means):.4f}"]
-        rows.append([*cells, "" if variant == "dense" else told(differences(records, variant, "validation"))])
-    return "\n".join(render(rows, "markdown"))
+    records, config = accuracy_records(name), config_of(name)
+    baselines = config["baselines"]
+    rows = [["variant", "seeds", *records, *(f"against {baseline}, points [95 %]" for baseline in baselines)]]
+    for variant in _complete(config, records):
+        cells = [variant, _seeds(records, variant), *_accuracies(records, variant, "validation")]
+        rows.append([*cells, *_compared(records, variant, baselines, "validation")])
+    return "\n".join([*render(rows, "markdown"), "", *_conditions(config, records, "validation")])
 
 
 def frontier_table(name: str) -> str:
-    """A row a variant: accuracy of each set and of all on the test documents, and speed on each set's own lengths."""
-    records, speeds = accuracy_records(name), speeds_of(name)
-    first = next(iter(records.values()))
-    head = ["variant", *records, "against dense, points [95 %]", "not inferior", "times faster", "times fewer FLOPs"]
-    rows = [head]
-    for variant in first["config"]["variants"]:
-        cells = [variant, *(f"{right(record, variant, 'test').mean():.4f}" for record in records.values())]
-        by_document = differences(records, variant, "test")
-        compared = ["", ""] if variant == "dense" else [told(by_document), verdict(interval(by_document)[0])]
-        rows.append([*cells, *compared, *_speed_cells(speeds, variant)])
-    return "\n".join(render(rows, "markdown"))
+    """A row a variant: accuracy on the test documents of each set, speed and memory on each set's own lengths."""
+    records, speeds, memories = accuracy_records(name), bench_records(name), bench_records("memory")
+    config = config_of(name)
+    baselines = config["baselines"]
+    against = [f"against {baseline}, points [95 %]" for baseline in baselines]
+    cost = ["times faster", "of our dense", "times fewer FLOPs", "peak memory"]
+    rows = [["variant", "seeds", *records, *against, "not inferior", *cost]]
+    for variant in _complete(config, records):
+        cells = [variant, _seeds(records, variant), *_accuracies(records, variant, "test")]
+        cells += _compared(records, variant, baselines, "test")
+        by_document = differences(records, variant, baselines[-1], "test")
+        cells.append("" if variant in baselines else verdict(interval(np.concatenate(by_document))[0]))
+        rows.append([*cells, *_costs(speeds, memories, variant)])
+    notes = [f"- {line}" for record in [*speeds.values()][:1] for line in conditions(record)]
+    return "\n".join([*render(rows, "markdown"), "", *_conditions(config, records, "test"), *notes])
 
 
-def speeds_of(name: str) -> Records:
-    """Benchmarks of the config's data sets that are there."""
-    files = sorted((ROOT / "results" / "bench").glob(f"{name}-*.json"))
-    return {file.stem.removeprefix(f"{name}-"): json.loads(file.read_text(encoding="utf-8")) for file in files}
-
-
-def mean_speed(speeds: Records, variant: str) -> float | None:
-    """Times faster than the benchmarks' baseline: the geometric mean over the sets; None where it was not measured."""
+def mean_speed(speeds: Records, variant: str, against: str | None = None) -> float | None:
+    """Times faster than the benchmarks' baseline, or another subject: the geometric mean over the sets; None where it
+    was not measured.
+    """
     found = [
-        speedup(record["cells"][0], variant, record["baseline"]).median
+        speedup(record["cells"][0], variant, against or record["baseline"]).median
         for record in speeds.values()
         if variant in record["subjects"]
     ]
@@ -101,34 +113,88 @@ def mean_speed(speeds: Records, variant: str) -> float | None:
 
 
 def frontier_plot(name: str, path: Path) -> None:
-    """Points of accuracy against dense over times faster, with intervals."""
+    """Points of accuracy against the last baseline over times faster, with intervals."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    records, speeds = accuracy_records(name), speeds_of(name)
+    records, speeds, config = accuracy_records(name), bench_records(name), config_of(name)
+    baseline = config["baselines"][-1]
     with rc_context({"svg.hashsalt": "tokensieve", "svg.fonttype": "none"}):
         figure = Figure(figsize=(7.5, 4.5), layout="constrained")
         axes = figure.subplots()
-        for variant in next(iter(records.values()))["config"]["variants"]:
+        for variant in _complete(config, records):
             faster = mean_speed(speeds, variant)
             if faster is None:
                 continue
-            by_document = differences(records, variant, "test")
+            by_document = np.concatenate(differences(records, variant, baseline, "test"))
             middle, (low, high) = by_document.mean(), interval(by_document)
             axes.errorbar(faster, middle, [[middle - low], [high - middle]], fmt="o", capsize=2, markersize=4)
             axes.annotate(variant, (faster, middle), xytext=(5, 4), textcoords="offset points", fontsize=8)
         axes.axhline(0, color="black", linewidth=0.6)
         axes.axhline(-MARGINS[0], color="black", linewidth=0.6, linestyle=":")
         axes.set_xlabel("times faster than transformers' dense model (SDPA, sorted)")
-        axes.set_ylabel("points of accuracy against dense")
+        axes.set_ylabel(f"points of accuracy against {baseline}")
+        path.parent.mkdir(exist_ok=True)
         figure.savefig(path, metadata={"Date": None})
 
 
-def _speed_cells(speeds: Records, variant: str) -> list[str]:
-    faster = mean_speed(speeds, variant)
-    if faster is None:
-        return ["", ""]
+def _complete(config: dict[str, Any], records: Records) -> Iterator[str]:
+    """The variants that were run on every set."""
+    for variant in config["variants"]:
+        if all(right(record, variant, "test") for record in records.values()):
+            yield variant
+
+
+def _seeds(records: Records, variant: str) -> str:
+    counts = sorted({len(right(record, variant, "test")) for record in records.values()})
+    return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+
+
+def _accuracies(records: Records, variant: str, split: str) -> list[str]:
+    return [f"{np.mean([*right(record, variant, split).values()]):.4f}" for record in records.values()]
+
+
+def _compared(records: Records, variant: str, baselines: list[str], split: str) -> list[str]:
+    cells = []
+    for baseline in baselines:
+        by_set = differences(records, variant, baseline, split)
+        cells.append("" if variant == baseline or not by_set else told(np.concatenate(by_set)))
+    return cells
+
+
+def _costs(speeds: Records, memories: Records, variant: str) -> list[str]:
+    """Over the sets, with the range: times faster than transformers, than our dense model; FLOPs; share of memory."""
     own = [record for record in speeds.values() if variant in record["subjects"]]
-    each = [speedup(record["cells"][0], variant, record["baseline"]).median for record in own]
+    held = [record["cells"][0] for record in memories.values() if variant in record["subjects"]]
+    if not own:
+        return [""] * 4
+    against = [speedup(record["cells"][0], variant, record["baseline"]).median for record in own]
+    of_dense = [speedup(record["cells"][0], variant, "dense").median for record in own]
     fewer = [reduction(record["cells"][0], variant) or 1.0 for record in own]
-    return [f"{faster:.2f} ({min(each):.2f}-{max(each):.2f})", f"{geometric_mean(fewer):.2f}"]
+    shares = [memory_ratio(cell, variant, "SDPA sorted").median for cell in held]
+    memory = f"{_told(shares)}x" if shares else ""
+    return [_told(against), _told(of_dense), f"{geometric_mean(fewer):.2f}", memory]
+
+
+def _told(ratios: list[float]) -> str:
+    return f"{geometric_mean(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+
+
+def _conditions(config: dict[str, Any], records: Records, split: str) -> list[str]:
+    """What the figures hold for."""
+    runs = [run for record in records.values() for run in record["runs"]]
+    counts = ", ".join(
+        f"{data} {record['runs'][0]['documents']['train']}/{record['runs'][0]['documents'][split]}"
+        for data, record in records.items()
+    )
+    commits = sorted({run["machine"]["commit"][:10] for run in runs})
+    machines = sorted({run["machine"]["processor"] for run in runs})
+    recipe = ", ".join(f"{name} {value}" for name, value in config["recipe"].items())
+    return [
+        f"- training/{split} documents: {counts}; {recipe}, unless a variant says otherwise; the epoch by validation "
+        "loss.",
+        "- Means over seeds. Differences are of the same documents and seeds, all sets' documents pooled; the interval "
+        "is a bootstrap over documents.",
+        f"- commit {', '.join(commits)}; {', '.join(machines)}; torch {runs[0]['machine']['torch']}, "
+        f"transformers {runs[0]['machine']['transformers']}",
+    ]

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from frontier import accuracy_records, frontier_plot, frontier_table, screen_table
 from tables import accuracy_table, dtype_table, score_table
 
 from tokensieve.bench.plot import plot
@@ -46,6 +47,10 @@ def main() -> None:
         if (ROOT / "results" / "accuracy" / f"{name}.json").is_file():
             _place("docs/results.md", name, accuracy_table(name))
     _place("README.md", "bbc-256", accuracy_table("bbc-256", brief=True))
+    _place("docs/results.md", "screen", screen_table("screen"))
+    if accuracy_records("frontier"):
+        _place("docs/results.md", "frontier", frontier_table("frontier"))
+        frontier_plot("frontier", ROOT / "docs" / "bench" / "frontier.svg")
     _place("docs/results.md", "dtype", dtype_table())
     _place("docs/results.md", "score", score_table("bbc-256"))
     _place("docs/flops.md", "flops", _flops_table(_read("flops/bert-base-512.json")))
