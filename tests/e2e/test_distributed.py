@@ -68,7 +68,8 @@ def start(folder: Path, output: str, processes: int, *options: str) -> subproces
         "--device",
         "cpu",
     ]
-    command += ["--combine-layer", "3", "--combination-tokens", "3", "--no-combine-noise", *options]
+    reduction = [] if "--preset" in options else ["--combine-layer", "3", "--combination-tokens", "3"]
+    command += [*reduction, "--no-combine-noise", *options]
     if processes > 1:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -162,3 +163,16 @@ def test_an_error_ends_all_processes(folder: Path) -> None:
     assert done.returncode != 0
     assert "max_length=4000" in done.stderr
     assert not list(folder.glob("none*"))
+
+
+def test_two_stages_on_two_processes(folder: Path) -> None:
+    """The learned importance is fitted by each process, and alike; both stages end as on one process."""
+    for name, processes, options in (("staged-one", 1, ["--accumulation", "2"]), ("staged-two", 2, [])):
+        done = train(folder, name, processes, *options, "--preset", "balanced")
+        assert done.returncode == 0, done.stderr[-3000:]
+    for stage in (".dense", ""):
+        one, two = (load_file(folder / f"{name}{stage}" / "model.safetensors") for name in ("staged-one", "staged-two"))
+        assert one.keys() == two.keys()
+        for name, weight in one.items():
+            torch.testing.assert_close(two[name], weight, atol=2e-4, rtol=0, msg=f"{stage} {name}")
+    assert any("importance" in name for name in one)

@@ -186,7 +186,8 @@ def work_folder(group: Any, output: str | Path, run: Mapping[str, Any], resume: 
     if not group.is_main_process:
         group.wait_for_everyone()
         yield part_of(Path(output).resolve())
-        group.wait_for_everyone()
+        group.wait_for_everyone()  # nobody needs the work in progress any more
+        group.wait_for_everyone()  # the output is in its place: a second stage may read it
         return
     with folder_in_the_making(output, resume) as folder:
         store = folder / checkpoints.FOLDER
@@ -202,6 +203,7 @@ def work_folder(group: Any, output: str | Path, run: Mapping[str, Any], resume: 
         group.wait_for_everyone()
         yield folder
         group.wait_for_everyone()
+    group.wait_for_everyone()
 
 
 def runs_of(output: str | Path) -> Path:
