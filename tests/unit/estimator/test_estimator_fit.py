@@ -49,6 +49,13 @@ def test_the_model_is_the_one_that_train_makes(make: Make, tiny_bert_dir: Path, 
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+def test_a_preset_of_two_stages(make: Make) -> None:
+    """Dense first, then reduced; nothing but the estimator is left of them."""
+    estimator = make(**LEARNS | {"preset": "balanced"}).fit(*texts_and_labels(60))
+    assert estimator.record_["base"] == "classifier.dense"
+    assert estimator.score(*texts_and_labels(30, seed=1)) > 0.8
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_classes_are_of_ys_type(make: Make, kind: str) -> None:
     labels, classes = KINDS[kind]
