@@ -4,8 +4,8 @@
 
 Every run is a process of its own and leaves its classifier and a record in build/accuracy/<config>/. Runs that have a
 record are not repeated, and one that was cut off goes on: the command can be stopped and given again. The test
-documents are looked at once, by the weights that the validation loss chose; "validation_right" says which documents of
-the validation split these weights classify rightly, for a choice among variants.
+documents are looked at once, by the weights that the validation documents chose; "validation_right" says which of the
+validation documents these weights classify rightly, for a choice among variants.
 
 A config has one data set as "data", or several as "sets", each with a result of its own: --set and --seed pick some, so
 that several commands can share the work. A variant may name as "start" a variant that comes before it, in place of the

@@ -192,7 +192,7 @@ def _conditions(config: dict[str, Any], records: Records, split: str) -> list[st
     recipe = ", ".join(f"{name} {value}" for name, value in config["recipe"].items())
     return [
         f"- training/{split} documents: {counts}; {recipe}, unless a variant says otherwise; the epoch by validation "
-        "loss.",
+        f"{config['recipe'].get('select', 'loss')}.",
         "- Means over seeds. Differences are of the same documents and seeds, all sets' documents pooled; the interval "
         "is a bootstrap over documents.",
         f"- commit {', '.join(commits)}; {', '.join(machines)}; torch {runs[0]['machine']['torch']}, "

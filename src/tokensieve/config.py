@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from tokensieve.errors import ConfigError
@@ -71,7 +71,7 @@ class PTCConfig:
         combine_assignment: every token joins one combination token ("hard", the paper); or ("soft") each combination
             token takes from all tokens, by a softmax over them.
         score: what a token's importance is: the attention that it has "received" in the layer (the paper), or what a
-            fitted linear map foretells from its hidden state ("learned", site "hidden" only): tokens then leave ahead
+            fitted linear map predicts from its hidden state ("learned", site "hidden" only): tokens then leave ahead
             of the layer's attention, and the first layer, too, sees only what stays.
         score_queries: whose attention makes the received score: "all" queries (the paper); "anchors": the first
             token's and the combination tokens'; "sample": some, evenly spaced.
@@ -183,6 +183,20 @@ class PTCConfig:
                 "before the combining module or the end: give one for each, 1 where nothing is to be pruned"
             )
 
+    def changed(self, **given: Any) -> PTCConfig:
+        """These settings with others in their place; of shares by layer that are not given themselves, a `keep_ratio`
+        takes the place, and a `combine_layer` cuts off those that come after it.
+
+        Raises:
+            ConfigError: as the class.
+        """
+        shares, layer = self.keep_ratios, given.get("combine_layer")
+        if "keep_ratio" in given:
+            shares = None
+        elif shares is not None and type(layer) is int and layer >= 1:
+            shares = shares[: layer - 1] or None
+        return replace(self, **{"keep_ratios": shares} | given)
+
     def ratio_of(self, layer: int) -> float:
         """The share that stays in a layer, counted from 0, before the combining module."""
         return self.keep_ratio if self.keep_ratios is None else self.keep_ratios[layer]
@@ -231,7 +245,8 @@ class PTCConfig:
         The number in a paper preset is the paper's combining layer L of 12; for depth D,
         min(floor((L - 1) D / 12), D - 2) layers stand before the module. "accurate", "balanced", "fast" and "fastest"
         are not the paper's: tokens leave by their learned importance, a large share ahead of the first layer and the
-        same small share ahead of each other one, so that any depth ends with as many.
+        same small share ahead of each other one, chosen so that any depth ends with about as many (floors add up).
+        They leave documents of fewer than 32 tokens alone.
 
         Raises:
             ConfigError: unknown name, or a model too shallow for the preset.
@@ -240,7 +255,8 @@ class PTCConfig:
             raise ConfigError(f"preset {name!r}: choose one of {', '.join(PRESET_NAMES)}")
         if name in _SHARES:
             ratios = _evenly(*_SHARES[name], num_layers)
-            return cls(pruning="ratio", site="hidden", score="learned", keep_ratios=ratios, pooling="mean")
+            options: dict[str, Any] = {"keep_ratios": ratios, "min_length": _SHORTEST, "pooling": "mean"}
+            return cls(pruning="ratio", site="hidden", score="learned", **options)
         pruning, paper_layer = _PRESETS[name]
         if name == "dense":
             return cls(pruning=pruning)
@@ -263,6 +279,8 @@ _PRESETS: dict[str, tuple[Pruning, int | None]] = {
 }
 _SHARES = {"accurate": (0.8, 0.5), "balanced": (0.7, 0.35), "fast": (0.5, 0.16), "fastest": (0.35, 0.12)}
 """Of a document's tokens, those that enter the first layer, and those that are left in the last one."""
+_SHORTEST = 32
+"""Tokens of a document that they prune: of a shorter one little but [CLS] and [SEP] would reach the last layer."""
 PRESET_NAMES = (*_PRESETS, *_SHARES)
 
 

@@ -145,3 +145,11 @@ def test_document_vectors_are_what_the_last_layer_reads(ptc: PTCConfig) -> None:
         output = model(**inputs)
         assert output.pooled.shape == (3, WIDTH)
         torch.testing.assert_close(model.head.classifier(output.pooled), output.logits)
+
+
+def test_vectors_of_half_precision_are_those_of_full_precision() -> None:
+    words = MODEL.embeddings.word_embeddings(torch.tensor([[CLS, 7, 8, SEP]])).detach().bfloat16()
+    with torch.no_grad():
+        half, full = (MODEL(inputs_embeds=own).logits for own in (words, words.float()))
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, full)

@@ -74,6 +74,7 @@ MERGING: tuple[dict[str, Any], ...] = tuple(
     for changes in (
         {},
         {"combine_layer": 3},
+        {"combine_layer": 2},
         {"pruning": "fuzzy", "ratio_scope": "candidates", "protect_special": False, "pooling": "host"},
         {"keep_ratios": (1.0, 0.3, 0.8, 0.5), "pooling": "mean"},
     )

@@ -122,7 +122,7 @@ def test_a_preset_with_two_stages(cli: Cli, work: Path) -> None:
     """Pretrained: dense first, which stays and teaches. From that classifier one stage is enough."""
     record = cli(*TRAIN, "--data", "good.jsonl", "--preset", "fast", "--json").json()
     assert (record["base"], record["recipe"]["teacher"]) == ("out.dense", "out.dense")
-    assert set(record["importance_explained"]) == {"1", "2", "3", "4"}
+    assert set(record["importance_r2"]) == {"1", "2", "3", "4"}
     for name in ("out", "out.dense"):
         assert cli("predict", "--model", name, "--input", "good.jsonl").out.count("\n") == 24
     again = ("--model", "out.dense", "--output", "two", "--preset", "fastest")
@@ -190,9 +190,13 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
       "combine_assignment": "soft"}),
     ("--preset fast",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.5, 0.684, 0.684, 0.684),
-      "pooling": "mean"}),
+      "pooling": "mean", "min_length": 32}),
     ("--preset fast --keep-ratio 0.7",
-     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratio": 0.7, "pooling": "mean"}),
+     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratio": 0.7, "pooling": "mean",
+      "min_length": 32}),
+    ("--preset fast --combine-layer 3",
+     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.5, 0.684), "pooling": "mean",
+      "min_length": 32, "combine_layer": 3}),
 ]  # fmt: skip
 
 

@@ -37,8 +37,9 @@ _RECIPE = ("learning_rate", "epochs", "batch_size", "max_length")
 class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
     """A document classifier with token pruning and combining, as a scikit-learn estimator.
 
-    `fit` trains by `tokensieve.training.train.train`, so the model is the one that `tokensieve train` makes of the same
-    documents, settings and seed. X is a list, array or Series of texts; no vectorizer comes before the classifier.
+    `fit` trains by `tokensieve.training.stages.train_in_stages`, so the model is the one that `tokensieve train` makes
+    of the same documents, settings and seed; of two stages the dense one is not kept. X is a list, array or Series of
+    texts; no vectorizer comes before the classifier.
 
     Settings that are searched over are parameters of their own and go before `preset`, `config` and `recipe`, which
     hold the rest; None leaves a setting as it is there. Values are checked by `fit`.
@@ -218,7 +219,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         with tempfile.TemporaryDirectory() as folder:
             output, name = Path(folder) / "classifier", "PTCClassifier.fit"
             progress = bool(self.verbose)
-            options = {"device": place, "data_name": name, "progress": progress}
+            options: dict[str, Any] = {"device": place, "data_name": name, "progress": progress}
             record = train_in_stages(base, settings, splits, output, recipe, **options)
             return record, load(output, device=str(place))
 

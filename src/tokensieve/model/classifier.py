@@ -25,6 +25,7 @@ from tokensieve.model.head import HEADS
 from tokensieve.model.parts import parts_of
 from tokensieve.model.plan import Plan, kept_shares, make_plan
 from tokensieve.model.trace import Trace
+from tokensieve.reducers import Importance
 
 
 @dataclass
@@ -88,6 +89,8 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, CombinationTokens):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
+        if isinstance(module, Importance):
+            init.zeros_(module.weight)
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """As in transformers, with the weights always under the names that they have here."""

@@ -151,9 +151,9 @@ class Embeddings(nn.Module):
 
     def embed(self, ids: Tensor | None, positions: Tensor, batch: Batch) -> Tensor:
         """Vectors [T, hidden_size] of packed ids [T], or of the batch's own word vectors, at positions [T]."""
-        # Sums are made in place: all tokens are still there, and what is held here may be the peak of memory.
-        vectors: Tensor = pack(batch.embeds, batch.mask) if batch.embeds is not None else self.word_embeddings(ids)
-        vectors += self.position_embeddings(positions)
+        words = pack(batch.embeds, batch.mask) if batch.embeds is not None else self.word_embeddings(ids)
+        vectors: Tensor = words + self.position_embeddings(positions)
+        del words  # all tokens are still there: what is held here may be the peak of memory
         if self.token_type_embeddings is not None:
             given, table = batch.token_type_ids, self.token_type_embeddings
             vectors += table.weight[0] if given is None else table(pack(given, batch.mask))

@@ -193,6 +193,6 @@ def _plan_step(
     scored = rows_scored(settings)(round(rows), m) if bounds.scores else ALL
     if not isinstance(scored, slice):  # else the probabilities of the attention itself serve
         flops += score_flops(config, len(scored), keys)
-    if settings.merge_pruned:
+    if settings.merge_pruned and step.prunes:
         flops += merge_flops(config, previous + m, out)
     return PlanStep(number, "layer", rows, keys, out, kept, bounds.fewest, flops)

@@ -1,4 +1,4 @@
-"""Learned importance: how much the answer would change with a token, foretold from its hidden state alone.
+"""Learned importance: how much the answer would change with a token, predicted from its hidden state alone.
 
 The score of PTC section 3.1 needs a layer's attention before it knows what may leave after it. A linear map of the
 hidden states is known ahead of the layer, costs one product with a vector, and lets attention run fused. It is fitted,
@@ -28,7 +28,8 @@ class Importance(nn.Module):
     @torch.no_grad()
     def forward(self, values: Tensor) -> Tensor:
         """Scores [1, T] float32, higher stays, of hidden states [T, d]: comparable within a document."""
-        return F.linear(values.float(), self.weight.float()).T
+        with torch.autocast(values.device.type, enabled=False):  # coarser scores would be equal ones
+            return F.linear(values.float(), self.weight.float()).T
 
     @property
     def fitted(self) -> bool:

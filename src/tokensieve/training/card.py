@@ -32,12 +32,14 @@ def write_card(folder: Path, model: TokensieveForSequenceClassification, record:
     Args:
         folder: of the classifier; its name, without ".part", is the card's title.
         model: trained and calibrated.
-        record: as training.json has it. Three entries may be lacking: `pairs` (whether documents are pairs of texts),
-            `reading` (how the command read the data, see `tokensieve.training.reproduce.READING`) and `base_is_folder`
-            (without it, a base with a slash in it is taken for the name of a model on the hub).
+        record: as training.json has it. Four entries may be lacking: `pairs` (whether documents are pairs of texts),
+            `reading` (how the command read the data, see `tokensieve.training.reproduce.READING`), `base_is_folder`
+            (without it, a base with a slash in it is taken for the name of a model on the hub) and `started_from`.
     """
     name = folder.resolve().name.removesuffix(".part")
     record = {**record, "data": public_name(str(record["data"])), "base": public_name(str(record["base"]))}
+    earlier = record.get("started_from")
+    record["started_from"] = earlier and {**earlier, "base": public_name(str(earlier["base"]))}
     data = front_matter(name, model.config.settings, record)
     ModelCard(f"---\n{data.to_yaml()}\n---\n\n{card_text(name, model, record)}").save(folder / "README.md")
 

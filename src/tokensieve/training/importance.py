@@ -1,9 +1,9 @@
-"""Fitting the learned importance: what a trained classifier's gradients say of tokens, foretold from hidden states.
+"""Fitting the learned importance: a trained classifier's gradients by token, predicted from the hidden states.
 
 A token matters as much as the answer would move with it: the norm of the gradient, with respect to the token's hidden
-state ahead of a layer, of the margin of the predicted class (for several labels, of the sum of their margins). Within
-every document its logarithm is regressed on the hidden states, by least squares with a small ridge, layer by layer.
-The pass over the documents keeps all tokens.
+state ahead of a layer, of the predicted class's logit less the mean of all (for several labels, of the sum of their
+absolute logits). Within every document its logarithm is regressed on the hidden states, by least squares with a small
+ridge, layer by layer. The classifier that is asked keeps all tokens meanwhile.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokensieve.backbones.loading import load_config
-from tokensieve.config import PTCConfig
+from tokensieve.backbones.loading import load_config, load_weights
 from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.errors import CheckpointError, DataError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import Layer, unfitted
@@ -28,77 +28,107 @@ from tokensieve.tokens import Tokens
 DOCUMENTS = 256
 """So many training documents are read; they hold some 20 000 tokens and more, for a few hundred numbers a layer."""
 
-_BATCH = 16
 _RIDGE = 1e-4  # of the mean variance of a hidden state's dimensions
 _SMALLEST = 1e-3  # of a document's mean gradient: tokens below it matter alike
 
 
-def why_no_start(base: str | Path, settings: PTCConfig, labels: Sequence[str]) -> str | None:
-    """Why a base cannot be what the importance is fitted to: its gradients would say nothing; None: it can.
-
-    It has to be a classifier of the same labels, in the same order, with the same pooling.
-    """
+def why_no_start(base: str | Path, labels: Sequence[str]) -> str | None:
+    """Why the importance cannot be fitted to a base, whose gradients say nothing of these labels; None: it can."""
     config = load_config(base)
-    remedy = "train one first (preset 'dense', the same pooling and data) and start from its folder"
     if not isinstance(config, TokensieveConfig):
-        return f"it is fitted to a trained classifier, and {base} is none: {remedy}"
-    if config.label_names != tuple(labels):
-        return f"it is fitted to a trained classifier, and {base} has other labels than the data: {remedy}"
-    own, pooling = config.settings.resolved_pooling, settings.resolved_pooling
-    return None if own == pooling else f"the classifier {base} has pooling {own!r}, not {pooling!r}: {remedy}"
+        return f"{base} is no trained classifier"
+    return None if config.label_names == tuple(labels) else f"the classifier {base} has other labels than the data"
 
 
 def fit_importance(
     model: TokensieveForSequenceClassification,
+    base: str | Path,
     documents: TokenizedDocuments,
     tokenizer: Any,
     device: torch.device,
+    *,
+    batch_size: int = 16,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Fit the importance of every layer that has an unfitted one; the model must hold a trained classifier's weights.
+    """Fit the importance of every layer that has an unfitted one to the classifier that the model was made of.
 
     Args:
-        model: is moved to `device`, and left there.
+        model: gets the fitted vectors.
+        base: folder of the classifier; it is read anew, and runs with all its tokens.
         documents: of the training split; at most `DOCUMENTS` of them are drawn.
         tokenizer: pads.
         device: to compute on.
+        batch_size: documents at a time.
         seed: of the draw.
 
     Returns:
-        By number of the step, from 1, the share of the variance within documents that the fit explains.
+        By number of the model's step, from 1, the R squared of the fit: the share of the variance within documents that
+        it explains.
+
+    Raises:
+        CheckpointError: the base cannot be read, or lacks a layer.
+        DataError: the documents leave nothing to choose.
     """
-    nn.Module.to(model, device=device)
-    layers = unfitted(model)
-    fits = [LeastSquares(model.config.hidden_size, device) for _ in layers]
+    classifier: Any = load_weights(TokensieveForSequenceClassification, base, strict=True)
+    nn.Module.to(classifier, device=device)
+    wanted, places = unfitted(model), _by_source(classifier)
+    sources = {source: layer for source, layer in _by_source(model).items() if layer in wanted}
+    if missing := sources.keys() - places.keys():
+        raise CheckpointError(f"{base} has no layer {min(missing) + 1}, ahead of which tokens are to leave")
+    fits = gradients_by_layer(
+        classifier, [places[source] for source in sources], documents, tokenizer, batch_size, seed
+    )
+    for layer, fit in zip(sources.values(), fits, strict=True):
+        assert layer.importance is not None
+        layer.importance.weight.copy_(fit.solution())
+    if unfitted(model):
+        raise DataError(
+            f"score='learned': none of the {min(len(documents), DOCUMENTS)} training documents that were looked at has "
+            "two words or more to choose between: use settings that prune nothing (preset 'dense')"
+        )
+    steps = {layer: number for number, layer in enumerate(model.encoder.layer, 1)}
+    return {str(steps[layer]): fit.r2() for layer, fit in zip(sources.values(), fits, strict=True)}
+
+
+def gradients_by_layer(
+    classifier: TokensieveForSequenceClassification,
+    layers: Sequence[Layer],
+    documents: TokenizedDocuments,
+    tokenizer: Any,
+    batch_size: int,
+    seed: int,
+) -> list[LeastSquares]:
+    """The sums of each layer's regression, over the documents drawn."""
+    fits = [LeastSquares(classifier.config.hidden_size, classifier.device) for _ in layers]
     drawn = torch.randperm(len(documents), generator=torch.Generator().manual_seed(seed))[:DOCUMENTS].tolist()
     drawn.sort(key=lambda number: int(documents.lengths[number]))  # documents of equal lengths run together
-    with everything_kept(model), watched(layers) as seen:
-        for start in range(0, len(drawn), _BATCH):
-            items = [documents[number] for number in drawn[start : start + _BATCH]]
-            batch = tokenizer.pad(
-                [{name: item[name] for name in tokenizer.model_input_names if name in item} for item in items],
-                return_tensors="pt",
-            )
-            logits = model(**{name: values.to(device) for name, values in batch.items()}).logits
+    with everything_kept(classifier), watched(layers) as seen:
+        for start in range(0, len(drawn), batch_size):
+            items = [documents[number] for number in drawn[start : start + batch_size]]
+            names = [name for name in tokenizer.model_input_names if name in items[0]]
+            batch = tokenizer.pad([{name: item[name] for name in names} for item in items], return_tensors="pt")
+            logits = classifier(**{name: values.to(classifier.device) for name, values in batch.items()}).logits
             states = [tokens.values for tokens in seen]
-            gradients = torch.autograd.grad(margins(logits, model.config.problem_type).sum(), states)
+            gradients = torch.autograd.grad(answers(logits, classifier.config.problem_type).sum(), states)
             for fit, tokens, gradient in zip(fits, seen, gradients, strict=True):
                 fit.add(tokens, gradient)
             seen.clear()
-    steps = {id(layer): number for number, layer in enumerate(model.encoder.layer, 1)}
-    for layer, fit in zip(layers, fits, strict=True):
-        assert layer.importance is not None
-        layer.importance.weight.copy_(fit.solution())
-    return {str(steps[id(layer)]): fit.explained() for layer, fit in zip(layers, fits, strict=True)}
+    return fits
 
 
-def margins(logits: Tensor, problem_type: str | None) -> Tensor:
-    """How far each document's answer is from another one, [B]: of the predicted class over the mean of all; for several
-    labels, the sum of their distances from 0.
+def answers(logits: Tensor, problem_type: str | None) -> Tensor:
+    """What is differentiated, [B]: the predicted class's logit less the mean of all; for several labels the sum of
+    their absolute logits.
     """
     if problem_type == "multi_label_classification":
         return logits.abs().sum(1)
     return logits.amax(1) - logits.mean(1)
+
+
+def _by_source(model: TokensieveForSequenceClassification) -> dict[int, Layer]:
+    """The layers by their number in the checkpoint that the model came from at first."""
+    steps = zip(model.encoder.steps, model.encoder.layer, strict=True)
+    return {step.source: layer for step, layer in steps if step.source is not None}  # type: ignore[misc]
 
 
 class LeastSquares:
@@ -138,8 +168,8 @@ class LeastSquares:
         solved: Tensor = torch.linalg.solve(damped, self.targets)
         return solved
 
-    def explained(self) -> float:
-        """Share of the variance within documents that the solution explains."""
+    def r2(self) -> float:
+        """R squared: the share of the variance within documents that the solution explains."""
         weights = self.solution()
         left = self.variance - 2 * weights @ self.targets + weights @ self.products @ weights
         return float(1 - left / self.variance) if self.variance > 0 else 0.0

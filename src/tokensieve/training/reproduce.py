@@ -74,18 +74,21 @@ def _reduction(settings: PTCConfig, num_layers: int) -> list[list[str]]:
     found = {
         preset: _options(wanted, asdict(start))
         for preset, start in starts.items()
-        if start.combine_layer is None or settings.combines  # no option takes the combining module away
+        if start.changed(**_differing(wanted, asdict(start))) == settings  # no option takes a module, or shares, away
     }
     nearest = min(found, key=lambda preset: len(found[preset]))
     return ([] if nearest is None else [["--preset", nearest]]) + found[nearest]
 
 
+def _differing(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """What options can say: None stands for leaving one out."""
+    return {name: value for name, value in values.items() if value is not None and value != defaults[name]}
+
+
 def _options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[list[str]]:
     groups = []
-    for name, value in values.items():
+    for name, value in _differing(values, defaults).items():
         option = "on-bad-rows" if name == "policy" else name.replace("_", "-")
-        if value is None or value == defaults[name]:
-            continue
         if isinstance(value, bool):
             groups.append([f"--{option}" if value else f"--no-{option}"])
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,8 +27,6 @@ def reduction_settings(config: TokensieveConfig, preset: str | None, given: Mapp
     """
     layers = config.num_hidden_layers
     start = config.settings if preset is None else PTCConfig.preset(preset, layers)
-    if given.get("keep_ratio") is not None and given.get("keep_ratios") is None:
-        start = dataclasses.replace(start, keep_ratios=None)  # one share in place of those by layer
-    settings = dataclasses.replace(start, **{name: value for name, value in given.items() if value is not None})
+    settings = start.changed(**{name: value for name, value in given.items() if value is not None})
     settings.check_depth(layers)
     return settings

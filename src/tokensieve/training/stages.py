@@ -12,8 +12,9 @@ from typing import Any
 
 from tokensieve.config import PTCConfig
 from tokensieve.data.splits import DataSplits
+from tokensieve.errors import ConfigError
 from tokensieve.training.importance import why_no_start
-from tokensieve.training.output import check_output
+from tokensieve.training.output import RECORD, can_resume, check_output, part_of
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
 
@@ -26,6 +27,9 @@ def train_in_stages(
     splits: DataSplits,
     output: str | Path,
     recipe: Recipe | None = None,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
     """`train`, after a dense stage by the same recipe where the settings need a trained classifier and `base` is none.
@@ -38,6 +42,8 @@ def train_in_stages(
         splits: training, validation and test documents; the last are not looked at.
         output: folder to make; a dense stage makes `output`.dense beside it.
         recipe: of every stage; None: the paper's.
+        overwrite: replace `output` and what the dense stage made, and throw interrupted runs away.
+        resume: go on in the stage that was cut off; a dense stage that is done is not repeated.
         options: as `train` takes them.
 
     Returns:
@@ -45,23 +51,53 @@ def train_in_stages(
 
     Raises:
         TokensieveError: as `train`.
+        ConfigError: the dense stage's folder is there already, or is `base`.
     """
     recipe = recipe or Recipe()
+    ways: dict[str, Any] = {"overwrite": overwrite, "resume": resume}
     if settings.score != "learned" or settings.pruning == "none":
-        return train(base, settings, splits, output, recipe, **options)
-    reason = why_no_start(base, settings, splits.label_names)
+        return train(base, settings, splits, output, recipe, **ways, **options)
+    reason = why_no_start(base, splits.label_names)
     if reason is not None:
-        check_output(output, options.get("overwrite", False), options.get("resume", False))
-        logger.info("first a dense classifier, %s, as %s", dense_folder(output), reason.partition(":")[0])
-        dense = PTCConfig(pruning="none", pooling=settings.resolved_pooling)
+        dense = dense_folder(output)
+        second = check_places(base, output, dense, ways)
+        logger.info("%s: first a dense one, %s", reason, dense)
+        plain = PTCConfig(pruning="none", pooling=settings.resolved_pooling)
         alone = replace(recipe, teacher=None, tighten=0.0)
-        train(base, dense, splits, dense_folder(output), alone, **options, keep_finished=True)
-        base = dense_folder(output)
+        train(base, plain, splits, dense, alone, **ways, **options, keep_finished=True)
+        base, ways = dense, second
     recipe = recipe if recipe.teacher else replace(recipe, teacher=str(base))
-    return train(base, settings, splits, output, recipe, **options)
+    return train(base, settings, splits, output, recipe, **ways, **options)
 
 
 def dense_folder(output: str | Path) -> Path:
     """Where the dense stage leaves its classifier."""
     path = Path(output).resolve()
     return path.with_name(path.name + ".dense")
+
+
+def check_places(base: str | Path, output: str | Path, dense: Path, ways: dict[str, Any]) -> dict[str, Any]:
+    """Refuse folders that are in the way, before anything is trained; and say how the second stage treats its own.
+
+    An `output` that is older than its dense stage was to be overwritten by the run that is resumed.
+
+    Raises:
+        ConfigError: as `train_in_stages`, and as `check_output`.
+    """
+    if Path(base).resolve() == dense:
+        raise ConfigError(
+            f"model {base} is where the dense stage of output {output} goes, and has other labels than the data: "
+            "name another output"
+        )
+    if (dense / RECORD).is_file() and not any(ways.values()):
+        raise ConfigError(
+            f"{dense}, which the dense stage of output {output} makes, exists: start from it (--model {dense.name}), "
+            "go on with an interrupted run (--resume), or replace it (--overwrite)"
+        )
+    begun = [place for place in (dense / RECORD, part_of(dense)) if place.exists()]
+    done = Path(output) / RECORD
+    waiting = ways["resume"] and done.is_file() and not can_resume(Path(output).resolve())
+    if waiting and any(place.stat().st_mtime > done.stat().st_mtime for place in begun):
+        return {"overwrite": True, "resume": False}
+    check_output(output, **ways)
+    return ways

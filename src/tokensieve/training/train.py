@@ -108,8 +108,11 @@ def train(
     group = processes(device)
     set_seed(recipe.seed)
     model, tokenizer = start_model(base, settings, recipe, splits.label_names, splits.multi_label)
-    if unfitted(model) and (reason := why_no_start(base, settings, splits.label_names)):
-        raise ConfigError(f"score='learned': {reason}")
+    if unfitted(model) and (reason := why_no_start(base, splits.label_names)):
+        remedy = "train one first (preset 'dense', the same data), and start from its folder"
+        raise ConfigError(
+            f"score='learned' is fitted to a trained classifier of the same labels, and {reason}: {remedy}"
+        )
     model.config.text_pairs = any(document.pair is not None for document in splits.train)
     training, validation = (
         TokenizedDocuments(documents, tokenizer, recipe.max_length, splits.label_names)
@@ -146,14 +149,15 @@ def train(
             run_name=run_name,
         )
         start = time.perf_counter()
-        explained = None
-        if unfitted(model) and options.resume is None:  # else the checkpoint has it
-            explained = fit_importance(model, training, tokenizer, device, recipe.seed)
+        importance = None
+        if unfitted(model):
+            few = min(16, recipe.batch_size)
+            importance = fit_importance(model, base, training, tokenizer, device, batch_size=few, seed=recipe.seed)
         trainable = fit_for_training(model, recipe)
-        targets = None
+        asked, targets = time.perf_counter(), None
         if recipe.teacher is not None:
             targets = teacher_targets(recipe, splits.train, splits.label_names, device)
-        taught = time.perf_counter() - start
+        taught = time.perf_counter() - asked
         trained = run_trainer(trainable, tokenizer, training, validation, recipe, options, targets)
         if recipe.lora_rank is not None:
             model = merged(trainable)
@@ -166,7 +170,8 @@ def train(
             "rows": {name: row_counts(tally) for name, tally in splits.tallies.items()},
             "mean_length": float(training.lengths.double().mean()),
             "seconds": time.perf_counter() - start,
-            "importance_explained": explained,
+            "importance_r2": importance,
+            "started_from": first_stage(base),
             "teacher_seconds": taught if recipe.teacher else None,
             "resumed_from": None if options.resume is None else options.resume.name,
             "peak_memory_bytes": peak_memory_bytes(device),
@@ -210,6 +215,15 @@ def runs_of(output: str | Path) -> Path:
     """Where TensorBoard's files go: beside the classifier's folder, which is published and holds none."""
     path = Path(output).resolve()
     return path.with_name(path.name + ".runs")
+
+
+def first_stage(base: str | Path) -> dict[str, Any] | None:
+    """What a run that trained its base tells of it: where it began, and how; None where no such run did."""
+    record = Path(base) / RECORD
+    if not record.is_file():
+        return None
+    told = ("base", "base_is_folder", "settings", "recipe", "documents", "best", "seconds", "started_from")
+    return {name: value for name, value in read_record(record).items() if name in told}
 
 
 def read_record(path: Path) -> dict[str, Any]:

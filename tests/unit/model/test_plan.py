@@ -119,6 +119,18 @@ def test_hidden_by_hand() -> None:
     ]
 
 
+def test_a_learned_score_by_hand() -> None:
+    """As above, but 5 and 2 tokens are all that the layers see; and the scores of the 10 and of the 5."""
+    ptc = PTCConfig(pruning="ratio", site="hidden", score="learned", keep_ratio=0.5, pooling="mean")
+    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, ptc=ptc), 10, special=0)
+    assert plan.kept_tokens == (5, 2)
+    assert [(step.rows, step.keys, step.rows_out) for step in plan.steps] == [(5, 5, 5), (2, 2, 2)]
+    assert [step.flops for step in plan.steps] == [
+        2 * 768 * before + 8 * 768 * 768 * kept + 4 * 768 * kept**2 + 4 * 768 * 3072 * kept
+        for before, kept in ((10, 5), (5, 2))
+    ]
+
+
 @pytest.mark.parametrize("ptc", EXACT.values(), ids=EXACT.keys())
 def test_flops_are_torchs(ptc: PTCConfig) -> None:
     model = tiny_model(ptc)

@@ -1,6 +1,7 @@
 """The learned importance: fitted as it is defined, to a classifier that can tell, and worth something."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 from keyword_documents import LABELS, Train, labelled_documents
+from transformers import TrainerCallback
 
 import tokensieve
-from tokensieve import CheckpointError, ConfigError, PTCConfig
+from tokensieve import CheckpointError, ConfigError, DataError, PTCConfig
 from tokensieve.data import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.model.layer import unfitted
-from tokensieve.training.importance import LeastSquares, fit_importance, margins
+from tokensieve.training.importance import LeastSquares, answers, fit_importance
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.stages import train_in_stages
 from tokensieve.training.train import train
@@ -45,7 +47,7 @@ def test_it_is_least_squares_on_the_gradients_within_documents(dense: Path) -> N
     model, tokenizer = learned_model(dense)
     documents = labelled_documents(40, seed=3)
     assert len(unfitted(model)) == 4
-    explained = fit_importance(model, TokenizedDocuments(documents, tokenizer, 32), tokenizer, CPU)
+    shares = fit_importance(model, dense, TokenizedDocuments(documents, tokenizer, 32), tokenizer, CPU)
     assert unfitted(model) == []
     dense_model = tokensieve.load(dense, device="cpu").model
     states, wanted = [], []
@@ -70,14 +72,14 @@ def test_it_is_least_squares_on_the_gradients_within_documents(dense: Path) -> N
     own = model.encoder.layer[0].importance
     torch.testing.assert_close(own.weight[0].double(), expected, atol=1e-3, rtol=1e-3)
     left = ((target - matrix @ expected) ** 2).sum() / (target**2).sum()
-    assert explained["1"] == pytest.approx(1 - float(left), abs=1e-3)
-    assert set(explained) == {"1", "2", "3", "4"}
+    assert shares["1"] == pytest.approx(1 - float(left), abs=1e-3)
+    assert set(shares) == {"1", "2", "3", "4"}
 
 
 def test_the_word_that_tells_survives(dense: Path) -> None:
     """Of 12 words and more, one to three are left for all layers."""
     model, tokenizer = learned_model(dense, replace(LEARNED, keep_ratios=(0.25, 1.0, 1.0, 1.0)))
-    fit_importance(model, TokenizedDocuments(labelled_documents(60, seed=4), tokenizer, 32), tokenizer, CPU)
+    fit_importance(model, dense, TokenizedDocuments(labelled_documents(60, seed=4), tokenizer, 32), tokenizer, CPU)
     survived = []
     for document in labelled_documents(40, seed=5):
         if len(document.text.split()) < 12:
@@ -97,32 +99,32 @@ def test_fitting_leaves_the_model_as_it_was(dense: Path) -> None:
     model.train()
     torch.nn.Module.train(model.encoder.layer[0], False)
     state = torch.random.get_rng_state()
-    fit_importance(model, TokenizedDocuments(labelled_documents(20), tokenizer, 32), tokenizer, CPU)
+    fit_importance(model, dense, TokenizedDocuments(labelled_documents(20), tokenizer, 32), tokenizer, CPU)
     assert torch.equal(state, torch.random.get_rng_state())
     assert model.training and model.encoder.min_length == 0
     assert all(torch.equal(tensor, before[name]) and tensor.grad is None for name, tensor in model.named_parameters())
 
 
-def test_margins_by_hand() -> None:
+def test_what_is_differentiated_by_hand() -> None:
     logits = torch.tensor([[1.0, -2.0, 4.0], [0.0, 3.0, 0.0]])
-    assert margins(logits, "single_label_classification").tolist() == [3.0, 2.0]
-    assert margins(logits, "multi_label_classification").tolist() == [7.0, 3.0]
+    assert answers(logits, "single_label_classification").tolist() == [3.0, 2.0]
+    assert answers(logits, "multi_label_classification").tolist() == [7.0, 3.0]
 
 
 def test_documents_without_a_choice_say_nothing() -> None:
     """One word, or gradients that are all alike."""
     model = tokensieve.TokensieveConfig(hidden_size=8, num_attention_heads=2)
     fit = LeastSquares(model.hidden_size, CPU)
-    assert fit.explained() == 0.0 and not fit.solution().any()
+    assert fit.r2() == 0.0 and not fit.solution().any()
 
 
 def test_training_fits_it_saves_it_and_goes_on(dense: Path, splits: DataSplits, tmp_path: Path) -> None:
     record = train(dense, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
-    assert all(0 < share <= 1 for share in record["importance_explained"].values())
+    assert all(0 < share <= 1 for share in record["importance_r2"].values())
     model = tokensieve.load(tmp_path / "out", device="cpu").model
     assert unfitted(model) == []
     again = train(tmp_path / "out", LEARNED, splits, tmp_path / "again", RECIPE, progress=False)
-    assert again["importance_explained"] is None, "it was fitted already"
+    assert again["importance_r2"] is None, "it was fitted already"
     assert torch.equal(
         tokensieve.load(tmp_path / "again", device="cpu").model.encoder.layer[1].importance.weight,
         model.encoder.layer[1].importance.weight,
@@ -137,20 +139,42 @@ def test_a_classifier_that_was_never_fitted_is_not_loaded(dense: Path, tmp_path:
         tokensieve.load(tmp_path / "out", device="cpu")
 
 
-@pytest.mark.parametrize(
-    ("start", "change", "message"),
-    [
-        ("base", {}, "is none: train one first"),
-        ("dense", {"pooling": "host"}, "has pooling 'mean', not 'host'"),
-    ],
-)
-def test_a_start_that_cannot_tell_is_refused(
-    base: Path, dense: Path, splits: DataSplits, tmp_path: Path, start: str, change: dict[str, str], message: str
-) -> None:
-    settings = PTCConfig.from_dict(LEARNED.to_dict() | change)
-    with pytest.raises(ConfigError, match=message):
-        train({"base": base, "dense": dense}[start], settings, splits, tmp_path / "out", RECIPE, progress=False)
+def test_a_start_that_is_no_classifier_is_refused(base: Path, splits: DataSplits, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no trained classifier: train one first"):
+        train(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_asked_is_the_classifier_itself(dense: Path) -> None:
+    """Not the model that is to be trained, whose combining module knows nothing yet."""
+    documents = labelled_documents(40, seed=3)
+    vectors = []
+    for settings in (LEARNED, replace(LEARNED, combine_layer=3), replace(LEARNED, keep_ratios=(1.0, 0.5, 1.0, 0.5))):
+        model, tokenizer = learned_model(dense, settings)
+        fit_importance(model, dense, TokenizedDocuments(documents, tokenizer, 32), tokenizer, CPU)
+        vectors.append(model.encoder.layer[1].importance.weight)
+    assert torch.equal(vectors[0], vectors[1]) and torch.equal(vectors[0], vectors[2])
+
+
+def test_documents_of_one_word_are_refused(dense: Path, tmp_path: Path) -> None:
+    words = tuple(replace(document, text=str(document.label)) for document in labelled_documents(24))
+    with pytest.raises(DataError, match="two words or more to choose between"):
+        train(dense, LEARNED, DataSplits(words), tmp_path / "out", RECIPE, progress=False)
+
+
+def test_read_without_importance_it_is_zero_and_not_whatever_lay_there(dense: Path) -> None:
+    model = tokensieve.TokensieveForSequenceClassification.from_pretrained(dense, ptc=LEARNED.to_dict())
+    assert len(unfitted(model)) == 4
+
+
+def test_the_score_is_float32_under_autocast(dense: Path) -> None:
+    model, _ = learned_model(dense)
+    importance = model.encoder.layer[0].importance
+    importance.weight.normal_()
+    states = torch.randn(50, importance.weight.shape[1])
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = importance(states)
+    torch.testing.assert_close(scores, importance.weight @ states.T)
 
 
 def test_other_labels_are_refused(dense: Path, tmp_path: Path) -> None:
@@ -164,6 +188,9 @@ def test_two_stages_from_a_pretrained_model(base: Path, splits: DataSplits, tmp_
     assert (record["base"], record["recipe"]["teacher"]) == ("out.dense", "out.dense")
     dense = json.loads((tmp_path / "out.dense" / "training.json").read_text(encoding="utf-8"))
     assert (dense["base"], dense["settings"]["pruning"], dense["recipe"]["teacher"]) == ("tiny-bert", "none", None)
+    assert (record["started_from"]["base"], record["started_from"]["recipe"]) == ("tiny-bert", dense["recipe"])
+    assert "`out.dense`" in (card := (tmp_path / "out" / "README.md").read_text(encoding="utf-8"))
+    assert "trained from `tiny-bert` before" in card
     assert dense["settings"]["pooling"] == "mean"
 
 
@@ -175,8 +202,53 @@ def test_one_stage_from_a_classifier(dense: Path, splits: DataSplits, tmp_path: 
 
 def test_settings_without_a_learned_score_have_one_stage(base: Path, splits: DataSplits, tmp_path: Path) -> None:
     record = train_in_stages(base, PTCConfig(), splits, tmp_path / "out", RECIPE, progress=False)
-    assert record["recipe"]["teacher"] is None and record["importance_explained"] is None
+    assert record["recipe"]["teacher"] is None and record["importance_r2"] is None
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_lora_resumes_with_it(dense: Path, splits: DataSplits, tmp_path: Path) -> None:
+    """An adapter's checkpoint does not hold it."""
+    recipe = replace(RECIPE, epochs=2, lora_rank=2)
+
+    class Cut(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 4:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(dense, LEARNED, splits, tmp_path / "out", recipe, progress=False, callbacks=[Cut()])
+    record = train(dense, LEARNED, splits, tmp_path / "out", recipe, progress=False, resume=True)
+    assert record["resumed_from"] and record["importance_r2"]
+    train(dense, LEARNED, splits, tmp_path / "whole", recipe, progress=False)
+    cut, whole = (tokensieve.load(tmp_path / name, device="cpu").model.state_dict() for name in ("out", "whole"))
+    for name, weight in whole.items():
+        torch.testing.assert_close(cut[name], weight, atol=1e-6, rtol=0, msg=name)
+
+
+def test_an_overwriting_run_that_is_cut_off_resumes(
+    base: Path, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old output stays until the new one is there, and is not in the way of it."""
+    train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
+    old = (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns
+
+    def cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tokensieve.training.train.fit_importance", cut)
+        with pytest.raises(KeyboardInterrupt):
+            train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False, overwrite=True)
+    assert (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns == old
+    train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False, resume=True)
+    assert (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns > old
+
+
+def test_the_dense_stage_does_not_replace_its_own_start(dense: Path, tmp_path: Path) -> None:
+    shutil.copytree(dense, tmp_path / "out.dense")
+    two = DataSplits(tuple(document for document in labelled_documents(24) if document.label != LABELS[0]))
+    with pytest.raises(ConfigError, match="name another output"):
+        train_in_stages(tmp_path / "out.dense", LEARNED, two, tmp_path / "out", RECIPE, progress=False, overwrite=True)
 
 
 def test_stages_resume(base: Path, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +262,7 @@ def test_stages_resume(base: Path, splits: DataSplits, tmp_path: Path, monkeypat
         with pytest.raises(KeyboardInterrupt):
             train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
     written = (tmp_path / "out.dense" / "model.safetensors").stat().st_mtime_ns
-    with pytest.raises(ConfigError, match=r"out\.dense exists"):
+    with pytest.raises(ConfigError, match=r"out\.dense, which .* exists: start from it \(--model out\.dense\)"):
         train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
     other = DataSplits(labelled_documents(24, seed=9), splits.validation)
     with pytest.raises(ConfigError, match="the documents, their order"):

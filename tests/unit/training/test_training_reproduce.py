@@ -31,7 +31,10 @@ def parsed(command: str) -> dict[str, Any]:
 
 SETTINGS = [
     PTCConfig(),
-    *(PTCConfig.preset(name, 6) for name in ("dense", "paper-p", "paper-pf", "paper-c-11", "paper-pfc-7")),
+    *(PTCConfig.preset(name, 6) for name in ("dense", "paper-p", "paper-pf", "paper-c-11", "paper-pfc-7", "fast")),
+    PTCConfig(pruning="ratio", site="hidden", score="learned", pooling="mean"),
+    PTCConfig(pruning="ratio", site="hidden", score="learned", keep_ratios=(0.5, 0.8, 0.8), combine_layer=4),
+    PTCConfig.preset("fast", 6).changed(combine_layer=3),
     PTCConfig(keep_ratio=0.7, site="hidden"),
     PTCConfig(keep_ratios=(1.0, 0.7, 0.5, 1.0, 0.9, 0.8), site="hidden"),
     PTCConfig(pruning="ratio", heads="per_head", protect_special=False, min_length=32),

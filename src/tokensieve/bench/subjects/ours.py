@@ -94,7 +94,8 @@ class Tokensieve(Kind):
             raise ConfigError(f"layers={self.layers}: the backbone has {layers}")
         layers = self.layers or layers
         start = PTCConfig() if self.preset is None else PTCConfig.preset(self.preset, layers)
-        settings = PTCConfig.from_dict({**start.to_dict(), **self.settings})
+        PTCConfig.from_dict(self.settings)  # refuses what is no setting
+        settings = start.changed(**self.settings)
         settings.check_depth(layers)
         return settings
 
