@@ -17,7 +17,7 @@ from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.data import DataSplits, load_splits
 from tokensieve.training.recipe import Recipe
 
-NO_SETTINGS = ("preset", "layers", "recipe", "teacher", "start", "seeds")
+NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "seeds")
 """Keys of a variant that are no fields of PTCConfig."""
 
 
@@ -55,9 +55,10 @@ def splits_of(config: dict[str, Any], data: Path) -> DataSplits:
 
 
 def settings_of(given: dict[str, Any]) -> PTCConfig:
-    """A variant's settings: a preset for as many layers as it has, or what is written out."""
+    """A variant's settings: a preset for as many layers as it has, with "settings" in place of its, or fields."""
     if "preset" in given:
-        return PTCConfig.preset(given["preset"], len(given.get("layers", range(6))))
+        preset = PTCConfig.preset(given["preset"], len(given.get("layers", range(6))))
+        return preset.changed(**given.get("settings", {}))
     return PTCConfig(**{key: value for key, value in given.items() if key not in NO_SETTINGS})
 
 

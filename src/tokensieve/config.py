@@ -73,6 +73,8 @@ class PTCConfig:
         score: what a token's importance is: the attention that it has "received" in the layer (the paper), or what a
             fitted linear map predicts from its hidden state ("learned", site "hidden" only): tokens then leave ahead
             of the layer's attention, and the first layer, too, sees only what stays.
+        score_noise: scale of Gumbel noise on the learned score, in training only; 1 is the standard deviation of the
+            scores within a document.
         score_queries: whose attention makes the received score: "all" queries (the paper); "anchors": the first
             token's and the combination tokens'; "sample": some, evenly spaced.
         score_sample: how many queries of a document "sample" looks at.
@@ -99,6 +101,7 @@ class PTCConfig:
     combine_init: CombineInit = "random"
     combine_assignment: CombineAssignment = "hard"
     score: Score = "received"
+    score_noise: float = 0.0
     score_queries: ScoreQueries = "all"
     score_sample: int = 32
 
@@ -118,6 +121,7 @@ class PTCConfig:
         self._check_ratios()
         check_number(self, "alpha_important", lambda a: 0 <= a <= 1, "a number in [0, 1]")
         check_number(self, "alpha_unimportant", lambda a: 0 <= a <= 1, "a number in [0, 1]")
+        check_number(self, "score_noise", lambda scale: scale >= 0, "a number of 0 or more")
         check_number(self, "combine_count_offset", lambda c: c >= 0, "a number of 0 or more")
         check_integer(self, "combination_tokens", 1)
         check_integer(self, "score_sample", 1)
@@ -161,6 +165,11 @@ class PTCConfig:
             raise ConfigError(
                 f"score='learned' with site={self.site!r}: it lets tokens leave the model ahead of a layer; "
                 "use site='hidden'"
+            )
+        if self.score != "learned" and self.score_noise:
+            raise ConfigError(
+                f"score_noise={self.score_noise!r} with score={self.score!r}: only the learned score has noise; "
+                "use score='learned' or leave score_noise out"
             )
         if self.score == "learned" and self.score_queries != "all":
             raise ConfigError(

@@ -144,6 +144,9 @@ def train_command(
         str | None,
         _reduction("--score", help="Importance: the attention received, or learned from a trained classifier."),
     ] = None,
+    score_noise: Annotated[
+        float | None, _reduction("--score-noise", help="Gumbel noise on the learned score, in training only.")
+    ] = None,
     score_queries: Annotated[
         str | None, _reduction("--score-queries", help="Whose attention is the score: all, anchors or sample.")
     ] = None,

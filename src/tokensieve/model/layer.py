@@ -84,7 +84,7 @@ class Layer(GradientCheckpointingLayer):
         self.reducer, self.prunes = reducer, prunes
         self.merges = config.settings.merge_pruned
         learned = prunes is not None and config.settings.score == "learned"
-        self.importance = Importance(config.hidden_size) if learned else None
+        self.importance = Importance(config.hidden_size, config.settings.score_noise) if learned else None
 
     def forward(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice

@@ -17,19 +17,25 @@ class Importance(nn.Module):
 
     Args:
         hidden_size: d.
+        noise: scale of Gumbel noise on the scores, in training only: what stays is then drawn, the likelier the higher
+            its score, and a document is not always read by the same tokens.
     """
 
     weight: Tensor
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, noise: float = 0.0) -> None:
         super().__init__()
+        self.noise = noise
         self.register_buffer("weight", torch.zeros(1, hidden_size))
 
     @torch.no_grad()
     def forward(self, values: Tensor) -> Tensor:
         """Scores [1, T] float32, higher stays, of hidden states [T, d]: comparable within a document."""
         with torch.autocast(values.device.type, enabled=False):  # coarser scores would be equal ones
-            return F.linear(values.float(), self.weight.float()).T
+            scores = F.linear(values.float(), self.weight.float()).T
+        if self.training and self.noise:
+            scores = scores - self.noise * torch.empty_like(scores).exponential_().log()
+        return scores
 
     @property
     def fitted(self) -> bool:

@@ -144,6 +144,7 @@ class LeastSquares:
         self.products = torch.zeros(hidden_size, hidden_size, dtype=precision, device=device)
         self.targets = torch.zeros(hidden_size, dtype=precision, device=device)
         self.variance = torch.zeros((), dtype=precision, device=device)
+        self.tokens = 0
 
     def add(self, tokens: Tokens, gradient: Tensor) -> None:
         """Take in a batch: its hidden states, and the gradient [T, d] with respect to them."""
@@ -160,17 +161,24 @@ class LeastSquares:
             self.products += states.T @ states
             self.targets += states.T @ wanted
             self.variance += wanted @ wanted
+            self.tokens += len(rows)
 
-    def solution(self) -> Tensor:
-        """The weights, [d]."""
+    def weights(self) -> Tensor:
+        """What the regression gives, [d]."""
         ridge = self.products.diagonal().mean().clamp(min=1e-30) * _RIDGE
         damped = self.products + ridge * torch.eye(len(self.targets)).to(self.products)
         solved: Tensor = torch.linalg.solve(damped, self.targets)
         return solved
 
+    def solution(self) -> Tensor:
+        """The weights, scaled so that the scores of a document's tokens have a standard deviation of 1 on average."""
+        weights = self.weights()
+        spread = ((weights @ self.products @ weights) / max(1, self.tokens)).sqrt()
+        return weights / spread if spread > 0 else weights
+
     def r2(self) -> float:
         """R squared: the share of the variance within documents that the solution explains."""
-        weights = self.solution()
+        weights = self.weights()
         left = self.variance - 2 * weights @ self.targets + weights @ self.products @ weights
         return float(1 - left / self.variance) if self.variance > 0 else 0.0
 
