@@ -101,6 +101,7 @@ LEARNED: tuple[dict[str, Any], ...] = tuple(
         {"pruning": "ratio", "keep_ratios": (0.5, 1.0, 0.6, 1.0), "protect_special": False, "pooling": "host"},
         {"pruning": "fuzzy", "ratio_scope": "candidates", "pooling": "mean"},
         {"pruning": "fuzzy", "combine_layer": 4, "merge_pruned": True},
+        {"pruning": "ratio", "pooling": "mean", "score_noise": 1.0},
         {"pruning": "ratio", "keep_ratios": (0.5, 0.8, 1.0, 0.4), "merge_pruned": True, "pooling": "mean"},
     )
 )

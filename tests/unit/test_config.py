@@ -36,6 +36,7 @@ def test_defaults_are_the_written_ones() -> None:
         "combine_init": "random",
         "combine_assignment": "hard",
         "score": "received",
+        "score_noise": 0.0,
         "score_queries": "all",
         "score_sample": 32,
     }
@@ -52,6 +53,8 @@ def test_settings_do_not_change() -> None:
     [
         ({"score": "learned"}, "score='learned' with site='keys'.*use site='hidden'"),
         ({"score": "learned", "site": "hidden", "score_queries": "anchors"}, "score_queries='anchors' with score='lea"),
+        ({"score_noise": 0.5}, "score_noise=0.5 with score='received'"),
+        ({"score_noise": -1.0}, "score_noise=-1.0"),
         ({"keep_ratio": 0}, "keep_ratio=0"),
         ({"keep_ratio": -0.1}, "keep_ratio=-0.1"),
         ({"keep_ratio": 1.01}, "keep_ratio=1.01"),

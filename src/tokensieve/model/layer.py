@@ -111,8 +111,9 @@ class Layer(GradientCheckpointingLayer):
     def _leave_ahead(self, tokens: Tokens, exempt: Sequence[bool], choice: Choice) -> Tokens:
         """The tokens that attention sees, chosen by their hidden states."""
         assert self.importance is not None
-        if choice.kept is None and self._may_lose(tokens, None, exempt):
-            choice.kept = self._select(tokens, None, self.importance(tokens.values), exempt)
+        if self._may_lose(tokens, None, exempt):
+            scores = self.importance(tokens.values)  # in a second run, too: dropout's random numbers come after noise's
+            choice.kept = choice.kept or self._select(tokens, None, scores, exempt)
         return tokens if choice.kept is None else self._leave(tokens, choice.kept, choice)[0]
 
     def _attend_and_leave(

@@ -16,6 +16,7 @@ from tokensieve import CheckpointError, ConfigError, DataError, PTCConfig
 from tokensieve.data import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.model.layer import unfitted
+from tokensieve.reducers import Importance
 from tokensieve.training.importance import LeastSquares, answers, fit_importance
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.stages import train_in_stages
@@ -70,7 +71,8 @@ def test_it_is_least_squares_on_the_gradients_within_documents(dense: Path) -> N
     ridge = 1e-4 * (matrix**2).sum(0).mean()
     expected = torch.linalg.solve(matrix.T @ matrix + ridge * torch.eye(matrix.shape[1]), matrix.T @ target)
     own = model.encoder.layer[0].importance
-    torch.testing.assert_close(own.weight[0].double(), expected, atol=1e-3, rtol=1e-3)
+    spread = (matrix @ expected).square().mean().sqrt()  # scores of standard deviation 1
+    torch.testing.assert_close(own.weight[0].double(), expected / spread, atol=1e-3, rtol=1e-3)
     left = ((target - matrix @ expected) ** 2).sum() / (target**2).sum()
     assert shares["1"] == pytest.approx(1 - float(left), abs=1e-3)
     assert set(shares) == {"1", "2", "3", "4"}
@@ -109,6 +111,16 @@ def test_what_is_differentiated_by_hand() -> None:
     logits = torch.tensor([[1.0, -2.0, 4.0], [0.0, 3.0, 0.0]])
     assert answers(logits, "single_label_classification").tolist() == [3.0, 2.0]
     assert answers(logits, "multi_label_classification").tolist() == [7.0, 3.0]
+
+
+def test_noise_in_training_draws_what_stays(dense: Path) -> None:
+    """By the scores: of two tokens a score of 2 apart the higher one comes first e^2 / (1 + e^2) = 0.88 of the time."""
+    importance = Importance(2, noise=1.0)
+    importance.weight.copy_(torch.tensor([[1.0, 0.0]]))
+    states = torch.tensor([[2.0, 5.0], [0.0, 7.0]]).repeat(4000, 1)
+    first = importance(states).view(-1, 2).argmax(1).eq(0).double().mean()
+    assert float(first) == pytest.approx(0.881, abs=0.02)
+    assert torch.equal(importance.eval()(states), states[:, :1].T)
 
 
 def test_documents_without_a_choice_say_nothing() -> None:
