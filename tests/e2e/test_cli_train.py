@@ -189,13 +189,13 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
      {"site": "hidden", "merge_pruned": True, "combine_layer": 2, "combine_init": "identity",
       "combine_assignment": "soft"}),
     ("--preset fast",
-     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.5, 0.684, 0.684, 0.684),
+     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.6, 0.747, 0.747, 0.747),
       "pooling": "mean", "min_length": 32}),
     ("--preset fast --keep-ratio 0.7",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratio": 0.7, "pooling": "mean",
       "min_length": 32}),
     ("--preset fast --combine-layer 3",
-     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.5, 0.684), "pooling": "mean",
+     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.6, 0.747), "pooling": "mean",
       "min_length": 32, "combine_layer": 3}),
 ]  # fmt: skip
 
