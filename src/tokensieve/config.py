@@ -6,11 +6,11 @@ Source: "Focus on the Core: Efficient Attention via Pruned Token Compression for
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from tokensieve.checks import check_boolean, check_choice, check_integer, check_number
 from tokensieve.errors import ConfigError
 
 FORMAT_VERSION = 1
@@ -297,30 +297,3 @@ def _evenly(first: float, last: float, num_layers: int) -> tuple[float, ...]:
     """The share that stays of the tokens ahead of each layer, from what enters the first and what the last is left."""
     others = num_layers - 1
     return (first, *(round((last / first) ** (1 / others), 3) for _ in range(others)))
-
-
-def check_number(settings: object, name: str, fits: Callable[[float], bool], remedy: str) -> None:
-    """Raise ConfigError unless the field is a finite number that fits."""
-    value = getattr(settings, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not fits(value):
-        raise ConfigError(f"{name}={value!r}: give {remedy}")
-
-
-def check_integer(settings: object, name: str, least: int) -> None:
-    """Raise ConfigError unless the field is a whole number of at least `least`."""
-    value = getattr(settings, name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name}={value!r}: give a whole number of {least} or more")
-
-
-def check_choice(settings: object, name: str, choices: Any) -> None:
-    """Raise ConfigError unless the field is one of a Literal's values."""
-    value = getattr(settings, name)
-    if not isinstance(value, str) or value not in get_args(choices):
-        raise ConfigError(f"{name}={value!r}: choose one of {', '.join(map(repr, get_args(choices)))}")
-
-
-def check_boolean(settings: object, name: str) -> None:
-    """Raise ConfigError unless the field is True or False."""
-    if not isinstance(getattr(settings, name), bool):
-        raise ConfigError(f"{name}={getattr(settings, name)!r}: give True or False")

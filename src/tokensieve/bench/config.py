@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tokensieve.bench.subjects import KINDS, Kind
-from tokensieve.config import check_choice, check_integer, check_number
+from tokensieve.checks import check_choice, check_integer, check_number
 from tokensieve.errors import ConfigError
 
 Measure = Literal["throughput", "latency", "training", "memory", "end_to_end"]

@@ -140,13 +140,8 @@ def train_command(
     combine_assignment: Annotated[
         str | None, _reduction("--combine-assignment", help="A token joins one (hard) or gives to all (soft).")
     ] = None,
-    score: Annotated[
-        str | None,
-        _reduction("--score", help="Importance: the attention received, or learned from a trained classifier."),
-    ] = None,
-    score_noise: Annotated[
-        float | None, _reduction("--score-noise", help="Gumbel noise on the learned score, in training only.")
-    ] = None,
+    score: Annotated[str | None, _reduction("--score", help="Importance: attention received, or learned.")] = None,
+    score_noise: Annotated[float | None, _reduction("--score-noise", help="On the learned score, in training.")] = None,
     score_queries: Annotated[
         str | None, _reduction("--score-queries", help="Whose attention is the score: all, anchors or sample.")
     ] = None,

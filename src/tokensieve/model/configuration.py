@@ -9,7 +9,8 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from tokensieve.config import PTCConfig, check_number
+from tokensieve.checks import check_number
+from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
 

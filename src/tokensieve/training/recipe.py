@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from tokensieve.config import check_boolean, check_choice, check_integer, check_number
+from tokensieve.checks import check_boolean, check_choice, check_integer, check_number
 from tokensieve.errors import ConfigError
 
 ClassWeights = Literal["none", "balanced"]

@@ -79,9 +79,10 @@ def kept_positions(
             received[head] += [*document.scores[head, own[head % sets]], *[9.0] * m]  # high: they must not count
     lengths = tuple(len(own[0]) + m for own in alive)
     protected = [flag for document in batch for flag in document.protected + [False] * m]
+    reducer = build_reducer(config)
     kept = select_rows(
-        build_reducer(config),
-        torch.tensor(received, dtype=torch.float32),
+        reducer,
+        reducer.score(torch.tensor(received, dtype=torch.float32)),
         KeyRows(torch.tensor(rows), lengths),
         torch.tensor(protected),
         tuple(sum(document.protected) for document in batch),

@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, BigBirdConfig, Funn
 
 from tokensieve.bench.subjects.kind import Kind, ModuleSubject, Setting, Subject, check_order
 from tokensieve.bench.work import Batch, Order
-from tokensieve.config import check_integer
+from tokensieve.checks import check_integer
 from tokensieve.errors import ConfigError
 
 

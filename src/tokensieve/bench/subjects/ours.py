@@ -27,7 +27,8 @@ from tokensieve.bench.subjects.kind import (
     check_order,
 )
 from tokensieve.bench.work import Order, Work
-from tokensieve.config import PTCConfig, check_integer
+from tokensieve.checks import check_integer
+from tokensieve.config import PTCConfig
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
