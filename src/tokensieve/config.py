@@ -265,7 +265,7 @@ class PTCConfig:
         if name in _SHARES:
             ratios = _evenly(*_SHARES[name], num_layers)
             options: dict[str, Any] = {"keep_ratios": ratios, "min_length": _SHORTEST, "pooling": "mean"}
-            return cls(pruning="ratio", site="hidden", score="learned", **options)
+            return cls(pruning="ratio", site="hidden", score="learned", score_noise=0.5, **options)
         pruning, paper_layer = _PRESETS[name]
         if name == "dense":
             return cls(pruning=pruning)

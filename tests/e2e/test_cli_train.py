@@ -190,13 +190,13 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
       "combine_assignment": "soft"}),
     ("--preset fast",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.6, 0.747, 0.747, 0.747),
-      "pooling": "mean", "min_length": 32}),
+      "pooling": "mean", "min_length": 32, "score_noise": 0.5}),
     ("--preset fast --keep-ratio 0.7",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratio": 0.7, "pooling": "mean",
-      "min_length": 32}),
+      "min_length": 32, "score_noise": 0.5}),
     ("--preset fast --combine-layer 3",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.6, 0.747), "pooling": "mean",
-      "min_length": 32, "combine_layer": 3}),
+      "min_length": 32, "combine_layer": 3, "score_noise": 0.5}),
 ]  # fmt: skip
 
 
