@@ -100,12 +100,10 @@ def frontier_table(name: str) -> str:
     return "\n".join([*render(rows, "markdown"), "", *_conditions(config, records, "test"), *notes])
 
 
-def mean_speed(speeds: Records, variant: str, against: str | None = None) -> float | None:
-    """Times faster than the benchmarks' baseline, or another subject: the geometric mean over the sets; None where it
-    was not measured.
-    """
+def mean_speed(speeds: Records, variant: str) -> float | None:
+    """Times faster than the benchmarks' baseline: the geometric mean over the sets; None where it was not measured."""
     found = [
-        speedup(record["cells"][0], variant, against or record["baseline"]).median
+        speedup(record["cells"][0], variant, record["baseline"]).median
         for record in speeds.values()
         if variant in record["subjects"]
     ]

@@ -18,7 +18,7 @@ from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.reducers.schedule import encoder_steps
 
 _LAST_LAYER = "head.classifier.weight"
-IMPORTANCE = ".importance.weight"
+_IMPORTANCE = ".importance.weight"
 _COMBINATION = "embeddings.combination_tokens.weight"
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 
@@ -140,7 +140,7 @@ def _load(model: TokensieveForSequenceClassification, state: dict[str, Tensor]) 
     steps = model.encoder.steps
     combine = tuple(f"encoder.layer.{i}." for i, step in enumerate(steps) if step.kind == "combine")
     new = ("head.", "embeddings.combination_tokens", *combine)
-    lacking = [name for name in missing if not name.startswith(new) and not name.endswith(IMPORTANCE)]
+    lacking = [name for name in missing if not name.startswith(new) and not name.endswith(_IMPORTANCE)]
     if lacking:
         raise CheckpointError(
             f"the checkpoint has no parameter for {lacking[0]} ({len(lacking)} in all): its sizes or layers do not "

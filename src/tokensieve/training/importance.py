@@ -70,7 +70,8 @@ def fit_importance(
         DataError: the documents leave nothing to choose.
     """
     classifier: Any = load_weights(TokensieveForSequenceClassification, base, strict=True)
-    nn.Module.to(classifier, device=device)
+    nn.Module.to(classifier, device=device).eval()
+    classifier.encoder.min_length = sys.maxsize  # so it keeps everything; it is needed for nothing else
     wanted, places = unfitted(model), _by_source(classifier)
     sources = {source: layer for source, layer in _by_source(model).items() if layer in wanted}
     if missing := sources.keys() - places.keys():
@@ -102,7 +103,7 @@ def gradients_by_layer(
     fits = [LeastSquares(classifier.config.hidden_size, classifier.device) for _ in layers]
     drawn = torch.randperm(len(documents), generator=torch.Generator().manual_seed(seed))[:DOCUMENTS].tolist()
     drawn.sort(key=lambda number: int(documents.lengths[number]))  # documents of equal lengths run together
-    with everything_kept(classifier), watched(layers) as seen:
+    with torch.enable_grad(), watched(layers) as seen:
         for start in range(0, len(drawn), batch_size):
             items = [documents[number] for number in drawn[start : start + batch_size]]
             names = [name for name in tokenizer.model_input_names if name in items[0]]
@@ -148,10 +149,8 @@ class LeastSquares:
 
     def add(self, tokens: Tokens, gradient: Tensor) -> None:
         """Take in a batch: its hidden states, and the gradient [T, d] with respect to them."""
-        ends = torch.tensor(tokens.lengths).cumsum(0).tolist()
-        for start, end in zip([0, *ends[:-1]], ends, strict=True):
-            rows = torch.arange(start, end, device=gradient.device)
-            rows = rows[(tokens.origin[rows] >= 0) & ~tokens.protected[rows]]
+        for own in torch.arange(len(gradient), device=gradient.device).split(list(tokens.lengths)):
+            rows = own[(tokens.origin[own] >= 0) & ~tokens.protected[own]]
             if len(rows) < 2:
                 continue
             states = tokens.values.detach()[rows].to(self.products.dtype)
@@ -181,20 +180,6 @@ class LeastSquares:
         weights = self.weights()
         left = self.variance - 2 * weights @ self.targets + weights @ self.products @ weights
         return float(1 - left / self.variance) if self.variance > 0 else 0.0
-
-
-@contextmanager
-def everything_kept(model: TokensieveForSequenceClassification) -> Iterator[None]:
-    """No document is pruned, and nothing is dropped out, meanwhile."""
-    training, min_length = model.training, model.encoder.min_length
-    try:
-        nn.Module.eval(model)
-        model.encoder.min_length = sys.maxsize
-        with torch.enable_grad():
-            yield
-    finally:
-        model.encoder.min_length = min_length
-        model.train(training)
 
 
 @contextmanager
