@@ -10,7 +10,7 @@ validation documents these weights classify rightly, for a choice among variants
 A config has one data set as "data", or several as "sets", each with a result of its own: --set and --seed pick some, so
 that several commands can share the work. A variant may name as "start" a variant that comes before it, in place of the
 default model, and the "layers" of either that it has alone; changes to the recipe; as "teacher" a variant that comes
-before it; and "seeds" of its own.
+before it; and "seeds" of its own. --variant picks some, of which what they start from has to be there already.
 """
 
 from __future__ import annotations
@@ -35,21 +35,22 @@ def main() -> None:
     """All runs of a config, or with --run the one that is named."""
     parser = config_parser()
     parser.add_argument("--seed", type=int, action="append", help="this one of the config's (repeatable)")
+    parser.add_argument("--variant", action="append", help="this one of the config's (repeatable)")
     parser.add_argument("--run", nargs=3, metavar=("SET", "VARIANT", "SEED"))
     arguments = parser.parse_args()
     data, variant, seed = arguments.run or (None, None, 0)
     for name, config in configs_of(arguments).items():
         if variant is None:
-            all_runs(config, name, arguments.seed or config["seeds"])
+            all_runs(config, name, arguments.seed or config["seeds"], arguments.variant or list(config["variants"]))
         elif config["data"] == data:
             one_run(config, name, variant, int(seed), arguments.data, arguments.threads)
 
 
-def all_runs(config: dict[str, Any], name: str, seeds: list[int]) -> None:
+def all_runs(config: dict[str, Any], name: str, seeds: list[int], variants: list[str]) -> None:
     """Those that have no record yet, each in a process of its own."""
     for seed in seeds:
         for variant, given in config["variants"].items():
-            if seed not in given.get("seeds", config["seeds"]):
+            if variant not in variants or seed not in given.get("seeds", config["seeds"]):
                 continue
             if not (run_folder(name, variant, seed) / "run.json").is_file():
                 own = ["--run", config["data"], variant, str(seed)]
