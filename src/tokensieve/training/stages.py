@@ -20,6 +20,10 @@ from tokensieve.training.train import train
 
 logger = logging.getLogger(__name__)
 
+SECOND_RATE = 0.5
+"""Learning rate of the second stage, as a multiple of the dense one's: it starts from weights that know the training
+documents by heart, and the same rate costs it accuracy (docs/LOG.md)."""
+
 
 def train_in_stages(
     base: str | Path,
@@ -34,14 +38,15 @@ def train_in_stages(
 ) -> dict[str, Any]:
     """`train`, after a dense stage by the same recipe where the settings need a trained classifier and `base` is none.
 
-    With a learned score the classifier that it starts from is also the teacher, unless the recipe names another.
+    With a learned score the classifier that it starts from is also the teacher, unless the recipe names another. Where
+    both stages are trained, the second one's learning rate is `SECOND_RATE` times the recipe's.
 
     Args:
         base: folder or hub name of the checkpoint to start from.
         settings: the reduction settings.
         splits: training, validation and test documents; the last are not looked at.
         output: folder to make; a dense stage makes `output`.dense beside it.
-        recipe: of every stage; None: the paper's.
+        recipe: of the dense stage, and but for the rate of the second; None: the paper's.
         overwrite: replace `output` and what the dense stage made, and throw interrupted runs away.
         resume: go on in the stage that was cut off; a dense stage that is done is not repeated.
         options: as `train` takes them.
@@ -66,6 +71,7 @@ def train_in_stages(
         alone = replace(recipe, teacher=None, tighten=0.0)
         train(base, plain, splits, dense, alone, **ways, **options, keep_finished=True)
         base, ways = dense, second
+        recipe = replace(recipe, learning_rate=recipe.learning_rate * SECOND_RATE)
     recipe = recipe if recipe.teacher else replace(recipe, teacher=str(base))
     return train(base, settings, splits, output, recipe, **ways, **options)
 

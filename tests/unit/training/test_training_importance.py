@@ -204,11 +204,14 @@ def test_two_stages_from_a_pretrained_model(base: Path, splits: DataSplits, tmp_
     assert "`out.dense`" in (card := (tmp_path / "out" / "README.md").read_text(encoding="utf-8"))
     assert "trained from `tiny-bert` before" in card
     assert dense["settings"]["pooling"] == "mean"
+    rates = dense["recipe"]["learning_rate"], record["recipe"]["learning_rate"]
+    assert rates == (RECIPE.learning_rate, RECIPE.learning_rate / 2)
 
 
 def test_one_stage_from_a_classifier(dense: Path, splits: DataSplits, tmp_path: Path) -> None:
     record = train_in_stages(dense, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
     assert (record["base"], record["recipe"]["teacher"]) == ("dense", "dense")
+    assert record["recipe"]["learning_rate"] == RECIPE.learning_rate
     assert not (tmp_path / "out.dense").exists()
 
 
