@@ -88,14 +88,15 @@ def frontier_table(name: str) -> str:
     config = config_of(name)
     baselines = config["baselines"]
     against = [f"against {baseline}, points [95 %]" for baseline in baselines]
-    cost = ["times faster", "of our dense", "times fewer FLOPs", "peak memory"]
+    cost = ["times faster", "of our dense", "times fewer FLOPs"]
+    cost += [f"peak memory, batches of {batch}" for batch in _memory_batches(memories)]
     rows = [["variant", "seeds", *records, *against, "not inferior", *cost]]
     for variant in _complete(config, records):
         cells = [variant, _seeds(records, variant), *_accuracies(records, variant, "test")]
         cells += _compared(records, variant, baselines, "test")
         by_document = differences(records, variant, baselines[-1], "test")
         cells.append("" if variant in baselines else verdict(interval(np.concatenate(by_document))[0]))
-        rows.append([*cells, *_costs(speeds, memories, variant)])
+        rows.append([*cells, *_speeds(speeds, variant), *_shares_of_memory(memories, variant)])
     notes = [f"- {line}" for record in [*speeds.values()][:1] for line in conditions(record)]
     return "\n".join([*render(rows, "markdown"), "", *_conditions(config, records, "test"), *notes])
 
@@ -160,18 +161,31 @@ def _compared(records: Records, variant: str, baselines: list[str], split: str) 
     return cells
 
 
-def _costs(speeds: Records, memories: Records, variant: str) -> list[str]:
-    """Over the sets, with the range: times faster than transformers, than our dense model; FLOPs; share of memory."""
+def _speeds(speeds: Records, variant: str) -> list[str]:
+    """Over the sets, with the range: times faster than transformers, than our dense model; FLOPs."""
     own = [record for record in speeds.values() if variant in record["subjects"]]
-    held = [record["cells"][0] for record in memories.values() if variant in record["subjects"]]
     if not own:
-        return [""] * 4
+        return [""] * 3
     against = [speedup(record["cells"][0], variant, record["baseline"]).median for record in own]
     of_dense = [speedup(record["cells"][0], variant, "dense").median for record in own]
     fewer = [reduction(record["cells"][0], variant) or 1.0 for record in own]
-    shares = [memory_ratio(cell, variant, "SDPA sorted").median for cell in held]
-    memory = f"{_told(shares)}x" if shares else ""
-    return [_told(against), _told(of_dense), f"{geometric_mean(fewer):.2f}", memory]
+    return [_told(against), _told(of_dense), f"{geometric_mean(fewer):.2f}"]
+
+
+def _memory_batches(memories: Records) -> list[int]:
+    """The sizes of batches that memory was measured at."""
+    return sorted({cell["batch"] for record in memories.values() for cell in record["cells"]})
+
+
+def _shares_of_memory(memories: Records, variant: str) -> list[str]:
+    """By size of the batches, over the sets with the range: share of the peak of transformers' process."""
+    own = [record for record in memories.values() if variant in record["subjects"]]
+    found = []
+    for batch in _memory_batches(memories):
+        cells = [(record["baseline"], cell) for record in own for cell in record["cells"] if cell["batch"] == batch]
+        shares = [memory_ratio(cell, variant, baseline).median for baseline, cell in cells]
+        found.append(f"{_told(shares)}x" if shares else "")
+    return found
 
 
 def _told(ratios: list[float]) -> str:
