@@ -82,23 +82,30 @@ def screen_table(name: str) -> str:
     return "\n".join([*render(rows, "markdown"), "", *_conditions(config, records, "validation")])
 
 
-def frontier_table(name: str) -> str:
-    """A row a variant: accuracy on the test documents of each set, speed and memory on each set's own lengths."""
+def frontier_table(name: str, *, brief: bool = False) -> str:
+    """A row a variant: accuracy on the test documents of each set, speed and memory on each set's own lengths; brief:
+    differences of accuracy alone, and nothing of the conditions.
+    """
     records, speeds, memories = accuracy_records(name), bench_records(name), bench_records("memory")
     config = config_of(name)
     baselines = config["baselines"]
-    against = [f"against {baseline}, points [95 %]" for baseline in baselines]
+    sets = [] if brief else ["seeds", *records]
     cost = ["times faster", "of our dense", "times fewer FLOPs"]
     cost += [f"peak memory, batches of {batch}" for batch in _memory_batches(memories)]
-    rows = [["variant", "seeds", *records, *against, "not inferior", *cost]]
+    rows = [["variant", *sets, *(f"against {name}, points [95 %]" for name in baselines), "not inferior", *cost]]
     for variant in _complete(config, records):
-        cells = [variant, _seeds(records, variant), *_accuracies(records, variant, "test")]
+        cells = [variant]
+        if not brief:
+            cells += [_seeds(records, variant), *_accuracies(records, variant, "test")]
         cells += _compared(records, variant, baselines, "test")
         by_document = differences(records, variant, baselines[-1], "test")
         cells.append("" if variant in baselines else verdict(interval(np.concatenate(by_document))[0]))
         rows.append([*cells, *_speeds(speeds, variant), *_shares_of_memory(memories, variant)])
+    lines = render(rows, "markdown")
+    if brief:
+        return "\n".join(lines)
     notes = [f"- {line}" for record in [*speeds.values()][:1] for line in conditions(record)]
-    return "\n".join([*render(rows, "markdown"), "", *_conditions(config, records, "test"), *notes])
+    return "\n".join([*lines, "", *_conditions(config, records, "test"), *notes])
 
 
 def mean_speed(speeds: Records, variant: str) -> float | None:
