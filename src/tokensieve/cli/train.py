@@ -147,7 +147,7 @@ def train_command(
     ] = None,
     score_sample: Annotated[int | None, _reduction("--score-sample", help="Queries that sample looks at.")] = None,
     max_length: Annotated[int, recipe_option("--max-length", help="Truncate documents to this many tokens.")] = 512,
-    epochs: Annotated[int, recipe_option("--epochs", help="At most this many.")] = 5,
+    epochs: Annotated[int, recipe_option("--epochs", help="At most this many; 0 trains nothing.")] = 5,
     learning_rate: Annotated[float, recipe_option("--learning-rate", help="Peak of the linear schedule.")] = 2e-5,
     batch_size: Annotated[int, recipe_option("--batch-size", help="Documents of a forward pass and process.")] = 16,
     accumulation: Annotated[int, recipe_option("--accumulation", help="Forward passes of an optimizer step.")] = 1,
@@ -285,8 +285,9 @@ def _summary(record: dict[str, Any], output: Path) -> list[str]:
         if rows["rejected"]:
             lines.append(f"{name}: {rows['rejected']} of {rows['read']} rows left out: {rows['reasons']}")
     if best is not None:
+        which = f"{best['epoch']:g}" if best["epoch"] else "0 (the start)"
         lines.append(
-            f"best epoch {best['epoch']:g}, on {counts['validation']} validation documents: "
+            f"best epoch {which}, on {counts['validation']} validation documents: "
             f"loss {best['eval_loss']:.4f}, accuracy {best['eval_accuracy']:.4f}, macro F1 {best['eval_f1_macro']:.4f}"
         )
     found = record["calibration"]

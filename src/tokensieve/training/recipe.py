@@ -21,14 +21,16 @@ class Recipe:
 
     Attributes:
         learning_rate: peak of the schedule.
-        epochs: at most this many.
+        epochs: at most this many; 0: a trained classifier gets other settings, what these fit is fitted, and nothing is
+            trained.
         batch_size: documents of one forward pass and device.
         accumulation: forward passes of one optimizer step.
         warmup: share of the steps over which the learning rate rises.
         weight_decay: of AdamW.
         clip: largest norm of the gradient.
         max_length: tokens at which a document is truncated.
-        select: what the best epoch is chosen by, on validation documents: the lowest "loss", or the highest metric.
+        select: what the best epoch is chosen by, on validation documents: the lowest "loss", or the highest metric;
+            where a trained classifier is the start, it counts as epoch 0.
         patience: epochs without improvement after which training stops; None: never.
         class_weights: "balanced" weighs every class by the inverse of its frequency; with several labels a document,
             the positive documents of a label as much as its negative ones.
@@ -81,7 +83,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulation", "max_length"):
+        check_integer(self, "epochs", 0)
+        for name in ("batch_size", "accumulation", "max_length"):
             check_integer(self, name, 1)
         check_integer(self, "seed", 0)
         check_number(self, "seed", lambda seed: seed < 2**32, "a whole number below 2^32")

@@ -27,6 +27,7 @@ from tokensieve.memory import peak_memory_bytes
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.layer import unfitted
 from tokensieve.training import checkpoints
+from tokensieve.training.best import best_epoch
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.card import write_card
 from tokensieve.training.distill import teacher_targets
@@ -64,7 +65,8 @@ def train(
 
     All work goes to `output`.part, which becomes `output` at the end. Started by `torchrun` (or
     mpirun, or on GPUs `accelerate launch`), every process calls this and the first one writes; batch_size is that of
-    one process.
+    one process. Where `base` is a trained classifier of the same labels, its weights are epoch 0: they are kept where
+    validation finds no epoch better.
 
     Args:
         base: folder or hub name of the checkpoint to start from.
@@ -108,11 +110,8 @@ def train(
     group = processes(device)
     set_seed(recipe.seed)
     model, tokenizer = start_model(base, settings, recipe, splits.label_names, splits.multi_label)
-    if unfitted(model) and (reason := why_no_start(base, splits.label_names)):
-        remedy = "train one first (preset 'dense', the same data), and start from its folder"
-        raise ConfigError(
-            f"score='learned' is fitted to a trained classifier of the same labels, and {reason}: {remedy}"
-        )
+    untrained = why_no_start(base, splits.label_names)
+    check_start(untrained, recipe, fits=bool(unfitted(model)))
     model.config.text_pairs = any(document.pair is not None for document in splits.train)
     training, validation = (
         TokenizedDocuments(documents, tokenizer, recipe.max_length, splits.label_names)
@@ -155,10 +154,12 @@ def train(
             importance = fit_importance(model, base, training, tokenizer, device, batch_size=few, seed=recipe.seed)
         trainable = fit_for_training(model, recipe)
         asked, targets = time.perf_counter(), None
-        if recipe.teacher is not None:
+        if recipe.teacher is not None and recipe.epochs:
             targets = teacher_targets(recipe, splits.train, splits.label_names, device)
         taught = time.perf_counter() - asked
-        trained = run_trainer(trainable, tokenizer, training, validation, recipe, options, targets)
+        trained = run_trainer(
+            trainable, tokenizer, training, validation, recipe, options, targets, begins_trained=untrained is None
+        )
         if recipe.lora_rank is not None:
             model = merged(trainable)
         record = {
@@ -183,6 +184,19 @@ def train(
         if group.is_main_process:
             save_classifier(folder, model, tokenizer, record)
     return record
+
+
+def check_start(untrained: str | None, recipe: Recipe, *, fits: bool) -> None:
+    """Refuse a base that is no classifier of these labels, which `untrained` says, where one is needed.
+
+    Raises:
+        ConfigError: nothing is to be trained, or an importance fitted to it.
+    """
+    if untrained is None or not (fits or recipe.epochs == 0):
+        return
+    wanted = "score='learned' is fitted to" if fits else "epochs=0 trains nothing and needs"
+    remedy = "train one first (preset 'dense', the same data), and start from its folder"
+    raise ConfigError(f"{wanted} a trained classifier of the same labels, and {untrained}: {remedy}")
 
 
 @contextmanager
@@ -264,16 +278,6 @@ def save_classifier(
     tokenizer.save_pretrained(folder)
     write_card(folder, model, record)
     checkpoints.write_json(folder / RECORD, record)
-
-
-def best_epoch(history: list[dict[str, Any]], recipe: Recipe) -> dict[str, Any] | None:
-    """Validation figures of the epoch whose weights were kept; None without validation."""
-    evaluated = [entry for entry in history if "eval_loss" in entry]
-    if not evaluated:
-        return None
-    if recipe.select == "loss":
-        return min(evaluated, key=lambda entry: entry["eval_loss"])
-    return max(evaluated, key=lambda entry: entry[f"eval_{recipe.select}"])
 
 
 def versions() -> dict[str, str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.util
 import json
 import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.errors import ConfigError, MissingExtraError, TrainingError
 from tokensieve.metrics import accuracy_and_f1, multi_label_scores
+from tokensieve.training.best import best_epoch, judged_start
 from tokensieve.training.checkpoints import STATE
 from tokensieve.training.distill import DistilledLoss, Taught
 from tokensieve.training.lora import new_parameters
@@ -85,6 +87,8 @@ def run_trainer(
     recipe: Recipe,
     options: RunOptions,
     targets: Mapping[str, Tensor] | None = None,
+    *,
+    begins_trained: bool = False,
 ) -> Trained:
     """Train in place; afterwards the model holds the best epoch's weights (the last one's without validation).
 
@@ -96,6 +100,7 @@ def run_trainer(
         recipe: how.
         options: where to, and what else.
         targets: what a teacher made of the training documents, see `teacher_targets`.
+        begins_trained: the weights it begins with are kept where no epoch is better, see `Start`.
 
     Raises:
         MissingExtraError: accelerate, or what a tracker needs, is not installed.
@@ -108,14 +113,24 @@ def run_trainer(
         trainer = make_trainer(model, tokenizer, train, validation, recipe, options, targets)
         if not options.progress:
             trainer.remove_callback(PrinterCallback)  # which takes the bars' place
-        if options.resume is not None and stopped_early(options.resume, recipe):
+        start = None
+        if begins_trained and len(validation):
+            # A copy, as accelerate marks what it has evaluated, and would not share its training among processes.
+            quiet = replace(options, callbacks=(), report_to=(), resume=None, checkpoint_steps=None)
+            judge = make_trainer(copy.deepcopy(model), tokenizer, train, validation, recipe, quiet)
+            start = judged_start(judge, validation)
+        if recipe.epochs == 0:
+            pass  # what the settings ask for is fitted, and scored
+        elif options.resume is not None and stopped_early(options.resume, recipe):
             finish_from(trainer, options.resume)
         else:
             trainer.train(resume_from_checkpoint=None if options.resume is None else str(options.resume))
-        history: list[dict[str, Any]] = trainer.state.log_history
+        history: list[dict[str, Any]] = [*([] if start is None else [start.scores]), *trainer.state.log_history]
         check_converged(history, recipe)
         if not len(validation):
             return Trained(history)
+        if start is not None and best_epoch(history, recipe) is start.scores:
+            start.put_back(model)
         trainer.compute_metrics = None  # the logits alone are wanted
         predicted = trainer.predict(validation)
     return Trained(history, predicted.predictions, predicted.label_ids)

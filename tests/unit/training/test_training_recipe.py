@@ -12,7 +12,7 @@ from tokensieve.training.recipe import Recipe
 INF, NAN = float("inf"), float("nan")
 REFUSED: dict[str, list[Any]] = {
     "learning_rate": [0, -1e-5, NAN, INF, "fast"],
-    "epochs": [0, -1, 1.5, "3"],
+    "epochs": [-1, 1.5, "3", True],
     "batch_size": [0, -1, 1.5, "16"],
     "accumulation": [0, -1, 1.5, "4"],
     "max_length": [0, -1, 1.5, "512"],
@@ -40,7 +40,7 @@ REFUSED: dict[str, list[Any]] = {
 }
 ALLOWED: dict[str, list[Any]] = {
     "learning_rate": [1e-9, 1],
-    "epochs": [1],
+    "epochs": [0, 1],
     "batch_size": [1],
     "accumulation": [1, 64],
     "max_length": [1, 100_000],

@@ -1,0 +1,141 @@
+"""A run that starts from a trained classifier keeps its weights where no epoch is better."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from keyword_documents import LABELS, labelled_documents
+from transformers import TrainerCallback
+
+import tokensieve
+from tokensieve import ConfigError, PTCConfig
+from tokensieve.data import DataSplits
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.train import train
+
+DENSE = PTCConfig(pruning="none", pooling="mean")
+LEARNED = PTCConfig(score="learned", site="hidden", keep_ratio=0.6, pooling="mean")
+RECIPE = Recipe(epochs=2, batch_size=8, max_length=32, learning_rate=1e-3, select="accuracy", calibrate=False)
+VALIDATION = labelled_documents(24, seed=1)
+
+
+@pytest.fixture(scope="module")
+def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that is right on nearly all documents."""
+    folder = tmp_path_factory.mktemp("best") / "dense"
+    recipe = replace(RECIPE, epochs=6, learning_rate=3e-3)
+    train(base, DENSE, DataSplits(labelled_documents(120), VALIDATION), folder, recipe, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def misleading() -> DataSplits:
+    """What is learned from these documents makes every answer wrong."""
+    following = dict(zip(LABELS, [*LABELS[1:], LABELS[0]], strict=True))
+    wrong = tuple(replace(document, label=following[str(document.label)]) for document in labelled_documents(48))
+    return DataSplits(wrong, VALIDATION)
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    return tokensieve.load(folder, device="cpu").model.state_dict()
+
+
+def assert_same(folder: Path, other: Path, ignored: str = "importance") -> None:
+    own, others = weights(folder), weights(other)
+    for name in own:
+        if ignored not in name:
+            torch.testing.assert_close(own[name], others[name], atol=0, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize("select", ["accuracy", "loss"])
+@pytest.mark.parametrize("settings", [DENSE, LEARNED], ids=["dense", "learned"])
+def test_epochs_that_make_it_worse_are_not_kept(
+    dense: Path, misleading: DataSplits, tmp_path: Path, settings: PTCConfig, select: Any
+) -> None:
+    recipe = replace(RECIPE, learning_rate=3e-3, epochs=3, select=select)
+    record = train(dense, settings, misleading, tmp_path / "out", recipe, progress=False)
+    found = [entry for entry in record["history"] if "eval_loss" in entry]
+    assert [entry["epoch"] for entry in found] == [0, 1, 2, 3]
+    assert record["best"] == found[0]
+    assert min(entry["eval_loss"] for entry in found[1:]) > found[0]["eval_loss"]
+    assert_same(tmp_path / "out", dense)
+    assert "Epoch 0 (the weights that it started from)" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_is_kept_is_what_was_scored(dense: Path, misleading: DataSplits, tmp_path: Path) -> None:
+    record = train(dense, LEARNED, misleading, tmp_path / "out", RECIPE, progress=False)
+    classifier = tokensieve.load(tmp_path / "out", device="cpu")
+    found = classifier.predict([document.text for document in VALIDATION])
+    right = sum(label == document.label for label, document in zip(found, VALIDATION, strict=True))
+    assert right / len(VALIDATION) == pytest.approx(record["best"]["eval_accuracy"])
+
+
+def test_epochs_that_make_it_better_are_kept(dense: Path, misleading: DataSplits, base: Path, tmp_path: Path) -> None:
+    """From a classifier that has learned what is wrong."""
+    recipe = replace(RECIPE, learning_rate=3e-3, epochs=6)
+    worse = DataSplits(misleading.train)
+    train(dense, DENSE, worse, tmp_path / "worse", replace(recipe, select="loss"), progress=False)
+    good = DataSplits(labelled_documents(120), VALIDATION)
+    record = train(tmp_path / "worse", DENSE, good, tmp_path / "out", recipe, progress=False)
+    assert record["best"]["epoch"] > 0
+    assert record["best"]["eval_accuracy"] > record["history"][0]["eval_accuracy"]
+
+
+def test_a_pretrained_start_is_no_candidate(base: Path, splits: DataSplits, tmp_path: Path) -> None:
+    record = train(base, DENSE, splits, tmp_path / "out", RECIPE, progress=False)
+    assert [entry["epoch"] for entry in record["history"] if "eval_loss" in entry] == [1, 2]
+
+
+def test_nothing_is_trained(dense: Path, splits: DataSplits, tmp_path: Path) -> None:
+    """The importance is fitted, the temperature too, and the weights are the classifier's."""
+    recipe = replace(RECIPE, epochs=0, calibrate=True, teacher=str(dense))
+    record = train(dense, LEARNED, splits, tmp_path / "out", recipe, progress=False)
+    assert_same(tmp_path / "out", dense)
+    assert [entry["epoch"] for entry in record["history"]] == [0]
+    assert record["best"]["epoch"] == 0 and record["calibration"]["temperature"] > 0
+    assert len(record["importance_r2"]) == 4 and record["teacher_seconds"] < 0.1
+    model = tokensieve.load(tmp_path / "out", device="cpu").model
+    assert all(layer.importance.fitted for layer in model.encoder.layer)
+
+
+def test_nothing_is_trained_and_nothing_scored(dense: Path, tmp_path: Path) -> None:
+    record = train(
+        dense,
+        LEARNED,
+        DataSplits(labelled_documents(24)),
+        tmp_path / "out",
+        replace(RECIPE, epochs=0, select="loss"),
+        progress=False,
+    )
+    assert record["history"] == [] and record["best"] is None
+    assert_same(tmp_path / "out", dense)
+
+
+def test_nothing_to_train_needs_a_classifier(base: Path, splits: DataSplits, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"epochs=0 trains nothing and needs a trained classifier .* train one first"):
+        train(base, DENSE, splits, tmp_path / "out", replace(RECIPE, epochs=0), progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("changes", [{}, {"lora_rank": 2}, {"bf16": True}], ids=["plain", "lora", "bf16"])
+def test_a_run_that_was_cut_off_keeps_the_start(
+    dense: Path, misleading: DataSplits, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    recipe = replace(RECIPE, learning_rate=1e-2, epochs=3, **changes)
+
+    class Cut(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 8:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(dense, LEARNED, misleading, tmp_path / "out", recipe, progress=False, callbacks=[Cut()])
+    record = train(dense, LEARNED, misleading, tmp_path / "out", recipe, progress=False, resume=True)
+    assert record["resumed_from"] and record["best"]["epoch"] == 0
+    assert_same(tmp_path / "out", dense)
+    whole = train(dense, LEARNED, misleading, tmp_path / "whole", recipe, progress=False)
+    kept = json.loads((tmp_path / "out" / "training.json").read_text(encoding="utf-8"))["best"]
+    assert kept["eval_loss"] == pytest.approx(whole["best"]["eval_loss"], abs=1e-6)
