@@ -1,7 +1,7 @@
 """Accuracy over several data sets, and beside it speed and memory: tables and a picture for `report.py`.
 
 Accuracy is of results/accuracy/<name>-<set>.json, speed of results/bench/<name>-<set>.json, memory of
-results/bench/memory-<set>.json, whose subjects are called like the variants. A config names its "baselines": dense, and
+results/bench/memory-<set>.json, whose subjects are called like the variants, or as these say with "subject". A config names its "baselines": dense, and
 dense trained for as long as the variants that start from it. A variant is not inferior if it is not to the last one.
 """
 
@@ -100,7 +100,8 @@ def frontier_table(name: str, *, brief: bool = False) -> str:
         cells += _compared(records, variant, baselines, "test")
         by_document = differences(records, variant, baselines[-1], "test")
         cells.append("" if variant in baselines else verdict(interval(np.concatenate(by_document))[0]))
-        rows.append([*cells, *_speeds(speeds, variant), *_shares_of_memory(memories, variant)])
+        subject = subject_of(config, variant)
+        rows.append([*cells, *_speeds(speeds, subject), *_shares_of_memory(memories, subject)])
     lines = render(rows, "markdown")
     if brief:
         return "\n".join(lines)
@@ -108,12 +109,18 @@ def frontier_table(name: str, *, brief: bool = False) -> str:
     return "\n".join([*lines, "", *_conditions(config, records, "test"), *notes])
 
 
-def mean_speed(speeds: Records, variant: str) -> float | None:
+def subject_of(config: dict[str, Any], variant: str) -> str:
+    """What a variant is called in the benchmarks: how it was trained makes no difference there."""
+    name: str = config["variants"][variant].get("subject", variant)
+    return name
+
+
+def mean_speed(speeds: Records, subject: str) -> float | None:
     """Times faster than the benchmarks' baseline: the geometric mean over the sets; None where it was not measured."""
     found = [
-        speedup(record["cells"][0], variant, record["baseline"]).median
+        speedup(record["cells"][0], subject, record["baseline"]).median
         for record in speeds.values()
-        if variant in record["subjects"]
+        if subject in record["subjects"]
     ]
     return geometric_mean(found) if found else None
 
@@ -129,7 +136,7 @@ def frontier_plot(name: str, path: Path) -> None:
         figure = Figure(figsize=(7.5, 4.5), layout="constrained")
         axes = figure.subplots()
         for variant in _complete(config, records):
-            faster = mean_speed(speeds, variant)
+            faster = mean_speed(speeds, subject_of(config, variant))
             if faster is None:
                 continue
             by_document = np.concatenate(differences(records, variant, baseline, "test"))
@@ -168,14 +175,14 @@ def _compared(records: Records, variant: str, baselines: list[str], split: str) 
     return cells
 
 
-def _speeds(speeds: Records, variant: str) -> list[str]:
+def _speeds(speeds: Records, subject: str) -> list[str]:
     """Over the sets, with the range: times faster than transformers, than our dense model; FLOPs."""
-    own = [record for record in speeds.values() if variant in record["subjects"]]
+    own = [record for record in speeds.values() if subject in record["subjects"]]
     if not own:
         return [""] * 3
-    against = [speedup(record["cells"][0], variant, record["baseline"]).median for record in own]
-    of_dense = [speedup(record["cells"][0], variant, "dense").median for record in own]
-    fewer = [reduction(record["cells"][0], variant) or 1.0 for record in own]
+    against = [speedup(record["cells"][0], subject, record["baseline"]).median for record in own]
+    of_dense = [speedup(record["cells"][0], subject, "dense").median for record in own]
+    fewer = [reduction(record["cells"][0], subject) or 1.0 for record in own]
     return [_told(against), _told(of_dense), f"{geometric_mean(fewer):.2f}"]
 
 
@@ -184,13 +191,13 @@ def _memory_batches(memories: Records) -> list[int]:
     return sorted({cell["batch"] for record in memories.values() for cell in record["cells"]})
 
 
-def _shares_of_memory(memories: Records, variant: str) -> list[str]:
+def _shares_of_memory(memories: Records, subject: str) -> list[str]:
     """By size of the batches, over the sets with the range: share of the peak of transformers' process."""
-    own = [record for record in memories.values() if variant in record["subjects"]]
+    own = [record for record in memories.values() if subject in record["subjects"]]
     found = []
     for batch in _memory_batches(memories):
         cells = [(record["baseline"], cell) for record in own for cell in record["cells"] if cell["batch"] == batch]
-        shares = [memory_ratio(cell, variant, baseline).median for baseline, cell in cells]
+        shares = [memory_ratio(cell, subject, baseline).median for baseline, cell in cells]
         found.append(f"{_told(shares)}x" if shares else "")
     return found
 

@@ -17,7 +17,7 @@ from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.data import DataSplits, load_splits
 from tokensieve.training.recipe import Recipe
 
-NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "seeds")
+NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "seeds", "subject")
 """Keys of a variant that are no fields of PTCConfig."""
 
 
