@@ -1,8 +1,8 @@
 """Accuracy over several data sets, and beside it speed and memory: tables and a picture for `report.py`.
 
 Accuracy is of results/accuracy/<name>-<set>.json, speed of results/bench/<name>-<set>.json, memory of
-results/bench/memory-<set>.json, whose subjects are called like the variants, or as these say with "subject". A config names its "baselines": dense, and
-dense trained for as long as the variants that start from it. A variant is not inferior if it is not to the last one.
+results/bench/memory-<set>.json, whose subjects are called like the variants, or as these say with "subject". A config
+names its "baselines": dense, and dense trained for as long as the variants that start from it.
 """
 
 from __future__ import annotations
@@ -92,14 +92,15 @@ def frontier_table(name: str, *, brief: bool = False) -> str:
     sets = [] if brief else ["seeds", *records]
     cost = ["times faster", "of our dense", "times fewer FLOPs"]
     cost += [f"peak memory, batches of {batch}" for batch in _memory_batches(memories)]
-    rows = [["variant", *sets, *(f"against {name}, points [95 %]" for name in baselines), "not inferior", *cost]]
+    against = [head for name in baselines for head in (f"against {name}, points [95 %]", "not inferior")]
+    rows = [["variant", *sets, *against, *cost]]
     for variant in _complete(config, records):
         cells = [variant]
         if not brief:
             cells += [_seeds(records, variant), *_accuracies(records, variant, "test")]
-        cells += _compared(records, variant, baselines, "test")
-        by_document = differences(records, variant, baselines[-1], "test")
-        cells.append("" if variant in baselines else verdict(interval(np.concatenate(by_document))[0]))
+        for baseline, compared in zip(baselines, _compared(records, variant, baselines, "test"), strict=True):
+            by_set = differences(records, variant, baseline, "test")
+            cells += [compared, verdict(interval(np.concatenate(by_set))[0]) if compared else ""]
         subject = subject_of(config, variant)
         rows.append([*cells, *_speeds(speeds, subject), *_shares_of_memory(memories, subject)])
     lines = render(rows, "markdown")
@@ -126,12 +127,12 @@ def mean_speed(speeds: Records, subject: str) -> float | None:
 
 
 def frontier_plot(name: str, path: Path) -> None:
-    """Points of accuracy against the last baseline over times faster, with intervals."""
+    """Points of accuracy against the first baseline over times faster, with intervals."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     records, speeds, config = accuracy_records(name), bench_records(name), config_of(name)
-    baseline = config["baselines"][-1]
+    baseline = config["baselines"][0]
     with rc_context({"svg.hashsalt": "tokensieve", "svg.fonttype": "none"}):
         figure = Figure(figsize=(7.5, 4.5), layout="constrained")
         axes = figure.subplots()
