@@ -50,6 +50,7 @@ def main() -> None:
     _place("docs/results.md", "screen", screen_table("screen"))
     if accuracy_records("frontier"):
         _place("docs/results.md", "frontier", frontier_table("frontier"))
+        _place("README.md", "frontier", frontier_table("frontier", brief=True))
         frontier_plot("frontier", ROOT / "docs" / "bench" / "frontier.svg")
     _place("docs/results.md", "dtype", dtype_table())
     _place("docs/results.md", "score", score_table("bbc-256"))
