@@ -40,6 +40,8 @@ def main() -> None:
     arguments = parser.parse_args()
     data, variant, seed = arguments.run or (None, None, 0)
     for name, config in configs_of(arguments).items():
+        if unknown := set(arguments.variant or ()) - config["variants"].keys():
+            parser.error(f"--variant {min(unknown)}: the config has {', '.join(config['variants'])}")
         if variant is None:
             all_runs(config, name, arguments.seed or config["seeds"], arguments.variant or list(config["variants"]))
         elif config["data"] == data:

@@ -137,10 +137,13 @@ def frontier_plot(name: str, path: Path) -> None:
         figure = Figure(figsize=(7.5, 4.5), layout="constrained")
         axes = figure.subplots()
         for variant in _complete(config, records):
-            faster = mean_speed(speeds, subject_of(config, variant))
-            if faster is None:
+            faster, by_set = (
+                mean_speed(speeds, subject_of(config, variant)),
+                differences(records, variant, baseline, "test"),
+            )
+            if faster is None or not by_set:
                 continue
-            by_document = np.concatenate(differences(records, variant, baseline, "test"))
+            by_document = np.concatenate(by_set)
             middle, (low, high) = by_document.mean(), interval(by_document)
             axes.errorbar(faster, middle, [[middle - low], [high - middle]], fmt="o", capsize=2, markersize=4)
             axes.annotate(variant, (faster, middle), xytext=(5, 4), textcoords="offset points", fontsize=8)

@@ -233,3 +233,15 @@ def test_the_seed_draws_the_validation_split(cli: Cli, work: Path, handed_over: 
         cli(*TRAIN, "--data", "good.jsonl", "--seed", seed).error()
         drawn.add(tuple(document.line for document in handed_over["splits"].validation))
     assert len(drawn) == 3
+
+
+def test_nothing_is_trained(cli: Cli, work: Path) -> None:
+    """A trained classifier gets other settings; what is said, and the card's command, name no training."""
+    dense = ("--preset", "dense", "--pooling", "mean", "--data", "good.jsonl")
+    assert cli(*TRAIN, *dense, "--output", "plain").code == 0
+    start = ("--model", "plain", "--epochs", "0", "--score", "learned", "--site", "hidden", "--pooling", "mean")
+    outcome = cli(*TRAIN, *start, "--data", "good.jsonl")
+    assert outcome.code == 0, outcome.err
+    assert "fitted to 19 documents" in outcome.out and "best epoch 0 (the start), on 5" in outcome.out
+    card = (work / "out" / "README.md").read_text(encoding="utf-8")
+    assert "--epochs 0" in card and "Nothing was trained" in card

@@ -148,7 +148,9 @@ def train_command(
     score_sample: Annotated[int | None, _reduction("--score-sample", help="Queries that sample looks at.")] = None,
     max_length: Annotated[int, recipe_option("--max-length", help="Truncate documents to this many tokens.")] = 512,
     epochs: Annotated[int, recipe_option("--epochs", help="At most this many; 0 trains nothing.")] = 5,
-    learning_rate: Annotated[float, recipe_option("--learning-rate", help="Peak of the linear schedule.")] = 2e-5,
+    learning_rate: Annotated[
+        float, recipe_option("--learning-rate", help="Peak of the linear schedule; half of it after a dense stage.")
+    ] = 2e-5,
     batch_size: Annotated[int, recipe_option("--batch-size", help="Documents of a forward pass and process.")] = 16,
     accumulation: Annotated[int, recipe_option("--accumulation", help="Forward passes of an optimizer step.")] = 1,
     warmup: Annotated[float, recipe_option("--warmup", help="Share of the steps with a rising learning rate.")] = 0.1,
@@ -277,8 +279,9 @@ def training_data(data: str | Path | None, reading: dict[str, Any], fraction: fl
 
 def _summary(record: dict[str, Any], output: Path) -> list[str]:
     counts, cut, best = record["documents"], record["truncated"], record["best"]
+    verb = "trained on" if record["recipe"]["epochs"] else "fitted to"
     lines = [
-        f"trained on {counts['train']} documents ({cut['train']} truncated) of {len(record['labels'])} classes "
+        f"{verb} {counts['train']} documents ({cut['train']} truncated) of {len(record['labels'])} classes "
         f"in {record['seconds']:.0f} s",
     ]
     for name, rows in record["rows"].items():

@@ -54,7 +54,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         combination_tokens: number of combination tokens.
         config: all reduction settings; None: the checkpoint's own, or PTCConfig's defaults.
         learning_rate: peak of the schedule.
-        epochs: at most this many.
+        epochs: at most this many; 0, for a `model` that is a trained classifier: it gets the settings without training.
         batch_size: documents of one forward pass.
         max_length: tokens at which a document is truncated.
         class_weight: "balanced" weighs every class by the inverse of its frequency; None: as in `recipe`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.errors import TrainingError
 from tokensieve.training.recipe import Recipe
 
 
@@ -19,12 +21,16 @@ class Start:
     On small data further epochs can cost more than leaving tokens out does (docs/LOG.md).
 
     Attributes:
-        weights: by name.
+        weights: by name, on the CPU.
         scores: of the validation documents, as Trainer's log has them of an epoch.
+        logits: [N, C] float32 of these documents.
+        truth: their class ids [N], or 0/1 labels [N, C].
     """
 
     weights: dict[str, Tensor]
     scores: dict[str, Any]
+    logits: Any
+    truth: Any
 
     def put_back(self, model: nn.Module) -> None:
         """Give the model its first weights again."""
@@ -33,8 +39,9 @@ class Start:
 
 def judged_start(trainer: Any, validation: TokenizedDocuments) -> Start:
     """What a Trainer's model, a copy that nobody trains, makes of the validation documents; trackers are not told."""
-    scores = trainer.predict(validation, metric_key_prefix="eval").metrics
-    return Start(trainer.model.state_dict(), {**scores, "epoch": 0.0, "step": 0})
+    judged = trainer.predict(validation, metric_key_prefix="eval")
+    weights = {name: weight.cpu() for name, weight in trainer.model.state_dict().items()}
+    return Start(weights, {**judged.metrics, "epoch": 0.0, "step": 0}, judged.predictions, judged.label_ids)
 
 
 def best_epoch(history: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, Any] | None:
@@ -45,3 +52,16 @@ def best_epoch(history: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, A
     if recipe.select == "loss":
         return min(evaluated, key=lambda entry: entry["eval_loss"])
     return max(evaluated, key=lambda entry: entry[f"eval_{recipe.select}"])
+
+
+def check_converged(history: Sequence[dict[str, Any]], recipe: Recipe) -> None:
+    """Raise TrainingError where a loss or gradient is no finite number any more: the weights are worth nothing."""
+    for entry in history:
+        for name in ("loss", "grad_norm", "eval_loss"):
+            if name in entry and not math.isfinite(entry[name]):
+                if not entry.get("epoch"):
+                    raise TrainingError(f"{name} of the classifier to start from is {entry[name]}: start from another")
+                raise TrainingError(
+                    f"training diverged: {name} is {entry[name]} after epoch {entry['epoch']:g}; "
+                    f"lower the learning rate (learning_rate={recipe.learning_rate:g})"
+                )

@@ -36,7 +36,7 @@ def why_no_start(base: str | Path, labels: Sequence[str]) -> str | None:
     """Why the importance cannot be fitted to a base, whose gradients say nothing of these labels; None: it can."""
     config = load_config(base)
     if not isinstance(config, TokensieveConfig):
-        return f"{base} is no trained classifier"
+        return f"{base} is no classifier that tokensieve trained"
     return None if config.label_names == tuple(labels) else f"the classifier {base} has other labels than the data"
 
 

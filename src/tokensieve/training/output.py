@@ -6,11 +6,13 @@ a whole checkpoint; otherwise nothing is left.
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tokensieve.errors import ConfigError, TrainingError
 from tokensieve.training.checkpoints import FOLDER, last_whole
@@ -112,3 +114,9 @@ def put_in_place(part: Path, path: Path) -> None:
         path.rename(old)
     part.rename(path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The record of a finished run."""
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record

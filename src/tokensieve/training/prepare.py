@@ -53,6 +53,12 @@ def fit_for_training(model: TokensieveForSequenceClassification, recipe: Recipe)
     return adapted(model, lora_config(model, recipe.lora_rank, **options))  # type: ignore[arg-type]
 
 
+def keep_calibration(model: TokensieveForSequenceClassification, base: str | Path) -> None:
+    """That of the classifier, whose answers are still the model's; what is calibrated afterwards takes its place."""
+    own = load_config(base)
+    model.config.calibration_temperature, model.config.thresholds = own.calibration_temperature, own.thresholds
+
+
 def set_attention_dropout(model: TokensieveForSequenceClassification, probability: float) -> None:
     """Change attention dropout in every layer and in the config."""
     model.config.attention_probs_dropout_prob = probability

@@ -31,7 +31,7 @@ class Recipe:
         max_length: tokens at which a document is truncated.
         select: what the best epoch is chosen by, on validation documents: the lowest "loss", or the highest metric;
             where a trained classifier is the start, it counts as epoch 0.
-        patience: epochs without improvement after which training stops; None: never.
+        patience: epochs without improvement on the first or a later one, after which training stops; None: never.
         class_weights: "balanced" weighs every class by the inverse of its frequency; with several labels a document,
             the positive documents of a label as much as its negative ones.
         bf16: autocast to bfloat16.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import platform
 import shutil
@@ -33,10 +32,11 @@ from tokensieve.training.card import write_card
 from tokensieve.training.distill import teacher_targets
 from tokensieve.training.importance import fit_importance, why_no_start
 from tokensieve.training.lora import merged, require_peft
-from tokensieve.training.output import RECORD, check_output, folder_in_the_making, part_of
-from tokensieve.training.prepare import fit_for_training, start_model
+from tokensieve.training.output import RECORD, check_output, folder_in_the_making, part_of, read_record
+from tokensieve.training.prepare import fit_for_training, keep_calibration, start_model
 from tokensieve.training.processes import processes
 from tokensieve.training.recipe import Recipe
+from tokensieve.training.start import check_start, first_stage, warn_of_other_data, why_no_candidate
 from tokensieve.training.trainer import RunOptions, Trained, require_accelerate, run_trainer
 
 logger = logging.getLogger(__name__)
@@ -110,8 +110,12 @@ def train(
     group = processes(device)
     set_seed(recipe.seed)
     model, tokenizer = start_model(base, settings, recipe, splits.label_names, splits.multi_label)
-    untrained = why_no_start(base, splits.label_names)
-    check_start(untrained, recipe, fits=bool(unfitted(model)))
+    reason = why_no_start(base, splits.label_names)
+    if unfitted(model):
+        check_start(reason, "score='learned' is fitted to a trained classifier of the same labels")
+    reason = reason or why_no_candidate(base, settings)
+    if recipe.epochs == 0:
+        check_start(reason, "epochs=0 trains nothing and needs a whole trained classifier of the same labels")
     model.config.text_pairs = any(document.pair is not None for document in splits.train)
     training, validation = (
         TokenizedDocuments(documents, tokenizer, recipe.max_length, splits.label_names)
@@ -130,6 +134,8 @@ def train(
         "documents": {"train": len(training), "validation": len(validation)},
         "processes": group.num_processes,
     }
+    if reason is None and group.is_main_process:
+        warn_of_other_data(base, run["data_digest"])
     if finished:
         checkpoints.check_run(done, run)
         return read_record(done)
@@ -158,10 +164,12 @@ def train(
             targets = teacher_targets(recipe, splits.train, splits.label_names, device)
         taught = time.perf_counter() - asked
         trained = run_trainer(
-            trainable, tokenizer, training, validation, recipe, options, targets, begins_trained=untrained is None
+            trainable, tokenizer, training, validation, recipe, options, targets, begins_trained=reason is None
         )
         if recipe.lora_rank is not None:
             model = merged(trainable)
+        if recipe.epochs == 0:
+            keep_calibration(model, base)
         record = {
             **run,
             "base_is_folder": Path(base).is_dir() and name_of_base(base) != HUB_NAME,
@@ -184,19 +192,6 @@ def train(
         if group.is_main_process:
             save_classifier(folder, model, tokenizer, record)
     return record
-
-
-def check_start(untrained: str | None, recipe: Recipe, *, fits: bool) -> None:
-    """Refuse a base that is no classifier of these labels, which `untrained` says, where one is needed.
-
-    Raises:
-        ConfigError: nothing is to be trained, or an importance fitted to it.
-    """
-    if untrained is None or not (fits or recipe.epochs == 0):
-        return
-    wanted = "score='learned' is fitted to" if fits else "epochs=0 trains nothing and needs"
-    remedy = "train one first (preset 'dense', the same data), and start from its folder"
-    raise ConfigError(f"{wanted} a trained classifier of the same labels, and {untrained}: {remedy}")
 
 
 @contextmanager
@@ -229,21 +224,6 @@ def runs_of(output: str | Path) -> Path:
     """Where TensorBoard's files go: beside the classifier's folder, which is published and holds none."""
     path = Path(output).resolve()
     return path.with_name(path.name + ".runs")
-
-
-def first_stage(base: str | Path) -> dict[str, Any] | None:
-    """What a run that trained its base tells of it: where it began, and how; None where no such run did."""
-    record = Path(base) / RECORD
-    if not record.is_file():
-        return None
-    told = ("base", "base_is_folder", "settings", "recipe", "documents", "best", "seconds", "started_from")
-    return {name: value for name, value in read_record(record).items() if name in told}
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """The record of a finished run."""
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
 
 
 def row_counts(tally: Tally) -> dict[str, Any]:

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from tokensieve.data.tokenize import TokenizedDocuments
-from tokensieve.errors import ConfigError, MissingExtraError, TrainingError
+from tokensieve.errors import ConfigError, MissingExtraError
 from tokensieve.metrics import accuracy_and_f1, multi_label_scores
-from tokensieve.training.best import best_epoch, judged_start
+from tokensieve.training.best import best_epoch, check_converged, judged_start
 from tokensieve.training.checkpoints import STATE
 from tokensieve.training.distill import DistilledLoss, Taught
 from tokensieve.training.lora import new_parameters
@@ -115,12 +115,10 @@ def run_trainer(
             trainer.remove_callback(PrinterCallback)  # which takes the bars' place
         start = None
         if begins_trained and len(validation):
-            # A copy, as accelerate marks what it has evaluated, and would not share its training among processes.
-            quiet = replace(options, callbacks=(), report_to=(), resume=None, checkpoint_steps=None)
-            judge = make_trainer(copy.deepcopy(model), tokenizer, train, validation, recipe, quiet)
-            start = judged_start(judge, validation)
+            start = judged_start(make_judge(model, tokenizer, train, validation, recipe, options), validation)
+            check_converged([start.scores], recipe)
         if recipe.epochs == 0:
-            pass  # what the settings ask for is fitted, and scored
+            pass  # what the settings ask for was fitted
         elif options.resume is not None and stopped_early(options.resume, recipe):
             finish_from(trainer, options.resume)
         else:
@@ -131,6 +129,7 @@ def run_trainer(
             return Trained(history)
         if start is not None and best_epoch(history, recipe) is start.scores:
             start.put_back(model)
+            return Trained(history, start.logits, start.truth)
         trainer.compute_metrics = None  # the logits alone are wanted
         predicted = trainer.predict(validation)
     return Trained(history, predicted.predictions, predicted.label_ids)
@@ -186,6 +185,22 @@ def make_trainer(
         raise
 
 
+def make_judge(
+    model: Any,
+    tokenizer: Any,
+    train: TokenizedDocuments,
+    validation: TokenizedDocuments,
+    recipe: Recipe,
+    options: RunOptions,
+) -> Any:
+    """A Trainer that scores what a run begins with; arguments as in `run_trainer`.
+
+    It has a copy, as accelerate marks a model that it has evaluated, and would not share its training among processes.
+    """
+    quiet = replace(options, callbacks=(), report_to=(), resume=None, checkpoint_steps=None)
+    return make_trainer(copy.deepcopy(model), tokenizer, train, validation, recipe, quiet)
+
+
 def loss_weights(train: TokenizedDocuments, recipe: Recipe, classes: int) -> Tensor | None:
     """Weights of the classes, or of each label's positive documents, for class_weights="balanced"."""
     if recipe.class_weights == "none":
@@ -193,17 +208,6 @@ def loss_weights(train: TokenizedDocuments, recipe: Recipe, classes: int) -> Ten
     if train.label_matrix is not None:
         return balanced_positives(train.label_matrix)
     return balanced_weights(train.class_ids, classes)
-
-
-def check_converged(history: Sequence[dict[str, Any]], recipe: Recipe) -> None:
-    """Raise TrainingError where a loss or gradient is no finite number any more: the weights are worth nothing."""
-    for entry in history:
-        for name in ("loss", "grad_norm", "eval_loss"):
-            if name in entry and not math.isfinite(entry[name]):
-                raise TrainingError(
-                    f"training diverged: {name} is {entry[name]} after epoch {entry.get('epoch', 0):g}; "
-                    f"lower the learning rate (learning_rate={recipe.learning_rate:g})"
-                )
 
 
 def training_arguments(recipe: Recipe, documents: int, number: int, validates: bool, options: RunOptions) -> Any:

@@ -152,7 +152,7 @@ def test_a_classifier_that_was_never_fitted_is_not_loaded(dense: Path, tmp_path:
 
 
 def test_a_start_that_is_no_classifier_is_refused(base: Path, splits: DataSplits, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no trained classifier: train one first"):
+    with pytest.raises(ConfigError, match="is no classifier that tokensieve trained: train one first"):
         train(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
     assert not (tmp_path / "out").exists()
 

@@ -1,0 +1,59 @@
+"""What a run starts from: whether that is a trained classifier of these labels, and what it tells of itself."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from tokensieve.backbones.default_model import name_of_base
+from tokensieve.backbones.loading import load_config
+from tokensieve.config import PTCConfig
+from tokensieve.errors import ConfigError
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.training.output import RECORD, read_record
+
+logger = logging.getLogger(__name__)
+
+
+def why_no_candidate(base: str | Path, settings: PTCConfig) -> str | None:
+    """Why a trained classifier, given these settings, is none: a part of it starts at random; None: it is one."""
+    config = load_config(base)
+    assert isinstance(config, TokensieveConfig)
+    own = config.settings
+    if own.resolved_pooling != settings.resolved_pooling:
+        return (
+            f"the head of {base} reads {own.resolved_pooling!r} pooling, so with pooling={settings.resolved_pooling!r} "
+            "it would start at random"
+        )
+    kept = own.combines and own.combination_tokens == settings.combination_tokens
+    if settings.combines and not kept:
+        return f"{base} has no combining module with {settings.combination_tokens} tokens, so it would start at random"
+    return None
+
+
+def check_start(reason: str | None, wanted: str) -> None:
+    """Raise ConfigError where there is a reason why a base is not what is wanted of it."""
+    if reason is not None:
+        remedy = "train one first (preset 'dense', pooling 'mean', the same data), and start from its folder"
+        raise ConfigError(f"{wanted}, and {reason}: {remedy}")
+
+
+def warn_of_other_data(base: str | Path, digest: str) -> None:
+    """Of a classifier that was trained on other documents, which may have been those that validate now."""
+    record = Path(base) / RECORD
+    if record.is_file() and read_record(record).get("data_digest") not in (None, digest):
+        logger.warning(
+            "%s was trained on other documents than these, in another split, or at another length: where validation "
+            "documents of now were among them, its own weights (epoch 0) look better than they are",
+            name_of_base(base),
+        )
+
+
+def first_stage(base: str | Path) -> dict[str, Any] | None:
+    """What a run that trained its base tells of it: where it began, and how; None where no such run did."""
+    record = Path(base) / RECORD
+    if not record.is_file():
+        return None
+    told = ("base", "base_is_folder", "settings", "recipe", "documents", "best", "seconds", "started_from")
+    return {name: value for name, value in read_record(record).items() if name in told}
