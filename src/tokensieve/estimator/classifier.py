@@ -53,7 +53,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         combine_layer: 1-based number of the combining module among the layers.
         combination_tokens: number of combination tokens.
         config: all reduction settings; None: the checkpoint's own, or PTCConfig's defaults.
-        learning_rate: peak of the schedule.
+        learning_rate: peak of the schedule; where a dense stage comes first, half of it is the second one's.
         epochs: at most this many; 0, for a `model` that is a trained classifier: it gets the settings without training.
         batch_size: documents of one forward pass.
         max_length: tokens at which a document is truncated.
