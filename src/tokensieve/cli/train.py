@@ -148,9 +148,7 @@ def train_command(
     score_sample: Annotated[int | None, _reduction("--score-sample", help="Queries that sample looks at.")] = None,
     max_length: Annotated[int, recipe_option("--max-length", help="Truncate documents to this many tokens.")] = 512,
     epochs: Annotated[int, recipe_option("--epochs", help="At most this many; 0 trains nothing.")] = 5,
-    learning_rate: Annotated[
-        float, recipe_option("--learning-rate", help="Peak of the schedule; a 2nd stage has half.")
-    ] = 2e-5,
+    learning_rate: Annotated[float, recipe_option("--learning-rate", help="Peak; a 2nd stage has half.")] = 2e-5,
     batch_size: Annotated[int, recipe_option("--batch-size", help="Documents of a forward pass and process.")] = 16,
     accumulation: Annotated[int, recipe_option("--accumulation", help="Forward passes of an optimizer step.")] = 1,
     warmup: Annotated[float, recipe_option("--warmup", help="Share of the steps with a rising learning rate.")] = 0.1,
