@@ -54,15 +54,17 @@ def right(record: dict[str, Any], variant: str, split: str) -> dict[int, np.ndar
     return {run["seed"]: (np.array(run["predicted"]) == truth).astype(float) for run in runs}
 
 
-def differences(records: Records, variant: str, baseline: str, split: str) -> list[np.ndarray]:
-    """By data set, points that a variant has more than the baseline by document: means over the seeds of both."""
+def differences(records: Records, variant: str, baseline: str, split: str) -> np.ndarray | None:
+    """Points that a variant has more than the baseline by document, of all data sets; means over the seeds of both.
+    None where they have no seed in common.
+    """
     found = []
     for record in records.values():
         own, other = right(record, variant, split), right(record, baseline, split)
         seeds = sorted(own.keys() & other.keys())
         if seeds:
             found.append(100 * np.mean([own[seed] - other[seed] for seed in seeds], axis=0))
-    return found
+    return np.concatenate(found) if found else None
 
 
 def verdict(low: float) -> str:
@@ -78,7 +80,7 @@ def screen_table(name: str) -> str:
     rows = [["variant", "seeds", *records, *(f"against {baseline}, points [95 %]" for baseline in baselines)]]
     for variant in _complete(config, records):
         cells = [variant, _seeds(records, variant), *_accuracies(records, variant, "validation")]
-        rows.append([*cells, *_compared(records, variant, baselines, "validation")])
+        rows.append([*cells, *(_compared(records, variant, baseline, "validation")[0] for baseline in baselines)])
     return "\n".join([*render(rows, "markdown"), "", *_conditions(config, records, "validation")])
 
 
@@ -98,9 +100,8 @@ def frontier_table(name: str, *, brief: bool = False) -> str:
         cells = [variant]
         if not brief:
             cells += [_seeds(records, variant), *_accuracies(records, variant, "test")]
-        for baseline, compared in zip(baselines, _compared(records, variant, baselines, "test"), strict=True):
-            by_set = differences(records, variant, baseline, "test")
-            cells += [compared, verdict(interval(np.concatenate(by_set))[0]) if compared else ""]
+        for baseline in baselines:
+            cells += _compared(records, variant, baseline, "test")
         subject = subject_of(config, variant)
         rows.append([*cells, *_speeds(speeds, subject), *_shares_of_memory(memories, subject)])
     lines = render(rows, "markdown")
@@ -137,13 +138,10 @@ def frontier_plot(name: str, path: Path) -> None:
         figure = Figure(figsize=(7.5, 4.5), layout="constrained")
         axes = figure.subplots()
         for variant in _complete(config, records):
-            faster, by_set = (
-                mean_speed(speeds, subject_of(config, variant)),
-                differences(records, variant, baseline, "test"),
-            )
-            if faster is None or not by_set:
+            faster = mean_speed(speeds, subject_of(config, variant))
+            by_document = differences(records, variant, baseline, "test")
+            if faster is None or by_document is None:
                 continue
-            by_document = np.concatenate(by_set)
             middle, (low, high) = by_document.mean(), interval(by_document)
             axes.errorbar(faster, middle, [[middle - low], [high - middle]], fmt="o", capsize=2, markersize=4)
             axes.annotate(variant, (faster, middle), xytext=(5, 4), textcoords="offset points", fontsize=8)
@@ -171,12 +169,13 @@ def _accuracies(records: Records, variant: str, split: str) -> list[str]:
     return [f"{np.mean([*right(record, variant, split).values()]):.4f}" for record in records.values()]
 
 
-def _compared(records: Records, variant: str, baselines: list[str], split: str) -> list[str]:
-    cells = []
-    for baseline in baselines:
-        by_set = differences(records, variant, baseline, split)
-        cells.append("" if variant == baseline or not by_set else told(np.concatenate(by_set)))
-    return cells
+def _compared(records: Records, variant: str, baseline: str, split: str) -> tuple[str, str]:
+    """The difference with its interval, and the margin at which it is not inferior; empty where there is none."""
+    by_document = None if variant == baseline else differences(records, variant, baseline, split)
+    if by_document is None:
+        return "", ""
+    ends = interval(by_document)
+    return told(by_document, ends), verdict(ends[0])
 
 
 def _speeds(speeds: Records, subject: str) -> list[str]:

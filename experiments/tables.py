@@ -54,7 +54,8 @@ def _mean_and_range(scores: list[float]) -> str:
 def difference(own: np.ndarray, dense: np.ndarray) -> str:
     """Mean over the seeds that both have, and a bootstrap interval over documents, on the same documents."""
     seeds = min(len(own), len(dense))
-    return told((own[:seeds].astype(float) - dense[:seeds]).mean(0) * 100)
+    by_document = (own[:seeds].astype(float) - dense[:seeds]).mean(0) * 100
+    return told(by_document, interval(by_document))
 
 
 def interval(by_document: np.ndarray) -> tuple[float, float]:
@@ -65,9 +66,9 @@ def interval(by_document: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def told(by_document: np.ndarray) -> str:
+def told(by_document: np.ndarray, ends: tuple[float, float]) -> str:
     """Mean and interval."""
-    low, high = interval(by_document)
+    low, high = ends
     return f"{by_document.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
 

@@ -41,8 +41,7 @@ def check_start(reason: str | None, wanted: str) -> None:
 
 def warn_of_other_data(base: str | Path, digest: str) -> None:
     """Of a classifier that was trained on other documents, which may have been those that validate now."""
-    record = Path(base) / RECORD
-    if record.is_file() and read_record(record).get("data_digest") not in (None, digest):
+    if (_record_of(base) or {}).get("data_digest") not in (None, digest):
         logger.warning(
             "%s was trained on other documents than these, in another split, or at another length: where validation "
             "documents of now were among them, its own weights (epoch 0) look better than they are",
@@ -52,8 +51,11 @@ def warn_of_other_data(base: str | Path, digest: str) -> None:
 
 def first_stage(base: str | Path) -> dict[str, Any] | None:
     """What a run that trained its base tells of it: where it began, and how; None where no such run did."""
-    record = Path(base) / RECORD
-    if not record.is_file():
-        return None
+    record = _record_of(base)
     told = ("base", "base_is_folder", "settings", "recipe", "documents", "best", "seconds", "started_from")
-    return {name: value for name, value in read_record(record).items() if name in told}
+    return None if record is None else {name: value for name, value in record.items() if name in told}
+
+
+def _record_of(base: str | Path) -> dict[str, Any] | None:
+    record = Path(base) / RECORD
+    return read_record(record) if record.is_file() else None

@@ -63,6 +63,10 @@ class RunOptions:
     logs: Path | None = None
     run_name: str | None = None
 
+    def unobserved(self) -> RunOptions:
+        """The same for a Trainer that only scores: nobody is told of it, and it saves nothing."""
+        return replace(self, callbacks=(), report_to=(), resume=None, checkpoint_steps=None)
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -115,7 +119,9 @@ def run_trainer(
             trainer.remove_callback(PrinterCallback)  # which takes the bars' place
         start = None
         if begins_trained and len(validation):
-            start = judged_start(make_judge(model, tokenizer, train, validation, recipe, options), validation)
+            # A copy, as accelerate marks what it has evaluated, and would not share its training among processes.
+            judge = make_trainer(copy.deepcopy(model), tokenizer, train, validation, recipe, options.unobserved())
+            start = judged_start(judge, validation)
             check_converged([start.scores], recipe)
         if recipe.epochs == 0:
             pass  # what the settings ask for was fitted
@@ -123,8 +129,8 @@ def run_trainer(
             finish_from(trainer, options.resume)
         else:
             trainer.train(resume_from_checkpoint=None if options.resume is None else str(options.resume))
+        check_converged(trainer.state.log_history, recipe)
         history: list[dict[str, Any]] = [*([] if start is None else [start.scores]), *trainer.state.log_history]
-        check_converged(history, recipe)
         if not len(validation):
             return Trained(history)
         if start is not None and best_epoch(history, recipe) is start.scores:
@@ -183,22 +189,6 @@ def make_trainer(
                 f"report_to={list(options.report_to)}: {error}; install the tracker, or leave report_to out"
             ) from error
         raise
-
-
-def make_judge(
-    model: Any,
-    tokenizer: Any,
-    train: TokenizedDocuments,
-    validation: TokenizedDocuments,
-    recipe: Recipe,
-    options: RunOptions,
-) -> Any:
-    """A Trainer that scores what a run begins with; arguments as in `run_trainer`.
-
-    It has a copy, as accelerate marks a model that it has evaluated, and would not share its training among processes.
-    """
-    quiet = replace(options, callbacks=(), report_to=(), resume=None, checkpoint_steps=None)
-    return make_trainer(copy.deepcopy(model), tokenizer, train, validation, recipe, quiet)
 
 
 def loss_weights(train: TokenizedDocuments, recipe: Recipe, classes: int) -> Tensor | None:

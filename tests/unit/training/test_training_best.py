@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from cut_off import CutOff
 from keyword_documents import LABELS, labelled_documents
 from safetensors.torch import load_file, save_file
-from transformers import TrainerCallback
 
 import tokensieve
 from tokensieve import ConfigError, PTCConfig, TrainingError
@@ -185,13 +185,8 @@ def test_a_run_that_was_cut_off_keeps_the_start(
 ) -> None:
     recipe = replace(RECIPE, learning_rate=1e-2, epochs=3, **changes)
 
-    class Cut(TrainerCallback):
-        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step == 8:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(dense, LEARNED, misleading, tmp_path / "out", recipe, progress=False, callbacks=[Cut()])
+        train(dense, LEARNED, misleading, tmp_path / "out", recipe, progress=False, callbacks=[CutOff(8)])
     record = train(dense, LEARNED, misleading, tmp_path / "out", recipe, progress=False, resume=True)
     assert record["resumed_from"] and record["best"]["epoch"] == 0
     assert_same(tmp_path / "out", dense)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from cut_off import CutOff
 from keyword_documents import LABELS, Train, labelled_documents
-from transformers import TrainerCallback
 
 import tokensieve
 from tokensieve import CheckpointError, ConfigError, DataError, PTCConfig
@@ -225,13 +225,8 @@ def test_lora_resumes_with_it(dense: Path, splits: DataSplits, tmp_path: Path) -
     """An adapter's checkpoint does not hold it."""
     recipe = replace(RECIPE, epochs=2, lora_rank=2)
 
-    class Cut(TrainerCallback):
-        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step == 4:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(dense, LEARNED, splits, tmp_path / "out", recipe, progress=False, callbacks=[Cut()])
+        train(dense, LEARNED, splits, tmp_path / "out", recipe, progress=False, callbacks=[CutOff(4)])
     record = train(dense, LEARNED, splits, tmp_path / "out", recipe, progress=False, resume=True)
     assert record["resumed_from"] and record["importance_r2"]
     train(dense, LEARNED, splits, tmp_path / "whole", recipe, progress=False)
