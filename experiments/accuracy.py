@@ -3,9 +3,10 @@
     python experiments/accuracy.py experiments/configs/bbc-256.json --data ../shared/data --threads 2
 
 Every run is a process of its own and leaves its classifier and a record in build/accuracy/<config>/. Runs that have a
-record are not repeated, and one that was cut off goes on: the command can be stopped and given again. The test
-documents are looked at once, by the weights that the validation documents chose; "validation_right" says which of the
-validation documents these weights classify rightly, for a choice among variants.
+record are not repeated, and one that was cut off goes on: the command can be stopped and given again, and the seeds can
+be run on several machines, one after the other. The test documents are looked at once, by the weights that the
+validation documents chose; "validation_right" says which of the validation documents these weights classify rightly,
+for a choice among variants.
 
 A config has one data set as "data", or several as "sets", each with a result of its own: --set and --seed pick some, so
 that several commands can share the work. A variant may name as "start" a variant that comes before it, in place of the
@@ -18,6 +19,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,7 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
 
 
 def collect(config: dict[str, Any], name: str) -> None:
-    """Gather the records of the runs that are done."""
+    """Gather the records of the runs that are done; those of seeds that were not run here stay as they are."""
     runs, truth = [], None
     for variant in config["variants"]:
         for seed in config["seeds"]:
@@ -117,9 +119,29 @@ def collect(config: dict[str, Any], name: str) -> None:
                 runs.append(run)
     target = ROOT / "results" / "accuracy" / f"{name}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
+    runs += made_elsewhere(target, config, truth, {run["seed"] for run in runs})
+    runs.sort(key=lambda run: (list(config["variants"]).index(run["variant"]), run["seed"]))
     lines = ",\n    ".join(json.dumps(run) for run in runs)
     head = f'"config": {json.dumps(config)},\n  "truth": {json.dumps(truth)}'
     target.write_text(f'{{\n  {head},\n  "runs": [\n    {lines}\n  ]\n}}\n', encoding="utf-8")
+
+
+def made_elsewhere(
+    target: Path, config: dict[str, Any], truth: list[int] | None, here: set[int]
+) -> Iterator[dict[str, Any]]:
+    """Runs that the results have of other seeds, by the same recipe on the same documents. All of one seed are made
+    together, as variants start from one another.
+    """
+    if not target.is_file():
+        return
+    record = json.loads(target.read_text(encoding="utf-8"))
+    if record["truth"] != truth or record["config"]["recipe"] != config["recipe"]:
+        return
+    for run in record["runs"]:
+        variant = run["variant"]
+        same = config["variants"].get(variant) == record["config"]["variants"][variant]
+        if same and run["seed"] in config["seeds"] and run["seed"] not in here:
+            yield run
 
 
 if __name__ == "__main__":

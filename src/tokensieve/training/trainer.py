@@ -218,7 +218,7 @@ def training_arguments(recipe: Recipe, documents: int, number: int, validates: b
         warmup_steps=math.ceil(recipe.warmup * steps),
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.clip,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",
         bf16=recipe.bf16,
         seed=recipe.seed,
         data_seed=recipe.seed,
