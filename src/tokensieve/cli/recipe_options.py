@@ -46,3 +46,11 @@ AttentionDropout = Annotated[
 ]
 ClassWeights = Annotated[str, recipe_option("--class-weights", help="none, or balanced: inverse class frequency.")]
 Patience = Annotated[int | None, recipe_option("--patience", help="Stop after so many epochs without improvement.")]
+Align = Annotated[
+    bool,
+    recipe_option("--align/--no-align", help="Fit the head of a trained classifier to its new settings first."),
+]
+Calibrate = Annotated[
+    bool,
+    recipe_option("--calibrate/--no-calibrate", help="Fit temperature, and thresholds of labels, to validation."),
+]

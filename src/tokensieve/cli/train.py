@@ -28,7 +28,9 @@ from tokensieve.cli.options import (
     training_device,
 )
 from tokensieve.cli.recipe_options import (
+    Align,
     AttentionDropout,
+    Calibrate,
     ClassWeights,
     DistillPooled,
     DistillTemperature,
@@ -166,10 +168,8 @@ def train_command(
     lora_alpha: LoraAlpha = None,
     lora_dropout: LoraDropout = 0.0,
     lora_targets: LoraTargets = "query,value",
-    calibrate: Annotated[
-        bool,
-        recipe_option("--calibrate/--no-calibrate", help="Fit temperature, and thresholds of labels, to validation."),
-    ] = True,
+    align: Align = True,
+    calibrate: Calibrate = True,
     teacher: Teacher = None,
     distill_weight: DistillWeight = 0.5,
     distill_temperature: DistillTemperature = 2.0,

@@ -24,9 +24,7 @@ from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import Layer, unfitted
 from tokensieve.tokens import Tokens
-
-DOCUMENTS = 256
-"""So many training documents are read; they hold some 20 000 tokens and more, for a few hundred numbers a layer."""
+from tokensieve.training.sample import DOCUMENTS, sampled_batches
 
 _RIDGE = 1e-4  # of the mean variance of a hidden state's dimensions
 _SMALLEST = 1e-3  # of a document's mean gradient: tokens below it matter alike
@@ -55,7 +53,7 @@ def fit_importance(
     Args:
         model: gets the fitted vectors.
         base: folder of the classifier; it is read anew, and runs with all its tokens.
-        documents: of the training split; at most `DOCUMENTS` of them are drawn.
+        documents: of the training split; at most `tokensieve.training.sample.DOCUMENTS` of them are drawn.
         tokenizer: pads.
         device: to compute on.
         batch_size: documents at a time.
@@ -101,13 +99,8 @@ def gradients_by_layer(
 ) -> list[LeastSquares]:
     """The sums of each layer's regression, over the documents drawn."""
     fits = [LeastSquares(classifier.config.hidden_size, classifier.device) for _ in layers]
-    drawn = torch.randperm(len(documents), generator=torch.Generator().manual_seed(seed))[:DOCUMENTS].tolist()
-    drawn.sort(key=lambda number: int(documents.lengths[number]))  # documents of equal lengths run together
     with torch.enable_grad(), watched(layers) as seen:
-        for start in range(0, len(drawn), batch_size):
-            items = [documents[number] for number in drawn[start : start + batch_size]]
-            names = [name for name in tokenizer.model_input_names if name in items[0]]
-            batch = tokenizer.pad([{name: item[name] for name in names} for item in items], return_tensors="pt")
+        for batch in sampled_batches(documents, tokenizer, batch_size, seed):
             logits = classifier(**{name: values.to(classifier.device) for name, values in batch.items()}).logits
             states = [tokens.values for tokens in seen]
             gradients = torch.autograd.grad(answers(logits, classifier.config.problem_type).sum(), states)

@@ -51,6 +51,7 @@ class Recipe:
         distill_pooled: weight of following its document vectors, by their cosine; the teacher has the same width.
         tighten: share of the steps over which the kept share of every layer falls from 1 to its own; 0: at once.
         new_rate: learning rate of what starts at random (head, combining parts), as a multiple of the others'.
+        align: where a trained classifier is the start and gets other settings, fit the head's last layer to it first.
         calibrate: fit a temperature to the validation documents, and with several labels a document their thresholds.
         seed: of the new parameters, the order of the documents, dropout and noise.
     """
@@ -79,6 +80,7 @@ class Recipe:
     distill_pooled: float = 0.0
     tighten: float = 0.0
     new_rate: float = 1.0
+    align: bool = True
     calibrate: bool = True
     seed: int = 0
 
@@ -98,7 +100,7 @@ class Recipe:
         check_number(self, "warmup", lambda share: 0 <= share < 1, "a number in [0, 1)")
         check_choice(self, "select", Selection)
         check_choice(self, "class_weights", ClassWeights)
-        for name in ("bf16", "gradient_checkpointing", "calibrate"):
+        for name in ("bf16", "gradient_checkpointing", "align", "calibrate"):
             check_boolean(self, name)
         self._check_lora()
         self._check_teacher()

@@ -26,6 +26,7 @@ from tokensieve.memory import peak_memory_bytes
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.layer import unfitted
 from tokensieve.training import checkpoints
+from tokensieve.training.alignment import align_head
 from tokensieve.training.best import best_epoch
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.card import write_card
@@ -154,10 +155,12 @@ def train(
             run_name=run_name,
         )
         start = time.perf_counter()
-        importance = None
+        importance = alignment = None
+        few = {"batch_size": min(16, recipe.batch_size), "seed": recipe.seed}
         if unfitted(model):
-            few = min(16, recipe.batch_size)
-            importance = fit_importance(model, base, training, tokenizer, device, batch_size=few, seed=recipe.seed)
+            importance = fit_importance(model, base, training, tokenizer, device, **few)
+        if recipe.align and reason is None:
+            alignment = align_head(model, base, training, tokenizer, device, **few)
         trainable = fit_for_training(model, recipe)
         asked, targets = time.perf_counter(), None
         if recipe.teacher is not None and recipe.epochs:
@@ -180,6 +183,7 @@ def train(
             "mean_length": float(training.lengths.double().mean()),
             "seconds": time.perf_counter() - start,
             "importance_r2": importance,
+            "head_alignment": alignment,
             "started_from": first_stage(base),
             "teacher_seconds": taught if recipe.teacher else None,
             "resumed_from": None if options.resume is None else options.resume.name,

@@ -46,10 +46,12 @@ def weights(folder: Path) -> dict[str, Any]:
     return tokensieve.load(folder, device="cpu").model.state_dict()
 
 
-def assert_same(folder: Path, other: Path, ignored: str = "importance") -> None:
+def assert_same(folder: Path, other: Path) -> None:
+    """But for what is fitted to fewer tokens, where there are fewer."""
     own, others = weights(folder), weights(other)
+    fitted = ("importance", "head.classifier") if "encoder.layer.0.importance.weight" in own else ()
     for name in own:
-        if ignored not in name:
+        if not any(part in name for part in fitted):
             torch.testing.assert_close(own[name], others[name], atol=0, rtol=0, msg=name)
 
 
@@ -167,7 +169,7 @@ def test_a_broken_start_is_refused(dense: Path, splits: DataSplits, tmp_path: Pa
 
 
 def test_the_estimator_trains_nothing(dense: Path) -> None:
-    documents = labelled_documents(24)
+    documents = labelled_documents(60)
     texts, labels = [document.text for document in documents], [str(document.label) for document in documents]
     estimator = tokensieve.PTCClassifier(str(dense), config=LEARNED, epochs=0, max_length=32, validation_fraction=0.25)
     assert estimator.fit(texts, labels).score(texts, labels) > 0.9

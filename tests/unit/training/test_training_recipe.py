@@ -30,6 +30,7 @@ REFUSED: dict[str, list[Any]] = {
     "lora_alpha": [0, -1, NAN, "some"],
     "lora_dropout": [-0.1, 1, NAN, "some"],
     "lora_targets": [(), "query", (1,), None],
+    "align": ["no", None],
     "calibrate": ["no", None],
     "teacher": ["", 3, Path("dense")],
     "distill_weight": [-0.1, 1.1, NAN, "some", None],
@@ -58,6 +59,7 @@ ALLOWED: dict[str, list[Any]] = {
     "lora_alpha": [None, 0.5, 16],
     "lora_dropout": [0, 0.99],
     "lora_targets": [("query",), ("attention.output.dense", "value")],
+    "align": [False, True],
     "calibrate": [False, True],
     "teacher": [None, "dense"],
     "distill_weight": [0, 1],
@@ -120,6 +122,7 @@ def test_the_defaults_are_the_papers() -> None:
         "distill_pooled": 0.0,
         "tighten": 0.0,
         "new_rate": 1.0,
+        "align": True,
         "calibrate": True,
         "seed": 0,
     }

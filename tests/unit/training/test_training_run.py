@@ -222,7 +222,7 @@ def test_the_recipe_reaches_trainer() -> None:
     assert args.num_train_epochs == 3
     assert args.get_warmup_steps(12) == 3  # 8 batches of 4 or fewer are 4 optimizer steps an epoch
     assert (args.max_grad_norm, args.weight_decay, args.learning_rate, args.seed) == (0.5, 0.0, 2e-5, 3)
-    assert args.optim == "adamw_torch"
+    assert args.optim == "adamw_torch_fused"
     assert args.lr_scheduler_type == "linear"
     assert args.report_to == []
 

@@ -1,0 +1,114 @@
+"""Aligning the head: its last layer, fitted to read from the document vectors of fewer tokens what it read from all.
+
+Leaving tokens out moves a document's vector, and much of that move is alike in all documents: what is left are the
+words that matter. Of a few hundred training documents the vectors that the classifier made are regressed on those
+that the new model makes of the same documents; where these hardly vary, a ridge leaves little but a shift. Map and
+shift are folded into the head's last layer: nothing is added to the model, nothing is trained, and no label is looked
+at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tokensieve.backbones.loading import load_weights
+from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.training.sample import sampled_batches
+
+_RIDGE = 0.3  # of the mean variance of a document vector's dimensions; of .03 to 3 the best middle (docs/LOG.md)
+
+
+@torch.no_grad()
+def align_head(
+    model: TokensieveForSequenceClassification,
+    base: str | Path,
+    documents: TokenizedDocuments,
+    tokenizer: Any,
+    device: torch.device,
+    *,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> dict[str, float] | None:
+    """Fit the head's last layer of a model to the classifier whose weights it has, and whose settings it has not.
+
+    Args:
+        model: its head is changed in place.
+        base: folder of the classifier; it is read anew.
+        documents: of the training split; at most `tokensieve.training.sample.DOCUMENTS` of them are drawn.
+        tokenizer: pads.
+        device: to compute on.
+        batch_size: documents at a time.
+        seed: of the draw.
+
+    Returns:
+        "moved" and "left": the mean squared distance of the two vectors of a document before and after, as a share of
+        the variance of the classifier's. None where the settings are the same, and nothing was to be fitted.
+
+    Raises:
+        CheckpointError: the base cannot be read.
+    """
+    whole: Any = load_weights(TokensieveForSequenceClassification, base, strict=True)
+    if whole.settings == model.settings:
+        return None
+    found, wanted = (
+        document_vectors(own, device, sampled_batches(documents, tokenizer, batch_size, seed)) for own in (model, whole)
+    )
+    alignment = Alignment(found, wanted)
+    alignment.fold_into(model.head.classifier)
+    return {"moved": alignment.distance(found), "left": alignment.distance(alignment(found))}
+
+
+def document_vectors(
+    model: TokensieveForSequenceClassification, device: torch.device, inputs: Iterator[dict[str, Tensor]]
+) -> Tensor:
+    """The vectors [N, d] that the head's last layer reads, as at inference."""
+    training = model.training
+    nn.Module.to(model, device=device).train(False)
+    found: list[Any] = [model(**{name: rows.to(device) for name, rows in batch.items()}).pooled for batch in inputs]
+    model.train(training)
+    return torch.cat(found)
+
+
+class Alignment:
+    """The map z -> nu + (z - mu) (I + B): `wanted` from `found`, both [N, d]; mu and nu are their means.
+
+    B minimises the squared distances plus a ridge times its own squares: where documents vary little it is nearly 0,
+    and what is left is a shift.
+    """
+
+    def __init__(self, found: Tensor, wanted: Tensor) -> None:
+        self.wanted = _exact(wanted)
+        self.found_mean, self.wanted_mean = _exact(found).mean(0), self.wanted.mean(0)
+        own, moved = _exact(found) - self.found_mean, self.wanted - self.wanted_mean
+        products = own.T @ own
+        ridge = products.diagonal().mean().clamp(min=1e-30) * _RIDGE
+        identity = torch.eye(len(products)).to(products)
+        self.turn = identity + torch.linalg.solve(products + ridge * identity, own.T @ (moved - own))
+
+    def __call__(self, found: Tensor) -> Tensor:
+        """Document vectors [N, d] as they would have been with all tokens."""
+        mapped: Tensor = self.wanted_mean + (_exact(found) - self.found_mean) @ self.turn
+        return mapped
+
+    def fold_into(self, linear: nn.Linear) -> None:
+        """Let a linear layer read vectors as if they were mapped first."""
+        weight = _exact(linear.weight)
+        shift = self.wanted_mean - self.found_mean @ self.turn
+        if linear.bias is not None:
+            linear.bias.add_((weight @ shift).to(linear.bias))
+        linear.weight.copy_(weight @ self.turn.T)
+
+    def distance(self, vectors: Tensor) -> float:
+        """Mean squared distance of vectors to the wanted ones, as a share of their variance."""
+        spread = (self.wanted - self.wanted_mean).square().sum().clamp(min=1e-30)
+        return float((_exact(vectors) - self.wanted).square().sum() / spread)
+
+
+def _exact(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.device.type == "mps" else tensor.double()

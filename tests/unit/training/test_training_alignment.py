@@ -1,0 +1,131 @@
+"""The head of a trained classifier, fitted to the document vectors that it gets from fewer tokens."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from keyword_documents import labelled_documents
+from torch import Tensor, nn
+
+import tokensieve
+from tokensieve import PTCConfig
+from tokensieve.data import DataSplits
+from tokensieve.training.alignment import Alignment
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.train import train
+
+DENSE = PTCConfig(pruning="none", pooling="mean")
+RECIPE = Recipe(epochs=0, batch_size=8, max_length=32, calibrate=False)
+TRAINED = replace(RECIPE, epochs=4, learning_rate=3e-3)
+REDUCED = {
+    "learned": PTCConfig(score="learned", pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean"),
+    "received": PTCConfig(pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean"),
+}
+DATA = DataSplits(labelled_documents(60), labelled_documents(12, seed=1))
+
+
+@pytest.fixture(scope="module")
+def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("alignment") / "dense"
+    train(base, DENSE, DATA, folder, TRAINED, progress=False)
+    return folder
+
+
+def vectors(count: int, width: int = 6) -> Tensor:
+    return torch.randn(count, width, generator=torch.Generator().manual_seed(0))
+
+
+def logits_and_vectors(folder: Path) -> tuple[Tensor, Tensor]:
+    """Of the training documents."""
+    classifier = tokensieve.load(folder, device="cpu")
+    texts = [document.text for document in DATA.train]
+    logits = torch.tensor([result.logits for result in classifier.engine.classify(DATA.train)])
+    return logits, torch.as_tensor(classifier.encode(texts))
+
+
+def test_a_shift_is_found_exactly() -> None:
+    found = vectors(40)
+    wanted = found + torch.arange(6.0)
+    alignment = Alignment(found, wanted)
+    torch.testing.assert_close(alignment(found), wanted.double(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(alignment.turn, torch.eye(6).double(), atol=1e-6, rtol=0)
+
+
+def test_what_varies_is_mapped_and_the_rest_shifted() -> None:
+    scale = torch.tensor([100.0, 100.0, 1e-3, 1e-3, 1e-3, 1e-3])
+    found = vectors(200) * scale
+    alignment = Alignment(found, 2 * found + 5)
+    torch.testing.assert_close(alignment.turn[:2, :2], 2 * torch.eye(2).double(), atol=0.2, rtol=0)
+    torch.testing.assert_close(alignment.turn[2:, 2:], torch.eye(4).double(), atol=1e-3, rtol=0)
+    assert alignment.distance(alignment(found)) < 0.02 * alignment.distance(found)
+
+
+def test_one_document_gives_a_shift() -> None:
+    alignment = Alignment(torch.ones(1, 6), torch.zeros(1, 6))
+    torch.testing.assert_close(alignment.turn, torch.eye(6).double())
+    torch.testing.assert_close(alignment(torch.full((1, 6), 3.0)), torch.full((1, 6), 2.0).double())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_folding_is_mapping_first(bias: bool) -> None:
+    found = vectors(50)
+    alignment = Alignment(found, found.roll(1, 1) + 1)
+    linear = nn.Linear(6, 3, bias=bias)
+    mapped = linear(alignment(found).float()).detach()
+    without_shift = F.linear((found.double() @ alignment.turn).float(), linear.weight).detach()
+    with torch.no_grad():
+        alignment.fold_into(linear)
+    torch.testing.assert_close(linear(found), mapped if bias else without_shift, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", REDUCED)
+def test_the_answers_come_nearer_to_the_classifiers(dense: Path, tmp_path: Path, name: str) -> None:
+    wanted, wanted_vectors = logits_and_vectors(dense)
+    distances = {}
+    for align in (True, False):
+        folder = tmp_path / str(align)
+        record = train(dense, REDUCED[name], DATA, folder, replace(RECIPE, align=align), progress=False)
+        logits, pooled = logits_and_vectors(folder)
+        distances[align] = float((logits - wanted).square().mean())
+        spread = (wanted_vectors - wanted_vectors.mean(0)).square().sum()
+        if align:
+            moved = float((pooled - wanted_vectors).square().sum() / spread)
+            assert record["head_alignment"]["moved"] == pytest.approx(moved, rel=1e-3)
+            assert record["head_alignment"]["left"] < 0.7 * moved
+        else:
+            assert record["head_alignment"] is None
+    assert distances[True] < 0.7 * distances[False]
+
+
+def states(folder: Path) -> dict[str, Any]:
+    return tokensieve.load(folder, device="cpu").model.state_dict()
+
+
+def test_only_the_heads_last_layer_changes(dense: Path, tmp_path: Path) -> None:
+    train(dense, REDUCED["received"], DATA, tmp_path / "out", RECIPE, progress=False)
+    before, after = states(dense), states(tmp_path / "out")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"head.classifier.weight", "head.classifier.bias"}
+
+
+def test_the_hosts_head_is_aligned_too(base: Path, tmp_path: Path) -> None:
+    host = PTCConfig(pruning="none", pooling="host")
+    train(base, host, DATA, tmp_path / "dense", TRAINED, progress=False)
+    reduced = replace(REDUCED["received"], pooling="host")
+    record = train(tmp_path / "dense", reduced, DATA, tmp_path / "out", RECIPE, progress=False)
+    assert record["head_alignment"]["left"] < record["head_alignment"]["moved"]
+
+
+def test_nothing_is_aligned_to_the_same_settings(dense: Path, tmp_path: Path) -> None:
+    record = train(dense, DENSE, DATA, tmp_path / "out", RECIPE, progress=False)
+    assert record["head_alignment"] is None
+
+
+def test_nothing_is_aligned_where_parts_start_at_random(base: Path, dense: Path, tmp_path: Path) -> None:
+    combining = PTCConfig(combine_layer=3, combination_tokens=3)
+    for number, start in enumerate((base, dense)):
+        record = train(start, combining, DATA, tmp_path / str(number), replace(TRAINED, epochs=1), progress=False)
+        assert record["head_alignment"] is None
