@@ -95,6 +95,7 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
             int(names[label] == str(document.label))
             for label, document in zip(held_out, splits.validation, strict=True)
         ],
+        "settings": training["settings"],
         "training_seconds": training["seconds"],
         "training_peak_memory_bytes": training["peak_memory_bytes"],
         "documents": {**training["documents"], "test": len(truth)},
@@ -129,19 +130,29 @@ def collect(config: dict[str, Any], name: str) -> None:
 def made_elsewhere(
     target: Path, config: dict[str, Any], truth: list[int] | None, here: set[int]
 ) -> Iterator[dict[str, Any]]:
-    """Runs that the results have of other seeds, by the same recipe on the same documents. All of one seed are made
-    together, as variants start from one another.
+    """Runs that the results have of other seeds, as they would be made now. All of one seed are made together, as
+    variants start from one another: one that is made again takes the place of all.
     """
     if not target.is_file():
         return
     record = json.loads(target.read_text(encoding="utf-8"))
-    if record["truth"] != truth or record["config"]["recipe"] != config["recipe"]:
+    common = ("data", "documents", "recipe")
+    if record["truth"] != truth or any(record["config"].get(key) != config.get(key) for key in common):
         return
     for run in record["runs"]:
-        variant = run["variant"]
-        same = config["variants"].get(variant) == record["config"]["variants"][variant]
-        if same and run["seed"] in config["seeds"] and run["seed"] not in here:
+        chain = list(with_origins(config["variants"], run["variant"]))
+        settings = settings_of(chain[0]).to_dict() if chain else None
+        same = chain == list(with_origins(record["config"]["variants"], run["variant"]))
+        if same and run.get("settings") == settings and run["seed"] in config["seeds"] and run["seed"] not in here:
             yield run
+
+
+def with_origins(variants: dict[str, Any], name: str | None) -> Iterator[dict[str, Any]]:
+    """What a variant is, and what it starts from and learns from; nothing where there is none of this name."""
+    if name in variants:
+        yield variants[name]
+        for origin in ("start", "teacher"):
+            yield from with_origins(variants, variants[name].get(origin))
 
 
 if __name__ == "__main__":

@@ -255,7 +255,7 @@ class PTCConfig:
         min(floor((L - 1) D / 12), D - 2) layers stand before the module. "accurate", "balanced", "fast" and "fastest"
         are not the paper's: tokens leave by their learned importance, a large share ahead of the first layer and the
         same small share ahead of each other one, chosen so that any depth ends with about as many (floors add up).
-        They leave documents of fewer than 32 tokens alone.
+        They leave documents of fewer than 48 tokens alone.
 
         Raises:
             ConfigError: unknown name, or a model too shallow for the preset.
@@ -286,10 +286,10 @@ _PRESETS: dict[str, tuple[Pruning, int | None]] = {
     "paper-pfc-7": ("fuzzy", 7),
     "paper-pfc-11": ("fuzzy", 11),
 }
-_SHARES = {"accurate": (0.95, 0.48), "balanced": (0.85, 0.25), "fast": (0.75, 0.17), "fastest": (0.6, 0.105)}
+_SHARES = {"accurate": (0.95, 0.48), "balanced": (0.9, 0.3), "fast": (0.75, 0.17), "fastest": (0.6, 0.105)}
 """Of a document's tokens, those that enter the first layer, and those that are left in the last one."""
-_SHORTEST = 32
-"""Tokens of a document that they prune: of a shorter one little but [CLS] and [SEP] would reach the last layer."""
+_SHORTEST = 48
+"""Tokens of a document that they prune: of shorter ones some would reach the end of six layers as [CLS] and [SEP]."""
 PRESET_NAMES = (*_PRESETS, *_SHARES)
 
 

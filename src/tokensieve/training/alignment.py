@@ -21,7 +21,7 @@ from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.training.sample import sampled_batches
 
-_RIDGE = 0.3  # of the mean variance of a document vector's dimensions; of .03 to 3 the best middle (docs/LOG.md)
+_RIDGE = 0.2  # of the mean squared length of a document vector, centred (docs/LOG.md)
 
 
 @torch.no_grad()
@@ -48,17 +48,20 @@ def align_head(
 
     Returns:
         "moved" and "left": the mean squared distance of the two vectors of a document before and after, as a share of
-        the variance of the classifier's. None where the settings are the same, and nothing was to be fitted.
+        the variance of the classifier's. None where nothing was to be fitted: the settings are the same, or all
+        vectors.
 
     Raises:
         CheckpointError: the base cannot be read.
     """
-    whole: Any = load_weights(TokensieveForSequenceClassification, base, strict=True)
+    whole: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
     if whole.settings == model.settings:
         return None
     found, wanted = (
         document_vectors(own, device, sampled_batches(documents, tokenizer, batch_size, seed)) for own in (model, whole)
     )
+    if torch.equal(found, wanted) or bool((wanted == wanted[0]).all()):
+        return None
     alignment = Alignment(found, wanted)
     alignment.fold_into(model.head.classifier)
     return {"moved": alignment.distance(found), "left": alignment.distance(alignment(found))}
@@ -87,7 +90,7 @@ class Alignment:
         self.found_mean, self.wanted_mean = _exact(found).mean(0), self.wanted.mean(0)
         own, moved = _exact(found) - self.found_mean, self.wanted - self.wanted_mean
         products = own.T @ own
-        ridge = products.diagonal().mean().clamp(min=1e-30) * _RIDGE
+        ridge = (own.square().sum() / len(own)).clamp(min=1e-30) * _RIDGE
         identity = torch.eye(len(products)).to(products)
         self.turn = identity + torch.linalg.solve(products + ridge * identity, own.T @ (moved - own))
 

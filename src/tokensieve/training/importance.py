@@ -67,7 +67,7 @@ def fit_importance(
         CheckpointError: the base cannot be read, or lacks a layer.
         DataError: the documents leave nothing to choose.
     """
-    classifier: Any = load_weights(TokensieveForSequenceClassification, base, strict=True)
+    classifier: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
     nn.Module.to(classifier, device=device).eval()
     classifier.encoder.min_length = sys.maxsize  # so it keeps everything; it is needed for nothing else
     wanted, places = unfitted(model), _by_source(classifier)

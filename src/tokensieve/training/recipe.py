@@ -51,7 +51,8 @@ class Recipe:
         distill_pooled: weight of following its document vectors, by their cosine; the teacher has the same width.
         tighten: share of the steps over which the kept share of every layer falls from 1 to its own; 0: at once.
         new_rate: learning rate of what starts at random (head, combining parts), as a multiple of the others'.
-        align: where a trained classifier is the start and gets other settings, fit the head's last layer to it first.
+        align: where a trained classifier is the start and gets other settings, fit the head's last layer to it first;
+            not where training begins with its own document vectors (`tighten`), or is to lead to them (`distill_pooled`).
         calibrate: fit a temperature to the validation documents, and with several labels a document their thresholds.
         seed: of the new parameters, the order of the documents, dropout and noise.
     """
@@ -106,6 +107,11 @@ class Recipe:
         self._check_teacher()
         check_number(self, "tighten", lambda share: 0 <= share <= 1, "a number in [0, 1]")
         check_number(self, "new_rate", lambda rate: rate > 0, "a number above 0")
+
+    @property
+    def aligns_first(self) -> bool:
+        """Whether the head is fitted to the document vectors that training begins with."""
+        return self.align and not (self.epochs and (self.tighten or self.distill_pooled))
 
     def _check_teacher(self) -> None:
         teacher: Any = self.teacher

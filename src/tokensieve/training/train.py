@@ -66,8 +66,8 @@ def train(
 
     All work goes to `output`.part, which becomes `output` at the end. Started by `torchrun` (or
     mpirun, or on GPUs `accelerate launch`), every process calls this and the first one writes; batch_size is that of
-    one process. Where `base` is a trained classifier of the same labels, its weights are epoch 0: they are kept where
-    validation finds no epoch better.
+    one process. Where `base` is a trained classifier of the same labels, its weights, the head aligned to other settings
+    (`training.alignment`), are epoch 0: they are kept where validation finds no epoch better.
 
     Args:
         base: folder or hub name of the checkpoint to start from.
@@ -159,7 +159,7 @@ def train(
         few = {"batch_size": min(16, recipe.batch_size), "seed": recipe.seed}
         if unfitted(model):
             importance = fit_importance(model, base, training, tokenizer, device, **few)
-        if recipe.align and reason is None:
+        if recipe.aligns_first and reason is None:
             alignment = align_head(model, base, training, tokenizer, device, **few)
         trainable = fit_for_training(model, recipe)
         asked, targets = time.perf_counter(), None
