@@ -200,12 +200,12 @@ def test_presets_of_the_paper(name: str) -> None:
     assert {key: getattr(config, key) for key in rest} == rest
 
 
-@pytest.mark.parametrize(("name", "enter", "left"), [("accurate", 190, 96), ("balanced", 170, 50), ("fast", 150, 34)])
+@pytest.mark.parametrize(("name", "enter", "left"), [("accurate", 190, 96), ("balanced", 180, 60), ("fast", 150, 34)])
 @pytest.mark.parametrize("depth", [2, 6, 12, 24])
 def test_presets_of_the_learned_score_end_alike_at_any_depth(name: str, enter: int, left: int, depth: int) -> None:
     """Of 200 tokens so many enter the first layer, and about so many are left in the last one."""
     config = PTCConfig.preset(name, depth)
-    assert config.min_length == 32
+    assert config.min_length == 48
     assert (config.score, config.site, config.pruning, config.pooling) == ("learned", "hidden", "ratio", "mean")
     assert config.keep_ratios is not None and len(config.keep_ratios) == depth
     counts = [200]
@@ -213,6 +213,15 @@ def test_presets_of_the_learned_score_end_alike_at_any_depth(name: str, enter: i
         counts.append(math.floor(round(counts[-1] * share, 6)))
     assert counts[1] == enter
     assert 0.75 * left <= counts[-1] <= 1.05 * left
+
+
+@pytest.mark.parametrize("name", ["accurate", "balanced", "fast", "fastest"])
+def test_the_shortest_document_that_is_pruned_ends_with_a_word(name: str) -> None:
+    config = PTCConfig.preset(name, 6)
+    left = config.min_length
+    for share in config.keep_ratios or ():
+        left = math.floor(round(left * share, 6))
+    assert left > 2, "[CLS] and [SEP]"
 
 
 def test_the_fastest_preset_is_faster_still() -> None:

@@ -32,9 +32,10 @@ def write_card(folder: Path, model: TokensieveForSequenceClassification, record:
     Args:
         folder: of the classifier; its name, without ".part", is the card's title.
         model: trained and calibrated.
-        record: as training.json has it. Four entries may be lacking: `pairs` (whether documents are pairs of texts),
+        record: as training.json has it. Five entries may be lacking: `pairs` (whether documents are pairs of texts),
             `reading` (how the command read the data, see `tokensieve.training.reproduce.READING`), `base_is_folder`
-            (without it, a base with a slash in it is taken for the name of a model on the hub) and `started_from`.
+            (without it, a base with a slash in it is taken for the name of a model on the hub) `started_from` and
+            `head_alignment`.
     """
     name = folder.resolve().name.removesuffix(".part")
     record = {**record, "data": public_name(str(record["data"])), "base": public_name(str(record["base"]))}

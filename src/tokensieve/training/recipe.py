@@ -52,7 +52,7 @@ class Recipe:
         tighten: share of the steps over which the kept share of every layer falls from 1 to its own; 0: at once.
         new_rate: learning rate of what starts at random (head, combining parts), as a multiple of the others'.
         align: where a trained classifier is the start and gets other settings, fit the head's last layer to it first;
-            not where training begins with its own document vectors (`tighten`), or is to lead to them (`distill_pooled`).
+            not where training begins with its document vectors (`tighten`), or is to lead to them (`distill_pooled`).
         calibrate: fit a temperature to the validation documents, and with several labels a document their thresholds.
         seed: of the new parameters, the order of the documents, dropout and noise.
     """

@@ -66,8 +66,8 @@ def train(
 
     All work goes to `output`.part, which becomes `output` at the end. Started by `torchrun` (or
     mpirun, or on GPUs `accelerate launch`), every process calls this and the first one writes; batch_size is that of
-    one process. Where `base` is a trained classifier of the same labels, its weights, the head aligned to other settings
-    (`training.alignment`), are epoch 0: they are kept where validation finds no epoch better.
+    one process. Where `base` is a trained classifier of the same labels, its weights are epoch 0, the head aligned to
+    other settings (`training.alignment`): they are kept where validation finds no epoch better.
 
     Args:
         base: folder or hub name of the checkpoint to start from.

@@ -1,5 +1,6 @@
 """The head of a trained classifier, fitted to the document vectors that it gets from fewer tokens."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,14 +115,57 @@ def test_only_the_heads_last_layer_changes(dense: Path, tmp_path: Path) -> None:
 def test_the_hosts_head_is_aligned_too(base: Path, tmp_path: Path) -> None:
     host = PTCConfig(pruning="none", pooling="host")
     train(base, host, DATA, tmp_path / "dense", TRAINED, progress=False)
-    reduced = replace(REDUCED["received"], pooling="host")
-    record = train(tmp_path / "dense", reduced, DATA, tmp_path / "out", RECIPE, progress=False)
-    assert record["head_alignment"]["left"] < record["head_alignment"]["moved"]
+    wanted, _ = logits_and_vectors(tmp_path / "dense")
+    distances = []
+    for align in (True, False):
+        folder, recipe = tmp_path / str(align), replace(RECIPE, align=align)
+        train(tmp_path / "dense", replace(REDUCED["received"], pooling="host"), DATA, folder, recipe, progress=False)
+        distances.append(float((logits_and_vectors(folder)[0] - wanted).square().mean()))
+    assert distances[0] < 0.8 * distances[1]
 
 
-def test_nothing_is_aligned_to_the_same_settings(dense: Path, tmp_path: Path) -> None:
-    record = train(dense, DENSE, DATA, tmp_path / "out", RECIPE, progress=False)
+NOT_ALIGNED = {
+    "the same settings": (DENSE, RECIPE),
+    "begins with the start's vectors": (REDUCED["received"], replace(TRAINED, epochs=1, tighten=0.5)),
+    "leads to the start's vectors": (REDUCED["received"], replace(TRAINED, epochs=1, distill_pooled=1.0)),
+}
+
+
+@pytest.mark.parametrize("name", NOT_ALIGNED)
+def test_nothing_is_aligned(dense: Path, tmp_path: Path, name: str) -> None:
+    settings, recipe = NOT_ALIGNED[name]
+    teacher = str(dense) if recipe.distill_pooled else None
+    record = train(dense, settings, DATA, tmp_path / "out", replace(recipe, teacher=teacher), progress=False)
     assert record["head_alignment"] is None
+
+
+def test_nothing_is_aligned_to_vectors_that_are_all_alike(dense: Path, tmp_path: Path) -> None:
+    """With one training document of each label, but of the same words."""
+    one = labelled_documents(1)[0]
+    data = DataSplits((one, replace(one, label="law"), replace(one, label="team")))
+    record = train(dense, REDUCED["received"], data, tmp_path / "out", RECIPE, progress=False)
+    assert record["head_alignment"] is None
+
+
+def test_a_half_precision_start_is_read_exactly(dense: Path, tmp_path: Path) -> None:
+    half = shutil.copytree(dense, tmp_path / "half")
+    classifier = tokensieve.load(dense, device="cpu").model.to(torch.bfloat16)
+    classifier.save_pretrained(half)
+    same = replace(DENSE, keep_ratio=0.5)  # which prunes nothing, but is another record
+    record = train(half, same, DATA, tmp_path / "out", RECIPE, progress=False)
+    assert record["head_alignment"] is None
+
+
+def test_few_documents_are_not_learned_by_heart() -> None:
+    """Documents of 12 directions, moved in ways of their own: what was not fitted comes nearer, too."""
+    generator = torch.Generator().manual_seed(3)
+    wanted = torch.randn(400, 12, generator=generator) @ torch.randn(12, 96, generator=generator)
+    found = wanted + 1 + 0.6 * wanted.std() * torch.randn(400, 96, generator=generator)
+    unseen = found[200:], wanted[200:]
+    for count in (24, 200):
+        mapped = Alignment(found[:count], wanted[:count])(unseen[0])
+        left, moved = (float((vectors - unseen[1]).square().mean()) for vectors in (mapped, unseen[0]))
+        assert left < moved, count
 
 
 def test_nothing_is_aligned_where_parts_start_at_random(base: Path, dense: Path, tmp_path: Path) -> None:

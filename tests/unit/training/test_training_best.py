@@ -55,6 +55,13 @@ def assert_same(folder: Path, other: Path) -> None:
             torch.testing.assert_close(own[name], others[name], atol=0, rtol=0, msg=name)
 
 
+def assert_same_head(folder: Path, start: Path, settings: PTCConfig, data: DataSplits, place: Path) -> None:
+    """That of a run that begins alike, and trains nothing."""
+    train(start, settings, data, place / "untrained", replace(RECIPE, epochs=0), progress=False)
+    own, other = (weights(path)["head.classifier.weight"] for path in (folder, place / "untrained"))
+    torch.testing.assert_close(own, other, atol=0, rtol=0)
+
+
 @pytest.mark.parametrize("select", ["accuracy", "loss"])
 @pytest.mark.parametrize("settings", [DENSE, LEARNED], ids=["dense", "learned"])
 def test_epochs_that_make_it_worse_are_not_kept(
@@ -67,6 +74,7 @@ def test_epochs_that_make_it_worse_are_not_kept(
     assert record["best"] == found[0]
     assert min(entry["eval_loss"] for entry in found[1:]) > found[0]["eval_loss"]
     assert_same(tmp_path / "out", dense)
+    assert_same_head(tmp_path / "out", dense, settings, misleading, tmp_path)
     assert "Epoch 0 (the weights that it started from)" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
 
 
@@ -192,6 +200,7 @@ def test_a_run_that_was_cut_off_keeps_the_start(
     record = train(dense, LEARNED, misleading, tmp_path / "out", recipe, progress=False, resume=True)
     assert record["resumed_from"] and record["best"]["epoch"] == 0
     assert_same(tmp_path / "out", dense)
+    assert_same_head(tmp_path / "out", dense, LEARNED, misleading, tmp_path)
     whole = train(dense, LEARNED, misleading, tmp_path / "whole", recipe, progress=False)
     kept = json.loads((tmp_path / "out" / "training.json").read_text(encoding="utf-8"))["best"]
     assert kept["eval_loss"] == pytest.approx(whole["best"]["eval_loss"], abs=1e-6)

@@ -150,6 +150,14 @@ def test_without_validation(write: Write) -> None:
     assert "calibration fitted" in flat(section(write(), "Accuracy"))
 
 
+def test_what_was_fitted_is_told(write: Write) -> None:
+    recipe = {**RECORD["recipe"], "epochs": 0}
+    plain, aligned = (write({"recipe": recipe, "head_alignment": own}) for own in (None, {"moved": 0.3, "left": 0.1}))
+    assert "the weights are those of the start. Made in" in flat(plain) and "head's last layer" not in plain
+    assert "those of the start, but for the head's last layer. Made in" in flat(aligned)
+    assert "The head's last layer was fitted first, to read from these settings' document vectors" in flat(aligned)
+
+
 def test_what_was_not_used_is_not_told(write: Write) -> None:
     assert "`distill_" not in write()
     assert "`lora_" not in write()

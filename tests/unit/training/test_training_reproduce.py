@@ -44,7 +44,14 @@ SETTINGS = [
 RECIPES = [
     Recipe(),
     Recipe(learning_rate=3e-4, epochs=2, patience=1, select="f1_macro", bf16=True, attention_dropout=0.0, seed=7),
-    Recipe(lora_rank=4, lora_alpha=2.0, lora_targets=("key", "value"), gradient_checkpointing=True, calibrate=False),
+    Recipe(
+        lora_rank=4,
+        lora_alpha=2.0,
+        lora_targets=("key", "value"),
+        gradient_checkpointing=True,
+        align=False,
+        calibrate=False,
+    ),
 ]
 
 
