@@ -90,13 +90,14 @@ def frontier_table(name: str, *, brief: bool = False) -> str:
     """
     records, speeds, memories = accuracy_records(name), bench_records(name), bench_records("memory")
     config = config_of(name)
-    baselines = config["baselines"]
+    run = list(_complete(config, records))
+    baselines = [baseline for baseline in config["baselines"] if baseline in run]
     sets = [] if brief else ["seeds", *records]
     cost = ["times faster", "of our dense", "times fewer FLOPs"]
     cost += [f"peak memory, batches of {batch}" for batch in _memory_batches(memories)]
     against = [head for name in baselines for head in (f"against {name}, points [95 %]", "not inferior")]
     rows = [["variant", *sets, *against, *cost]]
-    for variant in _complete(config, records):
+    for variant in run:
         cells = [variant]
         if not brief:
             cells += [_seeds(records, variant), *_accuracies(records, variant, "test")]
