@@ -189,14 +189,14 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
      {"site": "hidden", "merge_pruned": True, "combine_layer": 2, "combine_init": "identity",
       "combine_assignment": "soft"}),
     ("--preset fast",
-     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.6, 0.747, 0.747, 0.747),
-      "pooling": "mean", "min_length": 32, "score_noise": 0.5}),
+     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.75, 0.61, 0.61, 0.61),
+      "pooling": "mean", "min_length": 48, "score_noise": 0.5}),
     ("--preset fast --keep-ratio 0.7",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratio": 0.7, "pooling": "mean",
-      "min_length": 32, "score_noise": 0.5}),
+      "min_length": 48, "score_noise": 0.5}),
     ("--preset fast --combine-layer 3",
-     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.6, 0.747), "pooling": "mean",
-      "min_length": 32, "combine_layer": 3, "score_noise": 0.5}),
+     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.75, 0.61), "pooling": "mean",
+      "min_length": 48, "combine_layer": 3, "score_noise": 0.5}),
 ]  # fmt: skip
 
 
