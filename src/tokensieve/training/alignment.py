@@ -9,17 +9,15 @@ at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tokensieve.backbones.loading import load_weights
-from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.backbones.loading import load_config, load_weights
 from tokensieve.model.classifier import TokensieveForSequenceClassification
-from tokensieve.training.sample import sampled_batches
+from tokensieve.training.sample import Sample, sum_type
 
 _RIDGE = 0.2  # of the mean squared length of a document vector, centred (docs/LOG.md)
 
@@ -28,23 +26,16 @@ _RIDGE = 0.2  # of the mean squared length of a document vector, centred (docs/L
 def align_head(
     model: TokensieveForSequenceClassification,
     base: str | Path,
-    documents: TokenizedDocuments,
-    tokenizer: Any,
+    sample: Sample,
     device: torch.device,
-    *,
-    batch_size: int = 16,
-    seed: int = 0,
 ) -> dict[str, float] | None:
     """Fit the head's last layer of a model to the classifier whose weights it has, and whose settings it has not.
 
     Args:
         model: its head is changed in place.
         base: folder of the classifier; it is read anew.
-        documents: of the training split; at most `tokensieve.training.sample.DOCUMENTS` of them are drawn.
-        tokenizer: pads.
+        sample: training documents.
         device: to compute on.
-        batch_size: documents at a time.
-        seed: of the draw.
 
     Returns:
         "moved" and "left": the mean squared distance of the two vectors of a document before and after, as a share of
@@ -54,12 +45,10 @@ def align_head(
     Raises:
         CheckpointError: the base cannot be read.
     """
-    whole: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
-    if whole.settings == model.settings:
+    if load_config(base).settings == model.settings:
         return None
-    found, wanted = (
-        document_vectors(own, device, sampled_batches(documents, tokenizer, batch_size, seed)) for own in (model, whole)
-    )
+    whole: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
+    found, wanted = (document_vectors(own, sample, device) for own in (model, whole))
     if torch.equal(found, wanted) or bool((wanted == wanted[0]).all()):
         return None
     alignment = Alignment(found, wanted)
@@ -67,13 +56,11 @@ def align_head(
     return {"moved": alignment.distance(found), "left": alignment.distance(alignment(found))}
 
 
-def document_vectors(
-    model: TokensieveForSequenceClassification, device: torch.device, inputs: Iterator[dict[str, Tensor]]
-) -> Tensor:
+def document_vectors(model: TokensieveForSequenceClassification, sample: Sample, device: torch.device) -> Tensor:
     """The vectors [N, d] that the head's last layer reads, as at inference."""
     training = model.training
     nn.Module.to(model, device=device).train(False)
-    found: list[Any] = [model(**{name: rows.to(device) for name, rows in batch.items()}).pooled for batch in inputs]
+    found: list[Any] = [model(**batch).pooled for batch in sample.batches(device)]
     model.train(training)
     return torch.cat(found)
 
@@ -114,4 +101,4 @@ class Alignment:
 
 
 def _exact(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.device.type == "mps" else tensor.double()
+    return tensor.to(sum_type(tensor.device))

@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from tokensieve.backbones.loading import load_config, load_weights
-from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.errors import CheckpointError, DataError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import Layer, unfitted
 from tokensieve.tokens import Tokens
-from tokensieve.training.sample import DOCUMENTS, sampled_batches
+from tokensieve.training.sample import Sample, sum_type
 
 _RIDGE = 1e-4  # of the mean variance of a hidden state's dimensions
 _SMALLEST = 1e-3  # of a document's mean gradient: tokens below it matter alike
@@ -41,23 +40,16 @@ def why_no_start(base: str | Path, labels: Sequence[str]) -> str | None:
 def fit_importance(
     model: TokensieveForSequenceClassification,
     base: str | Path,
-    documents: TokenizedDocuments,
-    tokenizer: Any,
+    sample: Sample,
     device: torch.device,
-    *,
-    batch_size: int = 16,
-    seed: int = 0,
 ) -> dict[str, float]:
     """Fit the importance of every layer that has an unfitted one to the classifier that the model was made of.
 
     Args:
         model: gets the fitted vectors.
         base: folder of the classifier; it is read anew, and runs with all its tokens.
-        documents: of the training split; at most `tokensieve.training.sample.DOCUMENTS` of them are drawn.
-        tokenizer: pads.
+        sample: training documents.
         device: to compute on.
-        batch_size: documents at a time.
-        seed: of the draw.
 
     Returns:
         By number of the model's step, from 1, the R squared of the fit: the share of the variance within documents that
@@ -74,15 +66,13 @@ def fit_importance(
     sources = {source: layer for source, layer in _by_source(model).items() if layer in wanted}
     if missing := sources.keys() - places.keys():
         raise CheckpointError(f"{base} has no layer {min(missing) + 1}, ahead of which tokens are to leave")
-    fits = gradients_by_layer(
-        classifier, [places[source] for source in sources], documents, tokenizer, batch_size, seed
-    )
+    fits = gradients_by_layer(classifier, [places[source] for source in sources], sample)
     for layer, fit in zip(sources.values(), fits, strict=True):
         assert layer.importance is not None
         layer.importance.weight.copy_(fit.solution())
     if unfitted(model):
         raise DataError(
-            f"score='learned': none of the {min(len(documents), DOCUMENTS)} training documents that were looked at has "
+            f"score='learned': none of the {len(sample)} training documents that were looked at has "
             "two words or more to choose between: use settings that prune nothing (preset 'dense')"
         )
     steps = {layer: number for number, layer in enumerate(model.encoder.layer, 1)}
@@ -92,16 +82,13 @@ def fit_importance(
 def gradients_by_layer(
     classifier: TokensieveForSequenceClassification,
     layers: Sequence[Layer],
-    documents: TokenizedDocuments,
-    tokenizer: Any,
-    batch_size: int,
-    seed: int,
+    sample: Sample,
 ) -> list[LeastSquares]:
-    """The sums of each layer's regression, over the documents drawn."""
+    """The sums of each layer's regression, over the sample."""
     fits = [LeastSquares(classifier.config.hidden_size, classifier.device) for _ in layers]
     with torch.enable_grad(), watched(layers) as seen:
-        for batch in sampled_batches(documents, tokenizer, batch_size, seed):
-            logits = classifier(**{name: values.to(classifier.device) for name, values in batch.items()}).logits
+        for batch in sample.batches(classifier.device):
+            logits = classifier(**batch).logits
             states = [tokens.values for tokens in seen]
             gradients = torch.autograd.grad(answers(logits, classifier.config.problem_type).sum(), states)
             for fit, tokens, gradient in zip(fits, seen, gradients, strict=True):
@@ -130,11 +117,11 @@ class LeastSquares:
 
     Args:
         hidden_size: d.
-        device: of the sums, which are float64.
+        device: of the sums.
     """
 
     def __init__(self, hidden_size: int, device: torch.device) -> None:
-        precision = torch.float64 if device.type != "mps" else torch.float32
+        precision = sum_type(device)
         self.products = torch.zeros(hidden_size, hidden_size, dtype=precision, device=device)
         self.targets = torch.zeros(hidden_size, dtype=precision, device=device)
         self.variance = torch.zeros((), dtype=precision, device=device)

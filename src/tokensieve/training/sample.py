@@ -1,8 +1,9 @@
-"""The few training documents that something is fitted to in closed form, as batches."""
+"""The few training documents that something is fitted to in closed form, as batches, and the type of its sums."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,13 +15,37 @@ DOCUMENTS = 256
 """So many are read; they hold some 20 000 tokens and more, for a few hundred numbers a layer."""
 
 
-def sampled_batches(
-    documents: TokenizedDocuments, tokenizer: Any, batch_size: int, seed: int
-) -> Iterator[dict[str, Tensor]]:
-    """At most `DOCUMENTS` of them, drawn by the seed and sorted by length: the model's inputs, padded."""
-    drawn = torch.randperm(len(documents), generator=torch.Generator().manual_seed(seed))[:DOCUMENTS].tolist()
-    drawn.sort(key=lambda number: int(documents.lengths[number]))  # documents of equal lengths run together
-    for start in range(0, len(drawn), batch_size):
-        items = [documents[number] for number in drawn[start : start + batch_size]]
-        names = [name for name in tokenizer.model_input_names if name in items[0]]
-        yield dict(tokenizer.pad([{name: item[name] for name in names} for item in items], return_tensors="pt"))
+@dataclass(frozen=True)
+class Sample:
+    """At most `DOCUMENTS` training documents.
+
+    Attributes:
+        documents: what they are drawn from.
+        tokenizer: pads.
+        batch_size: documents at a time.
+        seed: of the draw.
+    """
+
+    documents: TokenizedDocuments
+    tokenizer: Any
+    batch_size: int = 16
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return min(len(self.documents), DOCUMENTS)
+
+    def batches(self, device: torch.device) -> Iterator[dict[str, Tensor]]:
+        """The model's inputs, padded, the same ones every time; documents of equal lengths run together."""
+        generator = torch.Generator().manual_seed(self.seed)
+        drawn = torch.randperm(len(self.documents), generator=generator)[: len(self)].tolist()
+        drawn.sort(key=lambda number: int(self.documents.lengths[number]))
+        for start in range(0, len(drawn), self.batch_size):
+            items = [self.documents[number] for number in drawn[start : start + self.batch_size]]
+            names = [name for name in self.tokenizer.model_input_names if name in items[0]]
+            batch = self.tokenizer.pad([{name: item[name] for name in names} for item in items], return_tensors="pt")
+            yield {name: rows.to(device) for name, rows in batch.items()}
+
+
+def sum_type(device: torch.device) -> torch.dtype:
+    """What the sums of a fit are added up in: float64, where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -37,6 +37,7 @@ from tokensieve.training.output import RECORD, check_output, folder_in_the_makin
 from tokensieve.training.prepare import fit_for_training, keep_calibration, start_model
 from tokensieve.training.processes import processes
 from tokensieve.training.recipe import Recipe
+from tokensieve.training.sample import Sample
 from tokensieve.training.start import check_start, first_stage, warn_of_other_data, why_no_candidate
 from tokensieve.training.trainer import RunOptions, Trained, require_accelerate, run_trainer
 
@@ -156,11 +157,11 @@ def train(
         )
         start = time.perf_counter()
         importance = alignment = None
-        few = {"batch_size": min(16, recipe.batch_size), "seed": recipe.seed}
+        sample = Sample(training, tokenizer, min(16, recipe.batch_size), recipe.seed)
         if unfitted(model):
-            importance = fit_importance(model, base, training, tokenizer, device, **few)
+            importance = fit_importance(model, base, sample, device)
         if recipe.aligns_first and reason is None:
-            alignment = align_head(model, base, training, tokenizer, device, **few)
+            alignment = align_head(model, base, sample, device)
         trainable = fit_for_training(model, recipe)
         asked, targets = time.perf_counter(), None
         if recipe.teacher is not None and recipe.epochs:

@@ -19,6 +19,7 @@ from tokensieve.model.layer import unfitted
 from tokensieve.reducers import Importance
 from tokensieve.training.importance import LeastSquares, answers, fit_importance
 from tokensieve.training.recipe import Recipe
+from tokensieve.training.sample import Sample
 from tokensieve.training.stages import train_in_stages
 from tokensieve.training.train import train
 
@@ -48,7 +49,7 @@ def test_it_is_least_squares_on_the_gradients_within_documents(dense: Path) -> N
     model, tokenizer = learned_model(dense)
     documents = labelled_documents(40, seed=3)
     assert len(unfitted(model)) == 4
-    shares = fit_importance(model, dense, TokenizedDocuments(documents, tokenizer, 32), tokenizer, CPU)
+    shares = fit_importance(model, dense, Sample(TokenizedDocuments(documents, tokenizer, 32), tokenizer), CPU)
     assert unfitted(model) == []
     dense_model = tokensieve.load(dense, device="cpu").model
     states, wanted = [], []
@@ -81,7 +82,9 @@ def test_it_is_least_squares_on_the_gradients_within_documents(dense: Path) -> N
 def test_the_word_that_tells_survives(dense: Path) -> None:
     """Of 12 words and more, one to three are left for all layers."""
     model, tokenizer = learned_model(dense, replace(LEARNED, keep_ratios=(0.25, 1.0, 1.0, 1.0)))
-    fit_importance(model, dense, TokenizedDocuments(labelled_documents(60, seed=4), tokenizer, 32), tokenizer, CPU)
+    fit_importance(
+        model, dense, Sample(TokenizedDocuments(labelled_documents(60, seed=4), tokenizer, 32), tokenizer), CPU
+    )
     survived = []
     for document in labelled_documents(40, seed=5):
         if len(document.text.split()) < 12:
@@ -101,7 +104,7 @@ def test_fitting_leaves_the_model_as_it_was(dense: Path) -> None:
     model.train()
     torch.nn.Module.train(model.encoder.layer[0], False)
     state = torch.random.get_rng_state()
-    fit_importance(model, dense, TokenizedDocuments(labelled_documents(20), tokenizer, 32), tokenizer, CPU)
+    fit_importance(model, dense, Sample(TokenizedDocuments(labelled_documents(20), tokenizer, 32), tokenizer), CPU)
     assert torch.equal(state, torch.random.get_rng_state())
     assert model.training and model.encoder.min_length == 0
     assert all(torch.equal(tensor, before[name]) and tensor.grad is None for name, tensor in model.named_parameters())
@@ -163,7 +166,7 @@ def test_what_is_asked_is_the_classifier_itself(dense: Path) -> None:
     vectors = []
     for settings in (LEARNED, replace(LEARNED, combine_layer=3), replace(LEARNED, keep_ratios=(1.0, 0.5, 1.0, 0.5))):
         model, tokenizer = learned_model(dense, settings)
-        fit_importance(model, dense, TokenizedDocuments(documents, tokenizer, 32), tokenizer, CPU)
+        fit_importance(model, dense, Sample(TokenizedDocuments(documents, tokenizer, 32), tokenizer), CPU)
         vectors.append(model.encoder.layer[1].importance.weight)
     assert torch.equal(vectors[0], vectors[1]) and torch.equal(vectors[0], vectors[2])
 
