@@ -96,6 +96,7 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
             for label, document in zip(held_out, splits.validation, strict=True)
         ],
         "settings": training["settings"],
+        "bf16": training["recipe"]["bf16"],
         "training_seconds": training["seconds"],
         "training_peak_memory_bytes": training["peak_memory_bytes"],
         "documents": {**training["documents"], "test": len(truth)},

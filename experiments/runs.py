@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from tokensieve import PTCConfig
 from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.data import DataSplits, load_splits
+from tokensieve.runtime.precision import is_native
 from tokensieve.training.recipe import Recipe
 
 NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "seeds", "subject")
@@ -63,9 +64,13 @@ def settings_of(given: dict[str, Any]) -> PTCConfig:
 
 
 def recipe_of(config: dict[str, Any], name: str, variant: str, seed: int) -> Recipe:
-    """The config's recipe with the variant's own changes; its teacher is another variant's run of the same seed."""
+    """The config's recipe with the variant's own changes; its teacher is another variant's run of the same seed. On a
+    processor without instructions for bfloat16, which has to emulate it, "bf16" is off.
+    """
     given = config["variants"][variant]
     own = dict(given.get("recipe", {}))
+    if not is_native(torch.bfloat16, torch.device("cpu")):
+        own["bf16"] = False
     if "teacher" in given:
         own["teacher"] = str(run_folder(name, given["teacher"], seed))
     return Recipe(**config["recipe"] | own, seed=seed)

@@ -13,7 +13,10 @@ import torch
 
 _STATUS = Path("/proc/self/status")  # see proc(5); Linux alone has it
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt(3)
-_OWN_BLOCK, _KEPT_AT_THE_END = 4 << 20, 100 << 20  # bytes; with 1 MB a training step takes 1.3 to 1.6 times as long
+_OWN_BLOCK = 4 << 20  # bytes; with 1 MB a training step takes 1.3 to 1.6 times as long
+
+KEPT_IN_TRAINING = 100 << 20
+"""Bytes that a training may keep at the end of its heap."""
 
 
 def peak_memory_bytes(device: torch.device) -> int:
@@ -51,14 +54,18 @@ def return_large_blocks() -> bool:
         return False
     with contextlib.suppress(OSError, AttributeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
-        return bool(mallopt(_MMAP_THRESHOLD, _OWN_BLOCK) and mallopt(_TRIM_THRESHOLD, _KEPT_AT_THE_END))
+        return bool(mallopt(_MMAP_THRESHOLD, _OWN_BLOCK) and mallopt(_TRIM_THRESHOLD, KEPT_IN_TRAINING))
     return False
 
 
-def return_freed_pages() -> None:
-    """Let glibc give the pages back that lie free between blocks in use; where it has none of that, nothing."""
+def return_freed_pages(kept_at_the_end: int = 0) -> None:
+    """Let glibc give the pages back that lie free between blocks in use; where it has none of that, nothing.
+
+    Args:
+        kept_at_the_end: bytes after the last block in use that may stay, for what is soon allocated again.
+    """
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(_KEPT_AT_THE_END))
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(kept_at_the_end))
 
 
 def _status_bytes(name: str) -> int | None:

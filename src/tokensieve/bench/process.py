@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import dataclasses
 import gc
 import importlib
@@ -25,7 +23,7 @@ from tokensieve.bench.subjects.kind import ModuleSubject
 from tokensieve.bench.turns import seconds
 from tokensieve.bench.work import Work, make_works
 from tokensieve.errors import TokensieveError
-from tokensieve.memory import peak_memory_bytes, reset_peak_memory
+from tokensieve.memory import peak_memory_bytes, reset_peak_memory, return_freed_pages
 
 CPU = torch.device("cpu")
 
@@ -165,8 +163,7 @@ def train(subject: Subject, work: Work, training: Training, labels: int) -> list
 def _resident() -> int:
     """Bytes in use now, after all that is no longer needed was given back; elsewhere than on Linux the peak so far."""
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # glibc alone keeps freed memory, and has this to let it go
-        ctypes.CDLL(None).malloc_trim(0)
+    return_freed_pages()
     reset_peak_memory(CPU)
     return peak_memory_bytes(CPU)
 

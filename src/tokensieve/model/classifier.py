@@ -17,6 +17,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
+from tokensieve.memory import return_freed_pages
 from tokensieve.model.attention import SelfAttention
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.embed import Batch, CombinationTokens, Embeddings, check_batch
@@ -145,7 +146,10 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         """
         _refuse_padded_outputs(output_attentions, output_hidden_states)
         batch = check_batch(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        logits, pooled, trace = self._classify(parts_of(batch))
+        parts = parts_of(batch)
+        logits, pooled, trace = self._classify(parts)
+        if len(parts) > 1:
+            return_freed_pages()  # blocks of ever new sizes, which glibc would pile up from batch to batch
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
         if return_dict is False:
             return (logits,) if loss is None else (loss, logits)

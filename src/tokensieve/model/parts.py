@@ -8,7 +8,8 @@ import torch
 
 from tokensieve.model.embed import Batch
 
-PART_TOKENS = 4096  # of 2048 and 8192 as fast; products of a few hundred rows already keep the cores busy
+PART_TOKENS = 1024
+"""Of 2048 to 8192 as fast, which take more memory; 512 are a tenth slower (docs/LOG.md)."""
 
 
 def parts_of(batch: Batch) -> list[Batch]:

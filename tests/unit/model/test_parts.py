@@ -5,7 +5,7 @@ import torch
 
 from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
 from tokensieve import PTCConfig
-from tokensieve.model import parts
+from tokensieve.model import classifier, parts
 
 LENGTHS = (*UNEQUAL, 9, 40)
 
@@ -73,6 +73,19 @@ def test_with_gradients_the_batch_stays_whole() -> None:
     rows = seen_rows(model)
     model(**inputs, labels=torch.zeros(6, dtype=torch.long)).loss.backward()
     assert rows == [6]
+
+
+@pytest.mark.usefixtures("few")
+def test_what_several_parts_have_freed_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a batch; a batch of one part and a training step leave it to the allocator."""
+    model, returned = tiny_model(settings(pruning="ratio")), []
+    monkeypatch.setattr(classifier, "return_freed_pages", lambda: returned.append(True))
+    with torch.no_grad():
+        model(**batch(documents((5, 9))))
+        assert not returned
+        model(**batch(documents(LENGTHS)))
+    model(**batch(documents(LENGTHS)))
+    assert returned == [True]
 
 
 @pytest.mark.usefixtures("few")
