@@ -144,7 +144,8 @@ def made_elsewhere(
         chain = list(with_origins(config["variants"], run["variant"]))
         settings = settings_of(chain[0]).to_dict() if chain else None
         same = chain == list(with_origins(record["config"]["variants"], run["variant"]))
-        if same and run.get("settings") == settings and run["seed"] in config["seeds"] and run["seed"] not in here:
+        same = same and run.get("settings", settings) == settings  # the first runs of dense do not say
+        if same and run["seed"] in config["seeds"] and run["seed"] not in here:
             yield run
 
 

@@ -220,7 +220,7 @@ def _conditions(config: dict[str, Any], records: Records, split: str) -> list[st
     commits = sorted({run["machine"]["commit"][:10] for run in runs})
     machines = sorted({run["machine"]["processor"] for run in runs})
     recipe = ", ".join(f"{name} {value}" for name, value in config["recipe"].items())
-    return [
+    lines = [
         f"- training/{split} documents: {counts}; {recipe}, unless a variant says otherwise; the epoch by validation "
         f"{config['recipe'].get('select', 'loss')}.",
         "- Means over seeds. Differences are of the same documents and seeds, all sets' documents pooled; the interval "
@@ -228,3 +228,16 @@ def _conditions(config: dict[str, Any], records: Records, split: str) -> list[st
         f"- commit {', '.join(commits)}; {', '.join(machines)}; torch {runs[0]['machine']['torch']}, "
         f"transformers {runs[0]['machine']['transformers']}",
     ]
+    if config["recipe"].get("bf16") and (emulated := sorted(_in_float32(records))):
+        lines.append(f"- float32, as the processor has no instructions for bfloat16: {', '.join(emulated)}")
+    return lines
+
+
+def _in_float32(records: Records) -> set[str]:
+    """The sets and seeds that were trained without bfloat16; older runs, which do not say, had it."""
+    return {
+        f"{data} seed {run['seed']}"
+        for data, record in records.items()
+        for run in record["runs"]
+        if not run.get("bf16", True)
+    }
