@@ -85,16 +85,17 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
     results = engine.classify(splits.test)
     truth = [names.index(str(document.label)) for document in splits.test]
     predicted = [result.label for result in results]
-    held_out = [result.label for result in engine.classify(splits.validation)]
+    held_out = engine.classify(splits.validation)
     record = {
         "variant": variant,
         "seed": seed,
         **accuracy_and_f1(truth, predicted),
         "validation": training["best"],
         "validation_right": [
-            int(names[label] == str(document.label))
-            for label, document in zip(held_out, splits.validation, strict=True)
+            int(names[result.label] == str(document.label))
+            for result, document in zip(held_out, splits.validation, strict=True)
         ],
+        "validation_confidence": [round(max(result.probabilities), 4) for result in held_out],
         "settings": training["settings"],
         "bf16": training["recipe"]["bf16"],
         "training_seconds": training["seconds"],
@@ -104,6 +105,7 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
         "kept_tokens": mean_kept(results),
         "truth": truth,
         "predicted": predicted,
+        "confidence": [round(max(result.probabilities), 4) for result in results],
         "machine": machine(threads),
     }
     (folder / "run.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
