@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from tokensieve import PTCConfig, TokensieveConfig
-from tokensieve.config import PRESET_NAMES
 from tokensieve.model.plan import make_plan
+from tokensieve.presets import PRESET_NAMES
 
 PAPER = {"paper-c-11": 0.877, "paper-pfc-11": 0.877, "paper-pfc-7": 0.544}
 TARGET = Path(__file__).parents[1] / "results" / "flops" / "bert-base-512.json"

@@ -1,4 +1,4 @@
-"""PTCConfig: every setting of Pruned Token Compression, its ranges, what is refused, and the presets.
+"""PTCConfig: every setting of Pruned Token Compression, its ranges, and what is refused.
 
 Source: "Focus on the Core: Efficient Attention via Pruned Token Compression for Document Classification"
 (Findings of EMNLP 2023), sections 3.1 to 3.4; where the paper is silent the choice is a field with a stated default.
@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from tokensieve.checks import check_boolean, check_choice, check_integer, check_number
 from tokensieve.errors import ConfigError
+from tokensieve.presets import preset_settings
 
 FORMAT_VERSION = 1
 
@@ -249,51 +250,9 @@ class PTCConfig:
 
     @classmethod
     def preset(cls, name: str, num_layers: int) -> PTCConfig:
-        """A named setting for a model of `num_layers` layers.
-
-        The number in a paper preset is the paper's combining layer L of 12; for depth D,
-        min(floor((L - 1) D / 12), D - 2) layers stand before the module. "accurate", "balanced", "fast" and "fastest"
-        are not the paper's: tokens leave by their learned importance, a large share ahead of the first layer and the
-        same small share ahead of each other one, chosen so that any depth ends with about as many (floors add up).
-        They leave documents of fewer than 48 tokens alone.
+        """A named setting for a model of `num_layers` layers, see `tokensieve.presets`.
 
         Raises:
             ConfigError: unknown name, or a model too shallow for the preset.
         """
-        if name not in PRESET_NAMES:
-            raise ConfigError(f"preset {name!r}: choose one of {', '.join(PRESET_NAMES)}")
-        if name in _SHARES:
-            ratios = _evenly(*_SHARES[name], num_layers)
-            options: dict[str, Any] = {"keep_ratios": ratios, "min_length": _SHORTEST, "pooling": "mean"}
-            return cls(pruning="ratio", site="hidden", score="learned", score_noise=0.5, **options)
-        pruning, paper_layer = _PRESETS[name]
-        if name == "dense":
-            return cls(pruning=pruning)
-        if paper_layer is None:
-            return cls(pruning=pruning, pooling="mean")
-        if num_layers < 2:
-            raise ConfigError(f"preset {name!r} needs a model of 2 layers or more, this one has {num_layers}")
-        before = min((paper_layer - 1) * num_layers // 12, num_layers - 2)
-        return cls(pruning=pruning, combine_layer=before + 1, pooling="mean")
-
-
-_PRESETS: dict[str, tuple[Pruning, int | None]] = {
-    "dense": ("none", None),
-    "paper-p": ("ratio", None),
-    "paper-pf": ("fuzzy", None),
-    "paper-c-7": ("none", 7),
-    "paper-c-11": ("none", 11),
-    "paper-pfc-7": ("fuzzy", 7),
-    "paper-pfc-11": ("fuzzy", 11),
-}
-_SHARES = {"accurate": (0.95, 0.48), "balanced": (0.9, 0.3), "fast": (0.75, 0.17), "fastest": (0.6, 0.105)}
-"""Of a document's tokens, those that enter the first layer, and those that are left in the last one."""
-_SHORTEST = 48
-"""Tokens of a document that they prune: of shorter ones some would reach the end of six layers as [CLS] and [SEP]."""
-PRESET_NAMES = (*_PRESETS, *_SHARES)
-
-
-def _evenly(first: float, last: float, num_layers: int) -> tuple[float, ...]:
-    """The share that stays of the tokens ahead of each layer, from what enters the first and what the last is left."""
-    others = num_layers - 1
-    return (first, *(round((last / first) ** (1 / others), 3) for _ in range(others)))
+        return cls(**preset_settings(name, num_layers))

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from tokensieve.cli.options import REDUCTION, Json, TextColumn, emit, prepare
-from tokensieve.config import PRESET_NAMES, PTCConfig
+from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
+from tokensieve.presets import PRESET_NAMES
 from tokensieve.training.settings import base_checkpoint, reduction_settings
 
 

@@ -118,6 +118,16 @@ def refuse_for_corpus(**settings: Any) -> None:
             raise ConfigError(f"--{option} is for documents of your own, the embedded corpus has no such: give --data")
 
 
+def training_splits(data: str | Path | None, reading: dict[str, Any], fraction: float, seed: int) -> Any:
+    """The splits of a file, folder or data set, else of the embedded corpus; `reading` as `load_splits` takes it."""
+    from tokensieve.data import load_splits, standard_library_corpus
+
+    if data is None:
+        refuse_for_corpus(multi_label=reading["multi_label"], pair_column=reading["pair_column"])
+        return standard_library_corpus()
+    return load_splits(data, **reading, validation_fraction=fraction, seed=seed)
+
+
 def bar(total: int | None, description: str, quiet: bool) -> Any:
     """A progress bar over a stream, on stderr."""
     from tqdm import tqdm

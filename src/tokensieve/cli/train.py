@@ -24,8 +24,8 @@ from tokensieve.cli.options import (
     name_of_data,
     numbers,
     prepare,
-    refuse_for_corpus,
     training_device,
+    training_splits,
 )
 from tokensieve.cli.recipe_options import (
     Align,
@@ -46,7 +46,8 @@ from tokensieve.cli.recipe_options import (
     Tighten,
     recipe_option,
 )
-from tokensieve.config import PRESET_NAMES, PTCConfig
+from tokensieve.config import PTCConfig
+from tokensieve.presets import PRESET_NAMES
 from tokensieve.training.settings import base_checkpoint, reduction_settings
 
 
@@ -235,7 +236,7 @@ def train_command(
         "label_separator": label_separator,
         "policy": on_bad_rows,
     }
-    splits = training_data(data, reading, validation_fraction, recipe.seed)
+    splits = training_splits(data, reading, validation_fraction, recipe.seed)
     if max_documents is not None:
         splits = splits.limited(train=max_documents, validation=max_documents, test=max_documents)
     record = train_in_stages(
@@ -253,26 +254,11 @@ def train_command(
         progress=not json,
         report_to=report_to or (),
         run_name=run_name,
-        reading=reading | given_limits(validation_fraction, max_documents),
+        reading=reading | {"validation_fraction": validation_fraction, "max_documents": max_documents},
     )
     if is_main_process():
         rows = {name: tally.to_dict() for name, tally in splits.tallies.items()}  # with examples, for this user alone
         emit(record | {"rows": rows}, _summary(record, output), json)
-
-
-def given_limits(validation_fraction: float, max_documents: int | None) -> dict[str, Any]:
-    """How much was read, for the card."""
-    return {"validation_fraction": validation_fraction, "max_documents": max_documents}
-
-
-def training_data(data: str | Path | None, reading: dict[str, Any], fraction: float, seed: int) -> Any:
-    """The splits of a file, folder or data set, else of the embedded corpus; `reading` as `load_splits` takes it."""
-    from tokensieve.data import load_splits, standard_library_corpus
-
-    if data is None:
-        refuse_for_corpus(multi_label=reading["multi_label"], pair_column=reading["pair_column"])
-        return standard_library_corpus()
-    return load_splits(data, **reading, validation_fraction=fraction, seed=seed)
 
 
 def _summary(record: dict[str, Any], output: Path) -> list[str]:

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from tokensieve.backbones.default_model import HUB_NAME
-from tokensieve.config import PRESET_NAMES, PTCConfig
+from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
+from tokensieve.presets import PRESET_NAMES
 from tokensieve.training.markdown import visible
 from tokensieve.training.recipe import Recipe
 
