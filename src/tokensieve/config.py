@@ -79,6 +79,9 @@ class PTCConfig:
         score_queries: whose attention makes the received score: "all" queries (the paper); "anchors": the first
             token's and the combination tokens'; "sample": some, evenly spaced.
         score_sample: how many queries of a document "sample" looks at.
+        reread: share of the documents, those that the model is least sure of, that are read again with all their
+            tokens, in [0, 1); at inference only, below a confidence that is fitted to validation documents
+            (`training.reread`).
     """
 
     pruning: Pruning = "fuzzy"
@@ -105,6 +108,7 @@ class PTCConfig:
     score_noise: float = 0.0
     score_queries: ScoreQueries = "all"
     score_sample: int = 32
+    reread: float = 0.0
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -123,6 +127,7 @@ class PTCConfig:
         check_number(self, "alpha_important", lambda a: 0 <= a <= 1, "a number in [0, 1]")
         check_number(self, "alpha_unimportant", lambda a: 0 <= a <= 1, "a number in [0, 1]")
         check_number(self, "score_noise", lambda scale: scale >= 0, "a number of 0 or more")
+        check_number(self, "reread", lambda share: 0 <= share < 1, "a share of the documents, 0 or more and below 1")
         check_number(self, "combine_count_offset", lambda c: c >= 0, "a number of 0 or more")
         check_integer(self, "combination_tokens", 1)
         check_integer(self, "score_sample", 1)
@@ -148,6 +153,11 @@ class PTCConfig:
         if self.merge_pruned and self.site != "hidden":
             raise ConfigError(
                 f"merge_pruned=True with site={self.site!r}: there pruned tokens stay in the model; use site='hidden'"
+            )
+        if self.reread and self.pruning == "none":
+            raise ConfigError(
+                f"reread={self.reread!r} with pruning='none': all tokens are read the first time; prune some, or leave "
+                "reread out"
             )
         self._check_score()
         if self.pooling == "host" and self.combine_layer is not None:

@@ -39,6 +39,7 @@ def test_defaults_are_the_written_ones() -> None:
         "score_noise": 0.0,
         "score_queries": "all",
         "score_sample": 32,
+        "reread": 0.0,
     }
 
 

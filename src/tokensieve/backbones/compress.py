@@ -18,6 +18,7 @@ from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.reducers.schedule import encoder_steps
 
 _LAST_LAYER = "head.classifier.weight"
+_WHOLE_LAYER = "head.whole."
 _IMPORTANCE = ".importance.weight"
 _COMBINATION = "embeddings.combination_tokens.weight"
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
@@ -35,8 +36,9 @@ def compress(
     """Build a tokensieve model from a checkpoint; the given one is left as it was and shares no tensor with it.
 
     What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random, or
-    as `combine_init` says; a learned importance is zero until it is fitted (`training.importance`). One of ours keeps
-    its calibration only with its head, and where the labels are not given anew.
+    as `combine_init` says; a learned importance is zero until it is fitted (`training.importance`), and no document is
+    read again until the confidence for it is (`training.reread`). One of ours keeps its calibration only with its head,
+    and that confidence only with its settings, where the labels are not given anew.
 
     Args:
         model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder
@@ -59,13 +61,17 @@ def compress(
     host = read_host(model_or_dir)
     _set_labels(host, num_labels, id2label, problem_type)
     config.check_depth(host.config.num_hidden_layers)
+    same = host.config.settings == config
     host.config.ptc = config.to_dict()
     if tokenizer is not None:
         host.config.special_token_ids = special_token_ids(tokenizer)
     model = TokensieveForSequenceClassification(host.config)
     state = _pick(host, model)
-    if any(given is not None for given in (num_labels, id2label, problem_type)) or _LAST_LAYER not in state:
+    renewed = any(given is not None for given in (num_labels, id2label, problem_type)) or _LAST_LAYER not in state
+    if renewed:
         model.config.calibration_temperature, model.config.thresholds = 1.0, None
+    if renewed or not same:
+        model.config.reread_below = None
     _load(model, state)
     if config.combine_init == "identity":
         _start_as_identity(model, state)
@@ -116,6 +122,9 @@ def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, T
             picked[f"encoder.layer.{places[start]}.{name.removeprefix(start)}"] = tensor
         elif not name.startswith("encoder."):
             picked[name] = tensor
+    for name in ("weight", "bias"):  # what the classifier is now, it is for all tokens
+        if (last := f"head.classifier.{name}") in picked:
+            picked.setdefault(f"{_WHOLE_LAYER}{name}", picked[last])
     same_pooling = host.pooling == model.settings.resolved_pooling
     wanted = model.state_dict()
     return {

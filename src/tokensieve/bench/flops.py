@@ -45,7 +45,8 @@ def reduced_cost(model: TokensieveForSequenceClassification, backbone: Tokensiev
     plans = {length: make_plan(model.config, length) for length in set(work.lengths)}
     if all(plan.basis == "exact" for plan in plans.values()):
         return Flops(fmean(plans[length].flops for length in work.lengths), dense, "exact")
-    own = []
+    own, below = [], model.config.reread_below
+    model.config.reread_below = None  # the plan counts the second reading, the trace is to be of the first
     for batch in work.batches("sorted"):
         with torch.inference_mode():
             trace = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).trace
@@ -53,4 +54,5 @@ def reduced_cost(model: TokensieveForSequenceClassification, backbone: Tokensiev
             length = len(work.ids[place])
             shares = [step[row] / length for step in trace.kept]
             own.append(make_plan(model.config, length, shares=shares).flops)
+    model.config.reread_below = below
     return Flops(fmean(own), dense, "measured")

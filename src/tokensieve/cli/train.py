@@ -149,6 +149,7 @@ def train_command(
         str | None, _reduction("--score-queries", help="Whose attention is the score: all, anchors or sample.")
     ] = None,
     score_sample: Annotated[int | None, _reduction("--score-sample", help="Queries that sample looks at.")] = None,
+    reread: Annotated[float | None, _reduction("--reread", help="Share read again with all tokens.")] = None,
     max_length: Annotated[int, recipe_option("--max-length", help="Truncate documents to this many tokens.")] = 512,
     epochs: Annotated[int, recipe_option("--epochs", help="At most this many; 0 trains nothing.")] = 5,
     learning_rate: Annotated[float, recipe_option("--learning-rate", help="Peak; a 2nd stage has half.")] = 2e-5,

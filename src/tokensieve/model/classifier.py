@@ -23,8 +23,9 @@ from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.embed import Batch, CombinationTokens, Embeddings, check_batch
 from tokensieve.model.encoder import Encoder
 from tokensieve.model.head import HEADS
-from tokensieve.model.parts import parts_of
+from tokensieve.model.parts import documents_of, parts_of
 from tokensieve.model.plan import Plan, kept_shares, make_plan
+from tokensieve.model.probabilities import confidence
 from tokensieve.model.trace import Trace
 from tokensieve.reducers import Importance
 
@@ -148,6 +149,9 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         batch = check_batch(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         parts = parts_of(batch)
         logits, pooled, trace = self._classify(parts)
+        below = self.config.reread_below
+        if self.head.whole is not None and below is not None and not self.training:
+            logits, pooled, trace = self._read_again(batch, logits, pooled, trace, below)
         if len(parts) > 1:
             return_freed_pages()  # blocks of ever new sizes, which glibc would pile up from batch to batch
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
@@ -155,16 +159,30 @@ class TokensieveForSequenceClassification(PreTrainedModel):
             return (logits,) if loss is None else (loss, logits)
         return TokensieveOutput(loss=loss, logits=logits, pooled=pooled, trace=trace)
 
-    def _classify(self, parts: Sequence[Batch]) -> tuple[Tensor, Tensor, Trace]:
-        """Logits, document vectors and trace of all parts, as of one batch."""
+    def _classify(self, parts: Sequence[Batch], whole: bool = False) -> tuple[Tensor, Tensor, Trace]:
+        """Logits, document vectors and trace of all parts, as of one batch; `whole` without pruning."""
         vectors: list[tuple[Tensor, Tensor]] = []
         traces: list[Trace] = []
         for part in parts:
-            tokens, trace = self.encoder(self.embeddings(part))
-            vectors.append(self.head(tokens))
+            tokens, trace = self.encoder(self.embeddings(part), whole)
+            vectors.append(self.head(tokens, whole))
             traces.append(trace)
         logits, pooled = (torch.cat(own) for own in zip(*vectors, strict=True))
         return logits, pooled, Trace.joined(traces)
+
+    def _read_again(
+        self, batch: Batch, logits: Tensor, pooled: Tensor, trace: Trace, below: float
+    ) -> tuple[Tensor, Tensor, Trace]:
+        """The same, with a second reading, of all tokens, where a document was pruned and its confidence is below."""
+        unsure = (confidence(logits, self.config.problem_type) < below).tolist()
+        pruned = [length >= self.encoder.min_length for length in batch.lengths]
+        documents = [document for document, both in enumerate(zip(unsure, pruned, strict=True)) if all(both)]
+        if not documents:
+            return logits, pooled, trace
+        again = self._classify(parts_of(documents_of(batch, documents)), whole=True)
+        rows = torch.tensor(documents, device=logits.device)
+        logits, pooled = logits.index_copy(0, rows, again[0]), pooled.index_copy(0, rows, again[1])
+        return logits, pooled, trace.replaced(documents, again[2])
 
     def plan(self, length: int, *, special: int = 2, samples: Mapping[str, Tensor] | None = None) -> Plan:
         """What happens to the tokens of a document of `length` tokens, and what it costs.

@@ -35,6 +35,8 @@ class TokensieveConfig(PreTrainedConfig):
             model. (`temperature` alone is a word of text generation, and a config with it cannot be saved.)
         attention_backend: how attention is computed: "auto", or a key of `tokensieve.kernels.backends.BACKENDS`; read
             when the model is built.
+        reread_below: confidence (`model.probabilities.confidence`) below which a document is read again with all its
+            tokens, in [0, 1]; None: no document is, as of settings without `reread` and until it is fitted.
         thresholds: multi-label: the probability from which each label is given, in [0, 1]; None: 0.5 for all.
 
     Raises:
@@ -73,6 +75,7 @@ class TokensieveConfig(PreTrainedConfig):
         text_pairs: bool | None = None,
         calibration_temperature: float = 1.0,
         thresholds: list[float] | None = None,
+        reread_below: float | None = None,
         attention_backend: str = "auto",
         **kwargs: Any,
     ) -> None:
@@ -101,6 +104,9 @@ class TokensieveConfig(PreTrainedConfig):
         self.text_pairs = text_pairs
         self.calibration_temperature = calibration_temperature
         self.thresholds = thresholds
+        self.reread_below = reread_below
+        if reread_below is not None:
+            check_number(self, "reread_below", lambda share: 0 <= share <= 1, "a number in [0, 1], or None")
         self.attention_backend = attention_backend
         resolve_backend(attention_backend)
         self.check_calibration()

@@ -29,10 +29,12 @@ class Encoder(nn.Module):
             for step in self.steps
         )
 
-    def forward(self, tokens: Tokens) -> tuple[Tokens, Trace]:
-        """Run all steps; the result holds the tokens that reached the end, and what became of the others."""
+    def forward(self, tokens: Tokens, whole: bool = False) -> tuple[Tokens, Trace]:
+        """Run all steps, `whole` without pruning; the result holds the tokens that reached the end, and what became of
+        the others.
+        """
         trace, keys = Trace(), None
-        exempt = [length < self.min_length for length in tokens.text_lengths]
+        exempt = [whole or length < self.min_length for length in tokens.text_lengths]
         for step, module in zip(self.steps, self.layer, strict=True):  # by kind: an adapter may wrap the module
             if step.kind == "combine":
                 before, keys = tokens, None

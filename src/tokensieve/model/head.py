@@ -1,4 +1,8 @@
-"""Heads: the tokens that are left -> logits."""
+"""Heads: the tokens that are left -> logits.
+
+Where documents are read again, a head has a second last layer, `whole`, for document vectors of all tokens: that of the
+classifier whose tokens are pruned, while `classifier` is aligned to fewer (`training.alignment`). It is not trained.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +30,15 @@ class HostHead(nn.Module):
         self.activation = ACT2FN[config.head_activation]
         self.dropout = Dropout(config.classifier_dropout)
         self.classifier = Linear(config.hidden_size, config.num_labels or 0)
+        self.whole = whole_layer(config)
 
-    def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tokens, whole: bool = False) -> tuple[Tensor, Tensor]:
         """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""
         lengths = torch.tensor(tokens.lengths, device=tokens.values.device)
         first = tokens.values.index_select(0, lengths.cumsum(0) - lengths)
         pooled: Tensor = self.activation(self.dense(self.input_dropout(first)))
-        return self.classifier(self.dropout(pooled)), pooled
+        last = self.whole if whole and self.whole is not None else self.classifier
+        return last(self.dropout(pooled)), pooled
 
 
 class MeanHead(nn.Module):
@@ -42,11 +48,18 @@ class MeanHead(nn.Module):
         super().__init__()
         self.dropout = Dropout(config.classifier_dropout)
         self.classifier = Linear(config.hidden_size, config.num_labels or 0)
+        self.whole = whole_layer(config)
 
-    def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tokens, whole: bool = False) -> tuple[Tensor, Tensor]:
         """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""
         pooled = document_means(tokens.values, tokens.lengths, tokens.sizes)
-        return self.classifier(self.dropout(pooled)), pooled
+        last = self.whole if whole and self.whole is not None else self.classifier
+        return last(self.dropout(pooled)), pooled
+
+
+def whole_layer(config: TokensieveConfig) -> Linear | None:
+    """The last layer of a second reading; None where there is none."""
+    return Linear(config.hidden_size, config.num_labels or 0).requires_grad_(False) if config.settings.reread else None
 
 
 HEADS: dict[str, type[HostHead] | type[MeanHead]] = {"host": HostHead, "mean": MeanHead}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from torch import Tensor
 
 from tokensieve.model.embed import Batch
 
@@ -25,8 +27,11 @@ def parts_of(batch: Batch) -> list[Batch]:
     bounds.append(len(batch.lengths))
     if len(bounds) == 2:
         return [batch]
-    return [_documents(batch, start, end) for start, end in pairwise(bounds)]
+    return [documents_of(batch, range(start, end)) for start, end in pairwise(bounds)]
 
 
-def _documents(batch: Batch, start: int, end: int) -> Batch:
-    return Batch(*(None if field is None else field[start:end] for field in batch))  # type: ignore[arg-type]
+def documents_of(batch: Batch, documents: Sequence[int]) -> Batch:
+    """Some documents of a batch, in this order."""
+    rows = torch.tensor(documents, device=batch.mask.device)
+    fields = {name: field[rows] for name, field in batch._asdict().items() if isinstance(field, Tensor)}
+    return batch._replace(**fields, lengths=tuple(batch.lengths[document] for document in documents))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from tokensieve.config import PTCConfig
@@ -60,8 +61,10 @@ class Plan:
         length: text tokens, special tokens included.
         basis: "exact" counts, upper "bounds" (settings whose counts depend on the scores), or "measured" means.
         steps: the encoder's steps.
-        flops: of the whole model for one document: embedding projection, steps, head.
+        flops: of the whole model for one document: embedding projection, steps, head; and of a second reading the
+            share `reread`.
         dense_flops: of the same backbone with nothing reduced and its own head.
+        reread: share of such documents that are read again with all their tokens, as the settings ask for.
     """
 
     length: int
@@ -69,6 +72,7 @@ class Plan:
     steps: tuple[PlanStep, ...]
     flops: float
     dense_flops: int
+    reread: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -101,6 +105,8 @@ class Plan:
             f"{self.length} tokens:{basis} {self.flops / 1e9:.3f} GFLOPs, {self.ratio:.3f}x of dense "
             f"({self.dense_flops / 1e9:.3f} GFLOPs), {self.reduction:.2f} times fewer"
         )
+        if self.reread:
+            lines.append(f"{self.reread:.1%} of such documents are read again with all tokens, which is counted")
         return "\n".join(lines)
 
 
@@ -136,7 +142,17 @@ def make_plan(
         for number, (step, own) in enumerate(zip(steps, bounds, strict=True), 1)
     )
     flops = embedding_flops(config, length) + sum(step.flops for step in planned) + head_flops(config)
-    return Plan(length, basis, planned, flops, dense_flops(config, length))
+    reread = config.settings.reread if length >= config.settings.min_length else 0.0
+    if reread:
+        flops += reread * make_plan(_unpruned(config, length), length, special=special).flops
+    return Plan(length, basis, planned, flops, dense_flops(config, length), reread)
+
+
+def _unpruned(config: TokensieveConfig, length: int) -> TokensieveConfig:
+    """The model of a second reading of a document of so many tokens."""
+    plain = copy.deepcopy(config)
+    plain.ptc = replace(config.settings, min_length=length + 1, reread=0.0).to_dict()
+    return plain
 
 
 def kept_shares(kept: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -15,3 +16,19 @@ def class_probabilities(logits: Tensor, problem_type: str | None, temperature: f
     """
     scaled = logits.float() / temperature
     return scaled.sigmoid() if problem_type == "multi_label_classification" else scaled.softmax(-1)
+
+
+def confidence(logits: Tensor, problem_type: str | None) -> Tensor:
+    """How sure a model is of its answers, [N] float32: the largest probability (Hendrycks and Gimpel 2017), for several
+    labels the probability of the least sure decision; of a number (regression) it is always sure.
+
+    Args:
+        logits: [N, C], not calibrated.
+        problem_type: as in transformers' configs.
+    """
+    if problem_type == "regression" or (logits.shape[-1] == 1 and problem_type is None):
+        return logits.new_ones(len(logits), dtype=torch.float32)
+    probabilities = class_probabilities(logits, problem_type)
+    if problem_type == "multi_label_classification":
+        return torch.maximum(probabilities, 1 - probabilities).amin(-1)
+    return probabilities.amax(-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -32,6 +32,15 @@ class _Places(NamedTuple):
 
     def of_documents(self) -> list[Tensor]:
         return list(self.origin.cpu().split(list(self.lengths), dim=1))
+
+    def replaced(self, places: Mapping[int, int], others: _Places) -> _Places:
+        """With document `places[i]` of others in the place of document i."""
+        own, new = (part.origin.split(list(part.lengths), dim=1) for part in (self, others))
+        chosen = [new[places[i]] if i in places else part for i, part in enumerate(own)]
+        sets = max(len(part) for part in chosen)
+        return _Places(
+            torch.cat([part.expand(sets, -1) for part in chosen], 1), tuple(part.shape[1] for part in chosen)
+        )
 
 
 @dataclass
@@ -63,6 +72,29 @@ class Trace:
             _joined=torch.cat(joined) if joined else None,
         )
 
+    def replaced(self, documents: Sequence[int], again: Trace) -> Trace:
+        """With a second reading's trace in the place of these documents' own."""
+        places = {document: place for place, document in enumerate(documents)}
+        joined = None
+        if (mine := self._joined_by_document()) is not None and (new := again._joined_by_document()) is not None:
+            joined = torch.cat([new[places[i]] if i in places else own for i, own in enumerate(mine)])
+        return Trace(
+            kept=[
+                tuple(second[places[i]] if i in places else count for i, count in enumerate(first))
+                for first, second in zip(self.kept, again.kept, strict=True)
+            ],
+            _last=self._last and again._last and self._last.replaced(places, again._last),
+            _folded=self._folded and again._folded and self._folded.replaced(places, again._folded),
+            _joined=joined,
+        )
+
+    def _joined_by_document(self) -> list[Tensor] | None:
+        """Combination tokens that each document's text tokens joined; None without a combining module."""
+        if self._folded is None or self._joined is None:
+            return None
+        counts = [int((part != COMBINATION).sum()) for part in self._folded.of_documents()]
+        return list(self._joined.split(counts))
+
     def __getitem__(self, document: int) -> DocumentTrace:
         return DocumentTrace(self, document)
 
@@ -90,10 +122,10 @@ class Trace:
 
     def assignments(self) -> list[dict[int, int]] | None:
         """For each document, position -> combination token (0..m-1); None without a combining module."""
-        if self._folded is None or self._joined is None:
+        joined = self._joined_by_document()
+        if self._folded is None or joined is None:
             return None
         texts = [part[part != COMBINATION] for part in self._folded.of_documents()]
-        joined = self._joined.cpu().split([len(text) for text in texts])
         return [dict(zip(text.tolist(), own.tolist(), strict=True)) for text, own in zip(texts, joined, strict=True)]
 
 

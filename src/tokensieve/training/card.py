@@ -144,6 +144,7 @@ def unused(settings: PTCConfig) -> tuple[str, ...]:
     pruning = ("keep_ratio", "site", "heads", "protect_special", "min_length")
     names = ["format_version"]
     names += [] if settings.combines else ["combin"]
+    names += [] if settings.reread else ["reread"]
     names += [] if settings.pruning == "fuzzy" else ["ratio_scope", "alpha_"]
     return (*names, *(pruning if settings.pruning == "none" else ()))
 

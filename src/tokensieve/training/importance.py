@@ -62,6 +62,7 @@ def fit_importance(
     classifier: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
     nn.Module.to(classifier, device=device).eval()
     classifier.encoder.min_length = sys.maxsize  # so it keeps everything; it is needed for nothing else
+    classifier.config.reread_below = None
     wanted, places = unfitted(model), _by_source(classifier)
     sources = {source: layer for source, layer in _by_source(model).items() if layer in wanted}
     if missing := sources.keys() - places.keys():

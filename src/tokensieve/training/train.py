@@ -37,6 +37,7 @@ from tokensieve.training.output import RECORD, check_output, folder_in_the_makin
 from tokensieve.training.prepare import fit_for_training, keep_calibration, start_model
 from tokensieve.training.processes import processes
 from tokensieve.training.recipe import Recipe
+from tokensieve.training.reread import check_reread, fit_reread
 from tokensieve.training.sample import Sample
 from tokensieve.training.start import check_start, first_stage, warn_of_other_data, why_no_candidate
 from tokensieve.training.trainer import RunOptions, Trained, require_accelerate, run_trainer
@@ -109,6 +110,7 @@ def train(
     if not finished:
         check_output(output, overwrite, resume)
     recipe.check_validation(len(splits.validation))
+    check_reread(settings, len(splits.validation))
     group = processes(device)
     set_seed(recipe.seed)
     model, tokenizer = start_model(base, settings, recipe, splits.label_names, splits.multi_label)
@@ -174,6 +176,7 @@ def train(
             model = merged(trainable)
         if recipe.epochs == 0:
             keep_calibration(model, base)
+        best = best_epoch(trained.history, recipe)
         record = {
             **run,
             "base_is_folder": Path(base).is_dir() and name_of_base(base) != HUB_NAME,
@@ -190,7 +193,8 @@ def train(
             "resumed_from": None if options.resume is None else options.resume.name,
             "peak_memory_bytes": peak_memory_bytes(device),
             "history": trained.history,
-            "best": best_epoch(trained.history, recipe),
+            "best": best,
+            "reread": fit_reread(model, trained.logits, trained=best is not None and best["epoch"] > 0),
             "calibration": calibrated(model, trained, recipe),
             "versions": versions(),
         }

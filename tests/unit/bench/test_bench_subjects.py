@@ -60,6 +60,29 @@ def test_a_smaller_model(prepare: Any) -> None:
     assert torch.equal(subject.module.state_dict()[name], setting.backbone.model.state_dict()[f"bert.{name}"])
 
 
+def test_documents_that_are_read_again(prepare: Any) -> None:
+    """As many as the settings say, of a head that is not trained; their FLOPs count."""
+    own = {"kind": "tokensieve", "settings": RATIO | {"pooling": "mean", "reread": 0.5}}
+    subject, _, work = one(prepare, own)
+    rows: list[int] = []
+    calls = subject.calls(work)
+    subject.module.embeddings.register_forward_pre_hook(lambda _, given: rows.append(len(given[0].lengths)))
+    for call in calls:
+        call()
+    documents = len(work.ids)
+    assert sum(rows) == documents + documents // 2
+    once = one(prepare, own | {"settings": RATIO | {"pooling": "mean"}})[0]
+    cost = subject.cost(work)
+    assert cost.own == pytest.approx(once.cost(work).own + 0.5 * once.cost(work).dense, rel=0.01)
+    assert cost.basis == "exact"
+
+
+def test_documents_read_again_from_file_to_file(prepare: Any) -> None:
+    config, setting, _ = prepare(subjects=SUBJECTS | {"x": {"kind": "tokensieve", "settings": RATIO | {"reread": 0.5}}})
+    with pytest.raises(ConfigError, match="reread with the measure 'end_to_end'"):
+        config.subjects["x"].load_for_files(setting)
+
+
 def test_more_layers_than_there_are(prepare: Any) -> None:
     with pytest.raises(ConfigError, match="layers=5: the backbone has 4"):
         one(prepare, {"kind": "tokensieve", "preset": "dense", "layers": 5})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -40,6 +40,7 @@ from tokensieve.runtime.load import load
 from tokensieve.runtime.part import part_file
 from tokensieve.runtime.precision import resolve_dtype
 from tokensieve.runtime.predict import write_predictions
+from tokensieve.training.reread import fit_reread
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,13 @@ class Tokensieve(Kind):
         return OurSubject(model, setting.backbone.ours, self.order, self.dtype, self._facts(model))
 
     def load_for_files(self, setting: Setting) -> tuple[FileClassifier, dict[str, Any]]:
-        """What `tokensieve predict` does once the model is loaded."""
+        """What `tokensieve predict` does once the model is loaded.
+
+        Raises:
+            ConfigError: settings that read documents again, as the confidence for it is fitted to none.
+        """
+        if self.reduction(setting.backbone).reread:
+            raise ConfigError("reread with the measure 'end_to_end': its head is not trained; use 'throughput'")
         folder = tempfile.mkdtemp(dir=setting.folder)
         model = self._model(setting)
         model.save_pretrained(folder)
@@ -169,6 +176,14 @@ class OurSubject(ModuleSubject):
     ) -> None:
         super().__init__(module, order, dtype, facts)
         self.model, self.dense = module, dense
+
+    def calls(self, work: Work) -> list[Callable[[], object]]:
+        """As for all; as many documents are read again as the settings say."""
+        if self.model.settings.reread:
+            self.model.config.reread_below = None
+            logits = [self.forward(batch) for batch in work.batches(self.order)]
+            fit_reread(self.model, torch.cat(logits), trained=True)
+        return super().calls(work)
 
     def cost(self, work: Work) -> Flops:
         """By plan or trace."""

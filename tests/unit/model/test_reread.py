@@ -1,0 +1,147 @@
+"""Reading again: what the pruned reading is unsure of is answered by all tokens, and by nothing else."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
+from tokensieve import ConfigError, PTCConfig, compress
+from tokensieve.model import parts
+from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.plan import make_plan
+from tokensieve.model.probabilities import confidence
+
+LENGTHS = (*UNEQUAL, 9, 40)
+PRUNING = {
+    name: ptc
+    for name, ptc in VARIANTS.items()
+    if ptc.pruning == "ratio" and not ptc.score_noise and ptc.score_queries == "all"
+}
+
+
+def rereading(ptc: PTCConfig, **sizes: Any) -> TokensieveForSequenceClassification:
+    """A model whose second reading has a last layer of its own, unlike that of the first."""
+    model = tiny_model(dataclasses.replace(ptc, reread=0.4), **sizes)
+    torch.nn.init.normal_(model.head.whole.weight)
+    torch.nn.init.normal_(model.head.whole.bias)
+    return model
+
+
+def unpruned(model: TokensieveForSequenceClassification) -> TokensieveForSequenceClassification:
+    """The second reading of every document, as a model of its own."""
+    plain = compress(model, dataclasses.replace(model.settings, min_length=10_000))
+    plain.head.classifier.load_state_dict(model.head.whole.state_dict())
+    return plain
+
+
+@pytest.mark.parametrize("ptc", PRUNING.values(), ids=PRUNING.keys())
+@pytest.mark.parametrize("part", [4096, 20])
+def test_unsure_documents_are_answered_by_all_tokens(
+    ptc: PTCConfig, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "PART_TOKENS", part)
+    model, inputs = rereading(ptc), batch(documents(LENGTHS), side="left")
+    with torch.no_grad():
+        first, second = model(**inputs), unpruned(model)(**inputs)
+        sure = confidence(first.logits, None)
+        model.config.reread_below = float(sure.sort().values[2:4].mean())
+        found = model(**inputs)
+    again = (sure < model.config.reread_below).tolist()
+    assert sum(again) == 3
+    for row, second_time in enumerate(again):
+        wanted = second if second_time else first
+        for name in ("logits", "pooled"):
+            torch.testing.assert_close(found[name][row], wanted[name][row], atol=1e-5, rtol=1e-5)
+        assert found.trace[row].kept == wanted.trace[row].kept
+        assert found.trace[row].survivors == wanted.trace[row].survivors
+        assert found.trace[row].assignment == wanted.trace[row].assignment
+
+
+def test_documents_that_are_not_pruned_are_read_once() -> None:
+    model, inputs = rereading(settings(pruning="ratio", site="hidden", min_length=12)), batch(documents((5, 9, 40)))
+    seen: list[int] = []
+    with torch.no_grad():
+        first = model(**inputs)
+        model.config.reread_below = 1.0
+        model.embeddings.register_forward_pre_hook(lambda _, given: seen.append(len(given[0].lengths)))
+        found = model(**inputs)
+    assert seen == [3, 1]
+    torch.testing.assert_close(found.logits[:2], first.logits[:2])
+    assert not torch.allclose(found.logits[2], first.logits[2])
+
+
+def test_training_reads_once_and_leaves_the_second_layer_alone() -> None:
+    model, inputs = rereading(settings(pruning="ratio", site="hidden")), batch(documents(LENGTHS))
+    model.config.reread_below = 1.0
+    model.train()
+    rows: list[int] = []
+    model.embeddings.register_forward_pre_hook(lambda _, given: rows.append(len(given[0].lengths)))
+    model(**inputs, labels=torch.zeros(6, dtype=torch.long)).loss.backward()
+    assert rows == [6]
+    assert model.head.whole.weight.grad is None
+
+
+def test_settings_without_it_have_no_second_layer() -> None:
+    model, inputs = tiny_model(settings(pruning="ratio")), batch(documents(LENGTHS))
+    assert not [name for name in model.state_dict() if "whole" in name]
+    with torch.no_grad():
+        first = model(**inputs).logits
+        model.config.reread_below = 1.0
+        torch.testing.assert_close(model(**inputs).logits, first)
+
+
+def test_compressing_starts_the_second_layer_as_the_classifier(tmp_path: Path) -> None:
+    dense = tiny_model(settings(pruning="none", pooling="mean"))
+    model = compress(dense, settings(pruning="ratio", site="hidden", pooling="mean", reread=0.1))
+    for own, given in zip(model.head.whole.parameters(), dense.head.classifier.parameters(), strict=True):
+        assert torch.equal(own, given)
+    assert model.config.reread_below is None
+    torch.nn.init.zeros_(model.head.classifier.weight)
+    model.config.reread_below = 0.625
+    model.save_pretrained(tmp_path)
+    loaded = TokensieveForSequenceClassification.from_pretrained(tmp_path)
+    assert loaded.config.reread_below == 0.625
+    assert torch.equal(loaded.head.whole.weight, dense.head.classifier.weight)
+    same = compress(loaded, loaded.settings)
+    assert same.config.reread_below == 0.625
+    assert torch.equal(same.head.whole.weight, dense.head.classifier.weight)
+    other = compress(loaded, dataclasses.replace(loaded.settings, keep_ratio=0.5))
+    assert other.config.reread_below is None
+    assert compress(loaded, loaded.settings, num_labels=5).config.reread_below is None
+
+
+def test_the_plan_counts_the_second_reading() -> None:
+    ptc = settings(pruning="ratio", site="hidden", min_length=10, pooling="mean")
+    model, plain = tiny_model(dataclasses.replace(ptc, reread=0.25)), tiny_model(ptc)
+    whole = make_plan(tiny_model(dataclasses.replace(ptc, min_length=100)).config, 20)
+    plan = make_plan(model.config, 20)
+    assert plan.flops == pytest.approx(make_plan(plain.config, 20).flops + 0.25 * whole.flops)
+    assert (plan.reread, make_plan(model.config, 9).reread) == (0.25, 0.0)
+    assert make_plan(model.config, 9).flops == make_plan(plain.config, 9).flops
+    assert "25.0% of such documents are read again" in str(plan)
+
+
+def test_confidence() -> None:
+    logits = torch.tensor([[0.0, 0.0], [2.0, -2.0]])
+    torch.testing.assert_close(confidence(logits, None), torch.tensor([0.5, 0.98201]), atol=1e-5, rtol=0)
+    several = torch.tensor([[4.0, 0.0], [-3.0, 2.0]])  # the second label of the first document is anybody's guess
+    found = confidence(several, "multi_label_classification")
+    torch.testing.assert_close(found, torch.tensor([0.5, 0.88080]), atol=1e-5, rtol=0)
+    assert confidence(torch.zeros(2, 1), "regression").tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"reread": 1.0}, "reread=1.0: give a share"),
+        ({"reread": -0.1}, "reread=-0.1"),
+        ({"reread": True}, "reread=True"),
+        ({"pruning": "none", "reread": 0.1}, "reread=0.1 with pruning='none'.*leave reread out"),
+    ],
+)
+def test_refused(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        PTCConfig(**given)

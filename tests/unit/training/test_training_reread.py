@@ -1,0 +1,90 @@
+"""The confidence below which documents are read again: fitted to validation documents, kept in the classifier."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from keyword_documents import Train, labelled_documents
+from safetensors.torch import load_file
+
+import tokensieve
+from tokensieve import ConfigError, PTCConfig
+from tokensieve.data import DataSplits
+from tokensieve.training.output import read_record
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.train import train
+
+DENSE = PTCConfig(pruning="none", pooling="mean")
+REDUCED = PTCConfig(score="learned", pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean", reread=0.25)
+RECIPE = Recipe(epochs=0, batch_size=8, max_length=32, calibrate=False)
+DATA = DataSplits(labelled_documents(60), labelled_documents(40, seed=1))
+
+
+@pytest.fixture(scope="module")
+def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reread") / "dense"
+    train(base, DENSE, DATA, folder, replace(RECIPE, epochs=1, learning_rate=3e-3), progress=False)
+    return folder
+
+
+def head_of(folder: Path) -> dict[str, torch.Tensor]:
+    weights = load_file(folder / "model.safetensors")
+    return {name.removeprefix("head."): weight for name, weight in weights.items() if name.startswith("head.")}
+
+
+def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Path, tmp_path: Path) -> None:
+    record = train(dense, REDUCED, DATA, tmp_path / "again", RECIPE, progress=False)
+    train(dense, replace(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
+    again, once, whole = (
+        tokensieve.load(folder, device="cpu") for folder in (tmp_path / "again", tmp_path / "once", dense)
+    )
+    assert record["reread"] == {"below": again.model.config.reread_below, "documents": 40}
+    read_twice = 0
+    results = (own.engine.classify(DATA.validation) for own in (again, once, whole))
+    for found, first, second in zip(*results, strict=True):
+        unsure = max(first.probabilities) < again.model.config.reread_below
+        read_twice += unsure
+        np.testing.assert_allclose(found.logits, (second if unsure else first).logits, atol=1e-4)
+        assert (found.kept == (found.length,) * 4) == unsure
+    assert read_twice == 10
+    heads = head_of(tmp_path / "again"), head_of(dense)
+    for name in ("weight", "bias"):
+        assert torch.equal(heads[0][f"whole.{name}"], heads[1][f"classifier.{name}"])
+    assert not torch.equal(heads[0]["whole.weight"], heads[0]["classifier.weight"]), "the head was not aligned"
+
+
+def test_started_from_a_classifier_that_reads_again(dense: Path, tmp_path: Path) -> None:
+    """Importance and head are fitted to its first reading, and its second last layer is handed on."""
+    train(dense, REDUCED, DATA, tmp_path / "first", RECIPE, progress=False)
+    train(tmp_path / "first", replace(REDUCED, keep_ratio=0.6), DATA, tmp_path / "second", RECIPE, progress=False)
+    own, given = head_of(tmp_path / "second"), head_of(dense)
+    assert torch.equal(own["whole.weight"], given["classifier.weight"])
+    train(tmp_path / "first", replace(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
+    assert not [name for name in head_of(tmp_path / "once") if name.startswith("whole")]
+
+
+@pytest.mark.parametrize("lora", [{}, {"lora_rank": 2, "lora_alpha": 4}], ids=["all weights", "adapters"])
+def test_trained_weights_have_one_last_layer(base: Path, tmp_path: Path, lora: dict[str, Any]) -> None:
+    if lora:
+        pytest.importorskip("peft")
+    recipe = replace(RECIPE, epochs=1, learning_rate=3e-3, **lora)
+    settings = PTCConfig(pruning="ratio", keep_ratio=0.5, pooling="mean", reread=0.25)
+    record = train(base, settings, DATA, tmp_path / "out", recipe, progress=False)
+    assert record["best"]["epoch"] == 1
+    head = head_of(tmp_path / "out")
+    assert torch.equal(head["whole.weight"], head["classifier.weight"])
+    assert 0 < read_record(tmp_path / "out" / "training.json")["reread"]["below"] < 1
+
+
+def test_without_it_the_record_says_nothing(run: Train) -> None:
+    assert run()["reread"] is None
+
+
+def test_without_validation_documents(base: Path, tmp_path: Path) -> None:
+    data = DataSplits(labelled_documents(24), ())
+    with pytest.raises(ConfigError, match=r"reread=0.25 needs validation documents.*validation_fraction above 0"):
+        train(base, REDUCED, data, tmp_path / "out", RECIPE)
+    assert not list(tmp_path.iterdir())
