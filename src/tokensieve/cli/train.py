@@ -278,6 +278,8 @@ def _summary(record: dict[str, Any], output: Path) -> list[str]:
             f"best epoch {which}, on {counts['validation']} validation documents: "
             f"loss {best['eval_loss']:.4f}, accuracy {best['eval_accuracy']:.4f}, macro F1 {best['eval_f1_macro']:.4f}"
         )
+    if (again := record["reread"]) is not None:
+        lines.append(f"documents of a confidence below {again['below']:.4f} are read again with all their tokens")
     found = record["calibration"]
     if found is not None:
         lines.append(
