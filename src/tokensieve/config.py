@@ -205,7 +205,7 @@ class PTCConfig:
 
     def changed(self, **given: Any) -> PTCConfig:
         """These settings with others in their place; of shares by layer that are not given themselves, a `keep_ratio`
-        takes the place, and a `combine_layer` cuts off those that come after it.
+        takes the place, and a `combine_layer` cuts off those that come after it. Without pruning nothing is read again.
 
         Raises:
             ConfigError: as the class.
@@ -215,7 +215,8 @@ class PTCConfig:
             shares = None
         elif shares is not None and type(layer) is int and layer >= 1:
             shares = shares[: layer - 1] or None
-        return replace(self, **{"keep_ratios": shares} | given)
+        reread = 0.0 if given.get("pruning") == "none" else self.reread
+        return replace(self, **{"keep_ratios": shares, "reread": reread} | given)
 
     def ratio_of(self, layer: int) -> float:
         """The share that stays in a layer, counted from 0, before the combining module."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.classifier import TokensieveForSequenceClassification, first_reading
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.flops import dense_flops
 from tokensieve.model.plan import make_plan
@@ -45,14 +45,12 @@ def reduced_cost(model: TokensieveForSequenceClassification, backbone: Tokensiev
     plans = {length: make_plan(model.config, length) for length in set(work.lengths)}
     if all(plan.basis == "exact" for plan in plans.values()):
         return Flops(fmean(plans[length].flops for length in work.lengths), dense, "exact")
-    own, below = [], model.config.reread_below
-    model.config.reread_below = None  # the plan counts the second reading, the trace is to be of the first
+    own = []
     for batch in work.batches("sorted"):
-        with torch.inference_mode():
+        with torch.inference_mode(), first_reading(model):  # the plan counts the second one
             trace = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).trace
         for row, place in enumerate(batch.documents):
             length = len(work.ids[place])
             shares = [step[row] / length for step in trace.kept]
             own.append(make_plan(model.config, length, shares=shares).flops)
-    model.config.reread_below = below
     return Flops(fmean(own), dense, "measured")

@@ -35,6 +35,9 @@ def info_command(
     combine_layer: Annotated[
         int | None, typer.Option("--combine-layer", rich_help_panel=REDUCTION, help="In place of the preset's.")
     ] = None,
+    reread: Annotated[
+        float | None, typer.Option("--reread", rich_help_panel=REDUCTION, help="In place of the preset's.")
+    ] = None,
     sample: Annotated[
         Path | None,
         typer.Option(
@@ -67,7 +70,7 @@ def info_command(
         raise ConfigError(
             f"--sample {sample}: {base} is no trained classifier, nothing can be measured on it: train it first"
         )
-    given = {"keep_ratio": keep_ratio, "site": site, "combine_layer": combine_layer}
+    given = {"keep_ratio": keep_ratio, "site": site, "combine_layer": combine_layer, "reread": reread}
     if preset is not None or any(value is not None for value in given.values()):
         config.ptc = reduction_settings(config, preset, given).to_dict()
     shares = None if sample is None else _measured_shares(base, sample, text_column)
@@ -91,11 +94,14 @@ def info_command(
 
 def _measured_shares(model: str, sample: Path, text_column: str) -> list[float]:
     from tokensieve.data import read_documents
+    from tokensieve.model.classifier import first_reading
     from tokensieve.model.plan import kept_shares
     from tokensieve.runtime.load import load
 
     documents = read_documents(sample, text_column=text_column, label_column=None)
-    results = load(model).results(document.text for document, _ in zip(documents, range(256), strict=False))
+    classifier = load(model)
+    with first_reading(classifier.model):  # the plan counts the second one
+        results = classifier.results(document.text for document, _ in zip(documents, range(256), strict=False))
     kept = list(zip(*(result.kept for result in results), strict=True))
     return kept_shares(kept, [result.length for result in results])
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,7 +140,8 @@ class TokensieveForSequenceClassification(PreTrainedModel):
             return_dict: False for a plain tuple.
 
         Returns:
-            Loss (with labels), logits [B, num_labels], document vectors and the trace of the tokens.
+            Loss (with labels), logits [B, num_labels], document vectors and the trace of the tokens; all of them of the
+            second reading where a document is read again (`reread`, in eval mode).
 
         Raises:
             InputError: a document without tokens, or longer than the position table.
@@ -160,7 +162,7 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         return TokensieveOutput(loss=loss, logits=logits, pooled=pooled, trace=trace)
 
     def _classify(self, parts: Sequence[Batch], whole: bool = False) -> tuple[Tensor, Tensor, Trace]:
-        """Logits, document vectors and trace of all parts, as of one batch; `whole` without pruning."""
+        """Logits [B, C], document vectors [B, d] and trace of all parts, as of one batch; `whole` without pruning."""
         vectors: list[tuple[Tensor, Tensor]] = []
         traces: list[Trace] = []
         for part in parts:
@@ -204,11 +206,22 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         training, batch = self.training, {name: tensor.to(self.device) for name, tensor in samples.items()}
         try:
             self.train(False)
-            trace = self(**batch).trace
+            with first_reading(self):  # the plan counts the second one
+                trace = self(**batch).trace
         finally:
             self.train(training)
         mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
         return kept_shares(trace.kept, mask.sum(1).tolist())
+
+
+@contextmanager
+def first_reading(model: TokensieveForSequenceClassification) -> Iterator[None]:
+    """No document is read again meanwhile."""
+    below, model.config.reread_below = model.config.reread_below, None
+    try:
+        yield
+    finally:
+        model.config.reread_below = below
 
 
 def _refuse_padded_outputs(attentions: bool | None, hidden_states: bool | None) -> None:

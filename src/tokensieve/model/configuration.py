@@ -41,7 +41,7 @@ class TokensieveConfig(PreTrainedConfig):
 
     Raises:
         ConfigError: reduction settings outside `ptc`, or in it unknown keys, refused values or another format version;
-            a temperature, thresholds or a backend that cannot be.
+            a temperature, thresholds, `reread_below` or a backend that cannot be.
     """
 
     model_type = "tokensieve"

@@ -7,6 +7,7 @@ classifier whose tokens are pruned, while `classifier` is aligned to fewer (`tra
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
@@ -57,9 +58,31 @@ class MeanHead(nn.Module):
         return last(self.dropout(pooled)), pooled
 
 
-def whole_layer(config: TokensieveConfig) -> Linear | None:
+class WholeLayer(nn.Module):
+    """The last layer of a second reading, zero until it is copied from a classifier. Buffers, as neither adapters nor
+    processes that train together may take it for trained weights.
+
+    Args:
+        hidden_size: d.
+        num_labels: C.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, hidden_size: int, num_labels: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(num_labels, hidden_size))
+        self.register_buffer("bias", torch.zeros(num_labels))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Logits [B, C] of document vectors [B, d]."""
+        return F.linear(vectors, self.weight, self.bias)
+
+
+def whole_layer(config: TokensieveConfig) -> WholeLayer | None:
     """The last layer of a second reading; None where there is none."""
-    return Linear(config.hidden_size, config.num_labels or 0).requires_grad_(False) if config.settings.reread else None
+    return WholeLayer(config.hidden_size, config.num_labels or 0) if config.settings.reread else None
 
 
 HEADS: dict[str, type[HostHead] | type[MeanHead]] = {"host": HostHead, "mean": MeanHead}

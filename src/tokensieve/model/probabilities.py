@@ -20,7 +20,7 @@ def class_probabilities(logits: Tensor, problem_type: str | None, temperature: f
 
 def confidence(logits: Tensor, problem_type: str | None) -> Tensor:
     """How sure a model is of its answers, [N] float32: the largest probability (Hendrycks and Gimpel 2017), for several
-    labels the probability of the least sure decision; of a number (regression) it is always sure.
+    labels that of the least sure decision, at probability 0.5; of a number (regression) it is always sure.
 
     Args:
         logits: [N, C], not calibrated.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from tokensieve.runtime.precision import dtype_name, resolve_dtype
 
 if TYPE_CHECKING:
     import numpy as np
+
+logger = logging.getLogger(__name__)
 
 Text = str | tuple[str, str]
 """A text, or two that are classified together."""
@@ -155,6 +158,12 @@ def load(
         raise CheckpointError(
             f"{path}: its learned importance is not fitted, so that it would keep the first tokens whatever they are: "
             "train it with 'tokensieve train', from a dense classifier"
+        )
+    if config.settings.reread and config.reread_below is None:
+        logger.warning(
+            "%s: reread=%g, and the confidence for it is not fitted: no document is read again; train it",
+            path,
+            config.settings.reread,
         )
     torch.nn.Module.to(model, device=place)
     engine = Engine(model.eval(), load_tokenizer(path, config), max_length=max_length, batch_tokens=batch_tokens)

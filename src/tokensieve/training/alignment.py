@@ -48,7 +48,7 @@ def align_head(
     if load_config(base).settings == model.settings:
         return None
     whole: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
-    whole.config.reread_below = None
+    whole.config.reread_below = None  # "found" is of a first reading, too
     found, wanted = (document_vectors(own, sample, device) for own in (model, whole))
     if torch.equal(found, wanted) or bool((wanted == wanted[0]).all()):
         return None

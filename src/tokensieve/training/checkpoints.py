@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError, DataError
 
 FOLDER = "checkpoints"
@@ -121,6 +122,8 @@ def check_run(note: Path, run: Mapping[str, Any]) -> None:
     except (OSError, ValueError) as error:
         raise DataError(f"{note}: cannot be read ({error}); start anew with --overwrite") from error
     now = json.loads(json.dumps(dict(run)))
+    if "settings" in begun:  # those that came later were not there, or at their defaults
+        begun["settings"] = _with_defaults(begun["settings"], note)
     for name in now:
         if begun.get(name) != now.get(name):
             if name == "data_digest":
@@ -133,6 +136,13 @@ def check_run(note: Path, run: Mapping[str, Any]) -> None:
                 f"{_differing(begun.get(name), now.get(name))}: resume with what the run began with, or start anew "
                 "with --overwrite"
             )
+
+
+def _with_defaults(settings: Any, note: Path) -> Any:
+    try:
+        return json.loads(json.dumps(PTCConfig.from_dict(settings).to_dict()))
+    except (ConfigError, TypeError, ValueError) as error:
+        raise DataError(f"{note}: its settings cannot be read ({error}); start anew with --overwrite") from error
 
 
 def _differing(value: Any, other: Any) -> str:

@@ -63,6 +63,8 @@ def fit_importance(
     nn.Module.to(classifier, device=device).eval()
     classifier.encoder.min_length = sys.maxsize  # so it keeps everything; it is needed for nothing else
     classifier.config.reread_below = None
+    if classifier.head.whole is not None:
+        classifier.head.classifier.load_state_dict(classifier.head.whole.state_dict())
     wanted, places = unfitted(model), _by_source(classifier)
     sources = {source: layer for source, layer in _by_source(model).items() if layer in wanted}
     if missing := sources.keys() - places.keys():

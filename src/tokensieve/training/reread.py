@@ -6,14 +6,28 @@ all tokens, is decided by all tokens. The share of such documents is a setting; 
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from tokensieve.backbones.loading import load_config
 from tokensieve.config import PTCConfig
+from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.errors import ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.probabilities import confidence
+from tokensieve.training.sample import padded
+from tokensieve.training.trainer import Trained
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 16
 
 
 def check_reread(settings: PTCConfig, documents: int) -> None:
@@ -25,24 +39,85 @@ def check_reread(settings: PTCConfig, documents: int) -> None:
         )
 
 
-@torch.no_grad()
-def fit_reread(model: TokensieveForSequenceClassification, logits: Any, trained: bool) -> dict[str, float] | None:
-    """Fit the confidence of the settings' `reread` to a trained model.
+def warn_of_pruned_base(settings: PTCConfig, base: str | Path) -> None:
+    """Where the last layer of the second reading would be one that has learned to read fewer tokens."""
+    config = load_config(base)
+    own = config.settings if isinstance(config, TokensieveConfig) else None
+    if settings.reread and own is not None and own.pruning != "none" and not own.reread:
+        logger.warning("%s prunes, and its head is to read all tokens again: better start from a dense one", base)
+
+
+def fit_reread(
+    model: TokensieveForSequenceClassification, logits: Any, lengths: Sequence[int], trained: bool
+) -> dict[str, float] | None:
+    """Fit the confidence of the settings' `reread` to a model: so that this share of the documents that it prunes, the
+    least sure ones, is read again.
 
     Args:
         model: gets it, in its config.
-        logits: [N, C] of validation documents, by the first reading.
+        logits: [N, C], tensor or array, by the first reading.
+        lengths: tokens of each document.
         trained: whether its weights are no longer those that it started with: then the last layer that reads fewer
             tokens reads all tokens, too.
 
     Returns:
-        "below", the confidence, and "documents", N; None where the settings read nothing again.
+        "below", the confidence, and "documents", how many it was fitted to; None where the settings read nothing again.
     """
     whole = model.head.whole
     if whole is None:
         return None
     if trained:
         whole.load_state_dict(model.head.classifier.state_dict())
-    found = confidence(torch.as_tensor(logits), model.config.problem_type)
-    model.config.reread_below = float(found.quantile(model.settings.reread))
-    return {"below": model.config.reread_below, "documents": len(found)}
+    pruned = torch.tensor([length >= model.settings.min_length for length in lengths])
+    sure = confidence(torch.as_tensor(logits), model.config.problem_type).cpu()[pruned].sort().values
+    again = round(model.settings.reread * len(sure))
+    bounds = torch.cat([sure.new_zeros(1), sure, sure.new_ones(1)])
+    model.config.reread_below = float(bounds[again : again + 2].mean()) if again else 0.0
+    return {"below": model.config.reread_below, "documents": len(sure)}
+
+
+def fit_to_validation(
+    model: TokensieveForSequenceClassification,
+    result: Trained,
+    validation: TokenizedDocuments,
+    tokenizer: Any,
+    *,
+    trained: bool,
+) -> tuple[dict[str, float] | None, Trained]:
+    """`fit_reread` to the validation documents of a run, and what these are answered then, for calibration.
+
+    Args:
+        model: on its device.
+        result: its logits are of the first reading.
+        validation: the documents.
+        tokenizer: pads.
+        trained: as in `fit_reread`.
+
+    Returns:
+        As `fit_reread`, with "changed", the validation documents whose predicted class is another; and the result with
+        the logits of both readings.
+    """
+    fitted = fit_reread(model, result.logits, validation.lengths.tolist(), trained)
+    if fitted is None:
+        return None, result
+    first = torch.as_tensor(result.logits)
+    second = _with_second_reading(model, first, validation, tokenizer)
+    changed = int((first.argmax(1) != second.argmax(1)).sum())
+    return {**fitted, "changed": changed}, replace(result, logits=second.numpy())
+
+
+@torch.no_grad()
+def _with_second_reading(
+    model: TokensieveForSequenceClassification, logits: Tensor, documents: TokenizedDocuments, tokenizer: Any
+) -> Tensor:
+    """The logits [N, C] of all documents, of those that are read again by the model."""
+    logits, training = logits.clone(), model.training
+    sure = confidence(logits, model.config.problem_type)
+    unsure = (sure < model.config.reread_below).nonzero().flatten().tolist()  # type: ignore[operator]
+    model.train(False)
+    for start in range(0, len(unsure), _BATCH):
+        rows = unsure[start : start + _BATCH]
+        batch = padded([documents[row] for row in rows], tokenizer, model.device)
+        logits[rows] = model(**batch).logits.float().cpu()
+    model.train(training)
+    return logits

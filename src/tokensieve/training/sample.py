@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,10 +40,16 @@ class Sample:
         drawn = torch.randperm(len(self.documents), generator=generator)[: len(self)].tolist()
         drawn.sort(key=lambda number: int(self.documents.lengths[number]))
         for start in range(0, len(drawn), self.batch_size):
-            items = [self.documents[number] for number in drawn[start : start + self.batch_size]]
-            names = [name for name in self.tokenizer.model_input_names if name in items[0]]
-            batch = self.tokenizer.pad([{name: item[name] for name in names} for item in items], return_tensors="pt")
-            yield {name: rows.to(device) for name, rows in batch.items()}
+            yield padded(
+                [self.documents[number] for number in drawn[start : start + self.batch_size]], self.tokenizer, device
+            )
+
+
+def padded(items: Sequence[Mapping[str, Any]], tokenizer: Any, device: torch.device) -> dict[str, Tensor]:
+    """Tokenized documents as the inputs of a model, without labels."""
+    names = [name for name in tokenizer.model_input_names if name in items[0]]
+    batch = tokenizer.pad([{name: item[name] for name in names} for item in items], return_tensors="pt")
+    return {name: rows.to(device) for name, rows in batch.items()}
 
 
 def sum_type(device: torch.device) -> torch.dtype:

@@ -16,6 +16,7 @@ from tokensieve.errors import ConfigError
 from tokensieve.training.importance import why_no_start
 from tokensieve.training.output import RECORD, can_resume, check_output, part_of
 from tokensieve.training.recipe import Recipe
+from tokensieve.training.reread import check_reread
 from tokensieve.training.train import train
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ def train_in_stages(
     ways: dict[str, Any] = {"overwrite": overwrite, "resume": resume}
     if settings.score != "learned" or settings.pruning == "none":
         return train(base, settings, splits, output, recipe, **ways, **options)
+    check_reread(settings, len(splits.validation))  # before the first stage is trained
     reason = why_no_start(base, splits.label_names)
     if reason is not None:
         dense = dense_folder(output)

@@ -37,7 +37,7 @@ from tokensieve.training.output import RECORD, check_output, folder_in_the_makin
 from tokensieve.training.prepare import fit_for_training, keep_calibration, start_model
 from tokensieve.training.processes import processes
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.reread import check_reread, fit_reread
+from tokensieve.training.reread import check_reread, fit_to_validation, warn_of_pruned_base
 from tokensieve.training.sample import Sample
 from tokensieve.training.start import check_start, first_stage, warn_of_other_data, why_no_candidate
 from tokensieve.training.trainer import RunOptions, Trained, require_accelerate, run_trainer
@@ -140,6 +140,7 @@ def train(
     }
     if reason is None and group.is_main_process:
         warn_of_other_data(base, run["data_digest"])
+        warn_of_pruned_base(settings, base)
     if finished:
         checkpoints.check_run(done, run)
         return read_record(done)
@@ -177,6 +178,8 @@ def train(
         if recipe.epochs == 0:
             keep_calibration(model, base)
         best = best_epoch(trained.history, recipe)
+        moved = best is not None and best["epoch"] > 0
+        reread, trained = fit_to_validation(model, trained, validation, tokenizer, trained=moved)
         record = {
             **run,
             "base_is_folder": Path(base).is_dir() and name_of_base(base) != HUB_NAME,
@@ -194,7 +197,7 @@ def train(
             "peak_memory_bytes": peak_memory_bytes(device),
             "history": trained.history,
             "best": best,
-            "reread": fit_reread(model, trained.logits, trained=best is not None and best["epoch"] > 0),
+            "reread": reread,
             "calibration": calibrated(model, trained, recipe),
             "versions": versions(),
         }

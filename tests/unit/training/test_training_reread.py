@@ -11,10 +11,14 @@ from keyword_documents import Train, labelled_documents
 from safetensors.torch import load_file
 
 import tokensieve
-from tokensieve import ConfigError, PTCConfig
+from tokensieve import ConfigError, PTCConfig, compress
+from tokensieve.backbones.host import host_config
+from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.data import DataSplits
+from tokensieve.training.calibrate import calibrate
 from tokensieve.training.output import read_record
 from tokensieve.training.recipe import Recipe
+from tokensieve.training.stages import train_in_stages
 from tokensieve.training.train import train
 
 DENSE = PTCConfig(pruning="none", pooling="mean")
@@ -41,7 +45,8 @@ def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Pa
     again, once, whole = (
         tokensieve.load(folder, device="cpu") for folder in (tmp_path / "again", tmp_path / "once", dense)
     )
-    assert record["reread"] == {"below": again.model.config.reread_below, "documents": 40}
+    assert record["reread"]["below"] == again.model.config.reread_below
+    assert record["reread"]["documents"] == 40
     read_twice = 0
     results = (own.engine.classify(DATA.validation) for own in (again, once, whole))
     for found, first, second in zip(*results, strict=True):
@@ -79,6 +84,42 @@ def test_trained_weights_have_one_last_layer(base: Path, tmp_path: Path, lora: d
     assert 0 < read_record(tmp_path / "out" / "training.json")["reread"]["below"] < 1
 
 
+def test_the_share_is_of_documents_that_are_pruned(dense: Path, tmp_path: Path) -> None:
+    lengths = sorted(result.length for result in tokensieve.load(dense, device="cpu").engine.classify(DATA.validation))
+    settings = replace(REDUCED, reread=0.5, min_length=lengths[20])
+    record = train(dense, settings, DATA, tmp_path / "out", RECIPE, progress=False)
+    pruned = sum(length >= lengths[20] for length in lengths)
+    assert record["reread"]["documents"] == pruned < 40
+    results = tokensieve.load(tmp_path / "out", device="cpu").engine.classify(DATA.validation)
+    once = [result for result in results if result.kept[-1] < result.length]
+    assert len(once) == pruned - round(0.5 * pruned)
+
+
+def test_calibration_is_of_both_readings(dense: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, calibrate=True)
+    record = train(dense, replace(REDUCED, reread=0.9), DATA, tmp_path / "again", recipe, progress=False)
+    results = tokensieve.load(tmp_path / "again", device="cpu").engine.classify(DATA.validation)
+    names = list(DATA.label_names)
+    truth = [names.index(str(document.label)) for document in DATA.validation]
+    wanted = calibrate(torch.tensor([result.logits for result in results]), truth, multi_label=False)
+    assert record["calibration"]["temperature"] == pytest.approx(wanted.temperature, rel=1e-3)
+    assert "is read again with all its tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
+
+
+def test_a_pruned_start_is_warned_of(dense: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(dense, replace(REDUCED, reread=0.0), DATA, tmp_path / "pruned", RECIPE, progress=False)
+    assert not caplog.messages
+    train(tmp_path / "pruned", REDUCED, DATA, tmp_path / "out", RECIPE, progress=False)
+    assert "better start from a dense one" in caplog.text
+
+
+def test_not_fitted_is_warned_of(base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    compress(base, PTCConfig(pruning="ratio", pooling="mean", reread=0.1), num_labels=3).save_pretrained(tmp_path)
+    load_tokenizer(base, host_config(load_config(base), base)).save_pretrained(tmp_path)
+    tokensieve.load(tmp_path, device="cpu")
+    assert "reread=0.1, and the confidence for it is not fitted" in caplog.text
+
+
 def test_without_it_the_record_says_nothing(run: Train) -> None:
     assert run()["reread"] is None
 
@@ -87,4 +128,6 @@ def test_without_validation_documents(base: Path, tmp_path: Path) -> None:
     data = DataSplits(labelled_documents(24), ())
     with pytest.raises(ConfigError, match=r"reread=0.25 needs validation documents.*validation_fraction above 0"):
         train(base, REDUCED, data, tmp_path / "out", RECIPE)
+    with pytest.raises(ConfigError, match="needs validation documents"):  # before a dense stage
+        train_in_stages(base, REDUCED, data, tmp_path / "out", RECIPE)
     assert not list(tmp_path.iterdir())

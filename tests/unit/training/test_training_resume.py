@@ -301,3 +301,19 @@ def test_the_finished_folder_holds_nothing_of_it(run: RunFrom, tmp_path: Path) -
     kinds = {path.suffix for path in (tmp_path / "cut").iterdir()}
     assert kinds <= {".safetensors", ".json", ".txt", ".md"}, "no pickle in what is published, and no folder"
     assert tokensieve.load(tmp_path / "cut", device="cpu").predict(["law"])
+
+
+def test_settings_that_came_later_are_at_their_defaults(run: RunFrom, tmp_path: Path) -> None:
+    """A run of an older version, whose settings lack one, is the same run."""
+    run("out", epochs=1)
+    note = tmp_path / "out" / "training.json"
+    record = json.loads(note.read_text(encoding="utf-8"))
+    del record["settings"]["reread"]
+    note.write_text(json.dumps(record), encoding="utf-8")
+    checkpoints.check_run(note, {"settings": record["settings"] | {"reread": 0.0}})
+    with pytest.raises(ConfigError, match=r'settings is \{"reread": 0.5\}'):
+        checkpoints.check_run(note, {"settings": record["settings"] | {"reread": 0.5}})
+    record["settings"]["site"] = "elsewhere"
+    note.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(DataError, match="its settings cannot be read.*start anew with --overwrite"):
+        checkpoints.check_run(note, {"settings": record["settings"]})

@@ -181,8 +181,10 @@ class OurSubject(ModuleSubject):
         """As for all; as many documents are read again as the settings say."""
         if self.model.settings.reread:
             self.model.config.reread_below = None
-            logits = [self.forward(batch) for batch in work.batches(self.order)]
-            fit_reread(self.model, torch.cat(logits), trained=True)
+            batches = work.batches(self.order)
+            lengths = [work.lengths[document] for batch in batches for document in batch.documents]
+            logits = torch.cat([self.forward(batch) for batch in batches])
+            fit_reread(self.model, logits, lengths, trained=True)
         return super().calls(work)
 
     def cost(self, work: Work) -> Flops:
