@@ -315,5 +315,5 @@ def test_settings_that_came_later_are_at_their_defaults(run: RunFrom, tmp_path: 
         checkpoints.check_run(note, {"settings": record["settings"] | {"reread": 0.5}})
     record["settings"]["site"] = "elsewhere"
     note.write_text(json.dumps(record), encoding="utf-8")
-    with pytest.raises(DataError, match="its settings cannot be read.*start anew with --overwrite"):
+    with pytest.raises(DataError, match=r"its settings cannot be read.*start anew with --overwrite"):
         checkpoints.check_run(note, {"settings": record["settings"]})
