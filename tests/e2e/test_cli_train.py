@@ -191,6 +191,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("--preset fast",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.75, 0.61, 0.61, 0.61),
       "pooling": "mean", "min_length": 48, "score_noise": 0.5}),
+    ("--preset paper-p --reread 0.1", {"pruning": "ratio", "pooling": "mean", "reread": 0.1}),
     ("--preset fast --keep-ratio 0.7",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratio": 0.7, "pooling": "mean",
       "min_length": 48, "score_noise": 0.5}),
