@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -263,10 +264,10 @@ def one_other_row(work: Path) -> None:
     (work / "data.jsonl").write_text(data.replace("goal", "good", 1))
 
 
-def other_model(work: Path, **changes: Any) -> None:
+def other_model(work: Path, keep_ratio: float | None = 0.5, **changes: Any) -> None:
     folder = shutil.copytree((work / "model").resolve(), work / "changed")
     record = json.loads((folder / "config.json").read_text())
-    record["ptc"]["keep_ratio"] = 0.5
+    record["ptc"]["keep_ratio"] = keep_ratio or record["ptc"]["keep_ratio"]
     (folder / "config.json").write_text(json.dumps(record | changes))
     (work / "model").unlink()
     folder.rename(work / "model")
@@ -278,6 +279,7 @@ def other_model(work: Path, **changes: Any) -> None:
         (one_more_row, "", ["the input"]),
         (one_other_row, "", ["the input"]),
         (other_model, "", ["the model"]),
+        (partial(other_model, keep_ratio=None, reread_below=0.5), "", ["the model"]),
         (None, "--tokens", ["--tokens", "False", "True"]),
         (None, "--output-format csv", ["--output-format", "jsonl", "csv"]),
         (None, "--input-format txt", ["--input-format", "jsonl", "txt"]),

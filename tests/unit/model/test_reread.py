@@ -73,6 +73,20 @@ def test_documents_that_are_not_pruned_are_read_once() -> None:
     assert not torch.allclose(found.logits[2], first.logits[2])
 
 
+@pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "pure"])
+def test_in_bfloat16(autocast: bool) -> None:
+    """The second reading's answers are of the type of the first's, and those of its own model in that type."""
+    model, inputs = rereading(settings(pruning="ratio", site="hidden")), batch(documents(LENGTHS))
+    model.config.reread_below = 1.0
+    whole = unpruned(model)
+    if not autocast:
+        model, whole = model.to(torch.bfloat16), whole.to(torch.bfloat16)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found, wanted = model(**inputs), whole(**inputs)
+    assert found.logits.dtype == torch.bfloat16
+    torch.testing.assert_close(found.logits, wanted.logits)
+
+
 def test_training_reads_once_and_leaves_the_second_layer_alone() -> None:
     model, inputs = rereading(settings(pruning="ratio", site="hidden")), batch(documents(LENGTHS))
     model.config.reread_below = 1.0
