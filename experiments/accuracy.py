@@ -1,6 +1,6 @@
 """Train every variant of a config with every seed, score it on the test documents -> results/accuracy/<config>.json.
 
-    python experiments/accuracy.py experiments/configs/bbc-256.json --data ../shared/data --threads 2
+    python experiments/accuracy.py experiments/configs/bbc-256.json --data DATA --threads 2
 
 Every run is a process of its own and leaves its classifier and a record in build/accuracy/<config>/. Runs that have a
 record are not repeated, and one that was cut off goes on: the command can be stopped and given again, and the seeds can

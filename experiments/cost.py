@@ -1,6 +1,6 @@
 """Time and memory of every variant of a config, on its own documents -> results/accuracy/<config>-cost.json.
 
-    python experiments/cost.py experiments/configs/bbc-256.json --data ../shared/data --threads 2
+    python experiments/cost.py experiments/configs/bbc-256.json --data DATA --threads 2
 
 Run on an idle machine, after accuracy.py: it times the classifiers of the last seed. Times are taken in turns, so that
 all variants meet the same machine; memory is the peak of a process of its own, less what it used after its imports.

@@ -1,6 +1,6 @@
 """What bfloat16 changes in the answers of a trained classifier -> results/accuracy/dtype-<name>.json.
 
-    python experiments/dtype.py build/accuracy/bbc-256/hidden-p=.7-seed0 --data ../shared/data/bbc --name bbc-hidden
+    python experiments/dtype.py build/accuracy/bbc-256/hidden-p=.7-seed0 --data DATA/bbc --name bbc-hidden
 
 The documents of a split are classified in float32 and in bfloat16 with the same batches. Nothing is timed: on a
 processor without instructions for bfloat16 a time would say nothing about those that have them.

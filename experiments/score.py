@@ -1,6 +1,6 @@
 """Approximate importance scores beside the exact one, on trained classifiers -> results/score/<name>.json.
 
-    python experiments/score.py bbc-256 build/accuracy/bbc-256/hidden-p=.7-seed1 ... --data ../shared/data/bbc
+    python experiments/score.py bbc-256 build/accuracy/bbc-256/hidden-p=.7-seed1 ... --data DATA/bbc
 
 Agreement: in every layer that prunes, the share of the tokens kept by the exact score that an approximate one keeps,
 too, and the rank correlation of the two, on the very same queries and keys. Accuracy: of the classifier as it was
