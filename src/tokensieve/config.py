@@ -39,7 +39,7 @@ _CHOICES: dict[str, Any] = {
     "score": Score,
     "score_queries": ScoreQueries,
 }
-_BOOLEANS = ("protect_special", "merge_pruned", "combine_scale", "combine_noise")
+_BOOLEANS = ("protect_special", "merge_pruned", "leaving_keys", "combine_scale", "combine_noise")
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ class PTCConfig:
         score: what a token's importance is: the attention that it has "received" in the layer (the paper), or what a
             fitted linear map predicts from its hidden state ("learned", site "hidden" only): tokens then leave ahead
             of the layer's attention, and the first layer, too, sees only what stays.
+        leaving_keys: learned score only: the tokens that leave ahead of a layer still serve it as keys and values, one
+            last time; as those do that leave between attention and feed-forward by a received score.
         score_noise: scale of Gumbel noise on the learned score, in training only; 1 is the standard deviation of the
             scores within a document.
         score_queries: whose attention makes the received score: "all" queries (the paper); "anchors": the first
@@ -105,6 +107,7 @@ class PTCConfig:
     combine_init: CombineInit = "random"
     combine_assignment: CombineAssignment = "hard"
     score: Score = "received"
+    leaving_keys: bool = False
     score_noise: float = 0.0
     score_queries: ScoreQueries = "all"
     score_sample: int = 32
@@ -176,6 +179,11 @@ class PTCConfig:
             raise ConfigError(
                 f"score='learned' with site={self.site!r}: it lets tokens leave the model ahead of a layer; "
                 "use site='hidden'"
+            )
+        if self.score != "learned" and self.leaving_keys:
+            raise ConfigError(
+                f"leaving_keys=True with score={self.score!r}: there what leaves has been among the keys in any case; "
+                "use score='learned' or leave leaving_keys out"
             )
         if self.score != "learned" and self.score_noise:
             raise ConfigError(

@@ -21,8 +21,11 @@ _PAPER: dict[str, tuple[str, int | None]] = {
     "paper-pfc-7": ("fuzzy", 7),
     "paper-pfc-11": ("fuzzy", 11),
 }
-_SHARES = {"accurate": (0.95, 0.48), "balanced": (0.9, 0.3), "fast": (0.75, 0.17), "fastest": (0.6, 0.105)}
+_SHARES = {"accurate": (0.95, 0.48), "balanced": (0.9, 0.3), "fast": (0.55, 0.165), "fastest": (0.42, 0.1)}
 """Of a document's tokens, those that enter the first layer, and those that are left in the last one."""
+_LEAVING_KEYS = ("fast", "fastest")
+"""Of these a large share leaves ahead of the first layer, and is keys and values there: a sixth fewer FLOPs at the same
+accuracy (docs/LOG.md). Of the others little leaves, and little would be won."""
 _SHORTEST = 48
 """Tokens of a document that they prune: of shorter ones some would reach the end of six layers as [CLS] and [SEP]."""
 PRESET_NAMES = (*_PAPER, *_SHARES)
@@ -38,7 +41,8 @@ def preset_settings(name: str, num_layers: int) -> dict[str, Any]:
         raise ConfigError(f"preset {name!r}: choose one of {', '.join(PRESET_NAMES)}")
     if name in _SHARES:
         learned = {"pruning": "ratio", "site": "hidden", "score": "learned", "score_noise": 0.5, "pooling": "mean"}
-        return {**learned, "keep_ratios": _evenly(*_SHARES[name], num_layers), "min_length": _SHORTEST}
+        ratios = _evenly(*_SHARES[name], num_layers)
+        return {**learned, "keep_ratios": ratios, "leaving_keys": name in _LEAVING_KEYS, "min_length": _SHORTEST}
     pruning, paper_layer = _PAPER[name]
     if name == "dense":
         return {"pruning": pruning}

@@ -118,7 +118,7 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
         if number not in host_layers:
             break
         name, size = f"encoder.layer.{step}.", len(where)
-        rows = torch.cat([states, extra])
+        rows = sources = torch.cat([states, extra])  # the keys and values are made of `sources`
         last = number == (ptc.combine_layer or config.num_hidden_layers + 1) - 1
         prunes = ptc.pruning != "none" and where and len(ids) >= ptc.min_length and not (ptc.site == "keys" and last)
         own_ratio = ptc.keep_ratio if ptc.keep_ratios is None or not prunes else ptc.keep_ratios[number - 1]
@@ -131,9 +131,13 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
             groups = _leaving(ptc, rows, where, chosen[0], protected)
             rows, sizes = _means(groups, rows, sizes), _sums(groups, sizes)
             where, keys, size = chosen[0], chosen * heads, len(chosen[0])
-        visible = [[where.index(p) for p in own_keys] + list(range(size, len(rows))) for own_keys in keys]
+            sources = sources if ptc.leaving_keys else rows
+        if ptc.leaving_keys:
+            visible = [list(range(len(sources)))] * heads
+        else:
+            visible = [[where.index(p) for p in own_keys] + list(range(size, len(rows))) for own_keys in keys]
         asked = _queries_asked(ptc, len(rows), len(extra))
-        context, received = _attention(config, weights, name, rows, visible, asked)
+        context, received = _attention(config, weights, name, rows, sources, visible, asked)
         if prunes and ptc.score == "received":
             scores = [column[: len(own_keys)] for column, own_keys in zip(received, keys, strict=True)]
             if ptc.heads == "shared":
@@ -203,10 +207,20 @@ def _queries_asked(ptc: PTCConfig, rows: int, combination: int) -> list[int]:
 
 
 def _attention(
-    config: Any, weights: dict[str, Tensor], name: str, rows: Tensor, visible: list[list[int]], asked: list[int]
+    config: Any,
+    weights: dict[str, Tensor],
+    name: str,
+    rows: Tensor,
+    sources: Tensor,
+    visible: list[list[int]],
+    asked: list[int],
 ) -> tuple[Tensor, list[Tensor]]:
-    """Output projection of all heads' contexts; for each head the mean attention its keys receive of the `asked`."""
-    query, key, value = (_linear(weights, f"{name}attention.self.{part}", rows) for part in ("query", "key", "value"))
+    """Output projection of all heads' contexts; for each head the mean attention its keys receive of the `asked`.
+
+    Queries are of `rows`, keys and values of `sources`, of which each head sees the `visible` ones.
+    """
+    query = _linear(weights, f"{name}attention.self.query", rows)
+    key, value = (_linear(weights, f"{name}attention.self.{part}", sources) for part in ("key", "value"))
     size = rows.shape[1] // config.num_attention_heads
     contexts, received = [], []
     for head, alive in enumerate(visible):

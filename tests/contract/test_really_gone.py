@@ -70,14 +70,14 @@ def test_pruned_keys_are_not_in_the_key_tensor(ptc: PTCConfig, monkeypatch: pyte
     m, total = (ptc.combination_tokens if ptc.combines else 0) * len(UNEQUAL), sum(UNEQUAL)
     before = DEPTH if ptc.combine_layer is None else ptc.combine_layer - 1
     for layer, (queries, keys, values) in enumerate(seen):
-        if ptc.score == "learned" and layer < before:
-            entering = sum(kept[layer])  # what is not kept is not even attended to
-        else:
-            entering = total if layer == 0 else sum(kept[layer - 1])  # site "hidden": what the layer before let through
+        through = total if layer == 0 else sum(kept[layer - 1])  # site "hidden": what the layer before let through
         if layer >= before:
             assert queries == keys == values == m
+        elif ptc.score == "learned":
+            assert queries == sum(kept[layer]) + m
+            assert keys == values == (through if ptc.leaving_keys else sum(kept[layer])) + m
         elif ptc.site == "hidden":
-            assert queries == keys == values == entering + m
+            assert queries == keys == values == through + m
         else:
             assert queries == total + m
             assert keys == values == sum(kept[layer]) + m
@@ -103,13 +103,16 @@ def test_counts_by_hand() -> None:
     assert rows["hidden"] == [20, 20, 14, 14, 14, 11, 5, 6, 6]
 
 
-def test_counts_by_hand_of_a_learned_score() -> None:
-    """As above: 8 + 6 rows in all of the first layer, 5 + 6 in all of the second."""
-    model = tiny_model(settings(combine_layer=3, site="hidden", pruning="ratio", score="learned"))
-    rows = rows_entering(model, (10, 4))
+@pytest.mark.parametrize(("leaving_keys", "served"), [(False, (14, 11)), (True, (20, 14))])
+def test_counts_by_hand_of_a_learned_score(leaving_keys: bool, served: tuple[int, int]) -> None:
+    """As above: 8 + 6 rows in all of the first layer, 5 + 6 in all of the second; those that leave are keys or not."""
+    own = settings(combine_layer=3, site="hidden", pruning="ratio", score="learned", leaving_keys=leaving_keys)
+    rows = rows_entering(tiny_model(own), (10, 4))
     for layer, count in ((0, 14), (1, 11)):
-        for name in ("attention.self.query", "attention.self.key", "attention.output.dense", "intermediate.dense"):
+        for name in ("attention.self.query", "attention.output.dense", "intermediate.dense"):
             assert rows[f"encoder.layer.{layer}.{name}"] == count
+        for name in ("attention.self.key", "attention.self.value"):
+            assert rows[f"encoder.layer.{layer}.{name}"] == served[layer]
 
 
 @pytest.mark.parametrize("combine_layer", [None, 3])

@@ -103,6 +103,11 @@ LEARNED: tuple[dict[str, Any], ...] = tuple(
         {"pruning": "fuzzy", "combine_layer": 4, "merge_pruned": True},
         {"pruning": "ratio", "pooling": "mean", "score_noise": 1.0},
         {"pruning": "ratio", "keep_ratios": (0.5, 0.8, 1.0, 0.4), "merge_pruned": True, "pooling": "mean"},
+        {"pruning": "ratio", "pooling": "mean", "leaving_keys": True},
+        {"pruning": "ratio", "combine_layer": 3, "leaving_keys": True},
+        {"pruning": "fuzzy", "ratio_scope": "candidates", "combine_layer": 4, "leaving_keys": True},
+        {"keep_ratios": (0.5, 1.0, 0.6, 1.0), "protect_special": False, "pooling": "host", "leaving_keys": True},
+        {"pruning": "ratio", "keep_ratios": (0.5, 0.8, 1.0, 0.4), "merge_pruned": True, "leaving_keys": True},
     )
 )
 """Tokens that leave ahead of a layer, by what their hidden states foretell."""

@@ -189,15 +189,18 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
      {"site": "hidden", "merge_pruned": True, "combine_layer": 2, "combine_init": "identity",
       "combine_assignment": "soft"}),
     ("--preset fast",
-     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.75, 0.61, 0.61, 0.61),
-      "pooling": "mean", "min_length": 48, "score_noise": 0.5}),
+     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.55, 0.669, 0.669, 0.669),
+      "pooling": "mean", "min_length": 48, "score_noise": 0.5, "leaving_keys": True}),
     ("--preset paper-p --reread 0.1", {"pruning": "ratio", "pooling": "mean", "reread": 0.1}),
     ("--preset fast --keep-ratio 0.7",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratio": 0.7, "pooling": "mean",
-      "min_length": 48, "score_noise": 0.5}),
+      "min_length": 48, "score_noise": 0.5, "leaving_keys": True}),
+    ("--preset balanced --leaving-keys --score-noise 0",
+     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.9, 0.693, 0.693, 0.693),
+      "pooling": "mean", "min_length": 48, "leaving_keys": True}),
     ("--preset fast --combine-layer 3",
-     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.75, 0.61), "pooling": "mean",
-      "min_length": 48, "combine_layer": 3, "score_noise": 0.5}),
+     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.55, 0.669), "pooling": "mean",
+      "min_length": 48, "combine_layer": 3, "score_noise": 0.5, "leaving_keys": True}),
 ]  # fmt: skip
 
 

@@ -144,6 +144,10 @@ def train_command(
         str | None, _reduction("--combine-assignment", help="A token joins one (hard) or gives to all (soft).")
     ] = None,
     score: Annotated[str | None, _reduction("--score", help="Importance: attention received, or learned.")] = None,
+    leaving_keys: Annotated[
+        bool | None,
+        _reduction("--leaving-keys/--no-leaving-keys", help="learned: what leaves is keys and values once more."),
+    ] = None,
     score_noise: Annotated[float | None, _reduction("--score-noise", help="On the learned score, in training.")] = None,
     score_queries: Annotated[
         str | None, _reduction("--score-queries", help="Whose attention is the score: all, anchors or sample.")

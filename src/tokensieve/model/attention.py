@@ -30,19 +30,26 @@ class SelfAttention(nn.Module):
         self.backend = resolve_backend(config.attention_backend)
 
     def forward(
-        self, tokens: Tokens, keys: KeyRows | None, scored: Queries | None, exempt: Sequence[bool]
+        self,
+        tokens: Tokens,
+        keys: KeyRows | None,
+        scored: Queries | None,
+        exempt: Sequence[bool],
+        attended: Tokens | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Context [T, d] and, where asked, the attention that each key receives, [H, K].
 
         Args:
-            tokens: the batch.
+            tokens: the batch; all of them are queries.
             keys: rows that serve as keys and values; None: all.
             scored: queries whose attention a reducer wants to see; None: nobody does.
             exempt: documents that are not pruned, and not scored.
+            attended: the same documents' tokens that the keys are of; None: `tokens`.
         """
+        attended = attended or tokens
         query = self._split(self.query(tokens.values))
-        key, value = self._keys_and_values(tokens.values, keys)
-        key_lengths = tokens.lengths if keys is None else keys.lengths
+        key, value = self._keys_and_values(attended.values, keys)
+        key_lengths = attended.lengths if keys is None else keys.lengths
         dropout = self.dropout if self.training else 0.0
         return attend(
             query,

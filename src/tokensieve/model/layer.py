@@ -2,7 +2,7 @@
 
 Site "keys": the tokens that leave are no keys and values of the next layer; they stay queries.
 Site "hidden": they leave between this layer's attention and its feed-forward, and are in no tensor after. With a
-learned score, which needs no attention, they leave ahead of it.
+learned score, which needs no attention, they leave ahead of it, or are keys and values in it for the last time.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Layer(GradientCheckpointingLayer):
         self.intermediate = Intermediate(config)
         self.output = Output(config)
         self.reducer, self.prunes = reducer, prunes
-        self.merges = config.settings.merge_pruned
+        self.merges, self.leaving_keys = config.settings.merge_pruned, config.settings.leaving_keys
         learned = prunes is not None and config.settings.score == "learned"
         self.importance = Importance(config.hidden_size, config.settings.score_noise) if learned else None
 
@@ -101,15 +101,15 @@ class Layer(GradientCheckpointingLayer):
             The tokens that go on, and the keys of the next layer.
         """
         if self.importance is not None:
-            tokens = self._leave_ahead(tokens, exempt, choice)
-            context, _ = self.attention.self(tokens, None, None, exempt)
+            before, tokens = tokens, self._leave_ahead(tokens, exempt, choice)
+            context, _ = self.attention.self(tokens, None, None, exempt, before if self.leaving_keys else None)
         else:
             context, tokens, keys = self._attend_and_leave(tokens, keys, exempt, choice)
         attended = self.attention.output(context, tokens.values)
         return tokens.with_values(self._feed_forward(attended)), keys
 
     def _leave_ahead(self, tokens: Tokens, exempt: Sequence[bool], choice: Choice) -> Tokens:
-        """The tokens that attention sees, chosen by their hidden states."""
+        """The tokens that are queries and go on, chosen by their hidden states."""
         assert self.importance is not None
         if self._may_lose(tokens, None, exempt):
             scores = self.importance(tokens.values)  # in a second run, too: dropout's random numbers come after noise's

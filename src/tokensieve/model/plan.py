@@ -199,7 +199,8 @@ def _plan_step(
     if settings.combine_layer is not None and number > settings.combine_layer:
         rows = keys = out = float(m)
     elif settings.site == "hidden":
-        rows, keys, out = text + m, text + m, kept + m
+        served = previous if ahead and settings.leaving_keys else text
+        rows, keys, out = text + m, served + m, kept + m
     else:
         rows, keys, out = text + m, kept + m, text + m
     projected = rows if settings.heads == "per_head" else keys

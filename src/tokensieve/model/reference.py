@@ -49,15 +49,17 @@ def reference_forward(
             kept.append(ones)
             continue
         assert isinstance(module, Layer)
-        served = keys
+        served, attended = keys, values
         if module.importance is not None:
             scores = (values[:, : input_ids.shape[1]] @ module.importance.weight[0]).unsqueeze(1)
             keys = torch.where(prunable, select(settings, step.ratio, scores, keys, protected), keys)
+            before = values
             (values,), sizes = merge([values], sizes, hidden & ~keys, keys & ~protected, m, settings.merge_pruned)
+            attended, served = (before, served) if settings.leaving_keys else (values, keys)
             hidden = keys
         rows = torch.cat([hidden, ones], dim=2)[:, 0]
-        columns = torch.cat([keys, ones.expand(-1, keys.shape[1], -1)], dim=2)
-        context, received = attention(module, values, scored_rows(settings, rows, m), columns)
+        columns = torch.cat([served, ones.expand(-1, served.shape[1], -1)], dim=2)
+        context, received = attention(module, values, attended, scored_rows(settings, rows, m), columns)
         if step.prunes and module.importance is None:
             scores = received[..., : input_ids.shape[1]]
             scores = scores.mean(1, keepdim=True) if settings.heads == "shared" else scores
@@ -67,8 +69,8 @@ def reference_forward(
             both, sizes = merge(both, sizes, hidden & ~keys, keys & ~protected, m, settings.merge_pruned)
             values, context = both
             hidden = keys if step.prunes == "hidden" else hidden
-        attended = module.attention.output(context, values)
-        values = module.output(module.intermediate(attended), attended)
+        mixed = module.attention.output(context, values)
+        values = module.output(module.intermediate(mixed), mixed)
         kept.append(ones if not keys.shape[-1] else hidden if settings.site == "hidden" else served)
     rows = torch.cat([hidden[:, 0], torch.ones_like(values[:, :m, 0], dtype=torch.bool)], dim=1)
     return head(model.head, values, rows * sizes), kept
@@ -109,12 +111,16 @@ def scored_rows(settings: PTCConfig, rows: Tensor, m: int) -> Tensor:
     return rows
 
 
-def attention(module: Layer, values: Tensor, scored: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Context [B, R, d] of all rows, and received attention [B, H, R]: the mean over the rows scored, [B, R] bool."""
+def attention(
+    module: Layer, values: Tensor, attended: Tensor, scored: Tensor, columns: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Context [B, R, d] of all rows over the `attended` ones, [B, R, d] too, and received attention [B, H, R]: the mean
+    over the rows scored, [B, R] bool.
+    """
     own = module.attention.self
     query, key, value = (
-        projection(values).unflatten(-1, (own.heads, -1)).transpose(1, 2)
-        for projection in (own.query, own.key, own.value)
+        projection(rows).unflatten(-1, (own.heads, -1)).transpose(1, 2)
+        for projection, rows in ((own.query, values), (own.key, attended), (own.value, attended))
     )
     logits = query.float() @ key.float().transpose(2, 3) * query.shape[-1] ** -0.5
     probabilities = logits.masked_fill(~columns.unsqueeze(2), -torch.inf).softmax(-1)

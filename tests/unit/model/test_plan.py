@@ -131,6 +131,17 @@ def test_a_learned_score_by_hand() -> None:
     ]
 
 
+def test_leaving_keys_by_hand() -> None:
+    """The same, but the 10 are keys of the 5, and these of the 2: two projections and attention of more keys."""
+    ptc = PTCConfig(pruning="ratio", site="hidden", score="learned", leaving_keys=True, keep_ratio=0.5, pooling="mean")
+    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, ptc=ptc), 10, special=0)
+    assert [(step.rows, step.keys, step.rows_out) for step in plan.steps] == [(5, 10, 5), (2, 5, 2)]
+    assert [step.flops for step in plan.steps] == [
+        2 * 768 * before + 4 * 768 * 768 * (before + kept) + 4 * 768 * before * kept + 4 * 768 * 3072 * kept
+        for before, kept in ((10, 5), (5, 2))
+    ]
+
+
 @pytest.mark.parametrize("ptc", EXACT.values(), ids=EXACT.keys())
 def test_flops_are_torchs(ptc: PTCConfig) -> None:
     model = tiny_model(ptc)
