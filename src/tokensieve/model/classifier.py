@@ -27,6 +27,7 @@ from tokensieve.model.head import HEADS
 from tokensieve.model.parts import documents_of, parts_of
 from tokensieve.model.plan import Plan, kept_shares, make_plan
 from tokensieve.model.probabilities import confidence
+from tokensieve.model.side_by_side import side_by_side
 from tokensieve.model.trace import Trace
 from tokensieve.reducers import Importance
 
@@ -163,14 +164,13 @@ class TokensieveForSequenceClassification(PreTrainedModel):
 
     def _classify(self, parts: Sequence[Batch], whole: bool = False) -> tuple[Tensor, Tensor, Trace]:
         """Logits [B, C], document vectors [B, d] and trace of all parts, as of one batch; `whole` without pruning."""
-        vectors: list[tuple[Tensor, Tensor]] = []
-        traces: list[Trace] = []
-        for part in parts:
+
+        def classify(part: Batch) -> tuple[Tensor, Tensor, Trace]:
             tokens, trace = self.encoder(self.embeddings(part), whole)
-            vectors.append(self.head(tokens, whole))
-            traces.append(trace)
-        logits, pooled = (torch.cat(own) for own in zip(*vectors, strict=True))
-        return logits, pooled, Trace.joined(traces)
+            return *self.head(tokens, whole), trace
+
+        logits, pooled, traces = zip(*side_by_side(classify, parts), strict=True)
+        return torch.cat(logits), torch.cat(pooled), Trace.joined(traces)
 
     def _read_again(
         self, batch: Batch, logits: Tensor, pooled: Tensor, trace: Trace, below: float

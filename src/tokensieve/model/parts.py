@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from math import ceil
 
 import torch
 from torch import Tensor
 
 from tokensieve.model.embed import Batch
+from tokensieve.model.side_by_side import MOST_TOGETHER
 
 PART_TOKENS = 1024
 """Of 2048 to 8192 as fast, which take more memory; 512 are a tenth slower (docs/LOG.md)."""
 
 
 def parts_of(batch: Batch) -> list[Batch]:
-    """The batch as runs of documents of at most PART_TOKENS tokens; whole where gradients are on, and off the CPU."""
+    """The batch as runs of documents of about PART_TOKENS tokens at most; whole where gradients are on, and off the
+    CPU. With several threads they are a multiple of as many as run side by side, and none waits long for another.
+    """
     if torch.is_grad_enabled() or batch.mask.device.type != "cpu":
         return [batch]
-    bounds, taken = [0], 0
-    for document, length in enumerate(batch.lengths):
-        if taken and taken + length > PART_TOKENS:
-            bounds.append(document)
-            taken = 0
-        taken += length
-    bounds.append(len(batch.lengths))
+    tokens = sum(batch.lengths)
+    together = max(1, min(torch.get_num_threads(), MOST_TOGETHER, tokens // (PART_TOKENS // 2)))
+    bounds = _bounds(batch.lengths, ceil(tokens / PART_TOKENS / together) * together)
     if len(bounds) == 2:
         return [batch]
     return [documents_of(batch, range(start, end)) for start, end in pairwise(bounds)]
+
+
+def _bounds(lengths: Sequence[int], parts: int) -> list[int]:
+    """Where parts of about the same number of tokens begin, and the end; fewer parts where documents are long."""
+    before = [0, *accumulate(lengths)]
+
+    def nearest(tokens: float) -> int:
+        after = bisect_left(before, tokens)
+        return after if before[after] - tokens <= tokens - before[max(after - 1, 0)] else after - 1
+
+    return sorted({nearest(before[-1] * part / parts) for part in range(parts + 1)})
 
 
 def documents_of(batch: Batch, documents: Sequence[int]) -> Batch:
