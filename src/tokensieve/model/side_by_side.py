@@ -75,14 +75,20 @@ def _team(together: int, threads: int) -> ThreadPoolExecutor:
 
 
 def _started(together: int, threads: int) -> ThreadPoolExecutor:
-    own = threads // together
-    team = ThreadPoolExecutor(together, "tokensieve-part", torch.set_num_threads, (own,))
-    everyone = Barrier(together + 1)
-    for _ in range(together):
-        team.submit(everyone.wait)
-    everyone.wait()
-    torch.set_num_threads(threads)  # what threads that are yet to come begin with: it is the last that anyone set
+    with ThreadPoolExecutor(1) as outside:  # what a thread sets for itself, threads that are yet to come begin with
+        first = outside.submit(torch.get_num_threads).result()
+        team = ThreadPoolExecutor(together, "tokensieve-part", _use_threads, (threads // together,))
+        everyone = Barrier(together + 1)
+        for _ in range(together):
+            team.submit(everyone.wait)
+        everyone.wait()
+        outside.submit(torch.set_num_threads, first)
     return team
+
+
+def _use_threads(number: int) -> None:
+    torch.get_num_threads()  # a thread that begins takes what was set last at its first operation: let it be now
+    torch.set_num_threads(number)
 
 
 def _forget_teams() -> None:

@@ -1,11 +1,14 @@
 """A batch at inference on CPU goes through the model some documents at a time, and nothing else shows it."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
 from tokensieve import PTCConfig
 from tokensieve.model import classifier, parts
+from tokensieve.model.embed import Batch
 
 LENGTHS = (*UNEQUAL, 9, 40)
 
@@ -13,6 +16,15 @@ LENGTHS = (*UNEQUAL, 9, 40)
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_TOKENS", 20)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in a worker of the whole suite; parts on threads of their own have tests of their own."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def seen_rows(model: torch.nn.Module) -> list[int]:
@@ -36,6 +48,32 @@ def test_parts_change_nothing(ptc: PTCConfig, monkeypatch: pytest.MonkeyPatch) -
     assert found.trace.kept == whole.trace.kept
     assert found.trace.survivors() == whole.trace.survivors()
     assert found.trace.assignments() == whole.trace.assignments()
+
+
+@pytest.mark.parametrize(
+    ("threads", "lengths", "tokens"),
+    [
+        (1, (256,) * 9, [768, 768, 768]),
+        (1, (200, 300), [500]),
+        (2, (256,) * 9, [512, 768, 512, 512]),
+        (2, (256,) * 32, [1024] * 8),
+        (2, (500, 500, 100, 100), [500, 700]),
+        (2, (300, 200, 100, 100), [700]),
+        (2, (3000, 10, 10), [3000, 20]),
+        (4, (256,) * 8, [512] * 4),
+        (99, (512,) * 64, [1024] * 32),
+    ],
+)
+def test_parts_are_even_and_a_multiple_of_those_side_by_side(
+    threads: int, lengths: tuple[int, ...], tokens: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
+    whole = Batch(mask.long(), None, mask, None, None, lengths)
+    with torch.no_grad():
+        found = parts.parts_of(whole)
+    assert [sum(part.lengths) for part in found] == tokens
+    assert torch.equal(torch.cat([part.mask for part in found]), mask)
 
 
 @pytest.mark.usefixtures("few")
