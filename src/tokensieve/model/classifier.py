@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +43,23 @@ class TokensieveOutput(SequenceClassifierOutput):
 
     pooled: Tensor | None = None
     trace: Trace | None = None
+
+
+class _Answers(NamedTuple):
+    """Of some documents: logits [B, C], document vectors [B, d], and what became of their tokens."""
+
+    logits: Tensor
+    pooled: Tensor
+    trace: Trace
+
+    def replaced(self, documents: Sequence[int], again: _Answers) -> _Answers:
+        """With others in the place of these documents' own."""
+        rows = torch.tensor(documents, device=self.logits.device)
+        return _Answers(
+            self.logits.index_copy(0, rows, again.logits),
+            self.pooled.index_copy(0, rows, again.pooled),
+            self.trace.replaced(documents, again.trace),
+        )
 
 
 class TokensieveForSequenceClassification(PreTrainedModel):
@@ -151,10 +168,9 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         _refuse_padded_outputs(output_attentions, output_hidden_states)
         batch = check_batch(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         parts = parts_of(batch)
-        logits, pooled, trace = self._classify(parts)
-        below = self.config.reread_below
-        if self.head.whole is not None and below is not None and not self.training:
-            logits, pooled, trace = self._read_again(batch, logits, pooled, trace, below)
+        found = side_by_side(self._classify, parts)
+        logits, pooled = torch.cat([own.logits for own in found]), torch.cat([own.pooled for own in found])
+        trace = Trace.joined([own.trace for own in found])
         if len(parts) > 1:
             return_freed_pages()  # blocks of ever new sizes, which glibc would pile up from batch to batch
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
@@ -162,29 +178,23 @@ class TokensieveForSequenceClassification(PreTrainedModel):
             return (logits,) if loss is None else (loss, logits)
         return TokensieveOutput(loss=loss, logits=logits, pooled=pooled, trace=trace)
 
-    def _classify(self, parts: Sequence[Batch], whole: bool = False) -> tuple[Tensor, Tensor, Trace]:
-        """Logits [B, C], document vectors [B, d] and trace of all parts, as of one batch; `whole` without pruning."""
-
-        def classify(part: Batch) -> tuple[Tensor, Tensor, Trace]:
-            tokens, trace = self.encoder(self.embeddings(part), whole)
-            return *self.head(tokens, whole), trace
-
-        logits, pooled, traces = zip(*side_by_side(classify, parts), strict=True)
-        return torch.cat(logits), torch.cat(pooled), Trace.joined(traces)
-
-    def _read_again(
-        self, batch: Batch, logits: Tensor, pooled: Tensor, trace: Trace, below: float
-    ) -> tuple[Tensor, Tensor, Trace]:
-        """The same, with a second reading, of all tokens, where a document was pruned and its confidence is below."""
-        unsure = (confidence(logits, self.config.problem_type) < below).tolist()
-        pruned = [length >= self.encoder.min_length for length in batch.lengths]
+    def _classify(self, part: Batch) -> _Answers:
+        """What a part of a batch gets; in eval mode of the second reading where the first is unsure."""
+        first, below = self._read(part), self.config.reread_below
+        if self.head.whole is None or below is None or self.training:
+            return first
+        unsure = (confidence(first.logits, self.config.problem_type) < below).tolist()
+        pruned = [length >= self.encoder.min_length for length in part.lengths]
         documents = [document for document, both in enumerate(zip(unsure, pruned, strict=True)) if all(both)]
         if not documents:
-            return logits, pooled, trace
-        again = self._classify(parts_of(documents_of(batch, documents)), whole=True)
-        rows = torch.tensor(documents, device=logits.device)
-        logits, pooled = logits.index_copy(0, rows, again[0]), pooled.index_copy(0, rows, again[1])
-        return logits, pooled, trace.replaced(documents, again[2])
+            return first
+        return first.replaced(documents, self._read(documents_of(part, documents), whole=True))
+
+    def _read(self, part: Batch, whole: bool = False) -> _Answers:
+        """One pass through the model, `whole` without pruning."""
+        tokens, trace = self.encoder(self.embeddings(part), whole)
+        logits, pooled = self.head(tokens, whole)
+        return _Answers(logits, pooled, trace)
 
     def plan(self, length: int, *, special: int = 2, samples: Mapping[str, Tensor] | None = None) -> Plan:
         """What happens to the tokens of a document of `length` tokens, and what it costs.
