@@ -46,7 +46,7 @@ def bench_records(name: str) -> Records:
 
 
 def right(record: dict[str, Any], variant: str, split: str) -> dict[int, np.ndarray]:
-    """By seed 0 and 1, whether each document of a split was classified rightly."""
+    """By seed, whether each document of a split was classified rightly."""
     runs = [run for run in record["runs"] if run["variant"] == variant]
     if split == "validation":
         return {run["seed"]: np.array(run["validation_right"], dtype=float) for run in runs}
