@@ -1,6 +1,6 @@
 """A batch at inference on CPU goes through the model some documents at a time, and nothing else shows it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -19,12 +19,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def one_thread(use_threads: Callable[[int], None]) -> None:
     """As in a worker of the whole suite; parts on threads of their own have tests of their own."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    use_threads(1)
 
 
 def seen_rows(model: torch.nn.Module) -> list[int]:

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -17,11 +17,8 @@ LENGTHS = (12, 30, 17, 25, 40, 9)
 
 
 @pytest.fixture(autouse=True)
-def four_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
+def four_threads(use_threads: Callable[[int], None]) -> None:
+    use_threads(4)
 
 
 def where(_: object) -> str:
