@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from tokensieve import memory
 from tokensieve.memory import peak_memory_bytes, reset_peak_memory
 
+MB = 1 << 20
 CPU = torch.device("cpu")
 CHILD = "import torch; from tokensieve.memory import peak_memory_bytes; print(peak_memory_bytes(torch.device('cpu')))"
 
@@ -80,3 +83,36 @@ def test_freed_pages_go_back() -> None:
     run = [sys.executable, "-c", HOLES]
     child = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120, env=kept)
     assert int(child.stdout) > 150e6
+
+
+def test_pages_go_back_once_enough_have_piled_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resident bytes at each batch, and how often pages have been returned by then."""
+    returned: list[bool] = []
+    sizes = [
+        *(100, 100),  # first asked: far above nothing
+        163,  # 63 MB more
+        *(164, 110),  # 64 MB more, and what is left when they are returned
+        80,  # something else was freed: from here on it counts
+        *(144, 90),
+    ]
+    resident = iter(size * MB for size in sizes)
+    monkeypatch.setattr(memory, "_resident_bytes", lambda: next(resident))
+    monkeypatch.setattr(memory, "_resident_then", 0)
+    monkeypatch.setattr(memory, "return_freed_pages", lambda: returned.append(True))
+    counts = []
+    for _ in range(5):
+        memory.return_piled_up_pages()
+        counts.append(len(returned))
+    assert counts == [1, 1, 2, 2, 3]
+
+
+def test_where_nobody_tells_the_size_pages_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "_STATM", tmp_path / "none")
+    monkeypatch.setattr(memory, "_resident_then", 0)
+    monkeypatch.setattr(memory, "return_freed_pages", lambda: pytest.fail("returned"))
+    memory.return_piled_up_pages()
+
+
+@on_linux
+def test_resident_bytes_are_those_of_the_status() -> None:
+    assert memory._resident_bytes() == pytest.approx(memory._status_bytes("VmRSS"), rel=0.1)

@@ -18,7 +18,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
-from tokensieve.memory import return_freed_pages
+from tokensieve.memory import return_piled_up_pages
 from tokensieve.model.attention import SelfAttention
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.embed import Batch, CombinationTokens, Embeddings, check_batch
@@ -172,7 +172,7 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         logits, pooled = torch.cat([own.logits for own in found]), torch.cat([own.pooled for own in found])
         trace = Trace.joined([own.trace for own in found])
         if len(parts) > 1:
-            return_freed_pages()  # blocks of ever new sizes, which glibc would pile up from batch to batch
+            return_piled_up_pages()  # blocks of ever new sizes, which glibc would pile up from batch to batch
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
         if return_dict is False:
             return (logits,) if loss is None else (loss, logits)

@@ -34,7 +34,8 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item]) -> list[
     together = min(threads, len(items), MOST_TOGETHER)
     if together == 1 or _watched() or not _threads_have_their_own_number():
         return [work(item) for item in items]
-    return list(_team(together, threads).map(_as_here(work), items))
+    team = _team(together, threads)
+    return [work(item) for item in items] if team is None else list(team.map(_as_here(work), items))
 
 
 def _watched() -> bool:
@@ -62,16 +63,19 @@ def _as_here(work: Callable[[Item], Result]) -> Callable[[Item], Result]:
     return run
 
 
-_teams: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_teams: dict[tuple[int, int], ThreadPoolExecutor | None] = {}
 _lock = Lock()
 
 
-def _team(together: int, threads: int) -> ThreadPoolExecutor:
-    """So many threads that share these threads of torch's; made once."""
+def _team(together: int, threads: int) -> ThreadPoolExecutor | None:
+    """So many threads that share these threads of torch's; made once. None: the system has not so many to give."""
     with _lock:
-        if (team := _teams.get((together, threads))) is None:
-            team = _teams[together, threads] = _started(together, threads)
-        return team
+        if (together, threads) not in _teams:
+            try:
+                _teams[together, threads] = _started(together, threads)
+            except RuntimeError:  # of Thread.start
+                _teams[together, threads] = None
+        return _teams[together, threads]
 
 
 def _started(together: int, threads: int) -> ThreadPoolExecutor:
@@ -79,10 +83,16 @@ def _started(together: int, threads: int) -> ThreadPoolExecutor:
         first = outside.submit(torch.get_num_threads).result()
         team = ThreadPoolExecutor(together, "tokensieve-part", _use_threads, (threads // together,))
         everyone = Barrier(together + 1)
-        for _ in range(together):
-            team.submit(everyone.wait)
-        everyone.wait()
-        outside.submit(torch.set_num_threads, first)
+        try:
+            for _ in range(together):
+                team.submit(everyone.wait)
+            everyone.wait()
+        except RuntimeError:
+            everyone.abort()  # or those that have begun would wait for ever
+            team.shutdown()
+            raise
+        finally:
+            outside.submit(torch.set_num_threads, first)
     return team
 
 

@@ -114,7 +114,7 @@ def test_with_gradients_the_batch_stays_whole() -> None:
 def test_what_several_parts_have_freed_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once a batch; a batch of one part and a training step leave it to the allocator."""
     model, returned = tiny_model(settings(pruning="ratio")), []
-    monkeypatch.setattr(classifier, "return_freed_pages", lambda: returned.append(True))
+    monkeypatch.setattr(classifier, "return_piled_up_pages", lambda: returned.append(True))
     with torch.no_grad():
         model(**batch(documents((5, 9))))
         assert not returned

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from contract.variants import batch, documents, settings, tiny_model
 from tokensieve.model import parts
+from tokensieve.model import side_by_side as module
 from tokensieve.model.side_by_side import side_by_side
 
 LENGTHS = (12, 30, 17, 25, 40, 9)
@@ -116,6 +117,27 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
     os.kill(child, 9)
     os.waitpid(child, 0)
     pytest.fail("the forked process waits for threads that it does not have")
+
+
+def test_where_the_system_gives_no_more_threads_items_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name == "tokensieve-part_1":
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        begin(thread)
+
+    begin = threading.Thread.start
+    monkeypatch.setattr(module, "_teams", {})
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert set(side_by_side(where, range(4))) == {where(0)}
+    assert any(thread.name == "tokensieve-part_0" for thread in started)
+    assert not any(thread.is_alive() for thread in started)
+    assert torch.get_num_threads() == 4
+    started.clear()
+    assert set(side_by_side(where, range(4))) == {where(0)}  # nor are they asked for again
+    assert not started
 
 
 def test_a_batch_is_classified_by_several_threads_as_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
