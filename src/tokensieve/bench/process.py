@@ -129,7 +129,7 @@ def make_setting(
     dropout = {} if (own := config.training) is None else _dropout(own)
     backbone = Backbone(config.backbone, seed=config.seed, num_labels=config.num_labels, **dropout)
     for kind in config.subjects.values():
-        kind.check(backbone)
+        kind.check(backbone, config.measure)
     works = make_works(config, backbone, data)
     return Setting(backbone, folder, threads, works[0].texts, works[0].max_length, alone), works
 

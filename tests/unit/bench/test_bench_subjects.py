@@ -77,10 +77,13 @@ def test_documents_that_are_read_again(prepare: Any) -> None:
     assert cost.basis == "exact"
 
 
-def test_documents_read_again_from_file_to_file(prepare: Any) -> None:
-    config, setting, _ = prepare(subjects=SUBJECTS | {"x": {"kind": "tokensieve", "settings": RATIO | {"reread": 0.5}}})
+def test_documents_read_again_from_file_to_file(prepare: Any, data: Path) -> None:
+    subjects = {"x": {"kind": "tokensieve", "settings": RATIO | {"reread": 0.5}}}
     with pytest.raises(ConfigError, match="reread with the measure 'end_to_end'"):
-        config.subjects["x"].load_for_files(setting)
+        toy = {"set": "toy", "max_length": 16}
+        prepare(
+            data, subjects=subjects, baseline="x", measure="end_to_end", batches=..., lengths=..., bars=..., data=toy
+        )
 
 
 def test_more_layers_than_there_are(prepare: Any) -> None:

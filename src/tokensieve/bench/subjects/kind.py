@@ -121,8 +121,8 @@ class Kind(ABC):
     packages: ClassVar[tuple[str, ...]] = ()
     modules: ClassVar[tuple[str, ...]] = ()
 
-    def check(self, backbone: Backbone) -> None:
-        """Refuse, before anything is loaded, what cannot be made of this backbone or on this machine.
+    def check(self, backbone: Backbone, measure: str) -> None:
+        """Refuse, before anything is loaded, what cannot be made of this backbone, on this machine, or measured so.
 
         Raises:
             ConfigError: settings that do not fit.

@@ -81,9 +81,14 @@ class Tokensieve(Kind):
         if self.batch_tokens not in (None, "auto") and (type(self.batch_tokens) is not int or self.batch_tokens < 1):
             raise ConfigError(f"batch_tokens={self.batch_tokens!r}: give 1 or more, or 'auto'")
 
-    def check(self, backbone: Backbone) -> None:
-        """Refuse settings that do not fit the backbone's depth."""
-        self.reduction(backbone)
+    def check(self, backbone: Backbone, measure: str) -> None:
+        """Refuse settings that do not fit the backbone's depth, and from file to file those that need a trained head.
+
+        Raises:
+            ConfigError: such settings; "end_to_end" with documents read again, as no confidence is fitted for that.
+        """
+        if self.reduction(backbone).reread and measure == "end_to_end":
+            raise ConfigError("reread with the measure 'end_to_end': its head is not trained; use 'throughput'")
 
     def reduction(self, backbone: Backbone) -> PTCConfig:
         """The settings for a backbone.
@@ -112,13 +117,7 @@ class Tokensieve(Kind):
         return OurSubject(model, setting.backbone.ours, self.order, self.dtype, self._facts(model))
 
     def load_for_files(self, setting: Setting) -> tuple[FileClassifier, dict[str, Any]]:
-        """What `tokensieve predict` does once the model is loaded.
-
-        Raises:
-            ConfigError: settings that read documents again, as the confidence for it is fitted to none.
-        """
-        if self.reduction(setting.backbone).reread:
-            raise ConfigError("reread with the measure 'end_to_end': its head is not trained; use 'throughput'")
+        """What `tokensieve predict` does once the model is loaded."""
         folder = tempfile.mkdtemp(dir=setting.folder)
         model = self._model(setting)
         model.save_pretrained(folder)
