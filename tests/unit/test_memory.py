@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from mmap import PAGESIZE
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_pages_go_back_once_enough_have_piled_up(monkeypatch: pytest.MonkeyPatch
         *(144, 90),
     ]
     resident = iter(size * MB for size in sizes)
-    monkeypatch.setattr(memory, "_resident_bytes", lambda: next(resident))
+    monkeypatch.setattr(memory, "_status_bytes", lambda name: next(resident) if name == "VmRSS" else None)
     monkeypatch.setattr(memory, "_resident_then", 0)
     monkeypatch.setattr(memory, "return_freed_pages", lambda: returned.append(True))
     counts = []
@@ -107,12 +108,13 @@ def test_pages_go_back_once_enough_have_piled_up(monkeypatch: pytest.MonkeyPatch
 
 
 def test_where_nobody_tells_the_size_pages_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(memory, "_STATM", tmp_path / "none")
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "none")
     monkeypatch.setattr(memory, "_resident_then", 0)
     monkeypatch.setattr(memory, "return_freed_pages", lambda: pytest.fail("returned"))
     memory.return_piled_up_pages()
 
 
 @on_linux
-def test_resident_bytes_are_those_of_the_status() -> None:
-    assert memory._resident_bytes() == pytest.approx(memory._status_bytes("VmRSS"), rel=0.1)
+def test_resident_bytes_are_those_that_the_kernel_counts_in_pages() -> None:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    assert memory._status_bytes("VmRSS") == pytest.approx(pages * PAGESIZE, rel=0.1)

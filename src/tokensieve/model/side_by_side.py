@@ -32,10 +32,11 @@ def side_by_side(work: Callable[[Item], Result], items: Sequence[Item]) -> list[
     """
     threads = torch.get_num_threads()
     together = min(threads, len(items), MOST_TOGETHER)
-    if together == 1 or _watched() or not _threads_have_their_own_number():
+    alone = together == 1 or _watched() or not _threads_have_their_own_number()
+    team = None if alone else _team(together, threads)
+    if team is None:
         return [work(item) for item in items]
-    team = _team(together, threads)
-    return [work(item) for item in items] if team is None else list(team.map(_as_here(work), items))
+    return list(team.map(_as_here(work), items))
 
 
 def _watched() -> bool:
