@@ -12,49 +12,16 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tokensieve.combiners import Merging, most_similar
 from tokensieve.config import Site
-from tokensieve.kernels.linear import ShortLinear
 from tokensieve.kernels.received import Queries
 from tokensieve.model.attention import Attention
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.dropout import Dropout
+from tokensieve.model.feed_forward import Intermediate, Output, feed_forward
 from tokensieve.reducers import Importance, KeyRows, Reducer, select_rows
 from tokensieve.tokens import Tokens
-
-_FEED_FORWARD_ROWS = 1024  # 6 MB of widened values at d = 384; with 256 rows the products become slower
-
-
-class Intermediate(nn.Module):
-    """First half of the feed-forward block."""
-
-    def __init__(self, config: TokensieveConfig) -> None:
-        super().__init__()
-        self.dense = ShortLinear(config.hidden_size, config.intermediate_size)
-        self.activation = ACT2FN[config.hidden_act]
-
-    def forward(self, values: Tensor) -> Tensor:
-        """[T, intermediate_size] from [T, d]."""
-        widened: Tensor = self.activation(self.dense(values))
-        return widened
-
-
-class Output(nn.Module):
-    """Second half of the feed-forward block, with residual and norm."""
-
-    def __init__(self, config: TokensieveConfig) -> None:
-        super().__init__()
-        self.dense = ShortLinear(config.intermediate_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = Dropout(config.hidden_dropout_prob)
-
-    def forward(self, widened: Tensor, residual: Tensor) -> Tensor:
-        """[T, d] from [T, intermediate_size] and residual [T, d]."""
-        normed: Tensor = self.LayerNorm(residual + self.dropout(self.dense(widened)))
-        return normed
 
 
 @dataclass
@@ -106,7 +73,7 @@ class Layer(GradientCheckpointingLayer):
         else:
             context, tokens, keys = self._attend_and_leave(tokens, keys, exempt, choice)
         attended = self.attention.output(context, tokens.values)
-        return tokens.with_values(self._feed_forward(attended)), keys
+        return tokens.with_values(feed_forward(attended, self.intermediate, self.output)), keys
 
     def _leave_ahead(self, tokens: Tokens, exempt: Sequence[bool], choice: Choice) -> Tokens:
         """The tokens that are queries and go on, chosen by their hidden states."""
@@ -141,14 +108,6 @@ class Layer(GradientCheckpointingLayer):
         before, sizes = tokens.sizes, merging.sizes(tokens.sizes)
         merged = replace(left, values=merging.means(tokens.values, before, sizes), sizes=sizes)
         return merged, lambda values: merging.means(values, before, sizes)
-
-    def _feed_forward(self, attended: Tensor) -> Tensor:
-        """[T, d] from [T, d]; at inference on CPU some rows at a time, whose widened values stay in the cache."""
-        if torch.is_grad_enabled() or attended.device.type != "cpu" or len(attended) <= _FEED_FORWARD_ROWS:
-            whole: Tensor = self.output(self.intermediate(attended), attended)
-            return whole
-        parts = attended.split(_FEED_FORWARD_ROWS)
-        return torch.cat([self.output(self.intermediate(rows), rows) for rows in parts])
 
     def _scored_queries(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> Queries | None:
         """What the reducer wants to see; None: nothing."""

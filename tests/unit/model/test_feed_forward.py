@@ -1,10 +1,13 @@
-"""The feed-forward block in parts: at inference alone, no part larger than it may be, and the same numbers."""
+"""The feed-forward block in parts: at inference alone, no part larger than it may be, and the same numbers; and its
+activation in place.
+"""
 
 import pytest
 import torch
 
 from contract.variants import batch, documents, settings, tiny_model
-from tokensieve.model import layer as module
+from tokensieve.model import feed_forward as module
+from tokensieve.model.configuration import TokensieveConfig
 
 
 @pytest.mark.parametrize("changes", [{"site": "hidden"}, {"combine_layer": 3}], ids=str)
@@ -16,7 +19,7 @@ def test_parts_change_nothing(changes: dict[str, object], monkeypatch: pytest.Mo
     for layer in model.encoder.layer:
         if hasattr(layer, "intermediate"):
             layer.intermediate.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
-    monkeypatch.setattr(module, "_FEED_FORWARD_ROWS", 16)
+    monkeypatch.setattr(module, "_rows_at_once", lambda: 16)
     with torch.no_grad():
         parts = model(**inputs)
     assert max(rows) == 16
@@ -25,3 +28,25 @@ def test_parts_change_nothing(changes: dict[str, object], monkeypatch: pytest.Mo
     rows.clear()
     model(**inputs).logits.sum().backward()
     assert max(rows) > 16
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
+def test_exact_gelu_is_in_place_where_nothing_has_gradients(activation: str) -> None:
+    half = module.Intermediate(TokensieveConfig(hidden_size=24, intermediate_size=32, hidden_act=activation))
+    values, products = torch.randn(5, 24), []
+    half.dense.register_forward_hook(lambda _, __, product: products.append((product, product.clone())))
+    trained = half(values)
+    trained.sum().backward()
+    with torch.no_grad():
+        inferred = half(values)
+    torch.testing.assert_close(inferred, trained, atol=1e-6, rtol=0)
+    (own, before), (reused, _) = products
+    assert torch.equal(own, before)
+    assert (inferred.data_ptr() == reused.data_ptr()) == (activation == "gelu")
+
+
+@pytest.mark.parametrize(("onednn", "rows"), [(False, 256), (True, 512)])
+def test_every_thread_has_its_rows(onednn: bool, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "onednn_pays", lambda: onednn)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert module._rows_at_once() == 3 * rows

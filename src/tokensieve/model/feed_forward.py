@@ -1,0 +1,62 @@
+"""The feed-forward block: the widest tensors of a layer, and so the most of what inference holds."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+
+from tokensieve.kernels.linear import ShortLinear, onednn_pays
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.dropout import Dropout
+
+# At inference on CPU, of each thread. 1.5 MB of widened values at d = 384; of one size, as blocks of ever new sizes do
+# not fit where the last ones were. Fewer rows make slow products (docs/LOG.md), with oneDNN sooner.
+_ROWS, _ROWS_ONEDNN = 256, 512
+
+
+class Intermediate(nn.Module):
+    """First half of the feed-forward block."""
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        self.dense = ShortLinear(config.hidden_size, config.intermediate_size)
+        self.activation = ACT2FN[config.hidden_act]
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[T, intermediate_size] from [T, d]."""
+        widened: Tensor = self.dense(values)
+        if torch.is_grad_enabled() or getattr(self.activation, "act", None) is not F.gelu:
+            activated: Tensor = self.activation(widened)
+            return activated
+        return torch.ops.aten.gelu_.default(widened)  # type: ignore[no-any-return]  # F.gelu has no such option
+
+
+class Output(nn.Module):
+    """Second half of the feed-forward block, with residual and norm."""
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        self.dense = ShortLinear(config.intermediate_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, widened: Tensor, residual: Tensor) -> Tensor:
+        """[T, d] from [T, intermediate_size] and residual [T, d]."""
+        normed: Tensor = self.LayerNorm(residual + self.dropout(self.dense(widened)))
+        return normed
+
+
+def feed_forward(attended: Tensor, intermediate: nn.Module, output: nn.Module) -> Tensor:
+    """[T, d] from [T, d] by both halves; at inference on CPU some rows at a time."""
+    alone = torch.is_grad_enabled() or attended.device.type != "cpu" or torch.compiler.is_compiling()
+    rows = len(attended) if alone else _rows_at_once()
+    if rows >= len(attended):
+        whole: Tensor = output(intermediate(attended), attended)
+        return whole
+    return torch.cat([output(intermediate(part), part) for part in attended.split(rows)])
+
+
+def _rows_at_once() -> int:
+    return (_ROWS_ONEDNN if onednn_pays() else _ROWS) * torch.get_num_threads()
