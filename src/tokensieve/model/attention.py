@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from tokensieve.kernels.attend import attend
 from tokensieve.kernels.backends import resolve_backend
-from tokensieve.kernels.linear import Linear, ShortLinear
+from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.received import Queries
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.dropout import Dropout
+from tokensieve.model.residual import ResidualOutput
 from tokensieve.reducers import KeyRows
 from tokensieve.tokens import Tokens
 
@@ -76,25 +76,10 @@ class SelfAttention(nn.Module):
         return torch.unflatten(projected, -1, (self.heads, -1))
 
 
-class AttentionOutput(nn.Module):
-    """Output projection, dropout, residual and norm (BERT's post-norm)."""
-
-    def __init__(self, config: TokensieveConfig) -> None:
-        super().__init__()
-        self.dense = ShortLinear(config.hidden_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = Dropout(config.hidden_dropout_prob)
-
-    def forward(self, context: Tensor, residual: Tensor) -> Tensor:
-        """[T, d] from context [T, d] and residual [T, d]."""
-        normed: Tensor = self.LayerNorm(residual + self.dropout(self.dense(context)))
-        return normed
-
-
 class Attention(nn.Module):
     """BERT's grouping of the two, which keeps its parameter names."""
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
         self.self = SelfAttention(config)
-        self.output = AttentionOutput(config)
+        self.output = ResidualOutput(config.hidden_size, config)

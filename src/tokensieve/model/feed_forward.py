@@ -9,7 +9,6 @@ from transformers.activations import ACT2FN
 
 from tokensieve.kernels.linear import ShortLinear, onednn_pays
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.dropout import Dropout
 
 # At inference on CPU, of each thread. 1.5 MB of widened values at d = 384; of one size, as blocks of ever new sizes do
 # not fit where the last ones were. Fewer rows make slow products (docs/LOG.md), with oneDNN sooner.
@@ -31,21 +30,6 @@ class Intermediate(nn.Module):
             activated: Tensor = self.activation(widened)
             return activated
         return torch.ops.aten.gelu_.default(widened)  # type: ignore[no-any-return]  # F.gelu has no such option
-
-
-class Output(nn.Module):
-    """Second half of the feed-forward block, with residual and norm."""
-
-    def __init__(self, config: TokensieveConfig) -> None:
-        super().__init__()
-        self.dense = ShortLinear(config.intermediate_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = Dropout(config.hidden_dropout_prob)
-
-    def forward(self, widened: Tensor, residual: Tensor) -> Tensor:
-        """[T, d] from [T, intermediate_size] and residual [T, d]."""
-        normed: Tensor = self.LayerNorm(residual + self.dropout(self.dense(widened)))
-        return normed
 
 
 def feed_forward(attended: Tensor, intermediate: nn.Module, output: nn.Module) -> Tensor:

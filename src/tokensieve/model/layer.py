@@ -19,7 +19,8 @@ from tokensieve.config import Site
 from tokensieve.kernels.received import Queries
 from tokensieve.model.attention import Attention
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.feed_forward import Intermediate, Output, feed_forward
+from tokensieve.model.feed_forward import Intermediate, feed_forward
+from tokensieve.model.residual import ResidualOutput
 from tokensieve.reducers import Importance, KeyRows, Reducer, select_rows
 from tokensieve.tokens import Tokens
 
@@ -47,7 +48,7 @@ class Layer(GradientCheckpointingLayer):
         super().__init__()
         self.attention = Attention(config)
         self.intermediate = Intermediate(config)
-        self.output = Output(config)
+        self.output = ResidualOutput(config.intermediate_size, config)
         self.reducer, self.prunes = reducer, prunes
         self.merges, self.leaving_keys = config.settings.merge_pruned, config.settings.leaving_keys
         learned = prunes is not None and config.settings.score == "learned"

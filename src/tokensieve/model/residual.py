@@ -1,0 +1,29 @@
+"""What ends both blocks of a layer: projection, dropout, residual and norm (BERT's post-norm)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from tokensieve.kernels.linear import ShortLinear
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.dropout import Dropout
+
+
+class ResidualOutput(nn.Module):
+    """The end of a block.
+
+    Args:
+        width: of what the block computed: d of attention, intermediate_size of the feed-forward block.
+        config: sizes.
+    """
+
+    def __init__(self, width: int, config: TokensieveConfig) -> None:
+        super().__init__()
+        self.dense = ShortLinear(width, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, computed: Tensor, residual: Tensor) -> Tensor:
+        """[T, d] from [T, width] and residual [T, d]."""
+        normed: Tensor = self.LayerNorm(residual + self.dropout(self.dense(computed)))
+        return normed
