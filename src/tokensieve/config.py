@@ -81,9 +81,9 @@ class PTCConfig:
         score_queries: whose attention makes the received score: "all" queries (the paper); "anchors": the first
             token's and the combination tokens'; "sample": some, evenly spaced.
         score_sample: how many queries of a document "sample" looks at.
-        reread: share of the documents, those that the model is least sure of, that are read again with all their
-            tokens, in [0, 1); at inference only, below a confidence that is fitted to validation documents
-            (`training.reread`).
+        reread: share of the documents, those that the model is least sure of, that are read again, in [0, 1); at
+            inference only, below a confidence that is fitted to validation documents (`training.reread`).
+        reread_ratios: the second reading's shares, as keep_ratios; None: it is of all tokens.
     """
 
     pruning: Pruning = "fuzzy"
@@ -112,6 +112,7 @@ class PTCConfig:
     score_queries: ScoreQueries = "all"
     score_sample: int = 32
     reread: float = 0.0
+    reread_ratios: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -126,7 +127,8 @@ class PTCConfig:
 
     def _check_ranges(self) -> None:
         check_number(self, "keep_ratio", lambda p: 0 < p <= 1, "a number in (0, 1]")
-        self._check_ratios()
+        self._check_ratios("keep_ratios")
+        self._check_ratios("reread_ratios")
         check_number(self, "alpha_important", lambda a: 0 <= a <= 1, "a number in [0, 1]")
         check_number(self, "alpha_unimportant", lambda a: 0 <= a <= 1, "a number in [0, 1]")
         check_number(self, "score_noise", lambda scale: scale >= 0, "a number of 0 or more")
@@ -138,14 +140,14 @@ class PTCConfig:
         if self.combine_layer is not None:
             check_integer(self, "combine_layer", 1)
 
-    def _check_ratios(self) -> None:
-        ratios: Any = self.keep_ratios
+    def _check_ratios(self, name: str) -> None:
+        ratios: Any = getattr(self, name)
         if ratios is None:
             return
         numbers = [p for p in ratios if type(p) in (int, float) and 0 < p <= 1] if type(ratios) in (list, tuple) else []
         if not numbers or len(numbers) < len(ratios):
-            raise ConfigError(f"keep_ratios={ratios!r}: give a number in (0, 1] for each layer, or None")
-        object.__setattr__(self, "keep_ratios", tuple(map(float, numbers)))
+            raise ConfigError(f"{name}={ratios!r}: give a number in (0, 1] for each layer, or None")
+        object.__setattr__(self, name, tuple(map(float, numbers)))
 
     def _check_combinations(self) -> None:
         if self.heads == "per_head" and self.site == "hidden":
@@ -161,6 +163,11 @@ class PTCConfig:
             raise ConfigError(
                 f"reread={self.reread!r} with pruning='none': all tokens are read the first time; prune some, or leave "
                 "reread out"
+            )
+        if self.reread_ratios is not None and not self.reread:
+            raise ConfigError(
+                f"reread_ratios={list(self.reread_ratios)} with reread=0: nothing is read again; give a share of the "
+                "documents, or leave reread_ratios out"
             )
         self._check_score()
         if self.pooling == "host" and self.combine_layer is not None:
@@ -205,26 +212,42 @@ class PTCConfig:
                 f"layers takes 1 to {last}"
             )
         before = num_layers if self.combine_layer is None else self.combine_layer - 1
-        if self.keep_ratios is not None and len(self.keep_ratios) != before:
-            raise ConfigError(
-                f"keep_ratios={list(self.keep_ratios)}: {len(self.keep_ratios)} shares, where {before} layers stand "
-                "before the combining module or the end: give one for each, 1 where nothing is to be pruned"
-            )
+        for name, shares in (("keep_ratios", self.keep_ratios), ("reread_ratios", self.reread_ratios)):
+            if shares is not None and len(shares) != before:
+                raise ConfigError(
+                    f"{name}={list(shares)}: {len(shares)} shares, where {before} layers stand before the combining "
+                    "module or the end: give one for each, 1 where nothing is to be pruned"
+                )
+        left = {"first": 1.0, "second": 1.0}
+        for layer, share in enumerate(self.reread_ratios or ()):
+            left = {"first": left["first"] * self.ratio_of(layer), "second": left["second"] * share}
+            if left["second"] < left["first"]:
+                raise ConfigError(
+                    f"reread_ratios={list(self.reread_ratios or ())}: fewer tokens than in the first "
+                    f"reading are left in layer {layer + 1}: give larger shares, or leave it out"
+                )
 
     def changed(self, **given: Any) -> PTCConfig:
         """These settings with others in their place; of shares by layer that are not given themselves, a `keep_ratio`
         takes the place, and a `combine_layer` cuts off those that come after it. Without pruning nothing is read again.
+        Of a second reading's shares that are not given, other shares or no second reading leave none.
 
         Raises:
             ConfigError: as the class.
         """
-        shares, layer = self.keep_ratios, given.get("combine_layer")
+        shares, again, layer = self.keep_ratios, self.reread_ratios, given.get("combine_layer")
+        reread = 0.0 if given.get("pruning") == "none" else self.reread
         if "keep_ratio" in given:
             shares = None
         elif shares is not None and type(layer) is int and layer >= 1:
-            shares = shares[: layer - 1] or None
-        reread = 0.0 if given.get("pruning") == "none" else self.reread
-        return replace(self, **{"keep_ratios": shares, "reread": reread} | given)
+            shares, again = shares[: layer - 1] or None, again and (again[: layer - 1] or None)
+        if {"keep_ratio", "keep_ratios"} & given.keys() or not given.get("reread", reread):
+            again = None
+        return replace(self, **{"keep_ratios": shares, "reread": reread, "reread_ratios": again} | given)
+
+    def of_second_reading(self) -> PTCConfig:
+        """The settings by which documents are read a second time."""
+        return replace(self, keep_ratio=1.0, keep_ratios=self.reread_ratios, reread=0.0, reread_ratios=None)
 
     def ratio_of(self, layer: int) -> float:
         """The share that stays in a layer, counted from 0, before the combining module."""
@@ -244,8 +267,8 @@ class PTCConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The nested record of a checkpoint's config, with its format version."""
-        ratios = None if self.keep_ratios is None else list(self.keep_ratios)
-        return {"format_version": FORMAT_VERSION, **asdict(self), "keep_ratios": ratios}
+        lists = {name: list(value) for name, value in asdict(self).items() if isinstance(value, tuple)}
+        return {"format_version": FORMAT_VERSION, **asdict(self), **lists}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> PTCConfig:

@@ -192,6 +192,8 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.55, 0.669, 0.669, 0.669),
       "pooling": "mean", "min_length": 48, "score_noise": 0.5, "leaving_keys": True}),
     ("--preset paper-p --reread 0.1", {"pruning": "ratio", "pooling": "mean", "reread": 0.1}),
+    ("--preset paper-p --reread 0.1 --reread-ratios 1,1,0.95,1",
+     {"pruning": "ratio", "pooling": "mean", "reread": 0.1, "reread_ratios": (1.0, 1.0, 0.95, 1.0)}),
     ("--preset fast --keep-ratio 0.7",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratio": 0.7, "pooling": "mean",
       "min_length": 48, "score_noise": 0.5, "leaving_keys": True}),

@@ -41,6 +41,7 @@ def test_defaults_are_the_written_ones() -> None:
         "score_queries": "all",
         "score_sample": 32,
         "reread": 0.0,
+        "reread_ratios": None,
     }
 
 
@@ -161,10 +162,40 @@ def test_ratios_by_layer() -> None:
         PTCConfig(keep_ratios=(1, 0.5, 0.7)).check_depth(6)
 
 
+@pytest.mark.parametrize("name", ["keep_ratios", "reread_ratios"])
 @pytest.mark.parametrize("given", [(), (0.5, 0), (1.5,), ("0.5",), 0.5, "0.5", (True,), (float("nan"),), {0.5: 1}])
-def test_ratios_refused(given: object) -> None:
-    with pytest.raises(ConfigError, match=r"keep_ratios=.*give a number in"):
-        PTCConfig(keep_ratios=given)
+def test_ratios_refused(name: str, given: object) -> None:
+    with pytest.raises(ConfigError, match=rf"{name}=.*give a number in"):
+        PTCConfig(**{"reread": 0.1, name: given})
+
+
+def test_the_second_readings_shares() -> None:
+    config = PTCConfig(pruning="ratio", keep_ratios=(0.5, 0.5), reread=0.1, reread_ratios=[0.75, 0.5], min_length=9)
+    config.check_depth(2)
+    assert PTCConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    second = config.of_second_reading()
+    assert second == PTCConfig(pruning="ratio", keep_ratio=1.0, keep_ratios=(0.75, 0.5), min_length=9)
+    assert config.changed(reread_ratios=None).of_second_reading().ratio_of(1) == 1.0
+    assert config.changed(reread=0.2).reread_ratios == (0.75, 0.5)
+    for given in ({"reread": 0.0}, {"pruning": "none"}, {"keep_ratio": 0.7}, {"keep_ratios": (0.5, 0.4)}):
+        assert config.changed(**given).reread_ratios is None
+    assert config.changed(combine_layer=2, site="keys").reread_ratios == (0.75,)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"reread": 0.0}, r"reread_ratios=\[0.75, 0.5\] with reread=0.*leave reread_ratios out"),
+        ({"keep_ratios": (0.8, 0.4)}, r"reread_ratios=.*fewer tokens.*left in layer 1: give larger shares"),
+        ({"keep_ratios": (0.7, 0.6)}, r"left in layer 2"),
+        ({"keep_ratio": 0.9, "keep_ratios": None}, r"left in layer 1"),
+        ({"reread_ratios": (0.75,)}, r"reread_ratios=\[0.75\]: 1 shares, where 2 layers"),
+    ],
+)
+def test_second_readings_refused(given: dict[str, Any], named: str) -> None:
+    start = {"pruning": "ratio", "keep_ratios": (0.5, 0.5), "reread": 0.1, "reread_ratios": (0.75, 0.5)}
+    with pytest.raises(ConfigError, match=named):
+        PTCConfig(**start | given).check_depth(2)
 
 
 @pytest.mark.parametrize(

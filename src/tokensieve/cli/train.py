@@ -153,7 +153,10 @@ def train_command(
         str | None, _reduction("--score-queries", help="Whose attention is the score: all, anchors or sample.")
     ] = None,
     score_sample: Annotated[int | None, _reduction("--score-sample", help="Queries that sample looks at.")] = None,
-    reread: Annotated[float | None, _reduction("--reread", help="Share read again with all tokens.")] = None,
+    reread: Annotated[float | None, _reduction("--reread", help="Share of documents that are read again.")] = None,
+    reread_ratios: Annotated[
+        str | None, _reduction("--reread-ratios", help="Shares that stay then, a layer each (default: all tokens).")
+    ] = None,
     max_length: Annotated[int, recipe_option("--max-length", help="Truncate documents to this many tokens.")] = 512,
     epochs: Annotated[int, recipe_option("--epochs", help="At most this many; 0 trains nothing.")] = 5,
     learning_rate: Annotated[float, recipe_option("--learning-rate", help="Peak; a 2nd stage has half.")] = 2e-5,
@@ -226,7 +229,8 @@ def train_command(
     place = training_device(resolve_device(device))
     trims = place.type == "cpu" and return_large_blocks()
     given["lora_targets"] = tuple(name.strip() for name in lora_targets.split(",") if name.strip())
-    given["keep_ratios"] = None if keep_ratios is None else numbers("--keep-ratios", keep_ratios)
+    for name, shares in (("keep_ratios", keep_ratios), ("reread_ratios", reread_ratios)):
+        given[name] = None if shares is None else numbers(f"--{name.replace('_', '-')}", shares)
     recipe = Recipe(**{field.name: given[field.name] for field in dataclasses.fields(Recipe)})
     check_output(output, overwrite, resume)
     base = base_checkpoint(model)
@@ -283,7 +287,7 @@ def _summary(record: dict[str, Any], output: Path) -> list[str]:
             f"loss {best['eval_loss']:.4f}, accuracy {best['eval_accuracy']:.4f}, macro F1 {best['eval_f1_macro']:.4f}"
         )
     if (again := record["reread"]) is not None:
-        lines.append(f"documents of a confidence below {again['below']:.4f} are read again with all their tokens")
+        lines.append(f"documents of a confidence below {again['below']:.4f} are read again")
     found = record["calibration"]
     if found is not None:
         lines.append(

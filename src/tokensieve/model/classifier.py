@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -51,6 +53,14 @@ class _Answers(NamedTuple):
     logits: Tensor
     pooled: Tensor
     trace: Trace
+
+    @staticmethod
+    def joined(parts: Sequence[_Answers]) -> _Answers:
+        """Of all documents, from those of parts of a batch."""
+        if len(parts) == 1:
+            return parts[0]
+        logits, pooled = torch.cat([part.logits for part in parts]), torch.cat([part.pooled for part in parts])
+        return _Answers(logits, pooled, Trace.joined([part.trace for part in parts]))
 
     def replaced(self, documents: Sequence[int], again: _Answers) -> _Answers:
         """With others in the place of these documents' own."""
@@ -167,33 +177,35 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         """
         _refuse_padded_outputs(output_attentions, output_hidden_states)
         batch = check_batch(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        parts = parts_of(batch)
-        found = side_by_side(self._classify, parts)
-        logits, pooled = torch.cat([own.logits for own in found]), torch.cat([own.pooled for own in found])
-        trace = Trace.joined([own.trace for own in found])
-        if len(parts) > 1:
-            return_piled_up_pages()  # blocks of ever new sizes, which glibc would pile up from batch to batch
+        logits, pooled, trace = self._classify(batch)
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
         if return_dict is False:
             return (logits,) if loss is None else (loss, logits)
         return TokensieveOutput(loss=loss, logits=logits, pooled=pooled, trace=trace)
 
-    def _classify(self, part: Batch) -> _Answers:
-        """What a part of a batch gets; in eval mode of the second reading where the first is unsure."""
-        first, below = self._read(part), self.config.reread_below
+    def _classify(self, batch: Batch) -> _Answers:
+        """What the documents get; in eval mode of the second reading where the first is unsure."""
+        first, below = self._read(batch), self.config.reread_below
         if self.head.whole is None or below is None or self.training:
             return first
         unsure = (confidence(first.logits, self.config.problem_type) < below).tolist()
-        pruned = [length >= self.encoder.min_length for length in part.lengths]
+        pruned = [length >= self.encoder.min_length for length in batch.lengths]
         documents = [document for document, both in enumerate(zip(unsure, pruned, strict=True)) if all(both)]
         if not documents:
             return first
-        return first.replaced(documents, self._read(documents_of(part, documents), whole=True))
+        return first.replaced(documents, self._read(documents_of(batch, documents), again=True))
 
-    def _read(self, part: Batch, whole: bool = False) -> _Answers:
-        """One pass through the model, `whole` without pruning."""
-        tokens, trace = self.encoder(self.embeddings(part), whole)
-        logits, pooled = self.head(tokens, whole)
+    def _read(self, batch: Batch, again: bool = False) -> _Answers:
+        """One pass through the model, `again` as the second reading."""
+        parts = parts_of(batch, self.encoder.going_on(batch.lengths, again))
+        found = side_by_side(partial(self._read_part, again=again), parts)
+        if len(parts) > 1:
+            return_piled_up_pages()  # blocks of ever new sizes, which glibc would pile up from batch to batch
+        return _Answers.joined(found)
+
+    def _read_part(self, part: Batch, again: bool) -> _Answers:
+        tokens, trace = self.encoder(self.embeddings(part), again)
+        logits, pooled = self.head(tokens, again)
         return _Answers(logits, pooled, trace)
 
     def plan(self, length: int, *, special: int = 2, samples: Mapping[str, Tensor] | None = None) -> Plan:
@@ -224,10 +236,19 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         return kept_shares(trace.kept, mask.sum(1).tolist())
 
 
-@contextmanager
-def first_reading(model: TokensieveForSequenceClassification) -> Iterator[None]:
+def first_reading(model: TokensieveForSequenceClassification) -> AbstractContextManager[None]:
     """No document is read again meanwhile."""
-    below, model.config.reread_below = model.config.reread_below, None
+    return _read_below(model, None)
+
+
+def second_reading(model: TokensieveForSequenceClassification) -> AbstractContextManager[None]:
+    """Every document that is pruned is read again meanwhile, where the settings read any again."""
+    return _read_below(model, math.inf)
+
+
+@contextmanager
+def _read_below(model: TokensieveForSequenceClassification, confidence: float | None) -> Iterator[None]:
+    below, model.config.reread_below = model.config.reread_below, confidence
     try:
         yield
     finally:

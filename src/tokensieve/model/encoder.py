@@ -2,46 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from tokensieve.combiners import COMBINERS
+from tokensieve.config import PTCConfig
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import Choice, Layer
 from tokensieve.model.trace import Trace
-from tokensieve.reducers import build_reducer
-from tokensieve.reducers.schedule import encoder_steps
+from tokensieve.reducers import Reducer, build_reducer
+from tokensieve.reducers.schedule import Step, encoder_steps
 from tokensieve.tokens import Tokens
 
 
 class Encoder(nn.Module):
-    """`layer` holds the steps in order; a replaced layer is not among them."""
+    """`layer` holds the steps in order; a replaced layer is not among them. A second reading goes through the same
+    layers, and other shares of the tokens stay.
+    """
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
-        settings = config.settings
+        settings, second = config.settings, config.settings.of_second_reading()
         self.min_length = settings.min_length
         self.steps = encoder_steps(settings, config.num_hidden_layers)
+        self.steps_again = encoder_steps(second, config.num_hidden_layers)
         combine = COMBINERS["ptc"]
         self.layer = nn.ModuleList(
             combine(config.hidden_size, config.layer_norm_eps, settings)
             if step.kind == "combine"
-            else Layer(config, build_reducer(settings, step.ratio) if step.prunes else None, step.prunes)
+            else Layer(config, _reducer(settings, step), step.prunes)
             for step in self.steps
         )
+        self.reducers_again = [_reducer(second, step) for step in self.steps_again]
+        self.entering = tuple(_entering(settings, steps[0]) for steps in (self.steps, self.steps_again))
 
-    def forward(self, tokens: Tokens, whole: bool = False) -> tuple[Tokens, Trace]:
-        """Run all steps, `whole` without pruning; the result holds the tokens that reached the end, and what became of
-        the others.
+    def forward(self, tokens: Tokens, again: bool = False) -> tuple[Tokens, Trace]:
+        """Run all steps, `again` as the second reading of these documents; the result holds the tokens that reached the
+        end, and what became of the others.
         """
         trace, keys = Trace(), None
-        exempt = [whole or length < self.min_length for length in tokens.text_lengths]
-        for step, module in zip(self.steps, self.layer, strict=True):  # by kind: an adapter may wrap the module
-            if step.kind == "combine":
+        exempt, everyone = [length < self.min_length for length in tokens.text_lengths], [True] * len(tokens.lengths)
+        steps = self.steps_again if again else self.steps
+        reducers = self.reducers_again if again else [None] * len(steps)  # the layers' own
+        for step, reducer, module in zip(steps, reducers, self.layer, strict=True):
+            if step.kind == "combine":  # by kind: an adapter may wrap the module
                 before, keys = tokens, None
                 tokens, joined = module(tokens)
                 trace.record_combining(before, joined)
             else:
                 served = keys
-                tokens, keys = module(tokens, keys, exempt, Choice())
+                tokens, keys = module(tokens, keys, exempt if step.prunes else everyone, Choice(reducer))
                 trace.record_layer(tokens, served)
         return tokens, trace
+
+    def going_on(self, lengths: Sequence[int], again: bool = False) -> list[int]:
+        """How many tokens of documents of these lengths the first layer gets: the work that they make."""
+        share = self.entering[again]
+        return [max(1, round(length * share)) if length >= self.min_length else length for length in lengths]
+
+
+def _reducer(settings: PTCConfig, step: Step) -> Reducer | None:
+    return build_reducer(settings, step.ratio) if step.prunes else None
+
+
+def _entering(settings: PTCConfig, step: Step) -> float:
+    """The share of a document's tokens that a step gets, where it is the first."""
+    return float(step.ratio) if settings.score == "learned" and step.prunes else 1.0

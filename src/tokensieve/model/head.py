@@ -1,7 +1,8 @@
 """Heads: the tokens that are left -> logits.
 
-Where documents are read again, a head has a second last layer, `whole`, for document vectors of all tokens: that of the
-classifier whose tokens are pruned, while `classifier` is aligned to fewer (`training.alignment`). It is not trained.
+Where documents are read again, a head has a second last layer, `whole`, for document vectors of the second reading. It
+is that of the classifier whose tokens are pruned, while `classifier` is aligned to fewer tokens
+(`training.alignment`); aligned itself, where the second reading is not of all tokens. It is not trained.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ class HostHead(nn.Module):
         self.classifier = Linear(config.hidden_size, config.num_labels or 0)
         self.whole = whole_layer(config)
 
-    def forward(self, tokens: Tokens, whole: bool = False) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tokens, again: bool = False) -> tuple[Tensor, Tensor]:
         """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""
         lengths = torch.tensor(tokens.lengths, device=tokens.values.device)
         first = tokens.values.index_select(0, lengths.cumsum(0) - lengths)
         pooled: Tensor = self.activation(self.dense(self.input_dropout(first)))
-        last = self.whole if whole and self.whole is not None else self.classifier
+        last = self.whole if again and self.whole is not None else self.classifier
         return last(self.dropout(pooled)), pooled
 
 
@@ -51,10 +52,10 @@ class MeanHead(nn.Module):
         self.classifier = Linear(config.hidden_size, config.num_labels or 0)
         self.whole = whole_layer(config)
 
-    def forward(self, tokens: Tokens, whole: bool = False) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tokens, again: bool = False) -> tuple[Tensor, Tensor]:
         """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""
         pooled = document_means(tokens.values, tokens.lengths, tokens.sizes)
-        last = self.whole if whole and self.whole is not None else self.classifier
+        last = self.whole if again and self.whole is not None else self.classifier
         return last(self.dropout(pooled)), pooled
 
 

@@ -31,6 +31,7 @@ class Choice:
     and finds the choice here: tokens are not scored anew, and cannot be chosen differently.
     """
 
+    reducer: Reducer | None = None  # that chooses; None: the layer's own
     kept: KeyRows | None = None
     merging: Merging | None = None
 
@@ -63,11 +64,13 @@ class Layer(GradientCheckpointingLayer):
             tokens: the batch.
             keys: rows that serve as keys and values here; None: all.
             exempt: documents that are not pruned.
-            choice: of this layer and pass; filled here, or, in a second run, followed.
+            choice: of this layer and pass; filled here, or, in a second run, followed. With another reducer than the
+                layer's own, that one decides.
 
         Returns:
             The tokens that go on, and the keys of the next layer.
         """
+        choice.reducer = choice.reducer or self.reducer
         if self.importance is not None:
             before, tokens = tokens, self._leave_ahead(tokens, exempt, choice)
             context, _ = self.attention.self(tokens, None, None, exempt, before if self.leaving_keys else None)
@@ -79,20 +82,21 @@ class Layer(GradientCheckpointingLayer):
     def _leave_ahead(self, tokens: Tokens, exempt: Sequence[bool], choice: Choice) -> Tokens:
         """The tokens that are queries and go on, chosen by their hidden states."""
         assert self.importance is not None
-        if self._may_lose(tokens, None, exempt):
+        if self._may_lose(tokens, None, exempt, choice.reducer):
             scores = self.importance(tokens.values)  # in a second run, too: dropout's random numbers come after noise's
-            choice.kept = choice.kept or self._select(tokens, None, scores, exempt)
+            choice.kept = choice.kept or _select(choice.reducer, tokens, None, scores, exempt)
         return tokens if choice.kept is None else self._leave(tokens, choice.kept, choice)[0]
 
     def _attend_and_leave(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
     ) -> tuple[Tensor, Tokens, KeyRows | None]:
         """Context and tokens that go on, chosen by the attention that they received, and the keys of the next layer."""
-        scored = self._scored_queries(tokens, keys, exempt) if choice.kept is None else None
+        reducer = choice.reducer
+        scored = self._scored_queries(tokens, keys, exempt, reducer) if choice.kept is None else None
         context, received = self.attention.self(tokens, keys, scored, exempt)
         if received is not None:
-            assert self.reducer is not None
-            choice.kept = self._select(tokens, keys, self.reducer.score(received), exempt)
+            assert reducer is not None
+            choice.kept = _select(reducer, tokens, keys, reducer.score(received), exempt)
         if choice.kept is None or self.prunes != "hidden":
             return context, tokens, choice.kept or keys
         tokens, onward = self._leave(tokens, choice.kept, choice)
@@ -110,32 +114,36 @@ class Layer(GradientCheckpointingLayer):
         merged = replace(left, values=merging.means(tokens.values, before, sizes), sizes=sizes)
         return merged, lambda values: merging.means(values, before, sizes)
 
-    def _scored_queries(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> Queries | None:
+    def _scored_queries(
+        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], reducer: Reducer | None
+    ) -> Queries | None:
         """What the reducer wants to see; None: nothing."""
-        if self.reducer is None or not self._may_lose(tokens, keys, exempt):
+        if reducer is None or not self._may_lose(tokens, keys, exempt, reducer):
             return None
-        reducer, combination = self.reducer, tokens.combination
+        combination = tokens.combination
         return lambda rows: reducer.queries(rows, combination)
 
-    def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> bool:
+    def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], reducer: Reducer | None) -> bool:
         """Whether scores are wanted: not where the counts say beforehand that every token stays."""
-        if self.reducer is None or self.prunes is None or all(exempt):
+        if reducer is None or self.prunes is None or all(exempt):
             return False
         lengths = tokens.lengths if keys is None else keys.lengths
         text = tuple(length - tokens.combination for length in lengths)
-        counts = self.reducer.counts(text, tokens.protected_counts)
+        counts = reducer.counts(text, tokens.protected_counts)
         return counts is None or any(
             count < own and not out for count, own, out in zip(counts, text, exempt, strict=True)
         )
 
-    def _select(self, tokens: Tokens, keys: KeyRows | None, scores: Tensor, exempt: Sequence[bool]) -> KeyRows:
-        assert self.reducer is not None
-        if keys is None:
-            everything = torch.arange(len(tokens.values), device=scores.device)
-            keys = KeyRows(everything.expand(len(scores), -1), tokens.lengths)
-        return select_rows(
-            self.reducer, scores, keys, tokens.protected, tokens.protected_counts, tokens.combination, exempt
-        )
+
+def _select(
+    reducer: Reducer | None, tokens: Tokens, keys: KeyRows | None, scores: Tensor, exempt: Sequence[bool]
+) -> KeyRows:
+    """The rows of the keys, of None all, that a reducer keeps."""
+    assert reducer is not None
+    if keys is None:
+        everything = torch.arange(len(tokens.values), device=scores.device)
+        keys = KeyRows(everything.expand(len(scores), -1), tokens.lengths)
+    return select_rows(reducer, scores, keys, tokens.protected, tokens.protected_counts, tokens.combination, exempt)
 
 
 def unfitted(model: nn.Module) -> list[Layer]:

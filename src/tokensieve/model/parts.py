@@ -17,23 +17,28 @@ PART_TOKENS = 1024
 """Of 2048 to 8192 as fast, which take more memory; 512 are a tenth slower (docs/LOG.md)."""
 
 
-def parts_of(batch: Batch) -> list[Batch]:
+def parts_of(batch: Batch, going_on: Sequence[int] | None = None) -> list[Batch]:
     """The batch as runs of documents of about PART_TOKENS tokens at most; whole where gradients are on, and off the
     CPU. With several threads they are a multiple of as many as run side by side, and none waits long for another.
+
+    Args:
+        batch: of any size.
+        going_on: of each document the tokens that count, where others leave ahead of the first layer; None: all.
     """
     if torch.is_grad_enabled() or batch.mask.device.type != "cpu":
         return [batch]
-    tokens = sum(batch.lengths)
+    sizes = batch.lengths if going_on is None else going_on
+    tokens = sum(sizes)
     together = max(1, min(torch.get_num_threads(), MOST_TOGETHER, tokens // (PART_TOKENS // 2)))
-    bounds = _bounds(batch.lengths, ceil(tokens / PART_TOKENS / together) * together)
+    bounds = _bounds(sizes, ceil(tokens / PART_TOKENS / together) * together)
     if len(bounds) == 2:
         return [batch]
     return [documents_of(batch, range(start, end)) for start, end in pairwise(bounds)]
 
 
-def _bounds(lengths: Sequence[int], parts: int) -> list[int]:
+def _bounds(sizes: Sequence[int], parts: int) -> list[int]:
     """Where parts of about the same number of tokens begin, and the end; fewer parts where documents are long."""
-    before = [0, *accumulate(lengths)]
+    before = [0, *accumulate(sizes)]
 
     def nearest(tokens: float) -> int:
         after = bisect_left(before, tokens)

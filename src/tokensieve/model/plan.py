@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 from tokensieve.config import PTCConfig
@@ -64,7 +64,7 @@ class Plan:
         flops: of the whole model for one document: embedding projection, steps, head; and of a second reading the
             share `reread`.
         dense_flops: of the same backbone with nothing reduced and its own head.
-        reread: share of such documents that are read again with all their tokens, as the settings ask for.
+        reread: share of such documents that are read again, as the settings ask for.
     """
 
     length: int
@@ -106,7 +106,7 @@ class Plan:
             f"({self.dense_flops / 1e9:.3f} GFLOPs), {self.reduction:.2f} times fewer"
         )
         if self.reread:
-            lines.append(f"{self.reread:.1%} of such documents are read again with all tokens, which is counted")
+            lines.append(f"{self.reread:.1%} of such documents are read again, which is counted")
         return "\n".join(lines)
 
 
@@ -144,15 +144,15 @@ def make_plan(
     flops = embedding_flops(config, length) + sum(step.flops for step in planned) + head_flops(config)
     reread = config.settings.reread if length >= config.settings.min_length else 0.0
     if reread:
-        flops += reread * make_plan(_unpruned(config, length), length, special=special).flops
+        flops += reread * make_plan(_of_second_reading(config), length, special=special).flops
     return Plan(length, basis, planned, flops, dense_flops(config, length), reread)
 
 
-def _unpruned(config: TokensieveConfig, length: int) -> TokensieveConfig:
-    """The model of a second reading of a document of so many tokens."""
-    plain = copy.deepcopy(config)
-    plain.ptc = replace(config.settings, min_length=length + 1, reread=0.0).to_dict()
-    return plain
+def _of_second_reading(config: TokensieveConfig) -> TokensieveConfig:
+    """The model by whose settings documents are read a second time."""
+    second = copy.deepcopy(config)
+    second.ptc = config.settings.of_second_reading().to_dict()
+    return second
 
 
 def kept_shares(kept: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[float]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tokensieve.backbones.loading import load_config, load_weights
-from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.classifier import TokensieveForSequenceClassification, first_reading, second_reading
 from tokensieve.training.sample import Sample, sum_type
 
 _RIDGE = 0.2  # of the mean squared length of a document vector, centred (docs/LOG.md)
@@ -39,21 +39,30 @@ def align_head(
 
     Returns:
         "moved" and "left": the mean squared distance of the two vectors of a document before and after, as a share of
-        the variance of the classifier's. None where nothing was to be fitted: the settings are the same, or all
-        vectors.
+        the variance of the classifier's; "moved_again" and "left_again" of the second reading, where it is fitted, too.
+        None where nothing was to be fitted: the settings are the same, or all vectors.
 
     Raises:
         CheckpointError: the base cannot be read.
     """
     if load_config(base).settings == model.settings:
         return None
-    whole: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
-    whole.config.reread_below = None  # "found" is of a first reading, too
-    found, wanted = (document_vectors(own, sample, device) for own in (model, whole))
+    origin: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
+    with first_reading(model), first_reading(origin):
+        moved = _align(model.head.classifier, *(document_vectors(own, sample, device) for own in (model, origin)))
+    if moved is None or model.head.whole is None:
+        return moved
+    with second_reading(model), second_reading(origin):
+        again = _align(model.head.whole, *(document_vectors(own, sample, device) for own in (model, origin)))
+    return moved | {f"{name}_again": share for name, share in (again or {}).items()}
+
+
+def _align(last: nn.Module, found: Tensor, wanted: Tensor) -> dict[str, float] | None:
+    """Let a last layer read the vectors found as if they were those wanted; None where it does already."""
     if torch.equal(found, wanted) or bool((wanted == wanted[0]).all()):
         return None
     alignment = Alignment(found, wanted)
-    alignment.fold_into(model.head.classifier)
+    alignment.fold_into(last)
     return {"moved": alignment.distance(found), "left": alignment.distance(alignment(found))}
 
 
@@ -87,7 +96,7 @@ class Alignment:
         mapped: Tensor = self.wanted_mean + (_exact(found) - self.found_mean) @ self.turn
         return mapped
 
-    def fold_into(self, linear: nn.Linear) -> None:
+    def fold_into(self, linear: Any) -> None:
         """Let a linear layer read vectors as if they were mapped first."""
         weight = _exact(linear.weight)
         shift = self.wanted_mean - self.found_mean @ self.turn

@@ -37,7 +37,7 @@ def test_parts_change_nothing(ptc: PTCConfig, monkeypatch: pytest.MonkeyPatch) -
     rows = seen_rows(model)
     with torch.no_grad():
         whole = model(**inputs)
-        monkeypatch.setattr(parts, "PART_TOKENS", 20)
+        monkeypatch.setattr(parts, "PART_TOKENS", round(20 * model.encoder.entering[0]))
         found = model(**inputs)
     assert rows == [6, 2, 1, 2, 1]
     for name in ("logits", "pooled"):
@@ -71,6 +71,23 @@ def test_parts_are_even_and_a_multiple_of_those_side_by_side(
         found = parts.parts_of(whole)
     assert [sum(part.lengths) for part in found] == tokens
     assert torch.equal(torch.cat([part.mask for part in found]), mask)
+
+
+def test_tokens_that_leave_ahead_of_the_first_layer_do_not_count() -> None:
+    model = tiny_model(settings(pruning="ratio", site="hidden", score="learned", keep_ratio=0.5, min_length=100))
+    lengths = (99, 400, 400, 800, 99, 300)
+    assert model.encoder.going_on(lengths) == [99, 200, 200, 400, 99, 150]
+    mask = torch.arange(800) < torch.tensor(lengths).unsqueeze(1)
+    whole = Batch(mask.long(), None, mask, None, None, lengths)
+    with torch.no_grad():
+        assert len(parts.parts_of(whole)) == 3
+        found = parts.parts_of(whole, model.encoder.going_on(lengths))
+    assert [part.lengths for part in found] == [lengths[:3], lengths[3:]]
+
+
+@pytest.mark.parametrize("ptc", [settings(pruning="ratio", site="hidden"), settings(pruning="ratio"), settings()])
+def test_where_they_leave_later_all_tokens_count(ptc: PTCConfig) -> None:
+    assert tiny_model(ptc).encoder.going_on((5, 40)) == [5, 40]
 
 
 @pytest.mark.usefixtures("few")

@@ -1,6 +1,7 @@
-"""Reading again: what the pruned reading is unsure of is answered by all tokens, and by nothing else."""
+"""Reading again: what the pruned reading is unsure of is answered by the second one, and by nothing else."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,29 +31,37 @@ def rereading(ptc: PTCConfig, **sizes: Any) -> TokensieveForSequenceClassificati
     return model
 
 
-def unpruned(model: TokensieveForSequenceClassification) -> TokensieveForSequenceClassification:
+AGAIN = {
+    f"{name}, then more": dataclasses.replace(ptc, reread=0.4, reread_ratios=(0.9,) * ((ptc.combine_layer or 5) - 1))
+    for name, ptc in PRUNING.items()
+    if ptc.keep_ratios is None and ptc.combine_layer != 1
+}
+"""Of these the second reading is not of all tokens."""
+
+
+def second(model: TokensieveForSequenceClassification) -> TokensieveForSequenceClassification:
     """The second reading of every document, as a model of its own."""
-    plain = compress(model, dataclasses.replace(model.settings, min_length=10_000))
+    plain = compress(model, model.settings.of_second_reading())
     plain.head.classifier.load_state_dict(model.head.whole.state_dict())
     return plain
 
 
-@pytest.mark.parametrize("ptc", PRUNING.values(), ids=PRUNING.keys())
+@pytest.mark.parametrize("ptc", [*PRUNING.values(), *AGAIN.values()], ids=[*PRUNING, *AGAIN])
 @pytest.mark.parametrize("part", [4096, 20])
-def test_unsure_documents_are_answered_by_all_tokens(
+def test_unsure_documents_are_answered_by_the_second_reading(
     ptc: PTCConfig, part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "PART_TOKENS", part)
     model, inputs = rereading(ptc), batch(documents(LENGTHS), side="left")
     with torch.no_grad():
-        first, second = model(**inputs), unpruned(model)(**inputs)
+        first, more = model(**inputs), second(model)(**inputs)
         sure = confidence(first.logits, None)
         model.config.reread_below = float(sure.sort().values[2:4].mean())
         found = model(**inputs)
     again = (sure < model.config.reread_below).tolist()
     assert sum(again) == 3
     for row, second_time in enumerate(again):
-        wanted = second if second_time else first
+        wanted = more if second_time else first
         for name in ("logits", "pooled"):
             torch.testing.assert_close(found[name][row], wanted[name][row], atol=1e-5, rtol=1e-5)
         assert found.trace[row].kept == wanted.trace[row].kept
@@ -78,13 +87,43 @@ def test_in_bfloat16(autocast: bool) -> None:
     """The second reading's answers are of the type of the first's, and those of its own model in that type."""
     model, inputs = rereading(settings(pruning="ratio", site="hidden")), batch(documents(LENGTHS))
     model.config.reread_below = 1.0
-    whole = unpruned(model)
+    whole = second(model)
     if not autocast:
         model, whole = model.to(torch.bfloat16), whole.to(torch.bfloat16)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         found, wanted = model(**inputs), whole(**inputs)
     assert found.logits.dtype == torch.bfloat16
     torch.testing.assert_close(found.logits, wanted.logits)
+
+
+def test_unsure_documents_of_all_parts_are_read_together(
+    monkeypatch: pytest.MonkeyPatch, use_threads: Callable[[int], None]
+) -> None:
+    """A part of its own for each of them would be too short to be fast."""
+    use_threads(1)
+    monkeypatch.setattr(parts, "PART_TOKENS", 20)
+    model, inputs = rereading(settings(pruning="ratio", site="hidden")), batch(documents((17, 9, 19, 9)))
+    seen: list[tuple[int, ...]] = []
+    with torch.no_grad():
+        sure = confidence(model(**inputs).logits, None)
+        model.config.reread_below = float(sure.sort().values[1:3].mean())
+        model.embeddings.register_forward_pre_hook(lambda _, given: seen.append(given[0].lengths))
+        model(**inputs)
+    unsure = tuple(length for length, own in zip((17, 9, 19, 9), sure, strict=True) if own < model.config.reread_below)
+    first = seen[:3]
+    assert [length for part in first for length in part] == [17, 9, 19, 9]
+    assert [length for part in seen[3:] for length in part] == list(unsure)
+    assert len(seen) - 3 <= 2
+
+
+@pytest.mark.parametrize(
+    ("again", "going_on"), [(None, [40, 5]), ((0.8, 0.9, 0.9, 0.9), [32, 5])], ids=["all tokens", "more tokens"]
+)
+def test_the_work_of_a_second_reading(again: tuple[float, ...] | None, going_on: list[float]) -> None:
+    ptc = settings(pruning="ratio", site="hidden", score="learned", keep_ratio=0.5, min_length=6)
+    encoder = tiny_model(dataclasses.replace(ptc, reread=0.4, reread_ratios=again)).encoder
+    assert encoder.going_on((40, 5)) == [20, 5]
+    assert encoder.going_on((40, 5), again=True) == going_on
 
 
 def test_training_reads_once_and_leaves_the_second_layer_alone() -> None:
@@ -127,10 +166,12 @@ def test_compressing_starts_the_second_layer_as_the_classifier(tmp_path: Path) -
     assert compress(loaded, loaded.settings, num_labels=5).config.reread_below is None
 
 
-def test_the_plan_counts_the_second_reading() -> None:
+@pytest.mark.parametrize("again", [None, (0.9, 0.8, 0.9, 0.8)])
+def test_the_plan_counts_the_second_reading(again: tuple[float, ...] | None) -> None:
     ptc = settings(pruning="ratio", site="hidden", min_length=10, pooling="mean")
-    model, plain = tiny_model(dataclasses.replace(ptc, reread=0.25)), tiny_model(ptc)
-    whole = make_plan(tiny_model(dataclasses.replace(ptc, min_length=100)).config, 20)
+    model, plain = tiny_model(dataclasses.replace(ptc, reread=0.25, reread_ratios=again)), tiny_model(ptc)
+    whole = make_plan(tiny_model(dataclasses.replace(ptc, keep_ratio=1.0, keep_ratios=again)).config, 20)
+    assert (whole.kept_tokens[-1] < 20) == (again is not None)
     plan = make_plan(model.config, 20)
     assert plan.flops == pytest.approx(make_plan(plain.config, 20).flops + 0.25 * whole.flops)
     assert (plan.reread, make_plan(model.config, 9).reread) == (0.25, 0.0)

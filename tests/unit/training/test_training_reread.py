@@ -61,6 +61,26 @@ def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Pa
     assert not torch.equal(heads[0]["whole.weight"], heads[0]["classifier.weight"]), "the head was not aligned"
 
 
+def test_a_second_reading_of_fewer_tokens_has_a_last_layer_aligned_to_them(dense: Path, tmp_path: Path) -> None:
+    """Its answers are those of a classifier that reads every document so."""
+    settings = replace(REDUCED, reread_ratios=(0.8, 0.9, 0.9, 0.9))
+    record = train(dense, settings, DATA, tmp_path / "again", RECIPE, progress=False)
+    fitted = record["head_alignment"]
+    assert fitted["left_again"] < fitted["moved_again"] < fitted["moved"]
+    train(dense, replace(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
+    train(dense, settings.of_second_reading(), DATA, tmp_path / "more", RECIPE, progress=False)
+    again, once, more = (tokensieve.load(tmp_path / name, device="cpu") for name in ("again", "once", "more"))
+    results = (own.engine.classify(DATA.validation) for own in (again, once, more))
+    for found, first, second in zip(*results, strict=True):
+        wanted = second if max(first.probabilities) < again.model.config.reread_below else first
+        np.testing.assert_allclose(found.logits, wanted.logits, atol=1e-4)
+        assert found.kept == wanted.kept
+    assert "is read again with more of its tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
+    train(tmp_path / "again", replace(settings, keep_ratio=0.6), DATA, tmp_path / "next", RECIPE, progress=False)
+    heads = head_of(tmp_path / "next"), head_of(tmp_path / "again")
+    torch.testing.assert_close(heads[0]["whole.weight"], heads[1]["whole.weight"])
+
+
 def test_started_from_a_classifier_that_reads_again(dense: Path, tmp_path: Path) -> None:
     """Importance and head are fitted to its first reading, and its second last layer is handed on."""
     train(dense, REDUCED, DATA, tmp_path / "first", RECIPE, progress=False)
@@ -103,7 +123,7 @@ def test_calibration_is_of_both_readings(dense: Path, tmp_path: Path) -> None:
     truth = [names.index(str(document.label)) for document in DATA.validation]
     wanted = calibrate(torch.tensor([result.logits for result in results]), truth, multi_label=False)
     assert record["calibration"]["temperature"] == pytest.approx(wanted.temperature, rel=1e-3)
-    assert "is read again with all its tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
+    assert "is read again with all of its tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
 
 
 def test_a_pruned_start_is_warned_of(dense: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
