@@ -133,7 +133,7 @@ def test_info_with_changes(cli: Cli, work: Path) -> None:
 
 
 def test_info_counts_a_second_reading(cli: Cli, work: Path) -> None:
-    asked = ("info", "--model", "base", "--length", "64", "--preset", "fast")
+    asked = ("info", "--model", "base", "--length", "64", "--preset", "fastest")
     once, twice = (cli(*asked, *own, "--json").json()["plan"] for own in ((), ("--reread", "0.25")))
     assert twice["flops"] == pytest.approx(once["flops"] + 0.25 * once["dense_flops"], rel=0.01)
     assert "25.0% of such documents are read again" in cli(*asked, "--reread", "0.25").out

@@ -35,7 +35,7 @@ def check_reread(settings: PTCConfig, documents: int) -> None:
     if settings.reread and not documents:
         raise ConfigError(
             f"reread={settings.reread:g} needs validation documents, whose confidence tells which are read again: give "
-            "some, or a validation_fraction above 0"
+            "some, or a validation_fraction above 0, or set reread to 0"
         )
 
 

@@ -64,8 +64,9 @@ def test_the_command_gives_the_settings_back(ptc: PTCConfig, recipe: Recipe) -> 
     given = parsed(command)
     config = tiny_model(PTCConfig(), num_hidden_layers=6).config
     chosen = {field.name: given[field.name] for field in dataclasses.fields(PTCConfig)}
-    if chosen["keep_ratios"] is not None:
-        chosen["keep_ratios"] = numbers("--keep-ratios", chosen["keep_ratios"])
+    for name in ("keep_ratios", "reread_ratios"):
+        if chosen[name] is not None:
+            chosen[name] = numbers(f"--{name}", chosen[name])
     assert reduction_settings(config, given["preset"], chosen) == ptc
     values = {field.name: given[field.name] for field in dataclasses.fields(Recipe)}
     assert Recipe(**values | {"lora_targets": tuple(values["lora_targets"].split(","))}) == recipe
