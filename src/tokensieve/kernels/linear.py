@@ -137,7 +137,8 @@ def _padded(rows: Tensor) -> Tensor:
     """Zeros below, up to one of eight numbers of rows between two powers of two: oneDNN keeps memory of each number."""
     count = len(rows)
     step = max(16, 2 ** (count - 1).bit_length() // 16)
-    return F.pad(rows, (0, 0, 0, -count % step)) if count % step else rows
+    # F.pad fills all of the result before it copies the rows
+    return torch.cat([rows, rows.new_zeros(-count % step, rows.shape[1])]) if count % step else rows
 
 
 def _dense(matrix: Tensor) -> Tensor:
