@@ -49,11 +49,14 @@ def align_head(
         return None
     origin: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
     with first_reading(model), first_reading(origin):
-        moved = _align(model.head.classifier, *(document_vectors(own, sample, device) for own in (model, origin)))
+        found, wanted = (document_vectors(own, sample, device) for own in (model, origin))
+    moved = _align(model.head.classifier, found, wanted)
     if moved is None or model.head.whole is None:
         return moved
     with second_reading(model), second_reading(origin):
-        again = _align(model.head.whole, *(document_vectors(own, sample, device) for own in (model, origin)))
+        found = document_vectors(model, sample, device)
+        wanted = wanted if origin.head.whole is None else document_vectors(origin, sample, device)
+    again = _align(model.head.whole, found, wanted)
     return moved | {f"{name}_again": share for name, share in (again or {}).items()}
 
 
