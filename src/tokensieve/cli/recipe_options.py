@@ -46,6 +46,10 @@ AttentionDropout = Annotated[
 ]
 ClassWeights = Annotated[str, recipe_option("--class-weights", help="none, or balanced: inverse class frequency.")]
 Patience = Annotated[int | None, recipe_option("--patience", help="Stop after so many epochs without improvement.")]
+Follow = Annotated[
+    int, recipe_option("--follow", help="Epochs in which norms and biases first learn a classifier's document vectors.")
+]
+FollowRate = Annotated[float, recipe_option("--follow-rate", help="Peak learning rate of these.")]
 Align = Annotated[
     bool,
     recipe_option("--align/--no-align", help="Fit the head of a trained classifier to its new settings first."),

@@ -35,6 +35,8 @@ from tokensieve.cli.recipe_options import (
     DistillPooled,
     DistillTemperature,
     DistillWeight,
+    Follow,
+    FollowRate,
     GradientCheckpointing,
     LoraAlpha,
     LoraDropout,
@@ -185,6 +187,8 @@ def train_command(
     distill_pooled: DistillPooled = 0.0,
     tighten: Tighten = 0.0,
     new_rate: NewRate = 1.0,
+    follow: Follow = 0,
+    follow_rate: FollowRate = 1e-3,
     seed: Annotated[int, recipe_option("--seed", help="Of new parameters, order, dropout and noise.")] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there, throw an interrupted run away.")
@@ -288,8 +292,7 @@ def _summary(record: dict[str, Any], output: Path) -> list[str]:
         )
     if (again := record["reread"]) is not None:
         lines.append(f"documents of a confidence below {again['below']:.4f} are read again")
-    found = record["calibration"]
-    if found is not None:
+    if (found := record["calibration"]) is not None:
         lines.append(
             f"calibrated by temperature {found['temperature']:.3f}: expected calibration error "
             f"{found['ece_before']:.4f} before, {found['ece_after']:.4f} after"

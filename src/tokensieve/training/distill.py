@@ -91,7 +91,13 @@ class Taught(Dataset[dict[str, Any]]):
         return self.documents[index] | {name: rows[index].tolist() for name, rows in self.targets.items()}
 
 
-class DistilledLoss:
+class TaughtLoss:
+    """A loss that looks at what a teacher said of the batch; `WholeStepsTrainer` sets it, and takes it away again."""
+
+    targets: Mapping[str, Tensor] | None = None
+
+
+class DistilledLoss(TaughtLoss):
     """A loss on labels, and beside it, while `targets` are set, one that follows the teacher.
 
     (1 - w) loss + w T^2 KL(teacher || student) at temperature T, for several labels a document the binary cross entropy
@@ -104,7 +110,6 @@ class DistilledLoss:
 
     def __init__(self, loss: Callable[..., Tensor], recipe: Recipe) -> None:
         self.loss, self.recipe = loss, recipe
-        self.targets: Mapping[str, Tensor] | None = None
 
     def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
         """Of a batch; documents that only fill it up count for nothing."""

@@ -51,6 +51,9 @@ class Recipe:
         distill_pooled: weight of following its document vectors, by their cosine; the teacher has the same width.
         tighten: share of the steps over which the kept share of every layer falls from 1 to its own; 0: at once.
         new_rate: learning rate of what starts at random (head, combining parts), as a multiple of the others'.
+        follow: epochs in which a trained classifier's layers, given other settings, first learn to make its document
+            vectors from fewer tokens, by their norms and biases alone and without a label (`training.follow`).
+        follow_rate: peak learning rate of these epochs.
         align: where a trained classifier is the start and gets other settings, fit the head's last layer to it first;
             not where training begins with its document vectors (`tighten`), or is to lead to them (`distill_pooled`).
         calibrate: fit a temperature to the validation documents, and with several labels a document their thresholds.
@@ -81,12 +84,16 @@ class Recipe:
     distill_pooled: float = 0.0
     tighten: float = 0.0
     new_rate: float = 1.0
+    follow: int = 0
+    follow_rate: float = 1e-3
     align: bool = True
     calibrate: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_integer(self, "epochs", 0)
+        check_integer(self, "follow", 0)
+        check_number(self, "follow_rate", lambda rate: rate > 0, "a number above 0")
         for name in ("batch_size", "accumulation", "max_length"):
             check_integer(self, name, 1)
         check_integer(self, "seed", 0)
@@ -105,13 +112,23 @@ class Recipe:
             check_boolean(self, name)
         self._check_lora()
         self._check_teacher()
+        self._check_follow()
         check_number(self, "tighten", lambda share: 0 <= share <= 1, "a number in [0, 1]")
         check_number(self, "new_rate", lambda rate: rate > 0, "a number above 0")
 
     @property
     def aligns_first(self) -> bool:
         """Whether the head is fitted to the document vectors that training begins with."""
-        return self.align and not (self.epochs and (self.tighten or self.distill_pooled))
+        return bool(self.follow) or (self.align and not (self.epochs and (self.tighten or self.distill_pooled)))
+
+    def _check_follow(self) -> None:
+        if self.follow and not self.align:
+            raise ConfigError(
+                f"follow={self.follow} with align=False: vectors are followed up to a shift, which the head is aligned "
+                "to; leave align at True"
+            )
+        if self.follow and self.batch_size == 1:
+            raise ConfigError(f"follow={self.follow} with batch_size=1: vectors are compared within a batch; give 2 up")
 
     def _check_teacher(self) -> None:
         teacher: Any = self.teacher

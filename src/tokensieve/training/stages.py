@@ -70,7 +70,7 @@ def train_in_stages(
         second = check_places(base, output, dense, ways)
         logger.info("%s: first a dense one, %s", reason, dense)
         plain = PTCConfig(pruning="none", pooling=settings.resolved_pooling)
-        alone = replace(recipe, teacher=None, tighten=0.0)
+        alone = replace(recipe, teacher=None, tighten=0.0, follow=0)
         train(base, plain, splits, dense, alone, **ways, **options, keep_finished=True)
         base, ways = dense, second
         recipe = replace(recipe, learning_rate=recipe.learning_rate * SECOND_RATE)

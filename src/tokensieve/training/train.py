@@ -31,6 +31,7 @@ from tokensieve.training.best import best_epoch
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.card import write_card
 from tokensieve.training.distill import teacher_targets
+from tokensieve.training.follow import follow
 from tokensieve.training.importance import fit_importance, why_no_start
 from tokensieve.training.lora import merged, require_peft
 from tokensieve.training.output import RECORD, check_output, folder_in_the_making, part_of, read_record
@@ -120,6 +121,8 @@ def train(
     reason = reason or why_no_candidate(base, settings)
     if recipe.epochs == 0:
         check_start(reason, "epochs=0 trains nothing and needs a whole trained classifier of the same labels")
+    if recipe.follow:
+        check_start(reason, f"follow={recipe.follow} needs a whole trained classifier of the same labels")
     model.config.text_pairs = any(document.pair is not None for document in splits.train)
     training, validation = (
         TokenizedDocuments(documents, tokenizer, recipe.max_length, splits.label_names)
@@ -159,10 +162,12 @@ def train(
             run_name=run_name,
         )
         start = time.perf_counter()
-        importance = alignment = None
+        importance = followed = alignment = None
         sample = Sample(training, tokenizer, min(16, recipe.batch_size), recipe.seed)
         if unfitted(model):
             importance = fit_importance(model, base, sample, device)
+        if recipe.follow:
+            followed = follow(model, base, tokenizer, splits.train, training, splits.label_names, recipe, options)
         if recipe.aligns_first and reason is None:
             alignment = align_head(model, base, sample, device)
         trainable = fit_for_training(model, recipe)
@@ -190,6 +195,7 @@ def train(
             "mean_length": float(training.lengths.double().mean()),
             "seconds": time.perf_counter() - start,
             "importance_r2": importance,
+            "followed": followed,
             "head_alignment": alignment,
             "started_from": first_stage(base),
             "teacher_seconds": taught if recipe.teacher else None,

@@ -22,7 +22,7 @@ from tokensieve.errors import ConfigError, MissingExtraError
 from tokensieve.metrics import accuracy_and_f1, multi_label_scores
 from tokensieve.training.best import best_epoch, check_converged, judged_start
 from tokensieve.training.checkpoints import STATE
-from tokensieve.training.distill import DistilledLoss, Taught
+from tokensieve.training.distill import DistilledLoss, Taught, TaughtLoss
 from tokensieve.training.lora import new_parameters
 from tokensieve.training.loss import balanced_positives, balanced_weights, step_loss
 from tokensieve.training.order import EpochOrder, FilledUp, FollowEpochs
@@ -111,12 +111,8 @@ def run_trainer(
         TrainingError: the loss is no finite number any more.
     """
     require_accelerate()
-    from transformers import PrinterCallback
-
     with _tensorboard_folder(options.logs), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
         trainer = make_trainer(model, tokenizer, train, validation, recipe, options, targets)
-        if not options.progress:
-            trainer.remove_callback(PrinterCallback)  # which takes the bars' place
         start = None
         if begins_trained and len(validation):
             # A copy, as accelerate marks what it has evaluated, and would not share its training among processes.
@@ -149,9 +145,11 @@ def make_trainer(
     recipe: Recipe,
     options: RunOptions,
     targets: Mapping[str, Tensor] | None = None,
+    taught: TaughtLoss | None = None,
 ) -> Any:
-    """The Trainer of a run; arguments as in `run_trainer`."""
-    from transformers import DataCollatorWithPadding, EarlyStoppingCallback
+    """The Trainer of a run; arguments as in `run_trainer`. With `taught`, its own loss, it saves no checkpoints."""
+    from transformers import DataCollatorWithPadding, EarlyStoppingCallback, PrinterCallback
+    from transformers.trainer_utils import SaveStrategy
 
     from tokensieve.training.whole_steps import CheckpointEverySteps, WholeStepsTrainer
 
@@ -162,6 +160,10 @@ def make_trainer(
     loss = step_loss(weights, multi_label)
     arguments = training_arguments(recipe, len(order), number, validates, options)
     arguments.remove_unused_columns = targets is None
+    if taught is not None:
+        arguments.save_strategy = SaveStrategy.NO
+    elif targets is not None:
+        taught = DistilledLoss(loss, recipe)
     callbacks: list[Any] = [FollowEpochs(order), *options.callbacks]
     if recipe.tighten:
         callbacks.append(TightenPruning(model, recipe.tighten))
@@ -170,7 +172,7 @@ def make_trainer(
     if options.checkpoint_steps is not None:
         callbacks.append(CheckpointEverySteps(options.checkpoint_steps))
     try:
-        return WholeStepsTrainer(
+        trainer = WholeStepsTrainer(
             order=order,
             model=model,
             new=new_parameters(model),
@@ -180,7 +182,7 @@ def make_trainer(
             eval_dataset=validation if validates else None,
             data_collator=DataCollatorWithPadding(tokenizer),
             compute_metrics=_multi_label_metrics if multi_label else _metrics,
-            compute_loss_func=loss if targets is None else DistilledLoss(loss, recipe),
+            compute_loss_func=taught or loss,
             callbacks=callbacks,
         )
     except (ImportError, RuntimeError, ValueError) as error:
@@ -189,6 +191,9 @@ def make_trainer(
                 f"report_to={list(options.report_to)}: {error}; install the tracker, or leave report_to out"
             ) from error
         raise
+    if not options.progress:
+        trainer.remove_callback(PrinterCallback)  # which takes the bars' place
+    return trainer
 
 
 def loss_weights(train: TokenizedDocuments, recipe: Recipe, classes: int) -> Tensor | None:

@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 
 from tokensieve.training.checkpoints import mark_whole, unmark
-from tokensieve.training.distill import LOGITS, POOLED, DistilledLoss
+from tokensieve.training.distill import LOGITS, POOLED, TaughtLoss
 from tokensieve.training.order import EpochOrder
 
 
@@ -41,7 +41,7 @@ class WholeStepsTrainer(Trainer):
         targets = {name: inputs.pop(name) for name in (LOGITS, POOLED) if name in inputs}
         if not targets:
             return super().compute_loss(model, inputs, *arguments, **options)
-        assert isinstance(self.compute_loss_func, DistilledLoss)
+        assert isinstance(self.compute_loss_func, TaughtLoss)
         self.compute_loss_func.targets = targets
         try:
             return super().compute_loss(model, inputs, *arguments, **options)

@@ -1,0 +1,147 @@
+"""Following: norms and biases of a reduced model, tuned until its document vectors are those of all tokens.
+
+Leaving tokens out moves the states of those that stay, in every layer. Most of that can be taken back by the few
+parameters that move states as they are: the layers' norms and biases (BitFit: Ben Zaken et al., ACL 2022), trained on
+nothing but the distance of a document's vector to the one that the classifier with all its tokens makes (a hint, as in
+FitNets: Romero et al., ICLR 2015). No label is looked at. A shift that is the same in all documents counts for nothing:
+aligning the head takes it back afterwards (`training.alignment`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from tokensieve.data.documents import Document
+from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.model.attention import SelfAttention
+from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.dropout import Dropout
+from tokensieve.training.best import check_converged
+from tokensieve.training.distill import POOLED, TaughtLoss, teacher_targets
+from tokensieve.training.loss import PADDING_LABEL
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.trainer import RunOptions, make_trainer
+
+
+def follow(
+    model: TokensieveForSequenceClassification,
+    base: str | Path,
+    tokenizer: Any,
+    documents: Sequence[Document],
+    train: TokenizedDocuments,
+    labels: Sequence[str],
+    recipe: Recipe,
+    options: RunOptions,
+) -> dict[str, Any]:
+    """Tune the norms and biases of a model's layers in place, for `follow` epochs of the recipe.
+
+    Args:
+        model: made of the classifier, with other settings.
+        base: folder of the classifier whose document vectors are followed.
+        tokenizer: pads.
+        documents: the training documents.
+        train: the same, tokenized.
+        labels: names of the classes in the order of their ids.
+        recipe: `follow` and `follow_rate`; the rest as in training, but without dropout.
+        options: where to, and what else.
+
+    Returns:
+        "epochs", "parameters" that were tuned, and "distance", the last epoch's mean squared distance of the vectors as
+        a share of the variance of the classifier's, less the mean shift of a batch.
+
+    Raises:
+        CheckpointError: the base cannot be read.
+        TrainingError: the distance is no finite number any more.
+    """
+    asked = replace(recipe, teacher=str(base), distill_pooled=1.0)
+    vectors = teacher_targets(asked, documents, labels, options.device)[POOLED]
+    stage = replace(
+        recipe, epochs=recipe.follow, learning_rate=recipe.follow_rate, select="loss", patience=None, tighten=0.0
+    )
+    nobody = TokenizedDocuments((), tokenizer, recipe.max_length, labels)
+    loss = VectorLoss(float((vectors - vectors.mean(0)).square().sum(1).mean()))
+    tuned = norms_and_biases(model)
+    with only(model, tuned), without_dropout(model), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+        trainer = make_trainer(
+            model, tokenizer, train, nobody, stage, options.unobserved(), {POOLED: vectors}, taught=loss
+        )
+        trainer.train()
+    check_converged(trainer.state.log_history, stage)
+    distances = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return {
+        "epochs": recipe.follow,
+        "parameters": sum(parameter.numel() for parameter in tuned),
+        "distance": distances[-1] if distances else None,
+    }
+
+
+class VectorLoss(TaughtLoss):
+    """Mean squared distance of document vectors to the teacher's, less the mean shift of the batch, over a spread.
+
+    Args:
+        spread: the variance of the teacher's vectors.
+    """
+
+    def __init__(self, spread: float) -> None:
+        self.spread = max(spread, 1e-30)
+
+    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+        """Of a batch; documents that only fill it up count for nothing, and labels tell no more than that."""
+        assert self.targets is not None
+        real = labels.ne(PADDING_LABEL)
+        items = real.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
+        each = real if real.dim() == 1 else real.any(1)
+        documents = items if real.dim() == 1 else items / real.shape[1]
+        moved = (outputs["pooled"].float() - self.targets[POOLED]) * each.unsqueeze(1)
+        away = (moved - moved.sum(0) / each.sum().clamp(min=1)) * each.unsqueeze(1)
+        distance: Tensor = away.square().sum() / self.spread / documents
+        return distance
+
+
+def norms_and_biases(model: TokensieveForSequenceClassification) -> list[nn.Parameter]:
+    """Weights and biases of the norms, and biases of the linear maps, of all layers."""
+    return [
+        parameter
+        for module in model.encoder.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if isinstance(module, nn.LayerNorm) or name == "bias"
+    ]
+
+
+@contextmanager
+def only(model: nn.Module, tuned: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Nothing else is trained meanwhile."""
+    before = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        for parameter in before:
+            parameter.requires_grad_(False)
+        for parameter in tuned:
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for parameter, trained in before.items():
+            parameter.requires_grad_(trained)
+            parameter.grad = None
+
+
+@contextmanager
+def without_dropout(model: nn.Module) -> Iterator[None]:
+    """Nothing is dropped meanwhile, in training neither."""
+    places: list[tuple[nn.Module, str]] = [(module, "p") for module in model.modules() if isinstance(module, Dropout)]
+    places += [(module, "dropout") for module in model.modules() if isinstance(module, SelfAttention)]
+    before = [getattr(module, name) for module, name in places]
+    try:
+        for module, name in places:
+            setattr(module, name, 0.0)
+        yield
+    finally:
+        for (module, name), probability in zip(places, before, strict=True):
+            setattr(module, name, probability)

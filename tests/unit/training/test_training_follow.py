@@ -1,0 +1,153 @@
+"""Norms and biases that learn a classifier's document vectors: what is tuned, by what, and that it helps."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from keyword_documents import labelled_documents
+from safetensors.torch import load_file
+
+import tokensieve
+from contract.variants import settings, tiny_model
+from tokensieve import ConfigError, PTCConfig
+from tokensieve.data import DataSplits
+from tokensieve.training.distill import POOLED
+from tokensieve.training.follow import VectorLoss, norms_and_biases, only, without_dropout
+from tokensieve.training.output import read_record
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.stages import train_in_stages
+from tokensieve.training.train import train
+
+DENSE = PTCConfig(pruning="none", pooling="mean")
+REDUCED = PTCConfig(score="learned", pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean")
+RECIPE = Recipe(epochs=0, batch_size=8, max_length=32, calibrate=False)
+FOLLOWING = replace(RECIPE, follow=10, follow_rate=1e-2)
+DATA = DataSplits(labelled_documents(60), labelled_documents(40, seed=1))
+
+
+@pytest.fixture(scope="module")
+def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("follow") / "dense"
+    train(base, DENSE, DATA, folder, replace(RECIPE, epochs=2, learning_rate=3e-3), progress=False)
+    return folder
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def vectors_of(folder: Path) -> torch.Tensor:
+    """Of the training documents."""
+    found = tokensieve.load(folder, device="cpu").encode([document.text for document in DATA.train])
+    return torch.as_tensor(found)
+
+
+def test_vectors_come_closer_and_nothing_but_norms_biases_and_the_head_changes(dense: Path, tmp_path: Path) -> None:
+    plain = train(dense, REDUCED, DATA, tmp_path / "plain", RECIPE, progress=False)
+    record = train(dense, REDUCED, DATA, tmp_path / "followed", FOLLOWING, progress=False)
+    assert plain["followed"] is None
+    told = record["followed"]
+    assert told["epochs"] == 10 and told["distance"] > 0
+    assert told["distance"] < 0.8 * plain["head_alignment"]["moved"]
+    before, after = weights_of(tmp_path / "plain"), weights_of(tmp_path / "followed")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    tuned = {name for name in before if name.startswith("encoder.") and ("LayerNorm" in name or name.endswith("bias"))}
+    assert changed <= tuned | {"head.classifier.weight", "head.classifier.bias"}
+    assert {name for name in changed if "LayerNorm" in name}, "no norm was tuned"
+    assert told["parameters"] == sum(before[name].numel() for name in tuned)
+    wanted = vectors_of(dense)
+    away = [
+        (moved - moved.mean(0)).square().sum()
+        for moved in (vectors_of(tmp_path / name) - wanted for name in ("plain", "followed"))
+    ]
+    assert away[1] < 0.9 * away[0]
+
+
+def test_labels_are_not_looked_at(dense: Path, tmp_path: Path) -> None:
+    """Other labels of the same documents, and all that is made is the same."""
+    names = sorted({str(document.label) for document in DATA.train})
+    turned = [replace(document, label=names[-1 - names.index(str(document.label))]) for document in DATA.train]
+    train(dense, REDUCED, DATA, tmp_path / "own", FOLLOWING, progress=False)
+    train(dense, REDUCED, DataSplits(turned, DATA.validation), tmp_path / "turned", FOLLOWING, progress=False)
+    own, other = weights_of(tmp_path / "own"), weights_of(tmp_path / "turned")
+    assert all(torch.equal(own[name], other[name]) for name in own)
+
+
+def test_a_second_reading_is_aligned_after_it(dense: Path, tmp_path: Path) -> None:
+    ptc = replace(REDUCED, reread=0.25)
+    record = train(dense, ptc, DATA, tmp_path / "out", FOLLOWING, progress=False)
+    assert record["head_alignment"]["left_again"] < record["head_alignment"]["moved_again"]
+    weights = weights_of(tmp_path / "out")
+    assert not torch.equal(weights["head.whole.weight"], weights["head.classifier.weight"])
+
+
+def test_epochs_of_training_come_after_it(dense: Path, tmp_path: Path) -> None:
+    recipe = replace(FOLLOWING, follow=1, epochs=1, learning_rate=1e-3)
+    record = train(dense, REDUCED, DATA, tmp_path / "out", recipe, progress=False)
+    assert record["followed"]["epochs"] == 1
+    assert [entry["epoch"] for entry in record["history"] if "eval_loss" in entry] == [0, 1]
+    assert read_record(tmp_path / "out" / "training.json")["recipe"]["follow"] == 1
+    assert not list(tmp_path.glob("**/checkpoint-*"))
+
+
+def test_in_two_stages_the_dense_one_follows_nobody(base: Path, tmp_path: Path) -> None:
+    recipe = replace(FOLLOWING, follow=1, epochs=1, learning_rate=3e-3)
+    record = train_in_stages(base, REDUCED, DATA, tmp_path / "out", recipe, progress=False)
+    assert record["followed"]["epochs"] == 1
+    assert read_record(tmp_path / "out.dense" / "training.json")["followed"] is None
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one label", "several"])
+def test_the_loss_by_hand(several: bool) -> None:
+    """A shift counts for nothing, nor does the last document, which only fills up the batch."""
+    found, wanted = torch.randn(4, 6), torch.randn(4, 6)
+    labels = torch.tensor([1, 0, 2, -100])
+    if several:
+        labels = torch.where(labels.unsqueeze(1) < 0, -100.0, torch.ones(4, 5))
+    loss = VectorLoss(3.0)
+    loss.targets = {POOLED: wanted}
+    moved = (found - wanted)[:3]
+    expected = float((moved - moved.mean(0)).square().sum() / 3 / 3)
+    assert float(loss({"pooled": found}, labels)) == pytest.approx(expected, rel=1e-5)
+    assert float(loss({"pooled": found + 7}, labels)) == pytest.approx(expected, rel=1e-4)
+    items = 30 if several else 6
+    assert float(loss({"pooled": found}, labels, items)) == pytest.approx(expected / 2, rel=1e-5)
+
+
+def test_the_rest_is_frozen_and_nothing_dropped_for_as_long() -> None:
+    model = tiny_model(settings(pruning="ratio", site="hidden"), hidden_dropout_prob=0.3, classifier_dropout=0.2)
+    tuned = norms_and_biases(model)
+    layer = model.encoder.layer[0]
+    assert any(parameter is layer.output.LayerNorm.weight for parameter in tuned)
+    assert not any(parameter is layer.output.dense.weight for parameter in tuned)
+    layer.output.dense.weight.requires_grad_(False)
+    with only(model, tuned), without_dropout(model):
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        assert {*map(id, trained)} == {*map(id, tuned)}
+        assert (layer.output.dropout.p, model.head.dropout.p, layer.attention.self.dropout) == (0, 0, 0)
+    assert (layer.output.dropout.p, model.head.dropout.p) == (0.3, 0.2)
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    assert [*map(id, frozen)] == [id(layer.output.dense.weight)]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"follow": -1}, "follow=-1"),
+        ({"follow": True}, "follow=True"),
+        ({"follow": 1, "follow_rate": 0.0}, "follow_rate=0.0"),
+        ({"follow": 1, "align": False}, r"follow=1 with align=False.*leave align at True"),
+        ({"follow": 1, "batch_size": 1}, "follow=1 with batch_size=1"),
+    ],
+)
+def test_refused(given: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        Recipe(**given)
+
+
+def test_without_a_classifier_to_follow(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"follow=1 needs a whole trained classifier.*train one first"):
+        train(base, DENSE, DATA, tmp_path / "out", replace(FOLLOWING, follow=1, epochs=1), progress=False)
+    assert not list(tmp_path.iterdir())
