@@ -51,6 +51,10 @@ def test_vectors_come_closer_and_nothing_but_norms_biases_and_the_head_changes(d
     told = record["followed"]
     assert told["epochs"] == 10 and told["distance"] > 0
     assert told["distance"] < 0.8 * plain["head_alignment"]["moved"]
+    card = " ".join((tmp_path / "followed" / "README.md").read_text().split())
+    assert "the start, but for norms, biases and the head's last layer" in card
+    assert "in 10 epochs without labels" in card and "`follow_rate`" in card
+    assert "follow" not in (tmp_path / "plain" / "README.md").read_text()
     before, after = weights_of(tmp_path / "plain"), weights_of(tmp_path / "followed")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     tuned = {name for name in before if name.startswith("encoder.") and ("LayerNorm" in name or name.endswith("bias"))}
