@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from tokensieve.kernels.linear import ShortLinear, onednn_pays
+from tokensieve.kernels.linear import ShortLinear
 from tokensieve.model.configuration import TokensieveConfig
 
 # At inference on CPU, of each thread. 1.5 MB of widened values at d = 384; of one size, as blocks of ever new sizes do
-# not fit where the last ones were. Fewer rows make slow products (docs/LOG.md), with oneDNN sooner.
-_ROWS, _ROWS_ONEDNN = 256, 512
+# not fit where the last ones were. Fewer rows make slow products (docs/LOG.md).
+_ROWS = 256
 
 
 class Intermediate(nn.Module):
@@ -35,12 +35,8 @@ class Intermediate(nn.Module):
 def feed_forward(attended: Tensor, intermediate: nn.Module, output: nn.Module) -> Tensor:
     """[T, d] from [T, d] by both halves; at inference on CPU some rows at a time."""
     alone = torch.is_grad_enabled() or attended.device.type != "cpu" or torch.compiler.is_compiling()
-    rows = len(attended) if alone else _rows_at_once()
+    rows = len(attended) if alone else _ROWS * torch.get_num_threads()
     if rows >= len(attended):
         whole: Tensor = output(intermediate(attended), attended)
         return whole
     return torch.cat([output(intermediate(part), part) for part in attended.split(rows)])
-
-
-def _rows_at_once() -> int:
-    return (_ROWS_ONEDNN if onednn_pays() else _ROWS) * torch.get_num_threads()

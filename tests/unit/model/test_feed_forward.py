@@ -4,6 +4,7 @@ activation in place.
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from contract.variants import batch, documents, settings, tiny_model
 from tokensieve.model import feed_forward as module
@@ -19,7 +20,8 @@ def test_parts_change_nothing(changes: dict[str, object], monkeypatch: pytest.Mo
     for layer in model.encoder.layer:
         if hasattr(layer, "intermediate"):
             layer.intermediate.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
-    monkeypatch.setattr(module, "_rows_at_once", lambda: 16)
+    monkeypatch.setattr(module, "_ROWS", 16)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     with torch.no_grad():
         parts = model(**inputs)
     assert max(rows) == 16
@@ -45,8 +47,17 @@ def test_exact_gelu_is_in_place_where_nothing_has_gradients(activation: str) -> 
     assert (inferred.data_ptr() == reused.data_ptr()) == (activation == "gelu")
 
 
-@pytest.mark.parametrize(("onednn", "rows"), [(False, 256), (True, 512)])
-def test_every_thread_has_its_rows(onednn: bool, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "onednn_pays", lambda: onednn)
+def test_every_thread_has_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    assert module._rows_at_once() == 3 * rows
+    seen: list[int] = []
+    widen, narrow = nn.Linear(8, 16), nn.Linear(16, 8)
+    widen.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+
+    class Ends(nn.Module):
+        def forward(self, widened: Tensor, residual: Tensor) -> Tensor:
+            narrowed: Tensor = narrow(widened)
+            return narrowed + residual
+
+    with torch.no_grad():
+        found = module.feed_forward(torch.randn(1000, 8), widen, Ends())
+    assert (seen, found.shape) == ([768, 232], (1000, 8))
