@@ -38,6 +38,8 @@ REFUSED: dict[str, list[Any]] = {
     "distill_pooled": [-1, NAN, "some"],
     "tighten": [-0.1, 1.1, NAN, "some", None],
     "new_rate": [0, -1, NAN, "fast"],
+    "follow": [-1, 1.5, "1", True],
+    "follow_rate": [0, -1e-3, NAN, INF, "fast"],
 }
 ALLOWED: dict[str, list[Any]] = {
     "learning_rate": [1e-9, 1],
@@ -67,6 +69,8 @@ ALLOWED: dict[str, list[Any]] = {
     "distill_pooled": [0, 10],
     "tighten": [0, 1],
     "new_rate": [0.1, 100],
+    "follow": [0, 3],
+    "follow_rate": [1e-5, 1],
 }
 
 
@@ -122,6 +126,8 @@ def test_the_defaults_are_the_papers() -> None:
         "distill_pooled": 0.0,
         "tighten": 0.0,
         "new_rate": 1.0,
+        "follow": 0,
+        "follow_rate": 1e-3,
         "align": True,
         "calibrate": True,
         "seed": 0,
