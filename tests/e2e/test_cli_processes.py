@@ -75,8 +75,8 @@ def test_cut_off_in_the_middle(work: Path, number: signal.Signals, leaves: set[s
     process.stdin.flush()
     wait_for(work / "out.jsonl.part", process)
     process.send_signal(number)
-    assert process.wait(60) in (-number, 128 + number)
-    said = process.stderr.read()
+    code, said = process.wait(60), process.stderr.read()
+    assert code in (-number, 128 + number), said
     for stream in (process.stdin, process.stdout, process.stderr):
         stream.close()
     assert "Traceback" not in said
