@@ -218,10 +218,10 @@ class PTCConfig:
                     f"{name}={list(shares)}: {len(shares)} shares, where {before} layers stand before the combining "
                     "module or the end: give one for each, 1 where nothing is to be pruned"
                 )
-        left = {"first": 1.0, "second": 1.0}
+        first = second = 1.0
         for layer, share in enumerate(self.reread_ratios or ()):
-            left = {"first": left["first"] * self.ratio_of(layer), "second": left["second"] * share}
-            if left["second"] < left["first"]:
+            first, second = first * self.ratio_of(layer), second * share
+            if second < first:
                 raise ConfigError(
                     f"reread_ratios={list(self.reread_ratios or ())}: fewer tokens than in the first "
                     f"reading are left in layer {layer + 1}: give larger shares, or leave it out"

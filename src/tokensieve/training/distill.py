@@ -96,6 +96,15 @@ class TaughtLoss:
 
     targets: Mapping[str, Tensor] | None = None
 
+    @staticmethod
+    def documents(labels: Tensor, num_items_in_batch: Any = None) -> tuple[Tensor, Any]:
+        """Which documents of a batch, [B], do not only fill it up; and how many those of the whole optimizer step are,
+        whose items Trainer counts: documents, or pairs of document and label.
+        """
+        real = labels.ne(PADDING_LABEL)
+        items = real.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
+        return (real, items) if real.dim() == 1 else (real.any(1), items / real.shape[1])
+
 
 class DistilledLoss(TaughtLoss):
     """A loss on labels, and beside it, while `targets` are set, one that follows the teacher.
@@ -122,8 +131,7 @@ class DistilledLoss(TaughtLoss):
         loss = (1 - weight) * own + weight * followed
         if POOLED in self.targets:
             away = 1 - F.cosine_similarity(outputs["pooled"].float(), self.targets[POOLED], dim=1)
-            each = real if real.dim() == 1 else real.any(1)
-            documents = items if real.dim() == 1 else items / real.shape[1]
+            each, documents = self.documents(labels, num_items_in_batch)
             loss = loss + self.recipe.distill_pooled * (away * each).sum() / documents
         return loss
 

@@ -26,7 +26,6 @@ from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.dropout import Dropout
 from tokensieve.training.best import check_converged
 from tokensieve.training.distill import POOLED, TaughtLoss, teacher_targets
-from tokensieve.training.loss import PADDING_LABEL
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.trainer import RunOptions, make_trainer
 
@@ -96,10 +95,7 @@ class VectorLoss(TaughtLoss):
     def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
         """Of a batch; documents that only fill it up count for nothing, and labels tell no more than that."""
         assert self.targets is not None
-        real = labels.ne(PADDING_LABEL)
-        items = real.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-        each = real if real.dim() == 1 else real.any(1)
-        documents = items if real.dim() == 1 else items / real.shape[1]
+        each, documents = self.documents(labels, num_items_in_batch)
         moved = (outputs["pooled"].float() - self.targets[POOLED]) * each.unsqueeze(1)
         away = (moved - moved.sum(0) / each.sum().clamp(min=1)) * each.unsqueeze(1)
         distance: Tensor = away.square().sum() / self.spread / documents
