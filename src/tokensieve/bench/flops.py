@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tokensieve.model.classifier import TokensieveForSequenceClassification, first_reading
+from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.flops import dense_flops
 from tokensieve.model.plan import make_plan
@@ -47,8 +47,8 @@ def reduced_cost(model: TokensieveForSequenceClassification, backbone: Tokensiev
         return Flops(fmean(plans[length].flops for length in work.lengths), dense, "exact")
     own = []
     for batch in work.batches("sorted"):
-        with torch.inference_mode(), first_reading(model):  # the plan counts the second one
-            trace = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).trace
+        with torch.inference_mode():  # the plan counts the second reading
+            trace = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, reading="first").trace
         for row, place in enumerate(batch.documents):
             length = len(work.ids[place])
             shares = [step[row] / length for step in trace.kept]

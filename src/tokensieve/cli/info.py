@@ -94,14 +94,13 @@ def info_command(
 
 def _measured_shares(model: str, sample: Path, text_column: str) -> list[float]:
     from tokensieve.data import read_documents
-    from tokensieve.model.classifier import first_reading
     from tokensieve.model.plan import kept_shares
     from tokensieve.runtime.load import load
 
     documents = read_documents(sample, text_column=text_column, label_column=None)
     classifier = load(model)
-    with first_reading(classifier.model):  # the plan counts the second one
-        results = classifier.results(document.text for document, _ in zip(documents, range(256), strict=False))
+    classifier.model.config.reread_below = None  # the plan counts the second reading
+    results = classifier.results(document.text for document, _ in zip(documents, range(256), strict=False))
     kept = list(zip(*(result.kept for result in results), strict=True))
     return kept_shares(kept, [result.length for result in results])
 

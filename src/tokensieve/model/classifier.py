@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +30,11 @@ from tokensieve.model.probabilities import confidence
 from tokensieve.model.side_by_side import side_by_side
 from tokensieve.model.trace import Trace
 from tokensieve.reducers import Importance
+
+Reading = Literal["both", "first", "second"]
+"""Of documents that may be read again (`reread`): both readings, the second where the first is unsure; the first of all
+of them; or the second of all that are pruned.
+"""
 
 
 @dataclass
@@ -152,6 +155,7 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        reading: Reading = "both",
     ) -> TokensieveOutput | tuple[Any, ...]:
         """Classify a padded batch; padding on either side is left out before the first layer.
 
@@ -166,6 +170,8 @@ class TokensieveForSequenceClassification(PreTrainedModel):
             output_attentions: not offered; True is refused.
             output_hidden_states: not offered; True is refused.
             return_dict: False for a plain tuple.
+            reading: "first" or "second" for one of them alone; a caller who has the first one of many documents can let
+                those that are `unsure` be read again together. In train mode there is the first one only.
 
         Returns:
             Loss (with labels), logits [B, num_labels], document vectors and the trace of the tokens; all of them of the
@@ -177,23 +183,37 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         """
         _refuse_padded_outputs(output_attentions, output_hidden_states)
         batch = check_batch(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
-        logits, pooled, trace = self._classify(batch)
+        logits, pooled, trace = self._classify(batch, reading)
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
         if return_dict is False:
             return (logits,) if loss is None else (loss, logits)
         return TokensieveOutput(loss=loss, logits=logits, pooled=pooled, trace=trace)
 
-    def _classify(self, batch: Batch) -> _Answers:
-        """What the documents get; in eval mode of the second reading where the first is unsure."""
-        first, below = self._read(batch), self.config.reread_below
-        if self.head.whole is None or below is None or self.training:
+    def unsure(self, logits: Tensor, lengths: Sequence[int]) -> list[int]:
+        """Which documents are to be read again, by their number.
+
+        Args:
+            logits: [B, num_labels] of the first reading.
+            lengths: tokens of each document, special tokens included.
+        """
+        if self.head.whole is None or self.config.reread_below is None:
+            return []
+        below = confidence(logits, self.config.problem_type) < self.config.reread_below
+        pruned = self.encoder.pruned(lengths)
+        return [document for document, both in enumerate(zip(below.tolist(), pruned, strict=True)) if all(both)]
+
+    def _classify(self, batch: Batch, reading: Reading) -> _Answers:
+        """What the documents get by one reading or both."""
+        pruned = self.encoder.pruned(batch.lengths)
+        twice = self.head.whole is not None and not self.training and reading != "first"
+        if twice and reading == "second" and all(pruned):
+            return self._read(batch, again=True)
+        first = self._read(batch)
+        if not twice:
             return first
-        unsure = (confidence(first.logits, self.config.problem_type) < below).tolist()
-        pruned = [length >= self.encoder.min_length for length in batch.lengths]
-        documents = [document for document, both in enumerate(zip(unsure, pruned, strict=True)) if all(both)]
-        if not documents:
-            return first
-        return first.replaced(documents, self._read(documents_of(batch, documents), again=True))
+        pruned_ones = [document for document, own in enumerate(pruned) if own]
+        again = pruned_ones if reading == "second" else self.unsure(first.logits, batch.lengths)
+        return first.replaced(again, self._read(documents_of(batch, again), again=True)) if again else first
 
     def _read(self, batch: Batch, again: bool = False) -> _Answers:
         """One pass through the model, `again` as the second reading."""
@@ -228,31 +248,11 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         training, batch = self.training, {name: tensor.to(self.device) for name, tensor in samples.items()}
         try:
             self.train(False)
-            with first_reading(self):  # the plan counts the second one
-                trace = self(**batch).trace
+            trace = self(**batch, reading="first").trace  # the plan counts the second one
         finally:
             self.train(training)
         mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
         return kept_shares(trace.kept, mask.sum(1).tolist())
-
-
-def first_reading(model: TokensieveForSequenceClassification) -> AbstractContextManager[None]:
-    """No document is read again meanwhile."""
-    return _read_below(model, None)
-
-
-def second_reading(model: TokensieveForSequenceClassification) -> AbstractContextManager[None]:
-    """Every document that is pruned is read again meanwhile, where the settings read any again."""
-    return _read_below(model, math.inf)
-
-
-@contextmanager
-def _read_below(model: TokensieveForSequenceClassification, confidence: float | None) -> Iterator[None]:
-    below, model.config.reread_below = model.config.reread_below, confidence
-    try:
-        yield
-    finally:
-        model.config.reread_below = below
 
 
 def _refuse_padded_outputs(attentions: bool | None, hidden_states: bool | None) -> None:

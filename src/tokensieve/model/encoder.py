@@ -42,7 +42,7 @@ class Encoder(nn.Module):
         end, and what became of the others.
         """
         trace, keys = Trace(), None
-        exempt, everyone = [length < self.min_length for length in tokens.text_lengths], [True] * len(tokens.lengths)
+        exempt, everyone = [not own for own in self.pruned(tokens.text_lengths)], [True] * len(tokens.lengths)
         steps = self.steps_again if again else self.steps
         reducers = self.reducers_again if again else [None] * len(steps)  # the layers' own
         for step, reducer, module in zip(steps, reducers, self.layer, strict=True):
@@ -56,10 +56,15 @@ class Encoder(nn.Module):
                 trace.record_layer(tokens, served)
         return tokens, trace
 
+    def pruned(self, lengths: Sequence[int]) -> list[bool]:
+        """Whether documents of these lengths are long enough to be pruned."""
+        return [length >= self.min_length for length in lengths]
+
     def going_on(self, lengths: Sequence[int], again: bool = False) -> list[int]:
         """How many tokens of documents of these lengths the first layer gets: the work that they make."""
         share = self.entering[again]
-        return [max(1, round(length * share)) if length >= self.min_length else length for length in lengths]
+        pruned = zip(lengths, self.pruned(lengths), strict=True)
+        return [max(1, round(length * share)) if own else length for length, own in pruned]
 
 
 def _reducer(settings: PTCConfig, step: Step) -> Reducer | None:

@@ -169,7 +169,7 @@ class Engine:
 
     def _choose(self, encodings: Encodings) -> None:
         def run(batch: list[int]) -> None:
-            self.model(**self._inputs(encodings, batch))["logits"].cpu()  # a GPU is waited for
+            self.model(**self._inputs(encodings, batch), reading="first")["logits"].cpu()  # a GPU is waited for
 
         if self.batch_tokens == "auto":
             self.batch_tokens = fastest_budget(encodings.lengths, run) or "auto"
@@ -215,11 +215,19 @@ class Engine:
         return [results[i] for i in range(len(encodings))]
 
     def _outputs(self, encodings: Encodings) -> Iterator[tuple[list[int], TokensieveOutput]]:
-        """Every batch, as indices, with what the model makes of it."""
+        """Every batch, as indices, with what the model makes of it. Documents that are read again come once more at the
+        end, in batches of their own: of one batch they are too few to be fast.
+        """
         self.truncated += encodings.truncated
         self._choose(encodings)
-        for batch in batches_by_tokens(encodings.lengths, self.budget):
-            yield batch, self.model(**self._inputs(encodings, batch))
+        lengths, unsure = encodings.lengths, list[int]()
+        for batch in batches_by_tokens(lengths, self.budget):
+            output = self.model(**self._inputs(encodings, batch), reading="first")
+            yield batch, output
+            unsure += (batch[row] for row in self.model.unsure(output["logits"], [lengths[i] for i in batch]))
+        for rows in batches_by_tokens([lengths[i] for i in unsure], self.budget):
+            again = [unsure[row] for row in rows]
+            yield again, self.model(**self._inputs(encodings, again), reading="second")
 
     def _inputs(self, encodings: Encodings, batch: list[int]) -> dict[str, Tensor]:
         device = self.model.device

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tokensieve.backbones.loading import load_config, load_weights
-from tokensieve.model.classifier import TokensieveForSequenceClassification, first_reading, second_reading
+from tokensieve.model.classifier import Reading, TokensieveForSequenceClassification
 from tokensieve.training.sample import Sample, sum_type
 
 _RIDGE = 0.2  # of the mean squared length of a document vector, centred (docs/LOG.md)
@@ -48,14 +48,12 @@ def align_head(
     if load_config(base).settings == model.settings:
         return None
     origin: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
-    with first_reading(model), first_reading(origin):
-        found, wanted = (document_vectors(own, sample, device) for own in (model, origin))
+    found, wanted = (document_vectors(own, sample, device) for own in (model, origin))
     moved = _align(model.head.classifier, found, wanted)
     if moved is None or model.head.whole is None:
         return moved
-    with second_reading(model), second_reading(origin):
-        found = document_vectors(model, sample, device)
-        wanted = wanted if origin.head.whole is None else document_vectors(origin, sample, device)
+    found = document_vectors(model, sample, device, "second")
+    wanted = wanted if origin.head.whole is None else document_vectors(origin, sample, device, "second")
     again = _align(model.head.whole, found, wanted)
     return moved | {f"{name}_again": share for name, share in (again or {}).items()}
 
@@ -69,11 +67,13 @@ def _align(last: nn.Module, found: Tensor, wanted: Tensor) -> dict[str, float] |
     return {"moved": alignment.distance(found), "left": alignment.distance(alignment(found))}
 
 
-def document_vectors(model: TokensieveForSequenceClassification, sample: Sample, device: torch.device) -> Tensor:
+def document_vectors(
+    model: TokensieveForSequenceClassification, sample: Sample, device: torch.device, reading: Reading = "first"
+) -> Tensor:
     """The vectors [N, d] that the head's last layer reads, as at inference."""
     training = model.training
     nn.Module.to(model, device=device).train(False)
-    found: list[Any] = [model(**batch).pooled for batch in sample.batches(device)]
+    found: list[Any] = [model(**batch, reading=reading).pooled for batch in sample.batches(device)]
     model.train(training)
     return torch.cat(found)
 

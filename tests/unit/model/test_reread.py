@@ -82,6 +82,21 @@ def test_documents_that_are_not_pruned_are_read_once() -> None:
     assert not torch.allclose(found.logits[2], first.logits[2])
 
 
+def test_one_reading_alone() -> None:
+    model, inputs = rereading(settings(pruning="ratio", site="hidden", min_length=12)), batch(documents((5, 30, 40)))
+    with torch.no_grad():
+        both_once, whole = model(**inputs).logits, second(model)(**inputs).logits
+        model.config.reread_below = float(confidence(both_once, None)[1:].mean())
+        first, again = model(**inputs, reading="first").logits, model(**inputs, reading="second").logits
+        found = model(**inputs).logits
+        unsure = model.unsure(first, (5, 30, 40))
+    torch.testing.assert_close(first, both_once)
+    torch.testing.assert_close(again, torch.cat([first[:1], whole[1:]]))
+    assert len(unsure) == 1 and unsure != [0], "of the two that are pruned one is the surer"
+    first[unsure] = whole[unsure]
+    torch.testing.assert_close(found, first)
+
+
 @pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "pure"])
 def test_in_bfloat16(autocast: bool) -> None:
     """The second reading's answers are of the type of the first's, and those of its own model in that type."""

@@ -1,6 +1,7 @@
 """The confidence below which documents are read again: fitted to validation documents, kept in the classifier."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,23 @@ def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Pa
     for name in ("weight", "bias"):
         assert torch.equal(heads[0][f"whole.{name}"], heads[1][f"classifier.{name}"])
     assert not torch.equal(heads[0]["whole.weight"], heads[0]["classifier.weight"]), "the head was not aligned"
+
+
+def test_unsure_documents_of_all_batches_are_read_together(dense: Path, tmp_path: Path) -> None:
+    train(dense, replace(REDUCED, reread=0.5), DATA, tmp_path / "again", RECIPE, progress=False)
+    small, large = (tokensieve.load(tmp_path / "again", device="cpu", batch_tokens=own) for own in (70, 4096))
+    read: list[tuple[int, ...]] = []
+    small.model.embeddings.register_forward_pre_hook(lambda _, given: read.append(given[0].lengths))
+    found, wanted = (own.engine.classify(DATA.validation) for own in (small, large))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one.logits, other.logits, atol=1e-4)
+        assert one.kept == other.kept
+    sizes = [len(lengths) for lengths in read]
+    first = next(number for number in range(len(sizes)) if sum(sizes[:number]) == 40)
+    assert sum(sizes[first:]) == 20
+    assert all(sum(batch) <= 70 < sum(batch) + after[0] for batch, after in pairwise(read[first:])), "batches are full"
+    vectors = [own.encode([document.text for document in DATA.validation]) for own in (small, large)]
+    np.testing.assert_allclose(*vectors, atol=1e-4)
 
 
 def test_a_second_reading_of_fewer_tokens_has_a_last_layer_aligned_to_them(dense: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import copy
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,14 +27,14 @@ from tokensieve.bench.subjects.kind import (
     check_dtype,
     check_order,
 )
-from tokensieve.bench.work import Order, Work
+from tokensieve.bench.work import Batch, Order, Work, pad_batch
 from tokensieve.checks import check_integer
 from tokensieve.config import PTCConfig
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
 from tokensieve.kernels.linear import linear_backend
-from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.classifier import Reading, TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
 from tokensieve.runtime.load import load
@@ -177,14 +178,42 @@ class OurSubject(ModuleSubject):
         self.model, self.dense = module, dense
 
     def calls(self, work: Work) -> list[Callable[[], object]]:
-        """As for all; as many documents are read again as the settings say."""
-        if self.model.settings.reread:
-            self.model.config.reread_below = None
-            batches = work.batches(self.order)
-            lengths = [work.lengths[document] for batch in batches for document in batch.documents]
-            logits = torch.cat([self.forward(batch) for batch in batches])
-            fit_reread(self.model, logits, lengths, trained=True)
-        return super().calls(work)
+        """As for all; as many documents are read again as the settings say, with the others of their batch where that
+        is one document, and else at the end, in batches as large as the first ones: the engine's way.
+        """
+        if not self.model.settings.reread:
+            return super().calls(work)
+        batches = work.batches(self.order)
+        unsure = self._fit(work, batches)
+        if work.batch == 1:
+            return super().calls(work)
+        again = [
+            pad_batch([work.ids[place] for place in places], places, work.pad)
+            for start in range(0, len(unsure), work.batch)
+            if (places := unsure[start : start + work.batch])
+        ]
+        return [partial(self._first, batch) for batch in batches] + [
+            partial(self._read, batch, "second") for batch in again
+        ]
+
+    def _fit(self, work: Work, batches: list[Batch]) -> list[int]:
+        """Let the share of the documents that the settings say be read again: which these are."""
+        places = [place for batch in batches for place in batch.documents]
+        lengths = [work.lengths[place] for place in places]
+        logits = torch.cat([self._read(batch, "first") for batch in batches])
+        fit_reread(self.model, logits, lengths, trained=True)
+        return [places[row] for row in self.model.unsure(logits, lengths)]
+
+    def _first(self, batch: Batch) -> list[int]:
+        """The first reading of a batch, and which of its documents it is unsure of."""
+        return self.model.unsure(self._read(batch, "first"), batch.attention_mask.sum(1).tolist())
+
+    @torch.inference_mode()
+    def _read(self, batch: Batch, reading: Reading) -> Tensor:
+        logits: Tensor = self.model(
+            input_ids=batch.input_ids, attention_mask=batch.attention_mask, reading=reading
+        ).logits
+        return logits
 
     def cost(self, work: Work) -> Flops:
         """By plan or trace."""
