@@ -1,14 +1,19 @@
 """The linear layers give what torch's gives, forward and backward, and use other products where these pay alone."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from contract.variants import tiny_model
+from tokensieve import PTCConfig
 from tokensieve.kernels import linear as module
-from tokensieve.kernels.linear import Linear, ShortLinear, linear_backend, onednn_pays
+from tokensieve.kernels.linear import Linear, ShortLinear, lay_out_weights, linear_backend, onednn_pays
 
 COUNTS = [0, 1, 2, 3, 6, 7, 8, 9, 31, 64, 127, 128, 129, 300]
 LAYERS = [Linear, ShortLinear]
@@ -158,3 +163,37 @@ def test_onednn_pays_where_mkl_leaves_half_unused(
         assert linear_backend() == ("onednn" if wanted else "torch")
     finally:
         onednn_pays.cache_clear()
+
+
+@needs_onednn
+def test_shapes_are_fewer_at_inference(monkeypatch: pytest.MonkeyPatch, use_threads: Callable[[int], None]) -> None:
+    use_threads(1)
+    shapes: set[tuple[torch.Size, ...]] = set()
+
+    def note(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, *_: object) -> torch.Tensor:
+        shapes.add((rows.shape, weight.shape))
+        return nn.functional.linear(rows, weight, bias)
+
+    monkeypatch.setattr(module, "onednn_pays", lambda: True)
+    monkeypatch.setattr(module, "_onednn", lambda: note)
+    layer = Linear(48, 32)
+    for count in range(1, 600):
+        rows = torch.randn(count, 48)
+        with torch.no_grad():
+            torch.testing.assert_close(layer(rows), nn.functional.linear(rows, layer.weight, layer.bias))
+    assert len(shapes) == 12 and max(rows[0] for rows, _ in shapes) == 256
+
+
+@pytest.mark.usefixtures("onednn")
+def test_weights_laid_out_for_inference(onednn: bool, tmp_path: Path) -> None:
+    """The same weights, columns first where oneDNN multiplies; they are saved as ever."""
+    model = tiny_model(PTCConfig(pruning="none"))
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    lay_out_weights(model)
+    query = model.encoder.layer[0].attention.self.query.weight
+    assert query.stride() == ((1, len(query)) if onednn else (len(query), 1))
+    model.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "model.safetensors")
+    for name, weight in copy.deepcopy(model).state_dict().items():
+        assert torch.equal(weight, before[name])
+        assert torch.equal(saved[name], before[name])

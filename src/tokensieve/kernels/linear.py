@@ -20,6 +20,7 @@ from tokensieve.processor import AMD, processor_vendor
 _FEW_ROWS, _VERY_FEW_ROWS = 128, 6  # beyond the first little is won; up to the second, padding costs more
 _ROWS_AT_ONCE = 8  # float32 in a register of 256 bits
 _ROWS_OF_A_GRADIENT = (1024, 512, 256)  # and what is left by torch
+_ROWS_AT_INFERENCE = 256  # of each thread: more are no faster (docs/LOG.md)
 _WIDE = 512  # weights of narrower models stay in the processor's cache, and nothing is won
 
 
@@ -29,7 +30,8 @@ class Linear(nn.Linear):
     def forward(self, rows: Tensor) -> Tensor:
         """[..., out_features] from [..., in_features]."""
         if self._is_plain(rows) and onednn_pays():
-            product = onednn_linear(rows.flatten(0, -2), self.weight, self.bias)
+            multiply = onednn_linear if torch.is_grad_enabled() else _some_rows_at_a_time
+            product = multiply(rows.flatten(0, -2), self.weight, self.bias)
             return product.unflatten(0, rows.shape[:-1]) if rows.dim() > 2 else product
         return F.linear(rows, self.weight, self.bias)
 
@@ -37,6 +39,16 @@ class Linear(nn.Linear):
         """Whether the other products can take it: eager float32 on CPU, two dimensions or more."""
         plain = rows.device.type == "cpu" and rows.dtype == self.weight.dtype == torch.float32
         return plain and rows.dim() >= 2 and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+
+
+def lay_out_weights(model: nn.Module) -> None:
+    """Store the weights of a model's linear layers as oneDNN reads them, where it multiplies: input by input, as the
+    columns of the same tensors. It would turn them round at every call; for 16 rows that takes as long as half of the
+    product. In place, for a model that is to predict: a training step has no use for it.
+    """
+    for layer in model.modules() if onednn_pays() else ():
+        if isinstance(layer, Linear) and layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32:
+            layer.weight.data = layer.weight.detach().t().contiguous().t()
 
 
 class ShortLinear(Linear):
@@ -126,19 +138,24 @@ def _added(total: Tensor | None, part: Tensor) -> Tensor:
     return total + part if torch.is_grad_enabled() else total.add_(part)
 
 
-def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _some_rows_at_a_time(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """As `onednn_linear`, without gradients, and in few numbers of rows, on one thread a dozen: oneDNN keeps half a
+    megabyte of each number that it has met, and pruned batches have a new one in every layer.
+    """
+    parts = [_product(part, weight, bias, 4) for part in rows.split(_ROWS_AT_INFERENCE * torch.get_num_threads())]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _product(rows: Tensor, weight: Tensor, bias: Tensor | None, sizes: int = 8) -> Tensor:
+    """By oneDNN, of rows that zeros fill up to one of so many sizes between two powers of two."""
     if not rows.numel() or not weight.numel():
         return F.linear(rows, weight, bias)
-    result: Tensor = _onednn()(_dense(_padded(rows)), _dense(weight), bias, "none", [], "")
-    return result[: len(rows)]
-
-
-def _padded(rows: Tensor) -> Tensor:
-    """Zeros below, up to one of eight numbers of rows between two powers of two: oneDNN keeps memory of each number."""
     count = len(rows)
-    step = max(16, 2 ** (count - 1).bit_length() // 16)
-    # F.pad fills all of the result before it copies the rows
-    return torch.cat([rows, rows.new_zeros(-count % step, rows.shape[1])]) if count % step else rows
+    step = max(16, 2 ** (count - 1).bit_length() // (2 * sizes))
+    if missing := -count % step:  # F.pad fills all of the result before it copies the rows
+        rows = torch.cat([rows, rows.new_zeros(missing, rows.shape[1])])
+    result: Tensor = _onednn()(_dense(rows), _dense(weight), bias, "none", [], "")
+    return result[:count] if missing else result
 
 
 def _dense(matrix: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from tokensieve.backbones.loading import first_line, load_config, load_tokenizer
 from tokensieve.data.documents import Document
 from tokensieve.data.tokenize import check_text
 from tokensieve.errors import CheckpointError, ConfigError, InputError
+from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
@@ -166,6 +167,7 @@ def load(
             config.settings.reread,
         )
     torch.nn.Module.to(model, device=place)
+    lay_out_weights(model)
     engine = Engine(model.eval(), load_tokenizer(path, config), max_length=max_length, batch_tokens=batch_tokens)
     return Classifier(engine)
 

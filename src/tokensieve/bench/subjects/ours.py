@@ -33,7 +33,7 @@ from tokensieve.config import PTCConfig
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
-from tokensieve.kernels.linear import linear_backend
+from tokensieve.kernels.linear import lay_out_weights, linear_backend
 from tokensieve.model.classifier import Reading, TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
@@ -178,9 +178,10 @@ class OurSubject(ModuleSubject):
         self.model, self.dense = module, dense
 
     def calls(self, work: Work) -> list[Callable[[], object]]:
-        """As for all; as many documents are read again as the settings say, with the others of their batch where that
-        is one document, and else at the end, in batches as large as the first ones: the engine's way.
+        """As for all, with weights as `load` lays them out. As many documents are read again as the settings say: at
+        once where a batch is one document, else at the end, in batches as large as the first ones, as the engine does.
         """
+        lay_out_weights(self.model)
         if not self.model.settings.reread:
             return super().calls(work)
         batches = work.batches(self.order)
