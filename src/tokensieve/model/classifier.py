@@ -205,15 +205,26 @@ class TokensieveForSequenceClassification(PreTrainedModel):
     def _classify(self, batch: Batch, reading: Reading) -> _Answers:
         """What the documents get by one reading or both."""
         pruned = self.encoder.pruned(batch.lengths)
-        twice = self.head.whole is not None and not self.training and reading != "first"
-        if twice and reading == "second" and all(pruned):
+        if self.head.whole is None or self.training:
+            return self._read(batch)
+        if reading == "second" and all(pruned):
             return self._read(batch, again=True)
-        first = self._read(batch)
-        if not twice:
+        first = self._of_whole_documents(self._read(batch), pruned)
+        if reading == "first":
             return first
         pruned_ones = [document for document, own in enumerate(pruned) if own]
         again = pruned_ones if reading == "second" else self.unsure(first.logits, batch.lengths)
         return first.replaced(again, self._read(documents_of(batch, again), again=True)) if again else first
+
+    def _of_whole_documents(self, first: _Answers, pruned: Sequence[bool]) -> _Answers:
+        """Documents that are not pruned have been read with all of their tokens already: where that is what the second
+        reading does, too, its last layer answers them.
+        """
+        last = self.head.whole if self.settings.reread_ratios is None else None
+        if last is None or self.config.reread_below is None or all(pruned):
+            return first
+        whole = ~torch.tensor(pruned, device=first.logits.device)
+        return first._replace(logits=torch.where(whole.unsqueeze(1), last(first.pooled), first.logits))
 
     def _read(self, batch: Batch, again: bool = False) -> _Answers:
         """One pass through the model, `again` as the second reading."""

@@ -113,10 +113,11 @@ def _with_second_reading(
     """The logits [N, C] of all documents, of those that are read again by the model."""
     logits, training = logits.clone(), model.training
     sure = confidence(logits, model.config.problem_type)
-    unsure = (sure < model.config.reread_below).nonzero().flatten().tolist()  # type: ignore[operator]
+    whole = ~torch.tensor(model.encoder.pruned(documents.lengths.tolist()))  # these get the other last layer, too
+    others = ((sure < (model.config.reread_below or 0.0)) | whole).nonzero().flatten().tolist()
     model.train(False)
-    for start in range(0, len(unsure), _BATCH):
-        rows = unsure[start : start + _BATCH]
+    for start in range(0, len(others), _BATCH):
+        rows = others[start : start + _BATCH]
         batch = padded([documents[row] for row in rows], tokenizer, model.device)
         logits[rows] = model(**batch).logits.float().cpu()
     model.train(training)

@@ -69,17 +69,21 @@ def test_unsure_documents_are_answered_by_the_second_reading(
         assert found.trace[row].assignment == wanted.trace[row].assignment
 
 
-def test_documents_that_are_not_pruned_are_read_once() -> None:
-    model, inputs = rereading(settings(pruning="ratio", site="hidden", min_length=12)), batch(documents((5, 9, 40)))
+@pytest.mark.parametrize("again", [None, (0.9, 0.9, 0.9, 0.9)], ids=["all tokens", "more tokens"])
+def test_documents_that_are_not_pruned_are_read_once(again: tuple[float, ...] | None) -> None:
+    """And answered by the last layer that reads all tokens, if there is one."""
+    ptc = settings(pruning="ratio", site="hidden", min_length=12, reread_ratios=again, reread=0.4)
+    model, inputs = rereading(ptc), batch(documents((5, 9, 40)))
     seen: list[int] = []
     with torch.no_grad():
-        first = model(**inputs)
+        first, whole = model(**inputs), second(model)(**inputs)
         model.config.reread_below = 1.0
         model.embeddings.register_forward_pre_hook(lambda _, given: seen.append(len(given[0].lengths)))
         found = model(**inputs)
     assert seen == [3, 1]
-    torch.testing.assert_close(found.logits[:2], first.logits[:2])
-    assert not torch.allclose(found.logits[2], first.logits[2])
+    torch.testing.assert_close(found.logits[2], whole.logits[2])
+    torch.testing.assert_close(found.logits[:2], (first if again else whole).logits[:2])
+    assert not torch.allclose(first.logits, whole.logits)
 
 
 def test_one_reading_alone() -> None:
@@ -87,11 +91,12 @@ def test_one_reading_alone() -> None:
     with torch.no_grad():
         both_once, whole = model(**inputs).logits, second(model)(**inputs).logits
         model.config.reread_below = float(confidence(both_once, None)[1:].mean())
+        both_once[0] = whole[0]  # the first document is not pruned
         first, again = model(**inputs, reading="first").logits, model(**inputs, reading="second").logits
         found = model(**inputs).logits
         unsure = model.unsure(first, (5, 30, 40))
     torch.testing.assert_close(first, both_once)
-    torch.testing.assert_close(again, torch.cat([first[:1], whole[1:]]))
+    torch.testing.assert_close(again, whole)
     assert len(unsure) == 1 and unsure != [0], "of the two that are pruned one is the surer"
     first[unsure] = whole[unsure]
     torch.testing.assert_close(found, first)
