@@ -29,9 +29,9 @@ _AGAIN = {"fast": 0.09}
 _LEAVING_KEYS = ("fast", "fastest")
 """Of these a large share leaves ahead of the first layer, and is keys and values there: a sixth fewer FLOPs at the same
 accuracy (docs/LOG.md). Of the others little leaves, and little would be won."""
-_SHORTEST = {"fast": 64}
-"""Tokens of a document that they prune, of the others 48: of shorter ones some would reach the end of six layers as
-[CLS] and [SEP]. What is a little longer loses most, and costs little (docs/LOG.md).
+_SHORTEST = {"accurate": 48, "balanced": 48, "fast": 64, "fastest": 48}
+"""Tokens of a document that they prune: of shorter ones some would reach the end of six layers as [CLS] and [SEP]. What
+is a little longer loses most, and costs little (docs/LOG.md).
 """
 PRESET_NAMES = (*_PAPER, *_SHARES)
 
@@ -48,7 +48,7 @@ def preset_settings(name: str, num_layers: int) -> dict[str, Any]:
         learned = {"pruning": "ratio", "site": "hidden", "score": "learned", "score_noise": 0.5, "pooling": "mean"}
         ratios = _evenly(*_SHARES[name], num_layers)
         own = {**learned, "keep_ratios": ratios, "leaving_keys": name in _LEAVING_KEYS}
-        own["min_length"] = _SHORTEST.get(name, 48)
+        own["min_length"] = _SHORTEST[name]
         return own | ({"reread": _AGAIN[name]} if name in _AGAIN else {})
     pruning, paper_layer = _PAPER[name]
     if name == "dense":

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from contract.variants import tiny_model
+from contract.variants import batch, documents, tiny_model
 from tokensieve import PTCConfig
 from tokensieve.kernels import linear as module
 from tokensieve.kernels.linear import Linear, ShortLinear, lay_out_weights, linear_backend, onednn_pays
@@ -184,16 +184,20 @@ def test_shapes_are_fewer_at_inference(monkeypatch: pytest.MonkeyPatch, use_thre
     assert len(shapes) == 12 and max(rows[0] for rows, _ in shapes) == 256
 
 
-@pytest.mark.usefixtures("onednn")
 def test_weights_laid_out_for_inference(onednn: bool, tmp_path: Path) -> None:
-    """The same weights, columns first where oneDNN multiplies; they are saved as ever."""
-    model = tiny_model(PTCConfig(pruning="none"))
+    """The same weights and answers, columns first where oneDNN multiplies; they are saved and copied as ever."""
+    model, inputs = tiny_model(PTCConfig(pruning="none")), batch(documents((5, 30)))
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    lay_out_weights(model)
-    query = model.encoder.layer[0].attention.self.query.weight
-    assert query.stride() == ((1, len(query)) if onednn else (len(query), 1))
+    with torch.no_grad():
+        wanted = model(**inputs).logits
+        lay_out_weights(model)
+        torch.testing.assert_close(model(**inputs).logits, wanted)
+    copied = copy.deepcopy(model)
+    for own in (model, copied):
+        query = own.encoder.layer[0].attention.self.query.weight
+        assert query.stride() == ((1, len(query)) if onednn else (len(query), 1))
     model.save_pretrained(tmp_path)
     saved = load_file(tmp_path / "model.safetensors")
-    for name, weight in copy.deepcopy(model).state_dict().items():
+    for name, weight in copied.state_dict().items():
         assert torch.equal(weight, before[name])
         assert torch.equal(saved[name], before[name])

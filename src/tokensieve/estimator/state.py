@@ -14,6 +14,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from tokensieve.errors import ConfigError
+from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.runtime.load import resolve_device
 
 
@@ -61,6 +62,7 @@ def on_its_device(state: dict[str, Any]) -> dict[str, Any]:
     if classifier is not None:
         try:
             torch.nn.Module.to(classifier.model, device=resolve_device(state["device"]))
+            lay_out_weights(classifier.model)
         except ConfigError as error:
             warnings.warn(f"{error}; the estimator that was pickled there predicts on the CPU here", stacklevel=2)
     return state

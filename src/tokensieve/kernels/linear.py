@@ -20,7 +20,9 @@ from tokensieve.processor import AMD, processor_vendor
 _FEW_ROWS, _VERY_FEW_ROWS = 128, 6  # beyond the first little is won; up to the second, padding costs more
 _ROWS_AT_ONCE = 8  # float32 in a register of 256 bits
 _ROWS_OF_A_GRADIENT = (1024, 512, 256)  # and what is left by torch
-_ROWS_AT_INFERENCE = 256  # of each thread: more are no faster (docs/LOG.md)
+ROWS_AT_INFERENCE = 256
+"""At a time, of each thread: more are no faster (docs/LOG.md)."""
+_SIZES, _SIZES_AT_INFERENCE = 8, 4  # numbers of rows between two powers of two
 _WIDE = 512  # weights of narrower models stay in the processor's cache, and nothing is won
 
 
@@ -142,11 +144,14 @@ def _some_rows_at_a_time(rows: Tensor, weight: Tensor, bias: Tensor | None) -> T
     """As `onednn_linear`, without gradients, and in few numbers of rows, on one thread a dozen: oneDNN keeps half a
     megabyte of each number that it has met, and pruned batches have a new one in every layer.
     """
-    parts = [_product(part, weight, bias, 4) for part in rows.split(_ROWS_AT_INFERENCE * torch.get_num_threads())]
+    parts = [
+        _product(part, weight, bias, _SIZES_AT_INFERENCE)
+        for part in rows.split(ROWS_AT_INFERENCE * torch.get_num_threads())
+    ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _product(rows: Tensor, weight: Tensor, bias: Tensor | None, sizes: int = 8) -> Tensor:
+def _product(rows: Tensor, weight: Tensor, bias: Tensor | None, sizes: int = _SIZES) -> Tensor:
     """By oneDNN, of rows that zeros fill up to one of so many sizes between two powers of two."""
     if not rows.numel() or not weight.numel():
         return F.linear(rows, weight, bias)

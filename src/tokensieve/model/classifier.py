@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as F
@@ -171,7 +171,8 @@ class TokensieveForSequenceClassification(PreTrainedModel):
             output_hidden_states: not offered; True is refused.
             return_dict: False for a plain tuple.
             reading: "first" or "second" for one of them alone; a caller who has the first one of many documents can let
-                those that are `unsure` be read again together. In train mode there is the first one only.
+                those that are `unsure` be read again together. In train mode, and of settings without `reread`, there
+                is the first one only.
 
         Returns:
             Loss (with labels), logits [B, num_labels], document vectors and the trace of the tokens; all of them of the
@@ -179,9 +180,11 @@ class TokensieveForSequenceClassification(PreTrainedModel):
 
         Raises:
             InputError: a document without tokens, or longer than the position table.
-            ConfigError: attentions or hidden states asked for.
+            ConfigError: attentions or hidden states asked for, or an unknown reading.
         """
         _refuse_padded_outputs(output_attentions, output_hidden_states)
+        if reading not in (known := get_args(Reading)):
+            raise ConfigError(f"reading={reading!r}: choose one of {', '.join(map(repr, known))}")
         batch = check_batch(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         logits, pooled, trace = self._classify(batch, reading)
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
@@ -207,7 +210,7 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         pruned = self.encoder.pruned(batch.lengths)
         if self.head.whole is None or self.training:
             return self._read(batch)
-        if reading == "second" and all(pruned):
+        if reading == "second" and (self.settings.reread_ratios is None or all(pruned)):
             return self._read(batch, again=True)
         first = self._of_whole_documents(self._read(batch), pruned)
         if reading == "first":

@@ -35,8 +35,8 @@ class TokensieveConfig(PreTrainedConfig):
             model. (`temperature` alone is a word of text generation, and a config with it cannot be saved.)
         attention_backend: how attention is computed: "auto", or a key of `tokensieve.kernels.backends.BACKENDS`; read
             when the model is built.
-        reread_below: confidence (`model.probabilities.confidence`) below which a document is read again with all its
-            tokens, in [0, 1]; None: no document is, as of settings without `reread` and until it is fitted.
+        reread_below: confidence (`model.probabilities.confidence`) below which a document is read again, in [0, 1];
+            None: no document is, as of settings without `reread` and until it is fitted.
         thresholds: multi-label: the probability from which each label is given, in [0, 1]; None: 0.5 for all.
 
     Raises:

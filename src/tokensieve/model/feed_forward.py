@@ -7,12 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from tokensieve.kernels.linear import ShortLinear
+from tokensieve.kernels.linear import ROWS_AT_INFERENCE, ShortLinear
 from tokensieve.model.configuration import TokensieveConfig
-
-# At inference on CPU, of each thread. 1.5 MB of widened values at d = 384; of one size, as blocks of ever new sizes do
-# not fit where the last ones were. Fewer rows make slow products (docs/LOG.md).
-_ROWS = 256
 
 
 class Intermediate(nn.Module):
@@ -33,9 +29,11 @@ class Intermediate(nn.Module):
 
 
 def feed_forward(attended: Tensor, intermediate: nn.Module, output: nn.Module) -> Tensor:
-    """[T, d] from [T, d] by both halves; at inference on CPU some rows at a time."""
+    """[T, d] from [T, d] by both halves; at inference on CPU some rows at a time: on each thread 1.5 MB of widened
+    values at d = 384, of one size, as blocks of ever new sizes do not fit where the last ones were.
+    """
     alone = torch.is_grad_enabled() or attended.device.type != "cpu" or torch.compiler.is_compiling()
-    rows = len(attended) if alone else _ROWS * torch.get_num_threads()
+    rows = len(attended) if alone else ROWS_AT_INFERENCE * torch.get_num_threads()
     if rows >= len(attended):
         whole: Tensor = output(intermediate(attended), attended)
         return whole

@@ -2,7 +2,8 @@
 
 Where documents are read again, a head has a second last layer, `whole`, for document vectors of the second reading. It
 is that of the classifier whose tokens are pruned, while `classifier` is aligned to fewer tokens
-(`training.alignment`); aligned itself, where the second reading is not of all tokens. It is not trained.
+(`training.alignment`); aligned itself, where the second reading is not of all tokens. Where it is, `whole` answers
+documents that are too short to be pruned, too. It is not trained.
 """
 
 from __future__ import annotations

@@ -216,7 +216,8 @@ class Engine:
 
     def _outputs(self, encodings: Encodings) -> Iterator[tuple[list[int], TokensieveOutput]]:
         """Every batch, as indices, with what the model makes of it. Documents that are read again come once more at the
-        end, in batches of their own: of one batch they are too few to be fast.
+        end, in batches of their own: of one batch they are too few to be fast. With all tokens they are the most
+        work; a budget that was tried on first readings might be too large for them.
         """
         self.truncated += encodings.truncated
         self._choose(encodings)
@@ -225,7 +226,7 @@ class Engine:
             output = self.model(**self._inputs(encodings, batch), reading="first")
             yield batch, output
             unsure += (batch[row] for row in self.model.unsure(output["logits"], [lengths[i] for i in batch]))
-        for rows in batches_by_tokens([lengths[i] for i in unsure], self.budget):
+        for rows in batches_by_tokens([lengths[i] for i in unsure], min(self.budget, BATCH_TOKENS)):
             again = [unsure[row] for row in rows]
             yield again, self.model(**self._inputs(encodings, again), reading="second")
 

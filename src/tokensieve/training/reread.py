@@ -19,7 +19,7 @@ from tokensieve.backbones.loading import load_config
 from tokensieve.config import PTCConfig
 from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.errors import ConfigError
-from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.classifier import Reading, TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.probabilities import confidence
 from tokensieve.training.sample import padded
@@ -68,7 +68,7 @@ def fit_reread(
         return None
     if trained:
         whole.load_state_dict(model.head.classifier.state_dict())
-    pruned = torch.tensor([length >= model.settings.min_length for length in lengths])
+    pruned = torch.tensor(model.encoder.pruned(lengths))
     sure = confidence(torch.as_tensor(logits), model.config.problem_type).cpu()[pruned].sort().values
     again = round(model.settings.reread * len(sure))
     bounds = torch.cat([sure.new_zeros(1), sure, sure.new_ones(1)])
@@ -94,31 +94,38 @@ def fit_to_validation(
         trained: as in `fit_reread`.
 
     Returns:
-        As `fit_reread`, with "changed", the validation documents whose predicted class is another; and the result with
-        the logits of both readings.
+        As `fit_reread`, with "changed", those of the validation documents that are read again whose predicted class is
+        another; and the result with the logits of both readings.
     """
     fitted = fit_reread(model, result.logits, validation.lengths.tolist(), trained)
     if fitted is None:
         return None, result
     first = torch.as_tensor(result.logits)
-    second = _with_second_reading(model, first, validation, tokenizer)
-    changed = int((first.argmax(1) != second.argmax(1)).sum())
+    again = model.unsure(first, validation.lengths.tolist())
+    second = _answered_again(model, first, again, validation, tokenizer)
+    changed = int((first[again].argmax(1) != second[again].argmax(1)).sum())
     return {**fitted, "changed": changed}, replace(result, logits=second.numpy())
 
 
 @torch.no_grad()
-def _with_second_reading(
-    model: TokensieveForSequenceClassification, logits: Tensor, documents: TokenizedDocuments, tokenizer: Any
+def _answered_again(
+    model: TokensieveForSequenceClassification,
+    logits: Tensor,
+    again: Sequence[int],
+    documents: TokenizedDocuments,
+    tokenizer: Any,
 ) -> Tensor:
-    """The logits [N, C] of all documents, of those that are read again by the model."""
+    """Logits [N, C] with those of the second reading for some documents; what is too short to be pruned gets those of a
+    fitted model, which may have another last layer for it.
+    """
     logits, training = logits.clone(), model.training
-    sure = confidence(logits, model.config.problem_type)
-    whole = ~torch.tensor(model.encoder.pruned(documents.lengths.tolist()))  # these get the other last layer, too
-    others = ((sure < (model.config.reread_below or 0.0)) | whole).nonzero().flatten().tolist()
+    short = [row for row, pruned in enumerate(model.encoder.pruned(documents.lengths.tolist())) if not pruned]
+    work: list[tuple[Reading, Sequence[int]]] = [("second", again), ("first", short)]
     model.train(False)
-    for start in range(0, len(others), _BATCH):
-        rows = others[start : start + _BATCH]
-        batch = padded([documents[row] for row in rows], tokenizer, model.device)
-        logits[rows] = model(**batch).logits.float().cpu()
+    for reading, rows in work:
+        for start in range(0, len(rows), _BATCH):
+            some = list(rows[start : start + _BATCH])
+            batch = padded([documents[row] for row in some], tokenizer, model.device)
+            logits[some] = model(**batch, reading=reading).logits.float().cpu()
     model.train(training)
     return logits

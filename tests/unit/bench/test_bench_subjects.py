@@ -64,12 +64,22 @@ def test_documents_that_are_read_again(prepare: Any) -> None:
     """As many as the settings say, of a head that is not trained; their FLOPs count."""
     own = {"kind": "tokensieve", "settings": RATIO | {"pooling": "mean", "reread": 0.5}}
     subject, _, work = one(prepare, own)
-    rows: list[int] = []
+    read: list[Any] = []
     calls = subject.calls(work)
-    subject.module.embeddings.register_forward_pre_hook(lambda _, given: rows.append(len(given[0].lengths)))
-    for call in calls:
-        call()
-    documents = len(work.ids)
+    subject.module.embeddings.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    found = [call() for call in calls]
+    documents, rows = len(work.ids), [len(batch.lengths) for batch in read]
+    unsure = [
+        work.ids[batch.documents[row]]
+        for batch, rows_of_it in zip(work.batches("sorted"), found, strict=False)
+        for row in rows_of_it
+    ]
+    again = [
+        tuple(ids[mask.bool()].tolist())
+        for batch in read[documents // work.batch :]
+        for ids, mask in zip(batch.input_ids, batch.mask, strict=True)
+    ]
+    assert again == unsure
     assert sum(rows[: -(documents // 2 // work.batch)]) == documents, "the second readings come last"
     assert rows[documents // work.batch :] == [work.batch] * (documents // 2 // work.batch)
     once = one(prepare, own | {"settings": RATIO | {"pooling": "mean"}})[0]

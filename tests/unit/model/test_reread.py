@@ -100,6 +100,8 @@ def test_one_reading_alone() -> None:
     assert len(unsure) == 1 and unsure != [0], "of the two that are pruned one is the surer"
     first[unsure] = whole[unsure]
     torch.testing.assert_close(found, first)
+    with pytest.raises(ConfigError, match="reading='third': choose one of 'both', 'first', 'second'"):
+        model(**inputs, reading="third")
 
 
 @pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "pure"])

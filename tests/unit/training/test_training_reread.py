@@ -16,6 +16,7 @@ from tokensieve import ConfigError, PTCConfig, compress
 from tokensieve.backbones.host import host_config
 from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.data import DataSplits
+from tokensieve.kernels import linear
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.output import read_record
 from tokensieve.training.recipe import Recipe
@@ -75,8 +76,11 @@ def test_unsure_documents_of_all_batches_are_read_together(dense: Path, tmp_path
     first = next(number for number in range(len(sizes)) if sum(sizes[:number]) == 40)
     assert sum(sizes[first:]) == 20
     assert all(sum(batch) <= 70 < sum(batch) + after[0] for batch, after in pairwise(read[first:])), "batches are full"
-    vectors = [own.encode([document.text for document in DATA.validation]) for own in (small, large)]
-    np.testing.assert_allclose(*vectors, atol=1e-4)
+    encodings = small.engine._encode(DATA.validation)
+    with torch.no_grad():
+        wanted_vectors = small.model(**small.engine._inputs(encodings, list(range(40)))).pooled.numpy()
+    vectors = small.encode([document.text for document in DATA.validation])
+    np.testing.assert_allclose(vectors, wanted_vectors, atol=1e-4)
 
 
 def test_a_second_reading_of_fewer_tokens_has_a_last_layer_aligned_to_them(dense: Path, tmp_path: Path) -> None:
@@ -156,6 +160,14 @@ def test_not_fitted_is_warned_of(base: Path, tmp_path: Path, caplog: pytest.LogC
     load_tokenizer(base, host_config(load_config(base), base)).save_pretrained(tmp_path)
     tokensieve.load(tmp_path, device="cpu")
     assert "reread=0.1, and the confidence for it is not fitted" in caplog.text
+
+
+def test_load_lays_the_weights_out_for_the_processor(dense: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pays in (True, False):
+        monkeypatch.setattr(linear, "onednn_pays", lambda pays=pays: pays)
+        weight = tokensieve.load(dense, device="cpu").model.encoder.layer[0].output.dense.weight
+        assert weight.is_contiguous() != pays
+        assert weight.t().is_contiguous() == pays
 
 
 def test_without_it_the_record_says_nothing(run: Train) -> None:

@@ -108,7 +108,7 @@ class Tokensieve(Kind):
         return settings
 
     def load(self, setting: Setting) -> Subject:
-        """The model; in company it shares the backbone's tensors, alone it has its own."""
+        """The model; in company it shares the backbone's tensors, until `calls` lays some out; alone it has its own."""
         model, dtype = self._model(setting), resolve_dtype(self.dtype, CPU)
         if setting.alone:
             setting.backbone.forget()
@@ -193,7 +193,7 @@ class OurSubject(ModuleSubject):
             for start in range(0, len(unsure), work.batch)
             if (places := unsure[start : start + work.batch])
         ]
-        return [partial(self._first, batch) for batch in batches] + [
+        return [partial(self._unsure_of, batch) for batch in batches] + [
             partial(self._read, batch, "second") for batch in again
         ]
 
@@ -205,8 +205,8 @@ class OurSubject(ModuleSubject):
         fit_reread(self.model, logits, lengths, trained=True)
         return [places[row] for row in self.model.unsure(logits, lengths)]
 
-    def _first(self, batch: Batch) -> list[int]:
-        """The first reading of a batch, and which of its documents it is unsure of."""
+    def _unsure_of(self, batch: Batch) -> list[int]:
+        """Which documents of a batch its first reading is unsure of."""
         return self.model.unsure(self._read(batch, "first"), batch.attention_mask.sum(1).tolist())
 
     @torch.inference_mode()
