@@ -20,7 +20,7 @@ def test_parts_change_nothing(changes: dict[str, object], monkeypatch: pytest.Mo
     for layer in model.encoder.layer:
         if hasattr(layer, "intermediate"):
             layer.intermediate.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
-    monkeypatch.setattr(module, "_ROWS", 16)
+    monkeypatch.setattr(module, "ROWS_AT_INFERENCE", 16)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     with torch.no_grad():
         parts = model(**inputs)
