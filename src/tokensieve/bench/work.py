@@ -68,6 +68,10 @@ class Work:
         places = list(range(len(self.ids)))
         if order == "sorted":
             places.sort(key=lambda place: -len(self.ids[place]))
+        return self.batches_of(places)
+
+    def batches_of(self, places: Sequence[int]) -> list[Batch]:
+        """These documents in batches, in this order."""
         chunks = (places[start : start + self.batch] for start in range(0, len(places), self.batch))
         return [pad_batch([self.ids[place] for place in chunk], chunk, self.pad) for chunk in chunks]
 

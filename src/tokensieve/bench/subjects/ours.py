@@ -27,7 +27,7 @@ from tokensieve.bench.subjects.kind import (
     check_dtype,
     check_order,
 )
-from tokensieve.bench.work import Batch, Order, Work, pad_batch
+from tokensieve.bench.work import Batch, Order, Work
 from tokensieve.checks import check_integer
 from tokensieve.config import PTCConfig
 from tokensieve.data import read_documents
@@ -188,14 +188,8 @@ class OurSubject(ModuleSubject):
         unsure = self._fit(work, batches)
         if work.batch == 1:
             return super().calls(work)
-        again = [
-            pad_batch([work.ids[place] for place in places], places, work.pad)
-            for start in range(0, len(unsure), work.batch)
-            if (places := unsure[start : start + work.batch])
-        ]
-        return [partial(self._unsure_of, batch) for batch in batches] + [
-            partial(self._read, batch, "second") for batch in again
-        ]
+        first = [partial(self._unsure_of, batch) for batch in batches]
+        return [*first, *(partial(self._read, batch, "second") for batch in work.batches_of(unsure))]
 
     def _fit(self, work: Work, batches: list[Batch]) -> list[int]:
         """Let the share of the documents that the settings say be read again: which these are."""
