@@ -111,6 +111,7 @@ def test_learning_several_labels(cli: Cli, work: Path) -> None:
 def test_settings_of_data_that_is_not_there(cli: Cli, work: Path, multi_label_model: Path) -> None:
     assert "--multi-label is for documents of your own" in cli(*TRAIN, "--multi-label").error()
     assert "--pair-column is for documents of your own" in cli(*TRAIN, "--pair-column", "b").error()
+    assert "--unlabelled is for documents of your own" in cli(*TRAIN, "--follow", "1", "--unlabelled", "b.txt").error()
     assert "--pair-column" in cli("evaluate", "--model", "model", "--pair-column", "b").error()
     assert "--data" in cli("evaluate", "--model", multi_label_model).error()
     assert "label_separator" in cli(*TRAIN, "--data", "good.jsonl", "--label-separator", "").error()

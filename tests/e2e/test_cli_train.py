@@ -134,6 +134,18 @@ def test_a_preset_with_two_stages(cli: Cli, work: Path) -> None:
     assert "exists" in refused
 
 
+def test_documents_without_labels(cli: Cli, work: Path) -> None:
+    (work / "mail").mkdir()
+    write_rows(work / "mail" / "more.csv", [{"text": row["text"]} for row in labelled_rows(30, seed=5)])
+    more = ("--preset", "fast", "--follow", "1", "--unlabelled", "mail/more.csv")
+    record = cli(*TRAIN, "--data", "good.jsonl", *more, "--json").json()
+    assert record["documents"] == {"train": 19, "validation": 5, "unlabelled": 30}
+    assert record["followed"]["documents"] == 49
+    assert record["rows"]["unlabelled"]["used"] == 30
+    card = (work / "out" / "README.md").read_text(encoding="utf-8")
+    assert "--unlabelled more.csv" in card and "mail" not in card
+
+
 def test_the_same_seed_is_the_same_model(cli: Cli, work: Path) -> None:
     states = {}
     for name, seed in (("one", "3"), ("two", "3"), ("three", "4")):

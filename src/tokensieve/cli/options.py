@@ -74,6 +74,20 @@ OnBadRows = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+ValidationFraction = Annotated[
+    float,
+    typer.Option(
+        "--validation-fraction",
+        help="Share of the training documents held out where no validation file is given.",
+        rich_help_panel=DATA,
+    ),
+]
+MaxDocuments = Annotated[
+    int | None,
+    typer.Option(
+        "--max-documents", help="At most so many documents a split, each label in its share.", rich_help_panel=DATA
+    ),
+]
 
 
 def number_or_word(text: str) -> int | str:
@@ -123,7 +137,7 @@ def training_splits(data: str | Path | None, reading: dict[str, Any], fraction: 
     from tokensieve.data import load_splits, standard_library_corpus
 
     if data is None:
-        refuse_for_corpus(multi_label=reading["multi_label"], pair_column=reading["pair_column"])
+        refuse_for_corpus(**{name: reading[name] for name in ("multi_label", "pair_column", "unlabelled")})
         return standard_library_corpus()
     return load_splits(data, **reading, validation_fraction=fraction, seed=seed)
 

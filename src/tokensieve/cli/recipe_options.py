@@ -49,6 +49,9 @@ Patience = Annotated[int | None, recipe_option("--patience", help="Stop after so
 Follow = Annotated[
     int, recipe_option("--follow", help="Epochs in which norms and biases first learn a classifier's document vectors.")
 ]
+Unlabelled = Annotated[
+    str | None, recipe_option("--unlabelled", help="File of documents, which need no label, for --follow to read, too.")
+]
 FollowRate = Annotated[float, recipe_option("--follow-rate", help="Peak learning rate of these.")]
 Align = Annotated[
     bool,

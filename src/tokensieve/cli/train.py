@@ -9,17 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from tokensieve.cli.options import (
-    DATA,
     REDUCTION,
     Device,
     Json,
     LabelColumn,
     LabelSeparator,
+    MaxDocuments,
     MultiLabel,
     OnBadRows,
     PairColumn,
     TextColumn,
     Threads,
+    ValidationFraction,
     emit,
     name_of_data,
     numbers,
@@ -46,6 +47,7 @@ from tokensieve.cli.recipe_options import (
     Patience,
     Teacher,
     Tighten,
+    Unlabelled,
     recipe_option,
 )
 from tokensieve.config import PTCConfig
@@ -78,16 +80,8 @@ def train_command(
     multi_label: MultiLabel = False,
     label_separator: LabelSeparator = "|",
     on_bad_rows: OnBadRows = "error",
-    validation_fraction: Annotated[
-        float,
-        typer.Option(
-            help="Share of the training documents held out where no validation file is given.", rich_help_panel=DATA
-        ),
-    ] = 0.2,
-    max_documents: Annotated[
-        int | None,
-        typer.Option(help="At most so many documents a split, each label in its share.", rich_help_panel=DATA),
-    ] = None,
+    validation_fraction: ValidationFraction = 0.2,
+    max_documents: MaxDocuments = None,
     preset: Annotated[
         str | None,
         _reduction(
@@ -189,6 +183,7 @@ def train_command(
     new_rate: NewRate = 1.0,
     follow: Follow = 0,
     follow_rate: FollowRate = 1e-3,
+    unlabelled: Unlabelled = None,
     seed: Annotated[int, recipe_option("--seed", help="Of new parameters, order, dropout and noise.")] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there, throw an interrupted run away.")
@@ -248,10 +243,11 @@ def train_command(
         "multi_label": multi_label,
         "label_separator": label_separator,
         "policy": on_bad_rows,
+        "unlabelled": unlabelled,
     }
     splits = training_splits(data, reading, validation_fraction, recipe.seed)
     if max_documents is not None:
-        splits = splits.limited(train=max_documents, validation=max_documents, test=max_documents)
+        splits = splits.limited(**dict.fromkeys(("train", "validation", "test", "unlabelled"), max_documents))
     record = train_in_stages(
         base,
         settings,
@@ -267,7 +263,9 @@ def train_command(
         progress=not json,
         report_to=report_to or (),
         run_name=run_name,
-        reading=reading | {"validation_fraction": validation_fraction, "max_documents": max_documents},
+        reading=reading
+        | {"validation_fraction": validation_fraction, "max_documents": max_documents}
+        | {"unlabelled": None if unlabelled is None else name_of_data(unlabelled)},
     )
     if is_main_process():
         rows = {name: tally.to_dict() for name, tally in splits.tallies.items()}  # with examples, for this user alone

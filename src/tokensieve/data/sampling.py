@@ -68,9 +68,7 @@ def sample_by_label(documents: Sequence[Document], limit: int | None) -> tuple[D
     The choice follows from the documents alone, and a larger limit only adds to it. A document of several labels
     counts for the rarest of them, as in `carve_validation`.
     """
-    if limit is not None and limit < 1:
-        raise ConfigError(f"a limit of {limit} documents; it has to be 1 or more")
-    if limit is None or limit >= len(documents):
+    if _holds_all(documents, limit):
         return tuple(documents)
     members: dict[str, list[int]] = defaultdict(list)
     mixed = sorted(range(len(documents)), key=lambda index: digest(documents[index]))
@@ -82,6 +80,20 @@ def sample_by_label(documents: Sequence[Document], limit: int | None) -> tuple[D
         ranked += [(rank / len(indices), label, index) for rank, index in enumerate(indices)]
     order = dict.fromkeys([*_one_of_each_label(documents, mixed), *(index for _, _, index in sorted(ranked))])
     return tuple(documents[index] for index in sorted(list(order)[:limit]))
+
+
+def sample_unlabelled(documents: Sequence[Document], limit: int | None) -> tuple[Document, ...]:
+    """At most `limit` documents, which need no labels, in the order given; chosen as in `sample_by_label`."""
+    if _holds_all(documents, limit):
+        return tuple(documents)
+    mixed = sorted(range(len(documents)), key=lambda index: digest(documents[index]))
+    return tuple(documents[index] for index in sorted(mixed[:limit]))
+
+
+def _holds_all(documents: Sequence[Document], limit: int | None) -> bool:
+    if limit is not None and limit < 1:
+        raise ConfigError(f"a limit of {limit} documents; it has to be 1 or more")
+    return limit is None or limit >= len(documents)
 
 
 def digest(document: Document) -> bytes:

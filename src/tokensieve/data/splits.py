@@ -7,13 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tokensieve.data.documents import Document, Tally
 from tokensieve.data.folders import Source, find_split_files
 from tokensieve.data.huggingface import DatasetSplit
 from tokensieve.data.readers import Policy, read_documents
 from tokensieve.data.rows import list_names
-from tokensieve.data.sampling import carve_validation, check_fraction, labels_of, sample_by_label
+from tokensieve.data.sampling import carve_validation, check_fraction, labels_of, sample_by_label, sample_unlabelled
 from tokensieve.data.sources import name_of
 from tokensieve.errors import ConfigError, DataError
 
@@ -29,6 +30,7 @@ class DataSplits:
             one label is enough, that some documents have and others have not.
         validation: Empty only where none was given and none was asked for.
         test: Empty where none was given.
+        unlabelled: Documents that tell what there is to classify, and not how; read by `training.follow` alone.
         tallies: What became of the records, by the split of the file they were in. A validation split carved off
             the training file is counted under ``train``.
     """
@@ -37,6 +39,7 @@ class DataSplits:
     validation: tuple[Document, ...] = ()
     test: tuple[Document, ...] = ()
     tallies: Mapping[str, Tally] = field(default_factory=dict)
+    unlabelled: tuple[Document, ...] = ()
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -52,7 +55,12 @@ class DataSplits:
         return any(isinstance(document.label, tuple) for document in self.train)
 
     def limited(
-        self, *, train: int | None = None, validation: int | None = None, test: int | None = None
+        self,
+        *,
+        train: int | None = None,
+        validation: int | None = None,
+        test: int | None = None,
+        unlabelled: int | None = None,
     ) -> DataSplits:
         """At most so many documents a split, each label in its share; the same ones every time, in their order.
 
@@ -69,6 +77,7 @@ class DataSplits:
             train=sample_by_label(self.train, train),
             validation=sample_by_label(self.validation, validation),
             test=sample_by_label(self.test, test),
+            unlabelled=sample_unlabelled(self.unlabelled, unlabelled),
         )
 
 
@@ -91,6 +100,7 @@ def load_splits(
     policy: Policy = "error",
     validation_fraction: float = 0.2,
     seed: int = 0,
+    unlabelled: str | Path | None = None,
 ) -> DataSplits:
     """Read labelled documents for training from a file, a folder with a file for each split, or a data set.
 
@@ -109,6 +119,7 @@ def load_splits(
         validation_fraction: Share of the training documents, at most 0.5, that becomes the validation split where
             there is no file for it; see `carve_validation`. 0 for none.
         seed: Chooses which documents these are.
+        unlabelled: One file more, as `read_documents` takes it; if it has labels, they are not read.
 
     Raises:
         ConfigError: `validation_fraction` is out of range, or as `read_documents`.
@@ -145,7 +156,12 @@ def load_splits(
     if "validation" not in files and validation_fraction > 0:
         train, validation = carve_validation(train, validation_fraction, seed)
         logger.info("validation: %d documents carved off %d", len(validation), len(documents["train"]))
-    return DataSplits(train, validation, documents.get("test", ()), tallies)
+    more: tuple[Document, ...] = ()
+    if unlabelled is not None:
+        tallies["unlabelled"] = Tally()
+        columns: dict[str, Any] = {"text_column": text_column, "label_column": None, "pair_column": pair_column}
+        more = tuple(read_documents(unlabelled, **columns, policy=policy, tally=tallies["unlabelled"]))
+    return DataSplits(train, validation, documents.get("test", ()), tallies, more)
 
 
 def _checked_labels(train: Sequence[Document], source: Source) -> set[str]:

@@ -3,8 +3,8 @@
 Leaving tokens out moves the states of those that stay, in every layer. Most of that can be taken back by the few
 parameters that move states as they are: the layers' norms and biases (BitFit: Ben Zaken et al., ACL 2022), trained on
 nothing but the distance of a document's vector to the one that the classifier with all its tokens makes (a hint, as in
-FitNets: Romero et al., ICLR 2015). No label is looked at. A shift that is the same in all documents counts for nothing:
-aligning the head takes it back afterwards (`training.alignment`).
+FitNets: Romero et al., ICLR 2015). No label is looked at, so documents without labels serve as well. A shift that is
+the same in all documents counts for nothing: aligning the head takes it back afterwards (`training.alignment`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from tokensieve.data.documents import Document
+from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.errors import ConfigError
 from tokensieve.model.attention import SelfAttention
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.dropout import Dropout
@@ -30,13 +32,20 @@ from tokensieve.training.recipe import Recipe
 from tokensieve.training.trainer import RunOptions, make_trainer
 
 
+def check_unlabelled(recipe: Recipe, splits: DataSplits) -> None:
+    """Raise ConfigError where documents without labels are given, and nothing reads them."""
+    if splits.unlabelled and not recipe.follow:
+        raise ConfigError(
+            f"unlabelled: {len(splits.unlabelled)} documents without labels, which only following reads: give "
+            "--follow 1 (follow=1), or leave them out"
+        )
+
+
 def follow(
     model: TokensieveForSequenceClassification,
     base: str | Path,
     tokenizer: Any,
-    documents: Sequence[Document],
-    train: TokenizedDocuments,
-    labels: Sequence[str],
+    splits: DataSplits,
     recipe: Recipe,
     options: RunOptions,
 ) -> dict[str, Any]:
@@ -46,40 +55,48 @@ def follow(
         model: made of the classifier, with other settings.
         base: folder of the classifier whose document vectors are followed.
         tokenizer: pads.
-        documents: the training documents.
-        train: the same, tokenized.
-        labels: names of the classes in the order of their ids.
+        splits: the training documents are read, and those without labels.
         recipe: `follow` and `follow_rate`; the rest as in training, but without dropout.
         options: where to, and what else.
 
     Returns:
-        "epochs", "parameters" that were tuned, and "distance", the last epoch's mean squared distance of the vectors as
-        a share of the variance of the classifier's, less the mean shift of a batch.
+        "epochs", "documents" of each, "parameters" that were tuned, and "distance", the last epoch's mean squared
+        distance of the vectors as a share of the variance of the classifier's, less the mean shift of a batch.
 
     Raises:
         CheckpointError: the base cannot be read.
         TrainingError: the distance is no finite number any more.
     """
+    labels, documents = splits.label_names, read_by_following(splits)
     asked = replace(recipe, teacher=str(base), distill_pooled=1.0)
     vectors = teacher_targets(asked, documents, labels, options.device)[POOLED]
     stage = replace(
         recipe, epochs=recipe.follow, learning_rate=recipe.follow_rate, select="loss", patience=None, tighten=0.0
     )
-    nobody = TokenizedDocuments((), tokenizer, recipe.max_length, labels)
+    read, nobody = (TokenizedDocuments(some, tokenizer, recipe.max_length, labels) for some in (documents, ()))
     loss = VectorLoss(float((vectors - vectors.mean(0)).square().sum(1).mean()))
     tuned = norms_and_biases(model)
     with only(model, tuned), without_dropout(model), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
         trainer = make_trainer(
-            model, tokenizer, train, nobody, stage, options.unobserved(), {POOLED: vectors}, taught=loss
+            model, tokenizer, read, nobody, stage, options.unobserved(), {POOLED: vectors}, taught=loss
         )
         trainer.train()
     check_converged(trainer.state.log_history, stage)
     distances = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return {
         "epochs": recipe.follow,
+        "documents": len(documents),
         "parameters": sum(parameter.numel() for parameter in tuned),
         "distance": distances[-1] if distances else None,
     }
+
+
+def read_by_following(splits: DataSplits) -> list[Document]:
+    """The training documents and those without labels; these get some, as Trainer reads from labels which documents are
+    there only to fill up a batch.
+    """
+    anything = () if splits.multi_label else splits.label_names[0]
+    return [*splits.train, *(replace(document, label=anything) for document in splits.unlabelled)]
 
 
 class VectorLoss(TaughtLoss):

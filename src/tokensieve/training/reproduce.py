@@ -28,6 +28,7 @@ READING: dict[str, Any] = {
     "policy": "error",
     "validation_fraction": 0.2,
     "max_documents": None,
+    "unlabelled": None,
 }
 """How the command reads data unless told otherwise, in the words of `load_splits`."""
 

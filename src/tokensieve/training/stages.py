@@ -13,6 +13,7 @@ from typing import Any
 from tokensieve.config import PTCConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.errors import ConfigError
+from tokensieve.training.follow import check_unlabelled
 from tokensieve.training.importance import why_no_start
 from tokensieve.training.output import RECORD, can_resume, check_output, part_of
 from tokensieve.training.recipe import Recipe
@@ -64,6 +65,7 @@ def train_in_stages(
     if settings.score != "learned" or settings.pruning == "none":
         return train(base, settings, splits, output, recipe, **ways, **options)
     check_reread(settings, len(splits.validation))  # before the first stage is trained
+    check_unlabelled(recipe, splits)
     reason = why_no_start(base, splits.label_names)
     if reason is not None:
         dense = dense_folder(output)
@@ -71,7 +73,7 @@ def train_in_stages(
         logger.info("%s: first a dense one, %s", reason, dense)
         plain = PTCConfig(pruning="none", pooling=settings.resolved_pooling)
         alone = replace(recipe, teacher=None, tighten=0.0, follow=0)
-        train(base, plain, splits, dense, alone, **ways, **options, keep_finished=True)
+        train(base, plain, replace(splits, unlabelled=()), dense, alone, **ways, **options, keep_finished=True)
         base, ways = dense, second
         recipe = replace(recipe, learning_rate=recipe.learning_rate * SECOND_RATE)
     recipe = recipe if recipe.teacher else replace(recipe, teacher=str(base))

@@ -18,7 +18,8 @@ from transformers import set_seed
 
 from tokensieve.backbones.default_model import HUB_NAME, name_of_base
 from tokensieve.config import PTCConfig
-from tokensieve.data.documents import Tally
+from tokensieve.data.documents import Document, Tally
+from tokensieve.data.sampling import digest
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments, forget_stored_limits
 from tokensieve.errors import ConfigError
@@ -31,7 +32,7 @@ from tokensieve.training.best import best_epoch
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.card import write_card
 from tokensieve.training.distill import teacher_targets
-from tokensieve.training.follow import follow
+from tokensieve.training.follow import check_unlabelled, follow
 from tokensieve.training.importance import fit_importance, why_no_start
 from tokensieve.training.lora import merged, require_peft
 from tokensieve.training.output import RECORD, check_output, folder_in_the_making, part_of, read_record
@@ -75,7 +76,8 @@ def train(
     Args:
         base: folder or hub name of the checkpoint to start from.
         settings: the reduction settings.
-        splits: training, validation and test documents; the last are not looked at.
+        splits: training, validation and test documents, of which the last are not looked at; and documents without
+            labels, for `follow`.
         output: folder to make.
         recipe: how; None: the paper's.
         device: None: CPU.
@@ -112,6 +114,7 @@ def train(
         check_output(output, overwrite, resume)
     recipe.check_validation(len(splits.validation))
     check_reread(settings, len(splits.validation))
+    check_unlabelled(recipe, splits)
     group = processes(device)
     set_seed(recipe.seed)
     model, tokenizer = start_model(base, settings, recipe, splits.label_names, splits.multi_label)
@@ -130,15 +133,17 @@ def train(
     )
     for name, part in (("training", training), ("validation", validation)):
         logger.info("%s: %d documents, %d truncated to %d tokens", name, len(part), part.truncated, recipe.max_length)
+    counts = {"train": len(training), "validation": len(validation)}
     run = {
         "base": name_of_base(base),
         "data": data_name,
         "data_digest": data_digest(training, validation),
+        "unlabelled_digest": texts_digest(splits.unlabelled) if splits.unlabelled else None,
         "settings": settings.to_dict(),
         "recipe": recipe.to_dict() | ({"teacher": name_of_base(recipe.teacher)} if recipe.teacher else {}),
         "labels": list(splits.label_names),
         "multi_label": splits.multi_label,
-        "documents": {"train": len(training), "validation": len(validation)},
+        "documents": counts | ({"unlabelled": len(splits.unlabelled)} if splits.unlabelled else {}),
         "processes": group.num_processes,
     }
     if reason is None and group.is_main_process:
@@ -167,7 +172,7 @@ def train(
         if unfitted(model):
             importance = fit_importance(model, base, sample, device)
         if recipe.follow:
-            followed = follow(model, base, tokenizer, splits.train, training, splits.label_names, recipe, options)
+            followed = follow(model, base, tokenizer, splits, recipe, options)
         if recipe.aligns_first and reason is None:
             alignment = align_head(model, base, sample, device)
         trainable = fit_for_training(model, recipe)
@@ -252,6 +257,11 @@ def row_counts(tally: Tally) -> dict[str, Any]:
 def data_digest(*parts: TokenizedDocuments) -> str:
     """A hash of the tokens and labels, in their order: what tells one run's data from another's."""
     return hashlib.sha256("".join(part.digest() for part in parts).encode()).hexdigest()
+
+
+def texts_digest(documents: Sequence[Document]) -> str:
+    """A hash of the texts in their order."""
+    return hashlib.sha256(b"".join(digest(document) for document in documents)).hexdigest()
 
 
 def calibrated(model: TokensieveForSequenceClassification, trained: Trained, recipe: Recipe) -> dict[str, Any] | None:

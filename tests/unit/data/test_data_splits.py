@@ -219,6 +219,25 @@ def test_limited_splits() -> None:
         splits.limited(test=0)
 
 
+def test_documents_without_labels(put: Put, tmp_path: Path) -> None:
+    """One file more, of any format; its labels, if it has some, are not read."""
+    put("data/train.csv", [{"body": row["text"], "label": row["label"]} for row in _rows(20)])
+    more = put("more.jsonl", [{"body": f"more {n}", "label": n} for n in range(10)])
+    splits = load_splits(tmp_path / "data", text_column="body", unlabelled=more)
+    assert [document.text for document in splits.unlabelled] == [f"more {n}" for n in range(10)]
+    assert {document.label for document in splits.unlabelled} == {None}
+    assert (splits.tallies["unlabelled"].used, len(splits.train)) == (10, 16)
+    few = splits.limited(train=4, unlabelled=3).unlabelled
+    assert len(few) == 3 and set(few) <= set(splits.limited(unlabelled=5).unlabelled) < set(splits.unlabelled)
+    assert splits.limited(train=4).unlabelled == splits.unlabelled
+    with pytest.raises(ConfigError, match="limit of 0 documents"):
+        splits.limited(unlabelled=0)
+    plain = put("more.txt", "one\ntwo\n")
+    assert len(load_splits(tmp_path / "data", text_column="body", unlabelled=plain).unlabelled) == 2
+    with pytest.raises(DataError, match="body"):
+        load_splits(tmp_path / "data", text_column="body", unlabelled=put("bad.csv", _rows(3)))
+
+
 @pytest.mark.parametrize("kind", ["parquet", "jsonl.gz"])
 def test_a_split_in_parts_is_read_in_order(put: Put, tmp_path: Path, kind: str) -> None:
     files = [put(f"train-{part:05}-of-00003.{kind}", _rows(4, start=4 * part)) for part in (2, 0, 1)]

@@ -87,6 +87,46 @@ def test_a_second_reading_is_aligned_after_it(dense: Path, tmp_path: Path) -> No
     assert not torch.equal(weights["head.whole.weight"], weights["head.classifier.weight"])
 
 
+def test_documents_without_labels_are_read_too(dense: Path, tmp_path: Path) -> None:
+    more = tuple(replace(document, label=None) for document in labelled_documents(50, seed=2))
+    splits = replace(DATA, unlabelled=more)
+    record = train(dense, REDUCED, splits, tmp_path / "out", replace(FOLLOWING, follow=1), progress=False)
+    assert (record["followed"]["documents"], record["documents"]["unlabelled"]) == (110, 50)
+    alone = train(dense, REDUCED, DATA, tmp_path / "alone", replace(FOLLOWING, follow=1), progress=False)
+    assert (alone["followed"]["documents"], alone["documents"]) == (60, {"train": 60, "validation": 40})
+    weights = (weights_of(tmp_path / name)["encoder.layer.0.output.LayerNorm.weight"] for name in ("out", "alone"))
+    assert not torch.equal(*weights)
+    for name, told in (("out", ", 50 without labels"), ("alone", "for validation")):
+        (line,) = [
+            line for line in (tmp_path / name / "README.md").read_text().splitlines() if line.startswith("- Documents:")
+        ]
+        assert line.endswith(told)
+    assert record["unlabelled_digest"] and alone["unlabelled_digest"] is None
+
+
+def test_several_labels_and_documents_without(base: Path, tmp_path: Path) -> None:
+    several, more = (
+        tuple(replace(document, label=label) for document, label in zip(DATA.train, labels * 30, strict=True))
+        for labels in ((("film",), ("law", "team")), (None, None))
+    )
+    splits = DataSplits(several, several[:20], unlabelled=more)
+    recipe = replace(FOLLOWING, follow=1, epochs=1)
+    record = train_in_stages(base, REDUCED, splits, tmp_path / "out", recipe, progress=False)
+    assert record["followed"]["documents"] == 120
+    first = read_record(tmp_path / "out.dense" / "training.json")
+    assert first["documents"] == {"train": 60, "validation": 20}
+
+
+@pytest.mark.parametrize("run", [train, train_in_stages])
+def test_documents_that_nothing_reads(base: Path, tmp_path: Path, run: Any) -> None:
+    splits = replace(DATA, unlabelled=DATA.validation)
+    with pytest.raises(
+        ConfigError, match=r"unlabelled: 40 documents .*give --follow 1 \(follow=1\), or leave them out"
+    ):
+        run(base, REDUCED, splits, tmp_path / "out", RECIPE, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_epochs_of_training_come_after_it(dense: Path, tmp_path: Path) -> None:
     recipe = replace(FOLLOWING, follow=1, epochs=1, learning_rate=1e-3)
     record = train(dense, REDUCED, DATA, tmp_path / "out", recipe, progress=False)

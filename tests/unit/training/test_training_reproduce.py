@@ -97,6 +97,7 @@ def test_the_command_reads_the_data_as_it_was_read() -> None:
         "policy": "skip",
         "validation_fraction": 0.1,
         "max_documents": 50,
+        "unlabelled": "more.jsonl",
     }
     record = RECORD | {"settings": PTCConfig().to_dict(), "reading": reading, "multi_label": True}
     given = parsed(str(train_command(record, "out", num_layers=6)))
