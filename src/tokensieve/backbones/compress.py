@@ -19,6 +19,7 @@ from tokensieve.reducers.schedule import encoder_steps
 
 _LAST_LAYER = "head.classifier.weight"
 _WHOLE_LAYER = "head.whole."
+_SECOND_NORMS = "encoder.second_norms."
 _IMPORTANCE = ".importance.weight"
 _COMBINATION = "embeddings.combination_tokens.weight"
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
@@ -38,7 +39,8 @@ def compress(
     What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random, or
     as `combine_init` says; a learned importance is zero until it is fitted (`training.importance`), and no document is
     read again until the confidence for it is (`training.reread`). One of ours keeps its calibration only with its head,
-    and that confidence only with its settings, where the labels are not given anew.
+    that confidence only with its settings, where the labels are not given anew, and norms and biases of a second
+    reading's own with its settings.
 
     Args:
         model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder
@@ -62,7 +64,7 @@ def compress(
     _set_labels(host, num_labels, id2label, problem_type)
     config.check_depth(host.config.num_hidden_layers)
     same = host.config.settings == config
-    host.config.ptc = config.to_dict()
+    host.config.ptc, host.config.second_norms = config.to_dict(), host.config.second_norms and same
     if tokenizer is not None:
         host.config.special_token_ids = special_token_ids(tokenizer)
     model = TokensieveForSequenceClassification(host.config)
@@ -120,7 +122,7 @@ def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, T
         start = next((prefix for prefix in places if name.startswith(prefix)), None)
         if start is not None:
             picked[f"encoder.layer.{places[start]}.{name.removeprefix(start)}"] = tensor
-        elif not name.startswith("encoder."):
+        elif not name.startswith("encoder.") or name.startswith(_SECOND_NORMS):
             picked[name] = tensor
     for name in ("weight", "bias"):  # what the classifier is now, it is for all tokens
         if (last := f"head.classifier.{name}") in picked:

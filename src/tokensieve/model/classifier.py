@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -27,6 +28,7 @@ from tokensieve.model.head import HEADS
 from tokensieve.model.parts import documents_of, parts_of
 from tokensieve.model.plan import Plan, kept_shares, make_plan
 from tokensieve.model.probabilities import confidence
+from tokensieve.model.second_norms import SecondNorms
 from tokensieve.model.side_by_side import side_by_side
 from tokensieve.model.trace import Trace
 from tokensieve.reducers import Importance
@@ -65,14 +67,15 @@ class _Answers(NamedTuple):
         logits, pooled = torch.cat([part.logits for part in parts]), torch.cat([part.pooled for part in parts])
         return _Answers(logits, pooled, Trace.joined([part.trace for part in parts]))
 
+    def picked(self, documents: Sequence[int]) -> _Answers:
+        """Of these documents, in this order."""
+        rows = torch.tensor(documents, device=self.logits.device)
+        return _Answers(self.logits[rows], self.pooled[rows], self.trace.picked(documents))
+
     def replaced(self, documents: Sequence[int], again: _Answers) -> _Answers:
         """With others in the place of these documents' own."""
-        rows = torch.tensor(documents, device=self.logits.device)
-        return _Answers(
-            self.logits.index_copy(0, rows, again.logits),
-            self.pooled.index_copy(0, rows, again.pooled),
-            self.trace.replaced(documents, again.trace),
-        )
+        places = {document: len(self.logits) + place for place, document in enumerate(documents)}
+        return _Answers.joined([self, again]).picked([places.get(i, i) for i in range(len(self.logits))])
 
 
 class TokensieveForSequenceClassification(PreTrainedModel):
@@ -192,6 +195,11 @@ class TokensieveForSequenceClassification(PreTrainedModel):
             return (logits,) if loss is None else (loss, logits)
         return TokensieveOutput(loss=loss, logits=logits, pooled=pooled, trace=trace)
 
+    def give_second_norms(self, own: bool) -> None:
+        """Let the second reading keep as its own the norms and biases that the layers have now; or share theirs."""
+        self.config.second_norms = own
+        self.encoder.second_norms = SecondNorms(self.encoder.layer) if own else None
+
     def unsure(self, logits: Tensor, lengths: Sequence[int]) -> list[int]:
         """Which documents are to be read again, by their number.
 
@@ -207,27 +215,27 @@ class TokensieveForSequenceClassification(PreTrainedModel):
 
     def _classify(self, batch: Batch, reading: Reading) -> _Answers:
         """What the documents get by one reading or both."""
-        pruned = self.encoder.pruned(batch.lengths)
         if self.head.whole is None or self.training:
             return self._read(batch)
-        if reading == "second" and (self.settings.reread_ratios is None or all(pruned)):
-            return self._read(batch, again=True)
-        first = self._of_whole_documents(self._read(batch), pruned)
-        if reading == "first":
-            return first
-        pruned_ones = [document for document, own in enumerate(pruned) if own]
-        again = pruned_ones if reading == "second" else self.unsure(first.logits, batch.lengths)
-        return first.replaced(again, self._read(documents_of(batch, again), again=True)) if again else first
+        answers = self._read_once(batch, reading)
+        again = self.unsure(answers.logits, batch.lengths) if reading == "both" else []
+        return answers.replaced(again, self._read(documents_of(batch, again), again=True)) if again else answers
 
-    def _of_whole_documents(self, first: _Answers, pruned: Sequence[bool]) -> _Answers:
-        """Documents that are not pruned have been read with all of their tokens already: where that is what the second
-        reading does, too, its last layer answers them.
+    def _read_once(self, batch: Batch, reading: Reading) -> _Answers:
+        """One reading of each document. Those that are too short to be pruned have all of their tokens read in any:
+        where that is what the second reading does with the others, it is theirs at once.
         """
-        last = self.head.whole if self.settings.reread_ratios is None else None
-        if last is None or self.config.reread_below is None or all(pruned):
-            return first
-        whole = ~torch.tensor(pruned, device=first.logits.device)
-        return first._replace(logits=torch.where(whole.unsqueeze(1), last(first.pooled), first.logits))
+        pruned, all_tokens = self.encoder.pruned(batch.lengths), self.settings.reread_ratios is None
+        if reading == "second":
+            again = [all_tokens or own for own in pruned]
+        else:
+            again = [all_tokens and self.config.reread_below is not None and not own for own in pruned]
+        if len({*again}) == 1:
+            return self._read(batch, again[0])
+        groups = [[document for document, own in enumerate(again) if own is which] for which in (False, True)]
+        found = [self._read(documents_of(batch, group), bool(which)) for which, group in enumerate(groups)]
+        places = {document: place for place, document in enumerate(chain(*groups))}
+        return _Answers.joined(found).picked([places[document] for document in range(len(again))])
 
     def _read(self, batch: Batch, again: bool = False) -> _Answers:
         """One pass through the model, `again` as the second reading."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from tokensieve.checks import check_number
+from tokensieve.checks import check_boolean, check_number
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
@@ -37,11 +37,12 @@ class TokensieveConfig(PreTrainedConfig):
             when the model is built.
         reread_below: confidence (`model.probabilities.confidence`) below which a document is read again, in [0, 1];
             None: no document is, as of settings without `reread` and until it is fitted.
+        second_norms: whether a second reading has norms and biases of its own (`model.second_norms`).
         thresholds: multi-label: the probability from which each label is given, in [0, 1]; None: 0.5 for all.
 
     Raises:
         ConfigError: reduction settings outside `ptc`, or in it unknown keys, refused values or another format version;
-            a temperature, thresholds, `reread_below` or a backend that cannot be.
+            a temperature, thresholds, `reread_below`, `second_norms` or a backend that cannot be.
     """
 
     model_type = "tokensieve"
@@ -76,6 +77,7 @@ class TokensieveConfig(PreTrainedConfig):
         calibration_temperature: float = 1.0,
         thresholds: list[float] | None = None,
         reread_below: float | None = None,
+        second_norms: bool = False,
         attention_backend: str = "auto",
         **kwargs: Any,
     ) -> None:
@@ -107,6 +109,8 @@ class TokensieveConfig(PreTrainedConfig):
         self.reread_below = reread_below
         if reread_below is not None:
             check_number(self, "reread_below", lambda share: 0 <= share <= 1, "a number in [0, 1], or None")
+        self.second_norms = second_norms
+        check_boolean(self, "second_norms")
         self.attention_backend = attention_backend
         resolve_backend(attention_backend)
         self.check_calibration()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import nn
 
@@ -10,6 +11,7 @@ from tokensieve.combiners import COMBINERS
 from tokensieve.config import PTCConfig
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import Choice, Layer
+from tokensieve.model.second_norms import SecondNorms
 from tokensieve.model.trace import Trace
 from tokensieve.reducers import Reducer, build_reducer
 from tokensieve.reducers.schedule import Step, encoder_steps
@@ -18,7 +20,7 @@ from tokensieve.tokens import Tokens
 
 class Encoder(nn.Module):
     """`layer` holds the steps in order; a replaced layer is not among them. A second reading goes through the same
-    layers, and other shares of the tokens stay.
+    layers, with norms and biases of its own where there are `second_norms`, and other shares of the tokens stay.
     """
 
     def __init__(self, config: TokensieveConfig) -> None:
@@ -34,6 +36,7 @@ class Encoder(nn.Module):
             else Layer(config, _reducer(settings, step), step.prunes)
             for step in self.steps
         )
+        self.second_norms = SecondNorms(self.layer) if config.second_norms else None
         self.reducers_again = [_reducer(second, step) for step in self.steps_again]
         self.entering = tuple(_entering(settings, steps[0]) for steps in (self.steps, self.steps_again))
 
@@ -45,7 +48,8 @@ class Encoder(nn.Module):
         exempt, everyone = [not own for own in self.pruned(tokens.text_lengths)], [True] * len(tokens.lengths)
         steps = self.steps_again if again else self.steps
         reducers = self.reducers_again if again else [None] * len(steps)  # the layers' own
-        for step, reducer, module in zip(steps, reducers, self.layer, strict=True):
+        layers = self.second_norms.twin(self.layer) if again and self.second_norms is not None else self.layer
+        for step, reducer, module in zip(steps, reducers, cast(nn.ModuleList, layers), strict=True):
             if step.kind == "combine":  # by kind: an adapter may wrap the module
                 before, keys = tokens, None
                 tokens, joined = module(tokens)

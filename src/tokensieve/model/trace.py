@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -33,14 +33,10 @@ class _Places(NamedTuple):
     def of_documents(self) -> list[Tensor]:
         return list(self.origin.cpu().split(list(self.lengths), dim=1))
 
-    def replaced(self, places: Mapping[int, int], others: _Places) -> _Places:
-        """With document `places[i]` of others in the place of document i."""
-        own, new = (part.origin.split(list(part.lengths), dim=1) for part in (self, others))
-        chosen = [new[places[i]] if i in places else part for i, part in enumerate(own)]
-        sets = max(len(part) for part in chosen)
-        return _Places(
-            torch.cat([part.expand(sets, -1) for part in chosen], 1), tuple(part.shape[1] for part in chosen)
-        )
+    def picked(self, documents: Sequence[int]) -> _Places:
+        """Of these documents, in this order."""
+        own = self.origin.split(list(self.lengths), dim=1)
+        return _Places(torch.cat([own[i] for i in documents], 1), tuple(self.lengths[i] for i in documents))
 
 
 @dataclass
@@ -72,20 +68,14 @@ class Trace:
             _joined=torch.cat(joined) if joined else None,
         )
 
-    def replaced(self, documents: Sequence[int], again: Trace) -> Trace:
-        """With a second reading's trace in the place of these documents' own."""
-        places = {document: place for place, document in enumerate(documents)}
-        joined = None
-        if (mine := self._joined_by_document()) is not None and (new := again._joined_by_document()) is not None:
-            joined = torch.cat([new[places[i]] if i in places else own for i, own in enumerate(mine)])
+    def picked(self, documents: Sequence[int]) -> Trace:
+        """Of these documents, in this order."""
+        joined = self._joined_by_document()
         return Trace(
-            kept=[
-                tuple(second[places[i]] if i in places else count for i, count in enumerate(first))
-                for first, second in zip(self.kept, again.kept, strict=True)
-            ],
-            _last=self._last and again._last and self._last.replaced(places, again._last),
-            _folded=self._folded and again._folded and self._folded.replaced(places, again._folded),
-            _joined=joined,
+            kept=[tuple(step[i] for i in documents) for step in self.kept],
+            _last=self._last and self._last.picked(documents),
+            _folded=self._folded and self._folded.picked(documents),
+            _joined=None if joined is None else torch.cat([joined[i] for i in documents]),
         )
 
     def _joined_by_document(self) -> list[Tensor] | None:

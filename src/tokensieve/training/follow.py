@@ -26,6 +26,7 @@ from tokensieve.errors import ConfigError
 from tokensieve.model.attention import SelfAttention
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.dropout import Dropout
+from tokensieve.model.second_norms import norms_and_biases
 from tokensieve.training.best import check_converged
 from tokensieve.training.distill import POOLED, TaughtLoss, teacher_targets
 from tokensieve.training.recipe import Recipe
@@ -49,7 +50,8 @@ def follow(
     recipe: Recipe,
     options: RunOptions,
 ) -> dict[str, Any]:
-    """Tune the norms and biases of a model's layers in place, for `follow` epochs of the recipe.
+    """Tune the norms and biases of a model's layers in place, for `follow` epochs of the recipe: those of the first
+    reading, where there are two, and the second one keeps what they were.
 
     Args:
         model: made of the classifier, with other settings.
@@ -75,7 +77,9 @@ def follow(
     )
     read, nobody = (TokenizedDocuments(some, tokenizer, recipe.max_length, labels) for some in (documents, ()))
     loss = VectorLoss(float((vectors - vectors.mean(0)).square().sum(1).mean()))
-    tuned = norms_and_biases(model)
+    if model.settings.reread:
+        model.give_second_norms(True)  # it reads again by those of now, which are the classifier's
+    tuned = list(norms_and_biases(model.encoder.layer).values())
     with only(model, tuned), without_dropout(model), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
         trainer = make_trainer(
             model, tokenizer, read, nobody, stage, options.unobserved(), {POOLED: vectors}, taught=loss
@@ -117,16 +121,6 @@ class VectorLoss(TaughtLoss):
         away = (moved - moved.sum(0) / each.sum().clamp(min=1)) * each.unsqueeze(1)
         distance: Tensor = away.square().sum() / self.spread / documents
         return distance
-
-
-def norms_and_biases(model: TokensieveForSequenceClassification) -> list[nn.Parameter]:
-    """Weights and biases of the norms, and biases of the linear maps, of all layers."""
-    return [
-        parameter
-        for module in model.encoder.modules()
-        for name, parameter in module.named_parameters(recurse=False)
-        if isinstance(module, nn.LayerNorm) or name == "bias"
-    ]
 
 
 @contextmanager

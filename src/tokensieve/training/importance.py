@@ -65,6 +65,8 @@ def fit_importance(
     classifier.config.reread_below = None
     if classifier.head.whole is not None:
         classifier.head.classifier.load_state_dict(classifier.head.whole.state_dict())
+    if classifier.encoder.second_norms is not None:
+        classifier.encoder.layer.load_state_dict(classifier.encoder.second_norms.state_dict(), strict=False)
     wanted, places = unfitted(model), _by_source(classifier)
     sources = {source: layer for source, layer in _by_source(model).items() if layer in wanted}
     if missing := sources.keys() - places.keys():

@@ -57,8 +57,8 @@ def fit_reread(
         model: gets it, in its config.
         logits: [N, C], tensor or array, by the first reading.
         lengths: tokens of each document.
-        trained: whether its weights are no longer those that it started with: then the last layer that reads fewer
-            tokens reads all tokens, too.
+        trained: whether its weights are no longer those that it started with: then the last layer, norms and biases
+            that read fewer tokens read all tokens, too.
 
     Returns:
         "below", the confidence, and "documents", how many it was fitted to; None where the settings read nothing again.
@@ -68,6 +68,7 @@ def fit_reread(
         return None
     if trained:
         whole.load_state_dict(model.head.classifier.state_dict())
+        model.give_second_norms(False)
     pruned = torch.tensor(model.encoder.pruned(lengths))
     sure = confidence(torch.as_tensor(logits), model.config.problem_type).cpu()[pruned].sort().values
     again = round(model.settings.reread * len(sure))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
 from tokensieve import ConfigError, PTCConfig, compress
@@ -14,6 +15,7 @@ from tokensieve.model import parts
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.plan import make_plan
 from tokensieve.model.probabilities import confidence
+from tokensieve.model.second_norms import norms_and_biases
 
 LENGTHS = (*UNEQUAL, 9, 40)
 PRUNING = {
@@ -43,16 +45,28 @@ def second(model: TokensieveForSequenceClassification) -> TokensieveForSequenceC
     """The second reading of every document, as a model of its own."""
     plain = compress(model, model.settings.of_second_reading())
     plain.head.classifier.load_state_dict(model.head.whole.state_dict())
+    if model.encoder.second_norms is not None:
+        own = model.encoder.second_norms.state_dict()
+        assert not plain.encoder.layer.load_state_dict(own, strict=False).unexpected_keys
     return plain
 
 
+def with_second_norms(model: TokensieveForSequenceClassification) -> TokensieveForSequenceClassification:
+    """The same model, whose first reading has other norms and biases now."""
+    model.give_second_norms(True)
+    for parameter in norms_and_biases(model.encoder.layer).values():
+        parameter.detach().add_(torch.randn_like(parameter), alpha=0.2)
+    return model
+
+
 @pytest.mark.parametrize("ptc", [*PRUNING.values(), *AGAIN.values()], ids=[*PRUNING, *AGAIN])
-@pytest.mark.parametrize("part", [4096, 20])
+@pytest.mark.parametrize(("part", "norms"), [(4096, False), (20, False), (20, True)])
 def test_unsure_documents_are_answered_by_the_second_reading(
-    ptc: PTCConfig, part: int, monkeypatch: pytest.MonkeyPatch
+    ptc: PTCConfig, part: int, norms: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parts, "PART_TOKENS", part)
     model, inputs = rereading(ptc), batch(documents(LENGTHS), side="left")
+    model = with_second_norms(model) if norms else model
     with torch.no_grad():
         first, more = model(**inputs), second(model)(**inputs)
         sure = confidence(first.logits, None)
@@ -69,21 +83,50 @@ def test_unsure_documents_are_answered_by_the_second_reading(
         assert found.trace[row].assignment == wanted.trace[row].assignment
 
 
+@pytest.mark.parametrize("norms", [False, True])
 @pytest.mark.parametrize("again", [None, (0.9, 0.9, 0.9, 0.9)], ids=["all tokens", "more tokens"])
-def test_documents_that_are_not_pruned_are_read_once(again: tuple[float, ...] | None) -> None:
-    """And answered by the last layer that reads all tokens, if there is one."""
+def test_documents_that_are_not_pruned_are_read_once(again: tuple[float, ...] | None, norms: bool) -> None:
+    """And by the second reading, if that is of all tokens."""
     ptc = settings(pruning="ratio", site="hidden", min_length=12, reread_ratios=again, reread=0.4)
-    model, inputs = rereading(ptc), batch(documents((5, 9, 40)))
+    model, inputs = rereading(ptc), batch(documents((40, 5, 9)))
+    model = with_second_norms(model) if norms else model
     seen: list[int] = []
     with torch.no_grad():
         first, whole = model(**inputs), second(model)(**inputs)
         model.config.reread_below = 1.0
         model.embeddings.register_forward_pre_hook(lambda _, given: seen.append(len(given[0].lengths)))
         found = model(**inputs)
-    assert seen == [3, 1]
-    torch.testing.assert_close(found.logits[2], whole.logits[2])
-    torch.testing.assert_close(found.logits[:2], (first if again else whole).logits[:2])
+    assert seen == ([3, 1] if again else [1, 2, 1])
+    torch.testing.assert_close(found.logits[0], whole.logits[0])
+    torch.testing.assert_close(found.logits[1:], (first if again else whole).logits[1:])
+    assert [len(survivors) for survivors in found.trace.survivors()][1:] == [5, 9]
     assert not torch.allclose(first.logits, whole.logits)
+
+
+def test_norms_of_the_second_reading_are_saved_moved_and_taken_away(tmp_path: Path) -> None:
+    model = with_second_norms(rereading(settings(pruning="ratio", site="hidden", min_length=12)))
+    model.config.reread_below, inputs = 1.0, batch(documents(LENGTHS))
+    with torch.no_grad():
+        found, first = model(**inputs).logits, model(**inputs, reading="first").logits
+    model.save_pretrained(tmp_path)
+    names = load_file(tmp_path / "model.safetensors")
+    own = {name.removeprefix("encoder.second_norms.") for name in names if name.startswith("encoder.second_norms.")}
+    assert own == norms_and_biases(model.encoder.layer).keys()
+    assert not [parameter for name, parameter in model.named_parameters() if "second_norms" in name]
+    again = TokensieveForSequenceClassification.from_pretrained(tmp_path)
+    copied = compress(model, model.settings)
+    for other in (again, copied):
+        with torch.no_grad():
+            assert torch.equal(other(**inputs).logits, found)
+    plain = compress(model, dataclasses.replace(model.settings, keep_ratio=0.6))
+    assert plain.encoder.second_norms is None and not plain.config.second_norms
+    with torch.no_grad():
+        half = again.to(torch.bfloat16)(**inputs).logits
+        assert half.dtype == torch.bfloat16 and not torch.equal(half.float(), found)
+        torch.testing.assert_close(half.float(), found, atol=0.2, rtol=0.1)
+        model.give_second_norms(False)
+        assert not torch.equal(model(**inputs).logits, found)
+        assert torch.equal(model(**inputs, reading="first").logits[4], first[4])
 
 
 def test_one_reading_alone() -> None:

@@ -13,10 +13,15 @@ import tokensieve
 from contract.variants import settings, tiny_model
 from tokensieve import ConfigError, PTCConfig
 from tokensieve.data import DataSplits
+from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.model.second_norms import norms_and_biases
 from tokensieve.training.distill import POOLED
-from tokensieve.training.follow import VectorLoss, norms_and_biases, only, without_dropout
+from tokensieve.training.follow import VectorLoss, only, without_dropout
+from tokensieve.training.importance import fit_importance
 from tokensieve.training.output import read_record
+from tokensieve.training.prepare import start_model
 from tokensieve.training.recipe import Recipe
+from tokensieve.training.sample import Sample
 from tokensieve.training.stages import train_in_stages
 from tokensieve.training.train import train
 
@@ -79,12 +84,54 @@ def test_labels_are_not_looked_at(dense: Path, tmp_path: Path) -> None:
     assert all(torch.equal(own[name], other[name]) for name in own)
 
 
-def test_a_second_reading_is_aligned_after_it(dense: Path, tmp_path: Path) -> None:
-    ptc = replace(REDUCED, reread=0.25)
+def test_a_second_reading_has_the_norms_of_before(dense: Path, tmp_path: Path) -> None:
+    ptc = replace(REDUCED, reread=0.25, min_length=6)
+    train(dense, ptc, DATA, tmp_path / "out", FOLLOWING, progress=False)
+    weights, before = weights_of(tmp_path / "out"), weights_of(dense)
+    norms = {name: own for name, own in weights.items() if name.startswith("encoder.second_norms.")}
+    assert norms
+    for name, own in norms.items():
+        assert torch.equal(own, before[name.replace("second_norms", "layer")])
+    assert torch.equal(weights["head.whole.weight"], before["head.classifier.weight"])
+    assert "keeps those of the start" in (tmp_path / "out" / "README.md").read_text()
+    found, wanted = (tokensieve.load(folder, device="cpu") for folder in (tmp_path / "out", dense))
+    found.model.config.reread_below = 1.0
+    texts = [document.text for document in DATA.validation]
+    torch.testing.assert_close(torch.tensor(found.predict_proba(texts)), torch.tensor(wanted.predict_proba(texts)))
+    found.model.config.reread_below = 0.0
+    assert not torch.allclose(torch.tensor(found.predict_proba(texts)), torch.tensor(wanted.predict_proba(texts)))
+
+
+def test_a_second_reading_of_fewer_tokens_is_aligned_after_it(dense: Path, tmp_path: Path) -> None:
+    ptc = replace(REDUCED, reread=0.25, reread_ratios=(0.8,) * 4)
     record = train(dense, ptc, DATA, tmp_path / "out", FOLLOWING, progress=False)
     assert record["head_alignment"]["left_again"] < record["head_alignment"]["moved_again"]
     weights = weights_of(tmp_path / "out")
     assert not torch.equal(weights["head.whole.weight"], weights["head.classifier.weight"])
+
+
+def test_what_is_trained_afterwards_has_one_set_of_norms(dense: Path, tmp_path: Path) -> None:
+    recipe = replace(FOLLOWING, follow=1, epochs=1, learning_rate=1e-2, select="loss")
+    record = train(dense, replace(REDUCED, reread=0.25), DATA, tmp_path / "out", recipe, progress=False)
+    kept = any("second_norms" in name for name in weights_of(tmp_path / "out"))
+    assert kept == (record["best"]["epoch"] == 0)
+    config = tokensieve.load(tmp_path / "out", device="cpu").model.config
+    assert config.second_norms is kept
+
+
+def test_importance_is_that_of_the_classifier_with_all_its_tokens(dense: Path, tmp_path: Path) -> None:
+    """A model that starts from one that has followed, too: its second reading is the classifier."""
+    followed, wanted = tmp_path / "followed", tmp_path / "wanted"
+    train(dense, replace(REDUCED, reread=0.25), DATA, followed, FOLLOWING, progress=False)
+    other = replace(REDUCED, keep_ratio=0.4)
+    train(dense, other, DATA, wanted, RECIPE, progress=False)
+    model, tokenizer = start_model(followed, other, RECIPE, DATA.label_names, False)
+    for layer in model.encoder.layer:
+        layer.importance.weight.zero_()
+    sample = Sample(TokenizedDocuments(DATA.train, tokenizer, 32, DATA.label_names), tokenizer, 8, RECIPE.seed)
+    fit_importance(model, followed, sample, torch.device("cpu"))
+    name = "encoder.layer.1.importance.weight"
+    torch.testing.assert_close(model.state_dict()[name], weights_of(wanted)[name])
 
 
 def test_documents_without_labels_are_read_too(dense: Path, tmp_path: Path) -> None:
@@ -162,7 +209,7 @@ def test_the_loss_by_hand(several: bool) -> None:
 
 def test_the_rest_is_frozen_and_nothing_dropped_for_as_long() -> None:
     model = tiny_model(settings(pruning="ratio", site="hidden"), hidden_dropout_prob=0.3, classifier_dropout=0.2)
-    tuned = norms_and_biases(model)
+    tuned = list(norms_and_biases(model.encoder.layer).values())
     layer = model.encoder.layer[0]
     assert any(parameter is layer.output.LayerNorm.weight for parameter in tuned)
     assert not any(parameter is layer.output.dense.weight for parameter in tuned)
