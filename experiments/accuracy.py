@@ -11,7 +11,8 @@ for a choice among variants.
 A config has one data set as "data", or several as "sets", each with a result of its own: --set and --seed pick some, so
 that several commands can share the work. A variant may name as "start" a variant that comes before it, in place of the
 default model, and the "layers" of either that it has alone; changes to the recipe; as "teacher" a variant that comes
-before it; and "seeds" of its own. --variant picks some, of which what they start from has to be there already.
+before it; "unlabelled", how many more documents it reads without their labels; and "seeds" of its own. --variant picks
+some, of which what they start from has to be there already.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
     torch.set_num_threads(threads)
     folder = run_folder(name, variant, seed)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    splits, given = splits_of(config, data), config["variants"][variant]
+    given = config["variants"][variant]
+    splits = splits_of(config, data, given.get("unlabelled"))
     if not (folder / "training.json").is_file():  # the last file of a finished training
         train(
             base_of(given, name, seed),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tokensieve.data import DataSplits, load_splits
 from tokensieve.runtime.precision import is_native
 from tokensieve.training.recipe import Recipe
 
-NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "seeds", "subject")
+NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "seeds", "subject", "unlabelled")
 """Keys of a variant that are no fields of PTCConfig."""
 
 
@@ -50,9 +51,17 @@ def run_folder(name: str, variant: str, seed: int) -> Path:
     return ROOT / "build" / "accuracy" / name / f"{variant.replace(' ', '-')}-seed{seed}"
 
 
-def splits_of(config: dict[str, Any], data: Path) -> DataSplits:
-    """The documents, at most as many of a split as "documents" says."""
-    return load_splits(data / config["data"]).limited(**config.get("documents", {}))
+def splits_of(config: dict[str, Any], data: Path, unlabelled: int | None = None) -> DataSplits:
+    """The documents, at most as many of a split as "documents" says; and of what that leaves of the training documents
+    so many without their labels, where their texts are in no other split.
+    """
+    whole = load_splits(data / config["data"])
+    splits = whole.limited(**config.get("documents", {}))
+    if unlabelled is None:
+        return splits
+    known = {document.text for document in (*splits.train, *whole.validation, *whole.test)}
+    left = tuple(replace(document, label=None) for document in whole.train if document.text not in known)
+    return replace(splits, unlabelled=left).limited(unlabelled=unlabelled)
 
 
 def settings_of(given: dict[str, Any]) -> PTCConfig:

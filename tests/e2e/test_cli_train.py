@@ -202,8 +202,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
       "combine_assignment": "soft"}),
     ("--preset fast",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.42, 0.62, 0.62, 0.62),
-      "pooling": "mean", "min_length": 48, "score_noise": 0.5, "leaving_keys": True, "reread": 0.12,
-      "reread_ratios": (0.75, 0.737, 0.737, 0.737)}),
+      "pooling": "mean", "min_length": 48, "score_noise": 0.5, "leaving_keys": True, "reread": 0.08}),
     ("--preset fast --reread 0",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.42, 0.62, 0.62, 0.62),
       "pooling": "mean", "min_length": 48, "score_noise": 0.5, "leaving_keys": True}),
@@ -212,14 +211,13 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
      {"pruning": "ratio", "pooling": "mean", "reread": 0.1, "reread_ratios": (1.0, 1.0, 0.95, 1.0)}),
     ("--preset fast --keep-ratio 0.7",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratio": 0.7, "pooling": "mean",
-      "min_length": 48, "score_noise": 0.5, "leaving_keys": True, "reread": 0.12}),
+      "min_length": 48, "score_noise": 0.5, "leaving_keys": True, "reread": 0.08}),
     ("--preset balanced --leaving-keys --score-noise 0",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.9, 0.693, 0.693, 0.693),
       "pooling": "mean", "min_length": 48, "leaving_keys": True}),
     ("--preset fast --combine-layer 3",
      {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.42, 0.62), "pooling": "mean",
-      "min_length": 48, "combine_layer": 3, "score_noise": 0.5, "leaving_keys": True, "reread": 0.12,
-      "reread_ratios": (0.75, 0.737)}),
+      "min_length": 48, "combine_layer": 3, "score_noise": 0.5, "leaving_keys": True, "reread": 0.08}),
 ]  # fmt: skip
 
 
