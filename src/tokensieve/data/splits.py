@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from tokensieve.data.documents import Document, Tally
 from tokensieve.data.folders import Source, find_split_files
@@ -129,6 +128,8 @@ def load_splits(
     """
     check_fraction(validation_fraction)
     files = find_split_files(path)
+    if unlabelled is not None:
+        files["unlabelled"] = unlabelled
     documents: dict[str, tuple[Document, ...]] = {}
     tallies: dict[str, Tally] = {}
     known: set[str] | None = None
@@ -140,7 +141,7 @@ def load_splits(
         reading = read_documents(
             file,
             text_column=text_column,
-            label_column=label_column,
+            label_column=None if split == "unlabelled" else label_column,
             pair_column=pair_column,
             multi_label=multi_label,
             label_separator=label_separator,
@@ -156,12 +157,7 @@ def load_splits(
     if "validation" not in files and validation_fraction > 0:
         train, validation = carve_validation(train, validation_fraction, seed)
         logger.info("validation: %d documents carved off %d", len(validation), len(documents["train"]))
-    more: tuple[Document, ...] = ()
-    if unlabelled is not None:
-        tallies["unlabelled"] = Tally()
-        columns: dict[str, Any] = {"text_column": text_column, "label_column": None, "pair_column": pair_column}
-        more = tuple(read_documents(unlabelled, **columns, policy=policy, tally=tallies["unlabelled"]))
-    return DataSplits(train, validation, documents.get("test", ()), tallies, more)
+    return DataSplits(train, validation, documents.get("test", ()), tallies, documents.get("unlabelled", ()))
 
 
 def _checked_labels(train: Sequence[Document], source: Source) -> set[str]:

@@ -14,12 +14,17 @@ from torch import nn
 
 def norms_and_biases(module: nn.Module) -> dict[str, nn.Parameter]:
     """Weights and biases of the norms, and biases of the linear maps, by their names in the module."""
-    found = {}
-    for place, own in module.named_modules():
-        for name, parameter in own.named_parameters(recurse=False):
-            if isinstance(own, nn.LayerNorm) or name == "bias":
-                found[f"{place}.{name}" if place else name] = parameter
-    return found
+    return {
+        f"{place}.{name}".removeprefix("."): parameter
+        for place, own in module.named_modules()
+        for name, parameter in _own(own).items()
+    }
+
+
+def _own(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Those of the module itself."""
+    parameters = module.named_parameters(recurse=False)
+    return {name: own for name, own in parameters if isinstance(module, nn.LayerNorm) or name == "bias"}
 
 
 class SecondNorms(nn.Module):
@@ -32,9 +37,8 @@ class SecondNorms(nn.Module):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        for name, parameter in norms_and_biases(module).items():
-            if "." not in name:
-                self.register_buffer(name, parameter.detach().clone())
+        for name, parameter in _own(module).items():
+            self.register_buffer(name, parameter.detach().clone())
         for name, child in module.named_children():
             if norms_and_biases(child):
                 self.add_module(name, SecondNorms(child))
@@ -44,10 +48,7 @@ class SecondNorms(nn.Module):
         pass: what is moved or loaded afterwards may be other tensors.
         """
         twin = copy.copy(module)
-        own = {name: cast(SecondNorms, child) for name, child in self.named_children()}
-        twin.__dict__["_parameters"] = {**module._parameters, **self._buffers}
-        twin.__dict__["_modules"] = {
-            name: own[name].twin(child) if child is not None and name in own else child
-            for name, child in module._modules.items()
-        }
+        twins = {name: cast(SecondNorms, own).twin(module.get_submodule(name)) for name, own in self.named_children()}
+        twin.__dict__["_parameters"] = module._parameters | self._buffers
+        twin.__dict__["_modules"] = module._modules | twins
         return twin
