@@ -100,10 +100,13 @@ def few_layers(whole: Path, layers: list[int], name: str) -> Path:
     if (folder / "model.safetensors").is_file():
         return folder
     shutil.copytree(whole, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model.safetensors", "*.md"))
-    record = json.loads((whole / "config.json").read_text(encoding="utf-8")) | {"num_hidden_layers": len(layers)}
+    record = json.loads((whole / "config.json").read_text(encoding="utf-8"))
+    record |= {"num_hidden_layers": len(layers), "second_norms": False}
     (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     weights, places = {}, {old: new for new, old in enumerate(layers)}
     for key, tensor in load_file(whole / "model.safetensors").items():
+        if key.startswith("encoder.second_norms."):  # numbered as the layers are, and of use to a second reading alone
+            continue
         before, layer, after = key.partition("encoder.layer.")
         number, _, rest = after.partition(".")
         if not layer:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tokensieve.backbones.host import COMBINE, Host, host_config, load_host_model, read_host
+from tokensieve.backbones.host import COMBINE, Host, host_config, load_host_model, read_host, renumbered
 from tokensieve.backbones.loading import has_tokenizer, load_config, load_tokenizer
 from tokensieve.combiners import TokenCombiner
 from tokensieve.config import PTCConfig
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.second_norms import BETWEEN
 from tokensieve.reducers.schedule import encoder_steps
 
 _LAST_LAYER = "head.classifier.weight"
@@ -39,8 +41,8 @@ def compress(
     What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random, or
     as `combine_init` says; a learned importance is zero until it is fitted (`training.importance`), and no document is
     read again until the confidence for it is (`training.reread`). One of ours keeps its calibration only with its head,
-    that confidence only with its settings, where the labels are not given anew, and norms and biases of a second
-    reading's own with its settings.
+    that confidence only with its settings, where the labels are not given anew. Where it reads again, its last layer,
+    norms and biases for that are those of a second reading by other settings, too, and of settings that prune nothing.
 
     Args:
         model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder
@@ -64,7 +66,9 @@ def compress(
     _set_labels(host, num_labels, id2label, problem_type)
     config.check_depth(host.config.num_hidden_layers)
     same = host.config.settings == config
-    host.config.ptc, host.config.second_norms = config.to_dict(), host.config.second_norms and same
+    host.config.ptc = config.to_dict()
+    whole = not config.combines or any(f".{COMBINE}." in name for name in host.state)  # no module starts at random
+    host.config.second_norms = host.config.second_norms and config.reread > 0 and whole
     if tokenizer is not None:
         host.config.special_token_ids = special_token_ids(tokenizer)
     model = TokensieveForSequenceClassification(host.config)
@@ -80,6 +84,19 @@ def compress(
     nn.Module.to(model, device=model_or_dir.device, dtype=model_or_dir.dtype)
     model.train(model_or_dir.training)
     return model
+
+
+def with_all_tokens(base: str | Path) -> TokensieveForSequenceClassification:
+    """A classifier of ours that prunes nothing: where it reads documents again, by what it has for that.
+
+    Args:
+        base: its folder; it is read anew, in float32.
+
+    Raises:
+        CheckpointError: as `compress`.
+    """
+    own = load_config(base).settings
+    return compress(base, replace(own, pruning="none", ratio_scope="all", reread=0.0, reread_ratios=None))
 
 
 def special_token_ids(tokenizer: Any) -> list[int]:
@@ -114,16 +131,11 @@ def _set_labels(
 def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, Tensor]:
     """The host's parameters under the names of the steps that use them."""
     steps = encoder_steps(model.settings, model.config.num_hidden_layers)
-    places = {f"encoder.layer.{step.source}.": i for i, step in enumerate(steps) if step.source is not None}
+    places = {str(step.source): str(i) for i, step in enumerate(steps) if step.source is not None}
     if model.settings.combine_layer is not None:
-        places[COMBINE] = model.settings.combine_layer - 1
-    picked = {}
-    for name, tensor in host.state.items():
-        start = next((prefix for prefix in places if name.startswith(prefix)), None)
-        if start is not None:
-            picked[f"encoder.layer.{places[start]}.{name.removeprefix(start)}"] = tensor
-        elif not name.startswith("encoder.") or name.startswith(_SECOND_NORMS):
-            picked[name] = tensor
+        places[COMBINE] = str(model.settings.combine_layer - 1)
+    state = _of_all_tokens(host.state) if model.settings.pruning == "none" else host.state
+    picked = {renumbered(name, places): tensor for name, tensor in state.items()}
     for name in ("weight", "bias"):  # what the classifier is now, it is for all tokens
         if (last := f"head.classifier.{name}") in picked:
             picked.setdefault(f"{_WHOLE_LAYER}{name}", picked[last])
@@ -134,6 +146,20 @@ def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, T
         for name, tensor in picked.items()
         if name in wanted and wanted[name].shape == tensor.shape and (same_pooling or not name.startswith("head."))
     }
+
+
+def _of_all_tokens(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters with those of a second reading in the place of the first one's, where there are any."""
+    second = {
+        name.replace(_WHOLE_LAYER, "head.classifier."): tensor
+        for name, tensor in state.items()
+        if name.startswith(_WHOLE_LAYER)
+    } | {
+        name.replace(_SECOND_NORMS, "encoder.layer.").replace(BETWEEN, "."): tensor
+        for name, tensor in state.items()
+        if name.startswith(_SECOND_NORMS)
+    }
+    return {**state, **second}
 
 
 def _start_as_identity(model: TokensieveForSequenceClassification, state: Mapping[str, Tensor]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.reducers.schedule import encoder_steps
 
-COMBINE = "encoder.combine."
-"""Where a host that is one of ours keeps its combining module's parameters, free of the step's number."""
+COMBINE = "combine"
+"""What stands in the place of a step's number for the combining module of a host that is one of ours."""
+_OF_STEPS = ("encoder.layer.", "encoder.second_norms.")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Host:
 
     Attributes:
         config: its sizes and labels as a TokensieveConfig (reduction settings not yet decided).
-        state: parameters; `encoder.layer.<i>` with i as in the host.
+        state: parameters; `encoder.layer.<i>` with i as in the host, and `encoder.second_norms.<i>` of one of ours.
         pooling: of a host that is one of ours; "host" for transformers' models.
     """
 
@@ -78,14 +80,20 @@ def host_config(config: Any, name: str | Path) -> TokensieveConfig:
 
 def _read_own(model: TokensieveForSequenceClassification) -> Host:
     steps = encoder_steps(model.settings, model.config.num_hidden_layers)
-    state = {}
-    for name, tensor in model.state_dict().items():
-        if name.startswith("encoder.layer."):
-            number, _, rest = name.removeprefix("encoder.layer.").partition(".")
-            source = steps[int(number)].source
-            name = f"{COMBINE}{rest}" if source is None else f"encoder.layer.{source}.{rest}"
-        state[name] = tensor
+    sources = {str(number): COMBINE if step.source is None else str(step.source) for number, step in enumerate(steps)}
+    state = {renumbered(name, sources): tensor for name, tensor in model.state_dict().items()}
     return Host(copy.deepcopy(model.config), state, model.settings.resolved_pooling)
+
+
+def renumbered(name: str, numbers: Mapping[str, str]) -> str:
+    """The name of a parameter with another number for its step, "" where it is to have none; of what is in no step the
+    same name.
+    """
+    start = next((start for start in _OF_STEPS if name.startswith(start)), None)
+    if start is None:
+        return name
+    number, _, rest = name.removeprefix(start).partition(".")
+    return f"{start}{numbers[number]}.{rest}" if number in numbers else ""
 
 
 def load_host_model(path: str | Path) -> PreTrainedModel:

@@ -28,7 +28,6 @@ from tokensieve.model.head import HEADS
 from tokensieve.model.parts import documents_of, parts_of
 from tokensieve.model.plan import Plan, kept_shares, make_plan
 from tokensieve.model.probabilities import confidence
-from tokensieve.model.second_norms import SecondNorms
 from tokensieve.model.side_by_side import side_by_side
 from tokensieve.model.trace import Trace
 from tokensieve.reducers import Importance
@@ -198,7 +197,7 @@ class TokensieveForSequenceClassification(PreTrainedModel):
     def give_second_norms(self, own: bool) -> None:
         """Let the second reading keep as its own the norms and biases that the layers have now; or share theirs."""
         self.config.second_norms = own
-        self.encoder.second_norms = SecondNorms(self.encoder.layer) if own else None
+        self.encoder.give_second_norms(own)
 
     def unsure(self, logits: Tensor, lengths: Sequence[int]) -> list[int]:
         """Which documents are to be read again, by their number.

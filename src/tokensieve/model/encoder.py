@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
+import torch
 from torch import nn
 
 from tokensieve.combiners import COMBINERS
@@ -36,7 +37,8 @@ class Encoder(nn.Module):
             else Layer(config, _reducer(settings, step), step.prunes)
             for step in self.steps
         )
-        self.second_norms = SecondNorms(self.layer) if config.second_norms else None
+        self.second_norms: nn.ModuleList | None = None
+        self.give_second_norms(config.second_norms)
         self.reducers_again = [_reducer(second, step) for step in self.steps_again]
         self.entering = tuple(_entering(settings, steps[0]) for steps in (self.steps, self.steps_again))
 
@@ -44,12 +46,25 @@ class Encoder(nn.Module):
         """Run all steps, `again` as the second reading of these documents; the result holds the tokens that reached the
         end, and what became of the others.
         """
+        if again:
+            return self._again(tokens)
+        return self._run(tokens, self.steps, [None] * len(self.steps), self.layer)
+
+    def _again(self, tokens: Tokens) -> tuple[Tokens, Trace]:
+        if self.second_norms is None:
+            return self._run(tokens, self.steps_again, self.reducers_again, self.layer)
+        norms = cast(Iterable[SecondNorms], self.second_norms)
+        twins = [own.twin(layer) for own, layer in zip(norms, self.layer, strict=True)]
+        run = torch.compiler.disable(self._run)  # new modules at every pass, which would be compiled anew
+        return run(tokens, self.steps_again, self.reducers_again, twins)
+
+    def _run(
+        self, tokens: Tokens, steps: Sequence[Step], reducers: Sequence[Reducer | None], layers: Iterable[nn.Module]
+    ) -> tuple[Tokens, Trace]:
+        """The steps in their order; without a reducer of its own a layer chooses by the one that it has."""
         trace, keys = Trace(), None
         exempt, everyone = [not own for own in self.pruned(tokens.text_lengths)], [True] * len(tokens.lengths)
-        steps = self.steps_again if again else self.steps
-        reducers = self.reducers_again if again else [None] * len(steps)  # the layers' own
-        layers = self.second_norms.twin(self.layer) if again and self.second_norms is not None else self.layer
-        for step, reducer, module in zip(steps, reducers, cast(nn.ModuleList, layers), strict=True):
+        for step, reducer, module in zip(steps, reducers, layers, strict=True):
             if step.kind == "combine":  # by kind: an adapter may wrap the module
                 before, keys = tokens, None
                 tokens, joined = module(tokens)
@@ -59,6 +74,10 @@ class Encoder(nn.Module):
                 tokens, keys = module(tokens, keys, exempt if step.prunes else everyone, Choice(reducer))
                 trace.record_layer(tokens, served)
         return tokens, trace
+
+    def give_second_norms(self, own: bool) -> None:
+        """Let the second reading keep as its own the norms and biases that the layers have now; or share theirs."""
+        self.second_norms = nn.ModuleList(map(SecondNorms, self.layer)) if own else None
 
     def pruned(self, lengths: Sequence[int]) -> list[bool]:
         """Whether documents of these lengths are long enough to be pruned."""

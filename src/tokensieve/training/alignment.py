@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokensieve.backbones.loading import load_config, load_weights
+from tokensieve.backbones.loading import load_weights
 from tokensieve.model.classifier import Reading, TokensieveForSequenceClassification
 from tokensieve.training.sample import Sample, sum_type
 
@@ -29,7 +29,8 @@ def align_head(
     sample: Sample,
     device: torch.device,
 ) -> dict[str, float] | None:
-    """Fit the head's last layer of a model to the classifier whose weights it has, and whose settings it has not.
+    """Fit the head's last layer of a model to the classifier that it was made of, and that it does not read like: by
+    other settings, or with other norms and biases (`training.follow`).
 
     Args:
         model: its head is changed in place.
@@ -40,22 +41,28 @@ def align_head(
     Returns:
         "moved" and "left": the mean squared distance of the two vectors of a document before and after, as a share of
         the variance of the classifier's; "moved_again" and "left_again" of the second reading, where it is fitted, too.
-        None where nothing was to be fitted: the settings are the same, or all vectors.
+        None where nothing was to be fitted: it reads like the classifier, or all vectors are the same.
 
     Raises:
         CheckpointError: the base cannot be read.
     """
-    if load_config(base).settings == model.settings:
-        return None
     origin: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
-    found, wanted = (document_vectors(own, sample, device) for own in (model, origin))
-    moved = _align(model.head.classifier, found, wanted)
-    if moved is None or model.head.whole is None:
-        return moved
-    found = document_vectors(model, sample, device, "second")
-    wanted = wanted if origin.head.whole is None else document_vectors(origin, sample, device, "second")
-    again = _align(model.head.whole, found, wanted)
-    return moved | {f"{name}_again": share for name, share in (again or {}).items()}
+    if _read_alike(model, origin):
+        return None
+    origin.config.reread_below = None  # so that its first reading is one, of documents too short to be pruned, too
+    whole = document_vectors(origin, sample, device, "second")
+    wanted = whole if model.settings.pruning == "none" else document_vectors(origin, sample, device)
+    moved = _align(model.head.classifier, document_vectors(model, sample, device), wanted) or {}
+    again: dict[str, float] = {}
+    if model.head.whole is not None:
+        again = _align(model.head.whole, document_vectors(model, sample, device, "second"), whole) or {}
+    return moved | {f"{name}_again": share for name, share in again.items()} or None
+
+
+def _read_alike(model: TokensieveForSequenceClassification, origin: TokensieveForSequenceClassification) -> bool:
+    own, other = (each.encoder.state_dict() for each in (model, origin))
+    same = model.settings == origin.settings and own.keys() == other.keys()
+    return same and all(torch.equal(tensor.cpu(), other[name].cpu()) for name, tensor in own.items())
 
 
 def _align(last: nn.Module, found: Tensor, wanted: Tensor) -> dict[str, float] | None:

@@ -106,6 +106,12 @@ def write_run(folder: Path, run: Mapping[str, Any]) -> None:
     write_json(folder / RUN, dict(run))
 
 
+_DIGESTS = {
+    "data_digest": "the documents, their order, their labels or the tokenizer differ",
+    "unlabelled_digest": "the documents without labels, or their order, differ",
+}
+
+
 def check_run(note: Path, run: Mapping[str, Any]) -> None:
     """Refuse to go on with another recipe, other data or another number of processes than the run began with.
 
@@ -126,10 +132,10 @@ def check_run(note: Path, run: Mapping[str, Any]) -> None:
         begun["settings"] = _with_defaults(begun["settings"], note)
     for name in now:
         if begun.get(name) != now.get(name):
-            if name == "data_digest":
+            if name in _DIGESTS:
                 raise ConfigError(
-                    f"{note}: the documents, their order, their labels or the tokenizer differ from those of the "
-                    "interrupted run: resume with what the run began with, or start anew with --overwrite"
+                    f"{note}: {_DIGESTS[name]} from those of the interrupted run: resume with what the run began "
+                    "with, or start anew with --overwrite"
                 )
             raise ConfigError(
                 f"{name} is {_differing(now.get(name), begun.get(name))} where the interrupted run has "

@@ -32,7 +32,7 @@ _BATCH = 32
 def teacher_targets(
     recipe: Recipe, documents: Sequence[Document], labels: Sequence[str], device: torch.device
 ) -> dict[str, Tensor]:
-    """What the recipe's teacher makes of documents.
+    """What the recipe's teacher makes of documents; where it reads some again, by its second reading of all.
 
     Args:
         recipe: names the teacher: the folder of a classifier that `train` wrote.
@@ -55,7 +55,7 @@ def teacher_targets(
     found: dict[str, list[Tensor]] = {LOGITS: [], POOLED: []}
     for start in range(0, len(order), _BATCH):
         batch = tokenizer.pad([items[i] for i in order[start : start + _BATCH]], return_tensors="pt")
-        output = model(**{name: values.to(device) for name, values in batch.items()})
+        output = model(**{name: values.to(device) for name, values in batch.items()}, reading="second")
         found[LOGITS].append(output.logits[:, columns].float().cpu())
         found[POOLED].append(output.pooled.float().cpu())
     wanted = (LOGITS, POOLED) if recipe.distill_pooled else (LOGITS,)

@@ -10,6 +10,7 @@ the same in all documents counts for nothing: aligning the head takes it back af
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,8 +30,25 @@ from tokensieve.model.dropout import Dropout
 from tokensieve.model.second_norms import norms_and_biases
 from tokensieve.training.best import check_converged
 from tokensieve.training.distill import POOLED, TaughtLoss, teacher_targets
+from tokensieve.training.processes import processes
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.trainer import RunOptions, make_trainer
+from tokensieve.training.trainer import RunOptions, make_trainer, own_forward
+
+logger = logging.getLogger(__name__)
+
+
+def warn_of_judges(splits: DataSplits) -> None:
+    """Where documents without labels are those by which the model is judged."""
+    texts = {(document.text, document.pair) for document in splits.unlabelled}
+    for name, judges in (("validation", splits.validation), ("test", splits.test)):
+        if known := sum((document.text, document.pair) in texts for document in judges):
+            logger.warning(
+                "unlabelled: %d of the %d %s documents are among them, so their answers are nearer to those of all "
+                "tokens than other documents' will be: leave them out",
+                known,
+                len(judges),
+                name,
+            )
 
 
 def check_unlabelled(recipe: Recipe, splits: DataSplits) -> None:
@@ -54,8 +72,8 @@ def follow(
     reading, where there are two, and the second one keeps what they were.
 
     Args:
-        model: made of the classifier, with other settings.
-        base: folder of the classifier whose document vectors are followed.
+        model: made of the classifier, with other settings; or to follow it once more.
+        base: folder of the classifier whose document vectors are followed, as `teacher_targets` reads them.
         tokenizer: pads.
         splits: the training documents are read, and those without labels.
         recipe: `follow` and `follow_rate`; the rest as in training, but without dropout.
@@ -69,6 +87,8 @@ def follow(
         CheckpointError: the base cannot be read.
         TrainingError: the distance is no finite number any more.
     """
+    if processes(options.device).is_main_process:
+        warn_of_judges(splits)
     labels, documents = splits.label_names, read_by_following(splits)
     asked = replace(recipe, teacher=str(base), distill_pooled=1.0)
     vectors = teacher_targets(asked, documents, labels, options.device)[POOLED]
@@ -77,13 +97,12 @@ def follow(
     )
     read, nobody = (TokenizedDocuments(some, tokenizer, recipe.max_length, labels) for some in (documents, ()))
     loss = VectorLoss(float((vectors - vectors.mean(0)).square().sum(1).mean()))
-    if model.settings.reread:
+    if model.settings.reread and model.encoder.second_norms is None:
         model.give_second_norms(True)  # it reads again by those of now, which are the classifier's
     tuned = list(norms_and_biases(model.encoder.layer).values())
-    with only(model, tuned), without_dropout(model), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-        trainer = make_trainer(
-            model, tokenizer, read, nobody, stage, options.unobserved(), {POOLED: vectors}, taught=loss
-        )
+    given, stdout = {POOLED: vectors}, contextlib.redirect_stdout(sys.stderr)  # stdout is for results
+    with only(model, tuned), without_dropout(model), own_forward(model), stdout:
+        trainer = make_trainer(model, tokenizer, read, nobody, stage, options.unobserved(), given, taught=loss)
         trainer.train()
     check_converged(trainer.state.log_history, stage)
     distances = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -8,7 +8,6 @@ ridge, layer by layer. The classifier that is asked keeps all tokens meanwhile.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokensieve.backbones.loading import load_config, load_weights
+from tokensieve.backbones.compress import with_all_tokens
+from tokensieve.backbones.loading import load_config
 from tokensieve.errors import CheckpointError, DataError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
@@ -59,14 +59,8 @@ def fit_importance(
         CheckpointError: the base cannot be read, or lacks a layer.
         DataError: the documents leave nothing to choose.
     """
-    classifier: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
+    classifier = with_all_tokens(base)
     nn.Module.to(classifier, device=device).eval()
-    classifier.encoder.min_length = sys.maxsize  # so it keeps everything; it is needed for nothing else
-    classifier.config.reread_below = None
-    if classifier.head.whole is not None:
-        classifier.head.classifier.load_state_dict(classifier.head.whole.state_dict())
-    if classifier.encoder.second_norms is not None:
-        classifier.encoder.layer.load_state_dict(classifier.encoder.second_norms.state_dict(), strict=False)
     wanted, places = unfitted(model), _by_source(classifier)
     sources = {source: layer for source, layer in _by_source(model).items() if layer in wanted}
     if missing := sources.keys() - places.keys():

@@ -6,6 +6,7 @@ The dense classifier stays beside the output, as `output`.dense: the fallback, a
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,11 +74,20 @@ def train_in_stages(
         logger.info("%s: first a dense one, %s", reason, dense)
         plain = PTCConfig(pruning="none", pooling=settings.resolved_pooling)
         alone = replace(recipe, teacher=None, tighten=0.0, follow=0)
-        train(base, plain, replace(splits, unlabelled=()), dense, alone, **ways, **options, keep_finished=True)
+        labelled, told = _without_unlabelled(splits, options)
+        train(base, plain, labelled, dense, alone, **ways, **told, keep_finished=True)
         base, ways = dense, second
         recipe = replace(recipe, learning_rate=recipe.learning_rate * SECOND_RATE)
     recipe = recipe if recipe.teacher else replace(recipe, teacher=str(base))
     return train(base, settings, splits, output, recipe, **ways, **options)
+
+
+def _without_unlabelled(splits: DataSplits, options: Mapping[str, Any]) -> tuple[DataSplits, dict[str, Any]]:
+    """Of the dense stage, which reads no documents without labels: its record and its card do not tell of any."""
+    tallies = {name: tally for name, tally in splits.tallies.items() if name != "unlabelled"}
+    reading = options.get("reading")
+    told = {**options, "reading": None if reading is None else {**reading, "unlabelled": None}}
+    return replace(splits, unlabelled=(), tallies=tallies), told
 
 
 def dense_folder(output: str | Path) -> Path:

@@ -111,7 +111,8 @@ def run_trainer(
         TrainingError: the loss is no finite number any more.
     """
     require_accelerate()
-    with _tensorboard_folder(options.logs), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+    stdout = contextlib.redirect_stdout(sys.stderr)  # stdout is for results
+    with _tensorboard_folder(options.logs), own_forward(model), stdout:
         trainer = make_trainer(model, tokenizer, train, validation, recipe, options, targets)
         start = None
         if begins_trained and len(validation):
@@ -135,6 +136,21 @@ def run_trainer(
         trainer.compute_metrics = None  # the logits alone are wanted
         predicted = trainer.predict(validation)
     return Trained(history, predicted.predictions, predicted.label_ids)
+
+
+@contextlib.contextmanager
+def own_forward(model: Any) -> Iterator[None]:
+    """Trainer leaves a model of its own `forward`, which in bfloat16 keeps its autocast: afterwards there is the former
+    one again, so that what is fitted or answered next is computed in the model's own type.
+    """
+    before = model.__dict__.get("forward")
+    try:
+        yield
+    finally:
+        model.__dict__.pop("forward", None)
+        model.__dict__.pop("_original_forward", None)
+        if before is not None:
+            model.__dict__["forward"] = before
 
 
 def make_trainer(

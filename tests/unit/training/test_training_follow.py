@@ -13,9 +13,10 @@ import tokensieve
 from contract.variants import settings, tiny_model
 from tokensieve import ConfigError, PTCConfig
 from tokensieve.data import DataSplits
+from tokensieve.data.documents import Tally
 from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.model.second_norms import norms_and_biases
-from tokensieve.training.distill import POOLED
+from tokensieve.training.distill import POOLED, teacher_targets
 from tokensieve.training.follow import VectorLoss, only, without_dropout
 from tokensieve.training.importance import fit_importance
 from tokensieve.training.output import read_record
@@ -91,7 +92,7 @@ def test_a_second_reading_has_the_norms_of_before(dense: Path, tmp_path: Path) -
     norms = {name: own for name, own in weights.items() if name.startswith("encoder.second_norms.")}
     assert norms
     for name, own in norms.items():
-        assert torch.equal(own, before[name.replace("second_norms", "layer")])
+        assert torch.equal(own, before[name.replace("second_norms", "layer").replace("/", ".")])
     assert torch.equal(weights["head.whole.weight"], before["head.classifier.weight"])
     assert "keeps those of the start" in (tmp_path / "out" / "README.md").read_text()
     found, wanted = (tokensieve.load(folder, device="cpu") for folder in (tmp_path / "out", dense))
@@ -110,13 +111,128 @@ def test_a_second_reading_of_fewer_tokens_is_aligned_after_it(dense: Path, tmp_p
     assert not torch.equal(weights["head.whole.weight"], weights["head.classifier.weight"])
 
 
-def test_what_is_trained_afterwards_has_one_set_of_norms(dense: Path, tmp_path: Path) -> None:
-    recipe = replace(FOLLOWING, follow=1, epochs=1, learning_rate=1e-2, select="loss")
+@pytest.mark.parametrize(
+    ("follow_rate", "rate", "kept"), [(1.0, 3e-3, False), (1e-2, 0.3, True)], ids=["better", "worse than the start"]
+)
+def test_what_is_trained_afterwards_has_one_set_of_norms(
+    dense: Path, tmp_path: Path, follow_rate: float, rate: float, kept: bool
+) -> None:
+    """A start that following has wrecked is soon surpassed."""
+    recipe = replace(FOLLOWING, follow=1, follow_rate=follow_rate, epochs=2, learning_rate=rate, select="loss")
     record = train(dense, replace(REDUCED, reread=0.25), DATA, tmp_path / "out", recipe, progress=False)
-    kept = any("second_norms" in name for name in weights_of(tmp_path / "out"))
-    assert kept == (record["best"]["epoch"] == 0)
+    assert (record["best"]["epoch"] == 0) is kept
+    weights = weights_of(tmp_path / "out")
+    assert any("second_norms" in name for name in weights) is kept
+    assert torch.equal(weights["head.whole.weight"], weights["head.classifier.weight"]) is not kept
     config = tokensieve.load(tmp_path / "out", device="cpu").model.config
     assert config.second_norms is kept
+
+
+def test_in_bfloat16_nothing_of_the_second_reading_changes(dense: Path, tmp_path: Path) -> None:
+    """Trainer's autocast ends with it: what is fitted afterwards is fitted in the model's own type."""
+    ptc = replace(REDUCED, reread=0.25)
+    record = train(dense, ptc, DATA, tmp_path / "out", replace(FOLLOWING, follow=1, bf16=True), progress=False)
+    assert set(record["head_alignment"]) == {"moved", "left"}
+    weights, before = weights_of(tmp_path / "out"), weights_of(dense)
+    for name in ("weight", "bias"):
+        assert torch.equal(weights[f"head.whole.{name}"], before[f"head.classifier.{name}"])
+
+
+@pytest.fixture(scope="module")
+def followed(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Documents of fewer than 6 tokens, of which there are some, are read at once by the second reading."""
+    folder = tmp_path_factory.mktemp("followed") / "out"
+    train(dense, replace(REDUCED, reread=0.25, min_length=6), DATA, folder, FOLLOWING, progress=False)
+    return folder
+
+
+def probabilities(folder: Path, below: float | None = None) -> torch.Tensor:
+    """Of the validation documents."""
+    classifier = tokensieve.load(folder, device="cpu")
+    if below is not None:
+        classifier.model.config.reread_below = below
+    return torch.tensor(classifier.predict_proba([document.text for document in DATA.validation]))
+
+
+def test_the_first_reading_alone_needs_no_other_head(followed: Path, tmp_path: Path) -> None:
+    """Its vectors are those that the head was fitted to, those of short documents among them."""
+    ptc = replace(REDUCED, min_length=6)
+    record = train(followed, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
+    assert record["head_alignment"] is None
+    found, wanted = weights_of(tmp_path / "out"), weights_of(followed)
+    assert not [name for name in found if "second_norms" in name or "whole" in name]
+    assert all(torch.equal(own, wanted[name]) for name, own in found.items())
+
+
+def test_another_share_is_read_again_by_the_same_norms(dense: Path, followed: Path, tmp_path: Path) -> None:
+    ptc = replace(REDUCED, reread=0.5, min_length=6)
+    record = train(followed, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
+    assert record["head_alignment"] is None
+    found, wanted = weights_of(tmp_path / "out"), weights_of(followed)
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(own, wanted[name]) for name, own in found.items())
+    torch.testing.assert_close(probabilities(tmp_path / "out", 1.0), probabilities(dense))
+
+
+def test_other_first_shares_leave_the_second_reading_alone(dense: Path, followed: Path, tmp_path: Path) -> None:
+    ptc = replace(REDUCED, reread=0.25, keep_ratio=0.7, min_length=6)
+    record = train(followed, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
+    assert set(record["head_alignment"]) == {"moved", "left"}
+    torch.testing.assert_close(probabilities(tmp_path / "out", 1.0), probabilities(dense))
+
+
+def test_without_pruning_it_is_the_classifier_again(dense: Path, followed: Path, tmp_path: Path) -> None:
+    record = train(followed, DENSE, DATA, tmp_path / "out", RECIPE, progress=False)
+    assert record["head_alignment"] is None
+    found, wanted = weights_of(tmp_path / "out"), weights_of(dense)
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(own, wanted[name]) for name, own in found.items())
+
+
+def test_following_once_more(dense: Path, followed: Path, tmp_path: Path) -> None:
+    """The vectors are those of the second reading, whose norms stay; the head is fitted to the new ones."""
+    ptc = replace(REDUCED, reread=0.25, min_length=6)
+    again = replace(FOLLOWING, follow=3)
+    record = train(followed, ptc, DATA, tmp_path / "out", again, progress=False)
+    assert set(record["head_alignment"]) == {"moved", "left"}
+    assert record["followed"]["distance"] < read_record(followed / "training.json")["followed"]["distance"]
+    weights, before = weights_of(tmp_path / "out"), weights_of(followed)
+    second = {name for name in before if "second_norms" in name or "whole" in name}
+    assert second and all(torch.equal(weights[name], before[name]) for name in second)
+    assert not torch.equal(*(own["encoder.layer.0.output.LayerNorm.bias"] for own in (weights, before)))
+    torch.testing.assert_close(probabilities(tmp_path / "out", 1.0), probabilities(dense))
+
+
+def test_a_teacher_that_reads_again_is_its_second_reading(dense: Path, followed: Path) -> None:
+    recipe = replace(RECIPE, teacher=str(followed), distill_pooled=1.0)
+    found, wanted = (
+        teacher_targets(replace(recipe, teacher=str(folder)), DATA.train, DATA.label_names, torch.device("cpu"))
+        for folder in (followed, dense)
+    )
+    for name, own in wanted.items():
+        torch.testing.assert_close(found[name], own)
+
+
+def test_documents_that_judge_are_told_of(dense: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    more = tuple(replace(document, label=None) for document in (*DATA.validation[:3], *DATA.train[:2]))
+    texts = {document.text for document in more}
+    known = sum(document.text in texts for document in DATA.validation)
+    recipe = replace(FOLLOWING, follow=1)
+    train(dense, REDUCED, replace(DATA, unlabelled=more), tmp_path / "out", recipe, progress=False)
+    (told,) = [message for message in caplog.messages if "unlabelled:" in message]
+    assert f"{known} of the 40 validation documents are among them" in told
+
+
+def test_the_card_of_the_dense_stage_asks_for_no_other_documents(base: Path, tmp_path: Path) -> None:
+    more = tuple(replace(document, label=None) for document in labelled_documents(20, seed=2))
+    splits = replace(DATA, unlabelled=more, tallies={"unlabelled": Tally()})
+    recipe, reading = replace(FOLLOWING, follow=1, epochs=1), {"unlabelled": "more.txt", "label_column": "kind"}
+    train_in_stages(base, REDUCED, splits, tmp_path / "out", recipe, data_name="films", reading=reading, progress=False)
+    for name, told in (("out", True), ("out.dense", False)):
+        record = read_record(tmp_path / name / "training.json")
+        assert ("unlabelled" in record["rows"]) is told
+        card = (tmp_path / name / "README.md").read_text()
+        assert "--label-column kind" in card and ("--unlabelled more.txt" in card) is told
 
 
 def test_importance_is_that_of_the_classifier_with_all_its_tokens(dense: Path, tmp_path: Path) -> None:
