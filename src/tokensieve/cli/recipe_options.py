@@ -50,7 +50,10 @@ Follow = Annotated[
     int, recipe_option("--follow", help="Epochs in which norms and biases first learn a classifier's document vectors.")
 ]
 Unlabelled = Annotated[
-    str | None, recipe_option("--unlabelled", help="File of documents, which need no label, for --follow to read, too.")
+    str | None, recipe_option("--unlabelled", help="File of documents, without labels, that --follow reads, too.")
+]
+RereadLoss = Annotated[
+    float | None, recipe_option("--reread-loss", help="Points that it may cost not to read again; sets --reread.")
 ]
 FollowRate = Annotated[float, recipe_option("--follow-rate", help="Peak learning rate of these.")]
 Align = Annotated[

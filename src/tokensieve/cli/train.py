@@ -45,6 +45,7 @@ from tokensieve.cli.recipe_options import (
     LoraTargets,
     NewRate,
     Patience,
+    RereadLoss,
     Teacher,
     Tighten,
     Unlabelled,
@@ -183,6 +184,7 @@ def train_command(
     new_rate: NewRate = 1.0,
     follow: Follow = 0,
     follow_rate: FollowRate = 1e-3,
+    reread_loss: RereadLoss = None,
     unlabelled: Unlabelled = None,
     seed: Annotated[int, recipe_option("--seed", help="Of new parameters, order, dropout and noise.")] = 0,
     overwrite: Annotated[
@@ -289,7 +291,7 @@ def _summary(record: dict[str, Any], output: Path) -> list[str]:
             f"loss {best['eval_loss']:.4f}, accuracy {best['eval_accuracy']:.4f}, macro F1 {best['eval_f1_macro']:.4f}"
         )
     if (again := record["reread"]) is not None:
-        lines.append(f"documents of a confidence below {again['below']:.4f} are read again")
+        lines.append(f"documents of a confidence below {again['below']:.4f}, {again['share']:.1%}, are read again")
     if (found := record["calibration"]) is not None:
         lines.append(
             f"calibrated by temperature {found['temperature']:.3f}: expected calibration error "

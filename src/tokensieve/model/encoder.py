@@ -56,7 +56,8 @@ class Encoder(nn.Module):
         norms = cast(Iterable[SecondNorms], self.second_norms)
         twins = [own.twin(layer) for own, layer in zip(norms, self.layer, strict=True)]
         run = torch.compiler.disable(self._run)  # new modules at every pass, which would be compiled anew
-        return run(tokens, self.steps_again, self.reducers_again, twins)
+        found: tuple[Tokens, Trace] = run(tokens, self.steps_again, self.reducers_again, twins)
+        return found
 
     def _run(
         self, tokens: Tokens, steps: Sequence[Step], reducers: Sequence[Reducer | None], layers: Iterable[nn.Module]

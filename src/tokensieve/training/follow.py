@@ -10,7 +10,6 @@ the same in all documents counts for nothing: aligning the head takes it back af
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,41 +22,16 @@ from torch import Tensor, nn
 from tokensieve.data.documents import Document
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments
-from tokensieve.errors import ConfigError
 from tokensieve.model.attention import SelfAttention
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.dropout import Dropout
 from tokensieve.model.second_norms import norms_and_biases
 from tokensieve.training.best import check_converged
 from tokensieve.training.distill import POOLED, TaughtLoss, teacher_targets
-from tokensieve.training.processes import processes
+from tokensieve.training.processes import own_forward, processes
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.trainer import RunOptions, make_trainer, own_forward
-
-logger = logging.getLogger(__name__)
-
-
-def warn_of_judges(splits: DataSplits) -> None:
-    """Where documents without labels are those by which the model is judged."""
-    texts = {(document.text, document.pair) for document in splits.unlabelled}
-    for name, judges in (("validation", splits.validation), ("test", splits.test)):
-        if known := sum((document.text, document.pair) in texts for document in judges):
-            logger.warning(
-                "unlabelled: %d of the %d %s documents are among them, so their answers are nearer to those of all "
-                "tokens than other documents' will be: leave them out",
-                known,
-                len(judges),
-                name,
-            )
-
-
-def check_unlabelled(recipe: Recipe, splits: DataSplits) -> None:
-    """Raise ConfigError where documents without labels are given, and nothing reads them."""
-    if splits.unlabelled and not recipe.follow:
-        raise ConfigError(
-            f"unlabelled: {len(splits.unlabelled)} documents without labels, which only following reads: give "
-            "--follow 1 (follow=1), or leave them out"
-        )
+from tokensieve.training.trainer import RunOptions, make_trainer
+from tokensieve.training.unlabelled import warn_of_judges
 
 
 def follow(

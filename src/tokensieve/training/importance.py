@@ -60,7 +60,7 @@ def fit_importance(
         DataError: the documents leave nothing to choose.
     """
     classifier = with_all_tokens(base)
-    nn.Module.to(classifier, device=device).eval()
+    nn.Module.to(classifier, device=device).train(False)
     wanted, places = unfitted(model), _by_source(classifier)
     sources = {source: layer for source, layer in _by_source(model).items() if layer in wanted}
     if missing := sources.keys() - places.keys():

@@ -1,7 +1,9 @@
-"""One process or several: who writes, and where all of them wait."""
+"""One process or several: who writes, and where all of them wait; and the model as it was before accelerate had it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,3 +27,18 @@ def is_main_process() -> bool:
 
 _RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 """Variables of torchrun, and of the mpirun that `accelerate launch --mpirun_hostfile` calls on CPU."""
+
+
+@contextmanager
+def own_forward(model: Any) -> Iterator[None]:
+    """Trainer leaves a model of its own `forward`, which in bfloat16 keeps its autocast: afterwards there is the former
+    one again, so that what is fitted or answered next is computed in the model's own type.
+    """
+    before = model.__dict__.get("forward")
+    try:
+        yield
+    finally:
+        model.__dict__.pop("forward", None)
+        model.__dict__.pop("_original_forward", None)
+        if before is not None:
+            model.__dict__["forward"] = before

@@ -54,6 +54,9 @@ class Recipe:
         follow: epochs in which a trained classifier's layers, given other settings, first learn to make its document
             vectors from fewer tokens, by their norms and biases alone and without a label (`training.follow`).
         follow_rate: peak learning rate of these epochs.
+        reread_loss: points of accuracy that reading fewer tokens may cost, by what the second reading expects
+            (`training.reread_share`): in place of the settings' `reread` as few documents as that asks for are read
+            again; None: the settings' share.
         align: where a trained classifier is the start and gets other settings, fit the head's last layer to it first;
             not where training begins with its document vectors (`tighten`), or is to lead to them (`distill_pooled`).
         calibrate: fit a temperature to the validation documents, and with several labels a document their thresholds.
@@ -86,6 +89,7 @@ class Recipe:
     new_rate: float = 1.0
     follow: int = 0
     follow_rate: float = 1e-3
+    reread_loss: float | None = None
     align: bool = True
     calibrate: bool = True
     seed: int = 0
@@ -100,6 +104,8 @@ class Recipe:
         check_number(self, "seed", lambda seed: seed < 2**32, "a whole number below 2^32")
         if self.patience is not None:
             check_integer(self, "patience", 1)
+        if self.reread_loss is not None:
+            check_number(self, "reread_loss", lambda points: points >= 0, "points of accuracy, 0 or more")
         if self.attention_dropout is not None:
             check_number(self, "attention_dropout", lambda p: 0 <= p < 1, "a number in [0, 1)")
         check_number(self, "learning_rate", lambda rate: rate > 0, "a number above 0")

@@ -13,25 +13,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tokensieve.backbones.loading import load_config
 from tokensieve.config import PTCConfig
+from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments
 from tokensieve.errors import ConfigError
-from tokensieve.model.classifier import Reading, TokensieveForSequenceClassification
+from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.probabilities import confidence
-from tokensieve.training.sample import padded
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.reread_share import Readings, answered, fit_share, read_both_ways
 from tokensieve.training.trainer import Trained
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 16
 
-
-def check_reread(settings: PTCConfig, documents: int) -> None:
-    """Raise ConfigError where documents are to be read again and no validation documents tell which."""
+def check_reread(settings: PTCConfig, recipe: Recipe, documents: int) -> None:
+    """Raise ConfigError where documents are to be read again and no validation documents tell which; or where none are,
+    and a loss is given that tells how many.
+    """
+    if recipe.reread_loss is not None and not settings.reread:
+        raise ConfigError(
+            f"reread_loss={recipe.reread_loss:g} with reread=0: there is no second reading whose share it could fit; "
+            "give reread any share, such as 0.1, or leave reread_loss out"
+        )
     if settings.reread and not documents:
         raise ConfigError(
             f"reread={settings.reread:g} needs validation documents, whose confidence tells which are read again: give "
@@ -63,12 +69,10 @@ def fit_reread(
     Returns:
         "below", the confidence, and "documents", how many it was fitted to; None where the settings read nothing again.
     """
-    whole = model.head.whole
-    if whole is None:
+    if model.head.whole is None:
         return None
     if trained:
-        whole.load_state_dict(model.head.classifier.state_dict())
-        model.give_second_norms(False)
+        _share_everything(model)
     pruned = torch.tensor(model.encoder.pruned(lengths))
     sure = confidence(torch.as_tensor(logits), model.config.problem_type).cpu()[pruned].sort().values
     again = round(model.settings.reread * len(sure))
@@ -82,7 +86,8 @@ def fit_to_validation(
     result: Trained,
     validation: TokenizedDocuments,
     tokenizer: Any,
-    *,
+    recipe: Recipe,
+    splits: DataSplits,
     trained: bool,
 ) -> tuple[dict[str, float] | None, Trained]:
     """`fit_reread` to the validation documents of a run, and what these are answered then, for calibration.
@@ -92,41 +97,39 @@ def fit_to_validation(
         result: its logits are of the first reading.
         validation: the documents.
         tokenizer: pads.
+        recipe: with `reread_loss` the share is fitted first (`training.reread_share`).
+        splits: documents without labels serve for that, too.
         trained: as in `fit_reread`.
 
     Returns:
-        As `fit_reread`, with "changed", those of the validation documents that are read again whose predicted class is
-        another; and the result with the logits of both readings.
+        As `fit_reread`, with "share", and "changed", those of the validation documents that are read again whose
+        predicted class is another; and the result with the logits of both readings.
     """
-    fitted = fit_reread(model, result.logits, validation.lengths.tolist(), trained)
-    if fitted is None:
+    if model.head.whole is None:
         return None, result
-    first = torch.as_tensor(result.logits)
-    again = model.unsure(first, validation.lengths.tolist())
-    second = _answered_again(model, first, again, validation, tokenizer)
+    first, lengths = torch.as_tensor(result.logits), validation.lengths.tolist()
+    if trained:
+        _share_everything(model)
+    if recipe.reread_loss is None:
+        fitted = fit_reread(model, first, lengths, False)
+    else:
+        judged = Readings(first, answered(model, validation, range(len(first)), tokenizer, "second"), lengths)
+        more = TokenizedDocuments(splits.unlabelled, tokenizer, recipe.max_length)
+        every = fit_share(model, judged, result.truth, read_both_ways(model, more, tokenizer), recipe.reread_loss)
+        fitted = fit_reread(model, every.first, every.lengths, False)
+    assert fitted is not None
+    again = model.unsure(first, lengths)
+    # What is too short to be pruned may have another last layer, too, now that the confidence is fitted.
+    short = [row for row, pruned in enumerate(model.encoder.pruned(lengths)) if not pruned]
+    second = first.clone()
+    second[again] = answered(model, validation, again, tokenizer, "second")
+    second[short] = answered(model, validation, short, tokenizer, "first")
     changed = int((first[again].argmax(1) != second[again].argmax(1)).sum())
-    return {**fitted, "changed": changed}, replace(result, logits=second.numpy())
+    return {**fitted, "share": model.settings.reread, "changed": changed}, replace(result, logits=second.numpy())
 
 
-@torch.no_grad()
-def _answered_again(
-    model: TokensieveForSequenceClassification,
-    logits: Tensor,
-    again: Sequence[int],
-    documents: TokenizedDocuments,
-    tokenizer: Any,
-) -> Tensor:
-    """Logits [N, C] with those of the second reading for some documents; what is too short to be pruned gets those of a
-    fitted model, which may have another last layer for it.
-    """
-    logits, training = logits.clone(), model.training
-    short = [row for row, pruned in enumerate(model.encoder.pruned(documents.lengths.tolist())) if not pruned]
-    work: list[tuple[Reading, Sequence[int]]] = [("second", again), ("first", short)]
-    model.train(False)
-    for reading, rows in work:
-        for start in range(0, len(rows), _BATCH):
-            some = list(rows[start : start + _BATCH])
-            batch = padded([documents[row] for row in some], tokenizer, model.device)
-            logits[some] = model(**batch, reading=reading).logits.float().cpu()
-    model.train(training)
-    return logits
+def _share_everything(model: TokensieveForSequenceClassification) -> None:
+    """The last layer, norms and biases of the first reading are the second one's."""
+    assert model.head.whole is not None
+    model.head.whole.load_state_dict(model.head.classifier.state_dict())
+    model.give_second_norms(False)

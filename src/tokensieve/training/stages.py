@@ -14,12 +14,12 @@ from typing import Any
 from tokensieve.config import PTCConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.errors import ConfigError
-from tokensieve.training.follow import check_unlabelled
 from tokensieve.training.importance import why_no_start
 from tokensieve.training.output import RECORD, can_resume, check_output, part_of
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.reread import check_reread
 from tokensieve.training.train import train
+from tokensieve.training.unlabelled import check_unlabelled
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def train_in_stages(
     ways: dict[str, Any] = {"overwrite": overwrite, "resume": resume}
     if settings.score != "learned" or settings.pruning == "none":
         return train(base, settings, splits, output, recipe, **ways, **options)
-    check_reread(settings, len(splits.validation))  # before the first stage is trained
+    check_reread(settings, recipe, len(splits.validation))  # before the first stage is trained
     check_unlabelled(recipe, splits)
     reason = why_no_start(base, splits.label_names)
     if reason is not None:
@@ -73,7 +73,7 @@ def train_in_stages(
         second = check_places(base, output, dense, ways)
         logger.info("%s: first a dense one, %s", reason, dense)
         plain = PTCConfig(pruning="none", pooling=settings.resolved_pooling)
-        alone = replace(recipe, teacher=None, tighten=0.0, follow=0)
+        alone = replace(recipe, teacher=None, tighten=0.0, follow=0, reread_loss=None)
         labelled, told = _without_unlabelled(splits, options)
         train(base, plain, labelled, dense, alone, **ways, **told, keep_finished=True)
         base, ways = dense, second

@@ -18,8 +18,7 @@ from transformers import set_seed
 
 from tokensieve.backbones.default_model import HUB_NAME, name_of_base
 from tokensieve.config import PTCConfig
-from tokensieve.data.documents import Document, Tally
-from tokensieve.data.sampling import digest
+from tokensieve.data.documents import Tally
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenize import TokenizedDocuments, forget_stored_limits
 from tokensieve.errors import ConfigError
@@ -32,7 +31,7 @@ from tokensieve.training.best import best_epoch
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.card import write_card
 from tokensieve.training.distill import teacher_targets
-from tokensieve.training.follow import check_unlabelled, follow
+from tokensieve.training.follow import follow
 from tokensieve.training.importance import fit_importance, why_no_start
 from tokensieve.training.lora import merged, require_peft
 from tokensieve.training.output import RECORD, check_output, folder_in_the_making, part_of, read_record
@@ -43,6 +42,7 @@ from tokensieve.training.reread import check_reread, fit_to_validation, warn_of_
 from tokensieve.training.sample import Sample
 from tokensieve.training.start import check_start, first_stage, warn_of_other_data, why_no_candidate
 from tokensieve.training.trainer import RunOptions, Trained, require_accelerate, run_trainer
+from tokensieve.training.unlabelled import check_unlabelled, unlabelled_digest
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def train(
     if not finished:
         check_output(output, overwrite, resume)
     recipe.check_validation(len(splits.validation))
-    check_reread(settings, len(splits.validation))
+    check_reread(settings, recipe, len(splits.validation))
     check_unlabelled(recipe, splits)
     group = processes(device)
     set_seed(recipe.seed)
@@ -138,7 +138,7 @@ def train(
         "base": name_of_base(base),
         "data": data_name,
         "data_digest": data_digest(training, validation),
-        "unlabelled_digest": texts_digest(splits.unlabelled) if splits.unlabelled else None,
+        "unlabelled_digest": unlabelled_digest(splits),
         "settings": settings.to_dict(),
         "recipe": recipe.to_dict() | ({"teacher": name_of_base(recipe.teacher)} if recipe.teacher else {}),
         "labels": list(splits.label_names),
@@ -189,7 +189,7 @@ def train(
             keep_calibration(model, base)
         best = best_epoch(trained.history, recipe)
         moved = best is not None and best["epoch"] > 0
-        reread, trained = fit_to_validation(model, trained, validation, tokenizer, trained=moved)
+        reread, trained = fit_to_validation(model, trained, validation, tokenizer, recipe, splits, moved)
         record = {
             **run,
             "base_is_folder": Path(base).is_dir() and name_of_base(base) != HUB_NAME,
@@ -257,11 +257,6 @@ def row_counts(tally: Tally) -> dict[str, Any]:
 def data_digest(*parts: TokenizedDocuments) -> str:
     """A hash of the tokens and labels, in their order: what tells one run's data from another's."""
     return hashlib.sha256("".join(part.digest() for part in parts).encode()).hexdigest()
-
-
-def texts_digest(documents: Sequence[Document]) -> str:
-    """A hash of the texts in their order."""
-    return hashlib.sha256(b"".join(digest(document) for document in documents)).hexdigest()
 
 
 def calibrated(model: TokensieveForSequenceClassification, trained: Trained, recipe: Recipe) -> dict[str, Any] | None:

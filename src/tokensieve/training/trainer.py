@@ -26,7 +26,7 @@ from tokensieve.training.distill import DistilledLoss, Taught, TaughtLoss
 from tokensieve.training.lora import new_parameters
 from tokensieve.training.loss import balanced_positives, balanced_weights, step_loss
 from tokensieve.training.order import EpochOrder, FilledUp, FollowEpochs
-from tokensieve.training.processes import processes
+from tokensieve.training.processes import own_forward, processes
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.tighten import TightenPruning
 
@@ -136,21 +136,6 @@ def run_trainer(
         trainer.compute_metrics = None  # the logits alone are wanted
         predicted = trainer.predict(validation)
     return Trained(history, predicted.predictions, predicted.label_ids)
-
-
-@contextlib.contextmanager
-def own_forward(model: Any) -> Iterator[None]:
-    """Trainer leaves a model of its own `forward`, which in bfloat16 keeps its autocast: afterwards there is the former
-    one again, so that what is fitted or answered next is computed in the model's own type.
-    """
-    before = model.__dict__.get("forward")
-    try:
-        yield
-    finally:
-        model.__dict__.pop("forward", None)
-        model.__dict__.pop("_original_forward", None)
-        if before is not None:
-            model.__dict__["forward"] = before
 
 
 def make_trainer(

@@ -1,0 +1,149 @@
+"""The share that is read again, from what it may cost that the others are not."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from keyword_documents import labelled_documents
+
+import tokensieve
+from tokensieve import ConfigError, PTCConfig
+from tokensieve.data import DataSplits
+from tokensieve.training.output import read_record
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.reread_share import expected_loss
+from tokensieve.training.stages import train_in_stages
+from tokensieve.training.train import train
+
+DENSE = PTCConfig(pruning="none", pooling="mean")
+REDUCED = PTCConfig(score="learned", pruning="ratio", site="hidden", keep_ratio=0.3, pooling="mean", reread=0.1)
+RECIPE = Recipe(epochs=0, batch_size=8, max_length=32, calibrate=False, align=False)
+DATA = DataSplits(labelled_documents(60), labelled_documents(40, seed=1))
+MORE = tuple(replace(document, label=None) for document in labelled_documents(50, seed=2))
+
+
+@pytest.fixture(scope="module")
+def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("share") / "dense"
+    train(base, DENSE, DATA, folder, replace(RECIPE, epochs=2, learning_rate=3e-3), progress=False)
+    return folder
+
+
+def logits_of(folder: Path, documents: Any, below: float | None) -> torch.Tensor:
+    classifier = tokensieve.load(folder, device="cpu")
+    classifier.model.config.reread_below = below
+    return torch.tensor([result.logits for result in classifier.engine.classify(documents)])
+
+
+@pytest.mark.parametrize("more", [(), MORE], ids=["validation alone", "and documents without labels"])
+def test_the_fewest_documents_that_keep_the_loss_as_allowed(dense: Path, tmp_path: Path, more: Any) -> None:
+    """By hand: of all documents that are not read again, and with one fewer it would be more than that."""
+    splits = replace(DATA, unlabelled=more)
+    allowed = 0.6
+    record = train(dense, REDUCED, splits, tmp_path / "out", replace(RECIPE, reread_loss=allowed), progress=False)
+    told = record["reread"]
+    documents = [*DATA.validation, *more]
+    assert told["documents"] == len(documents)
+    first, second = (logits_of(tmp_path / "out", documents, below) for below in (0.0, 1.0))
+    probabilities = first.softmax(1).amax(1)
+    best = min(
+        ((second[:40] / heat).log_softmax(1)[range(40), truth()].sum().neg() + heat.log() ** 2 / 2, heat)
+        for heat in torch.linspace(0.05, 5, 2000)
+    )[1]
+    sure = (second / best).softmax(1)
+    rows = range(len(documents))
+    lost = sure[rows, second.argmax(1)] - sure[rows, first.argmax(1)]
+    order = probabilities.argsort()
+    left = [100 * float(lost[order[again:]].sum()) / len(documents) for again in range(len(documents))]
+    wanted = next(again for again, points in enumerate(left) if points <= allowed)
+    assert 1 < wanted < len(documents) - 1, "a case that tells nothing"
+    assert told["share"] == pytest.approx(wanted / len(documents))
+    model = tokensieve.load(tmp_path / "out", device="cpu").model
+    assert model.settings.reread == told["share"] and model.config.reread_below == told["below"]
+    assert int((probabilities < told["below"]).sum()) == wanted
+    assert record["settings"]["reread"] == 0.1, "what was asked for"
+    assert model.plan(20).reread == told["share"]
+
+
+def truth() -> list[int]:
+    names = list(DATA.label_names)
+    return [names.index(str(document.label)) for document in DATA.validation]
+
+
+def test_the_less_may_be_lost_the_more_is_read_again(
+    dense: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shares = []
+    for allowed in (100.0, 0.6, 0.0):
+        recipe = replace(RECIPE, reread_loss=allowed)
+        caplog.clear()
+        shares.append(train(dense, REDUCED, DATA, tmp_path / str(allowed), recipe, progress=False)["reread"]["share"])
+        assert ("prune less, or allow more" in caplog.text) == (shares[-1] > 0.4)
+    assert shares[0] == 1 / 40, "one in any case"
+    assert shares[0] < shares[1] < shares[2] < 1 and shares[2] > 0.4
+    first, second = (logits_of(tmp_path / "0.0", DATA.validation, below) for below in (0.0, 1.0))
+    assert not torch.equal(first.argmax(1), second.argmax(1))
+    found = tokensieve.load(tmp_path / "0.0", device="cpu").engine.classify(DATA.validation)
+    assert [max(range(3), key=own.logits.__getitem__) for own in found] == second.argmax(1).tolist()
+
+
+def test_documents_that_are_too_short_lose_nothing(dense: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, reread_loss=0.0)
+    lengths = sorted(own.length for own in tokensieve.load(dense, device="cpu").engine.classify(DATA.validation))
+    settings = replace(REDUCED, min_length=lengths[20])
+    told = train(dense, settings, DATA, tmp_path / "some", recipe, progress=False)["reread"]
+    assert told["documents"] == sum(length >= lengths[20] for length in lengths)
+    settings = replace(REDUCED, min_length=33)
+    told = train(dense, settings, DATA, tmp_path / "none", recipe, progress=False)["reread"]
+    assert (told["documents"], told["share"], told["below"]) == (0, 0.1, 0.0)
+
+
+def test_in_two_stages_it_is_the_second_ones(base: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=1, learning_rate=3e-3, align=True, reread_loss=1.0)
+    record = train_in_stages(base, REDUCED, replace(DATA, unlabelled=MORE), tmp_path / "out", recipe, progress=False)
+    assert record["reread"]["documents"] == 90
+    first = read_record(tmp_path / "out.dense" / "training.json")
+    assert first["reread"] is None and first["recipe"]["reread_loss"] is None
+    card = " ".join((tmp_path / "out" / "README.md").read_text().split())
+    assert f"{record['reread']['share']:.1%} of the documents that are pruned" in card
+    assert "an expected loss of 1 points" in card and "fitted to 90 documents" in card
+
+
+def test_several_labels(base: Path, tmp_path: Path) -> None:
+    several = tuple(
+        replace(document, label=label)
+        for document, label in zip(DATA.train, (("film",), ("law", "team"), ()) * 20, strict=True)
+    )
+    splits = DataSplits(several, several[:30])
+    settings = PTCConfig(pruning="ratio", keep_ratio=0.4, site="hidden", pooling="mean", reread=0.1)
+    recipe = replace(RECIPE, epochs=1, learning_rate=3e-3, reread_loss=0.0)
+    record = train(base, settings, splits, tmp_path / "out", recipe, progress=False)
+    assert record["reread"]["documents"] == 30 and 0 < record["reread"]["share"] < 1
+
+
+def test_the_expected_loss_by_hand() -> None:
+    second = torch.tensor([[3.0, 1.0, 0.0], [3.0, 1.0, 0.0], [0.0, 1.0, 1.5]])
+    first = torch.tensor([[0.0, 1.0, 0.5], [0.3, 0.2, 0.1], [0.0, 2.0, 1.0]])
+    own = (second / 2).double().softmax(1)
+    wanted = torch.tensor([own[0, 0] - own[0, 1], 0.0, own[2, 2] - own[2, 1]], dtype=torch.float64)
+    torch.testing.assert_close(expected_loss(first, second, None, 2.0), wanted)
+
+
+def test_the_expected_loss_of_several_labels_by_hand() -> None:
+    """Both labels have to be right."""
+    second, first = torch.tensor([[2.0, -1.0], [2.0, -1.0]]), torch.tensor([[1.0, 1.0], [1.0, -1.0]])
+    one, two = (float(torch.tensor(own).sigmoid()) for own in (2.0, -1.0))
+    found = expected_loss(first, second, "multi_label_classification")
+    assert found.tolist() == pytest.approx([one * (1 - two) - one * two, 0.0])
+
+
+def test_refused(dense: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"reread_loss=-1\.0: give points of accuracy"):
+        Recipe(reread_loss=-1.0)
+    once = replace(REDUCED, reread=0.0)
+    for run in (train, train_in_stages):
+        with pytest.raises(ConfigError, match=r"reread_loss=0.4 with reread=0.*leave reread_loss out"):
+            run(dense, once, DATA, tmp_path / "out", replace(RECIPE, reread_loss=0.4), progress=False)
+    assert not list(tmp_path.iterdir())
