@@ -62,6 +62,7 @@ class PTCConfig:
         pooling: document vector: the checkpoint's own head on the first remaining token ("host"), the "mean" of the
             final tokens, or "auto": mean with a combining module, else host.
         min_length: documents with fewer tokens than this are not pruned (they are still combined).
+        min_tokens: so many of a document's tokens stay in any case, 1 or more.
         alpha_important: alpha-cut of the importance membership, in [0, 1].
         alpha_unimportant: alpha-cut of the unimportance membership, in [0, 1].
         combine_scale: divide the combining module's similarity by sqrt(d).
@@ -99,6 +100,7 @@ class PTCConfig:
     protect_special: bool = True
     pooling: Pooling = "auto"
     min_length: int = 0
+    min_tokens: int = 1
     alpha_important: float = 0.01
     alpha_unimportant: float = 0.9
     combine_scale: bool = True
@@ -129,14 +131,13 @@ class PTCConfig:
         check_number(self, "keep_ratio", lambda p: 0 < p <= 1, "a number in (0, 1]")
         self._check_ratios("keep_ratios")
         self._check_ratios("reread_ratios")
-        check_number(self, "alpha_important", lambda a: 0 <= a <= 1, "a number in [0, 1]")
-        check_number(self, "alpha_unimportant", lambda a: 0 <= a <= 1, "a number in [0, 1]")
-        check_number(self, "score_noise", lambda scale: scale >= 0, "a number of 0 or more")
+        for name in ("alpha_important", "alpha_unimportant"):
+            check_number(self, name, lambda a: 0 <= a <= 1, "a number in [0, 1]")
+        for name in ("score_noise", "combine_count_offset"):
+            check_number(self, name, lambda own: own >= 0, "a number of 0 or more")
         check_number(self, "reread", lambda share: 0 <= share < 1, "a share of the documents, 0 or more and below 1")
-        check_number(self, "combine_count_offset", lambda c: c >= 0, "a number of 0 or more")
-        check_integer(self, "combination_tokens", 1)
-        check_integer(self, "score_sample", 1)
-        check_integer(self, "min_length", 0)
+        for name, least in (("combination_tokens", 1), ("score_sample", 1), ("min_length", 0), ("min_tokens", 1)):
+            check_integer(self, name, least)
         if self.combine_layer is not None:
             check_integer(self, "combine_layer", 1)
 
@@ -285,8 +286,7 @@ class PTCConfig:
                 "version that wrote the checkpoint"
             )
         known = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
+        if unknown := sorted(set(values) - set(known)):
             raise ConfigError(f"unknown setting {', '.join(map(repr, unknown))}; known are {', '.join(known)}")
         return cls(**values)
 

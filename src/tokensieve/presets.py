@@ -26,9 +26,9 @@ _SHARES = {"accurate": (0.95, 0.48), "balanced": (0.9, 0.3), "fast": (0.42, 0.1)
 """Of a document's tokens, those that enter the first layer, and those that are left in the last one."""
 _AGAIN = {"fast": 0.08}
 """Share of the documents that are read again (docs/LOG.md)."""
-_LEAVING_KEYS = ("fast", "fastest")
-"""Of these a large share leaves ahead of the first layer, and is keys and values there: a sixth fewer FLOPs at the same
-accuracy (docs/LOG.md). Of the others little leaves, and little would be won."""
+_HASTY: dict[str, Any] = {"leaving_keys": True, "min_tokens": 24}
+"""Of the fast ones: a large share leaves ahead of the first layer, and is keys and values there, a sixth fewer FLOPs at
+the same accuracy; and a tenth of a short document tells too little (docs/LOG.md). Of the others little leaves."""
 _SHORTEST = 48
 """Tokens of a document that they prune: of shorter ones some would reach the end of six layers as [CLS] and [SEP]."""
 PRESET_NAMES = (*_PAPER, *_SHARES)
@@ -45,7 +45,8 @@ def preset_settings(name: str, num_layers: int) -> dict[str, Any]:
     if name in _SHARES:
         learned = {"pruning": "ratio", "site": "hidden", "score": "learned", "score_noise": 0.5, "pooling": "mean"}
         ratios = _evenly(*_SHARES[name], num_layers)
-        own = {**learned, "keep_ratios": ratios, "leaving_keys": name in _LEAVING_KEYS, "min_length": _SHORTEST}
+        own = {**learned, "keep_ratios": ratios, "min_length": _SHORTEST}
+        own |= _HASTY if name.startswith("fast") else {}
         return own | ({"reread": _AGAIN[name]} if name in _AGAIN else {})
     pruning, paper_layer = _PAPER[name]
     if name == "dense":

@@ -64,6 +64,7 @@ def select(config: PTCConfig, scores: Sequence[Scores], protected: Sequence[bool
         count = max(1, *(t - len(c) + floor_share(config.keep_ratio, len(c)) for c in candidates))
     else:
         count = max(1, safe, floor_share(config.keep_ratio, t))
+    count = max(count, min(t, config.min_tokens))
     kept = []
     for own, marked in zip(scores, candidates, strict=True):
         # Candidates leave first, lowest score first, of equals the higher position; then others the same way.

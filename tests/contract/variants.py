@@ -111,9 +111,17 @@ LEARNED: tuple[dict[str, Any], ...] = tuple(
     )
 )
 """Tokens that leave ahead of a layer, by what their hidden states foretell."""
+FEWEST: tuple[dict[str, Any], ...] = (
+    {"pruning": "ratio", "site": "hidden", "min_tokens": 9, "pooling": "mean"},
+    {"pruning": "ratio", "min_tokens": 12, "heads": "per_head", "combine_layer": 4},
+    {"pruning": "fuzzy", "ratio_scope": "candidates", "min_tokens": 12, "site": "hidden", "combine_layer": 4},
+    {"pruning": "fuzzy", "min_tokens": 9, "protect_special": False, "pooling": "host"},
+    {"site": "hidden", "score": "learned", "keep_ratio": 0.3, "min_tokens": 9, "leaving_keys": True},
+)
+"""So many tokens stay in any case, of documents that have as many."""
 
 
-GROUPS = (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT, *LEARNED)
+GROUPS = (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT, *LEARNED, *FEWEST)
 VARIANTS = {_name(changes): settings(**changes) for changes in GROUPS}
 SPREADING = {name: config for name, config in VARIANTS.items() if config.pruning != "none"}
 """The variants that prune."""

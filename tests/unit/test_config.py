@@ -28,6 +28,7 @@ def test_defaults_are_the_written_ones() -> None:
         "protect_special": True,
         "pooling": "auto",
         "min_length": 0,
+        "min_tokens": 1,
         "alpha_important": 0.01,
         "alpha_unimportant": 0.9,
         "combine_scale": True,
@@ -83,6 +84,7 @@ def test_settings_do_not_change() -> None:
         ({"combination_tokens": 0}, "combination_tokens=0"),
         ({"combination_tokens": 2.5}, "combination_tokens=2.5"),
         ({"min_length": -1}, "min_length=-1"),
+        ({"min_tokens": 0}, "min_tokens=0"),
         ({"alpha_important": 1.1}, "alpha_important=1.1"),
         ({"alpha_unimportant": -0.1}, "alpha_unimportant=-0.1"),
         ({"alpha_important": float("nan")}, "alpha_important=nan"),
@@ -252,12 +254,13 @@ def test_presets_of_the_learned_score_end_alike_at_any_depth(name: str, enter: i
 
 
 @pytest.mark.parametrize("name", ["accurate", "balanced", "fast", "fastest"])
-def test_the_shortest_document_that_is_pruned_ends_with_a_word(name: str) -> None:
+def test_the_shortest_document_that_is_pruned_ends_with_words(name: str) -> None:
     config = PTCConfig.preset(name, 6)
     left = config.min_length
     for share in config.keep_ratios or ():
-        left = math.floor(round(left * share, 6))
-    assert left > 2, "[CLS] and [SEP]"
+        left = max(min(left, config.min_tokens), math.floor(round(left * share, 6)))
+    assert left >= 14
+    assert (left == 24) == name.startswith("fast")
 
 
 @pytest.mark.parametrize("depth", [1, 2, 6, 12, 24])

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -96,7 +97,8 @@ def with_all_tokens(base: str | Path) -> TokensieveForSequenceClassification:
         CheckpointError: as `compress`.
     """
     own = load_config(base).settings
-    return compress(base, replace(own, pruning="none", ratio_scope="all", reread=0.0, reread_ratios=None))
+    with torch.random.fork_rng(devices=[]):  # what is trained next draws what it would have drawn
+        return compress(base, replace(own, pruning="none", ratio_scope="all", reread=0.0, reread_ratios=None))
 
 
 def special_token_ids(tokenizer: Any) -> list[int]:

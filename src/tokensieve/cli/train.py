@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from tokensieve.cli.options import (
-    REDUCTION,
     Device,
     Json,
     LabelColumn,
@@ -51,13 +50,39 @@ from tokensieve.cli.recipe_options import (
     Unlabelled,
     recipe_option,
 )
+from tokensieve.cli.reduction_options import (
+    AlphaImportant,
+    AlphaUnimportant,
+    CombinationTokens,
+    CombineAssignment,
+    CombineCountOffset,
+    CombineInit,
+    CombineLayer,
+    CombineMode,
+    CombineNoise,
+    CombineScale,
+    Heads,
+    KeepRatio,
+    KeepRatios,
+    LeavingKeys,
+    MergePruned,
+    MinLength,
+    MinTokens,
+    Pooling,
+    Preset,
+    ProtectSpecial,
+    Pruning,
+    RatioScope,
+    Reread,
+    RereadRatios,
+    Score,
+    ScoreNoise,
+    ScoreQueries,
+    ScoreSample,
+    Site,
+)
 from tokensieve.config import PTCConfig
-from tokensieve.presets import PRESET_NAMES
 from tokensieve.training.settings import base_checkpoint, reduction_settings
-
-
-def _reduction(*names: str, help: str) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=REDUCTION)
 
 
 def train_command(
@@ -83,77 +108,35 @@ def train_command(
     on_bad_rows: OnBadRows = "error",
     validation_fraction: ValidationFraction = 0.2,
     max_documents: MaxDocuments = None,
-    preset: Annotated[
-        str | None,
-        _reduction(
-            "--preset", help=f"Start from named settings: {', '.join(PRESET_NAMES)} (default: fuzzy pruning of keys)."
-        ),
-    ] = None,
-    pruning: Annotated[str | None, _reduction("--pruning", help="none, ratio or fuzzy.")] = None,
-    keep_ratio: Annotated[
-        float | None, _reduction("--keep-ratio", help="Share of tokens that stays per layer, (0, 1].")
-    ] = None,
-    keep_ratios: Annotated[
-        str | None, _reduction("--keep-ratios", help="In its place a share for each layer, such as 1,0.7,0.5.")
-    ] = None,
-    ratio_scope: Annotated[
-        str | None, _reduction("--ratio-scope", help="fuzzy: the ratio applies to all or to candidates.")
-    ] = None,
-    site: Annotated[
-        str | None, _reduction("--site", help="keys: no longer keys and values; hidden: out of the model.")
-    ] = None,
-    merge_pruned: Annotated[
-        bool | None,
-        _reduction("--merge-pruned/--no-merge-pruned", help="hidden: what leaves is averaged into what stays."),
-    ] = None,
-    heads: Annotated[str | None, _reduction("--heads", help="One kept set shared by the heads, or per_head.")] = None,
-    combine_layer: Annotated[
-        int | None, _reduction("--combine-layer", help="Layer of the combining module, from 1.")
-    ] = None,
-    combine_mode: Annotated[
-        str | None, _reduction("--combine-mode", help="replace that layer, or insert before it.")
-    ] = None,
-    combination_tokens: Annotated[
-        int | None, _reduction("--combination-tokens", help="How many tokens remain after combining.")
-    ] = None,
-    protect_special: Annotated[
-        bool | None, _reduction("--protect-special/--no-protect-special", help="Never prune [CLS], [SEP].")
-    ] = None,
-    pooling: Annotated[str | None, _reduction("--pooling", help="auto, host (the checkpoint's head) or mean.")] = None,
-    min_length: Annotated[int | None, _reduction("--min-length", help="Shorter documents are not pruned.")] = None,
-    alpha_important: Annotated[float | None, _reduction("--alpha-important", help="Cut of fuzzy importance.")] = None,
-    alpha_unimportant: Annotated[
-        float | None, _reduction("--alpha-unimportant", help="Cut of fuzzy unimportance.")
-    ] = None,
-    combine_scale: Annotated[
-        bool | None, _reduction("--combine-scale/--no-combine-scale", help="Scale the similarity.")
-    ] = None,
-    combine_noise: Annotated[
-        bool | None, _reduction("--combine-noise/--no-combine-noise", help="Gumbel noise in training.")
-    ] = None,
-    combine_count_offset: Annotated[
-        float | None, _reduction("--combine-count-offset", help="Added to the tokens assigned.")
-    ] = None,
-    combine_init: Annotated[
-        str | None, _reduction("--combine-init", help="Start values of the combining parts: random or identity.")
-    ] = None,
-    combine_assignment: Annotated[
-        str | None, _reduction("--combine-assignment", help="A token joins one (hard) or gives to all (soft).")
-    ] = None,
-    score: Annotated[str | None, _reduction("--score", help="Importance: attention received, or learned.")] = None,
-    leaving_keys: Annotated[
-        bool | None,
-        _reduction("--leaving-keys/--no-leaving-keys", help="learned: what leaves is keys and values once more."),
-    ] = None,
-    score_noise: Annotated[float | None, _reduction("--score-noise", help="On the learned score, in training.")] = None,
-    score_queries: Annotated[
-        str | None, _reduction("--score-queries", help="Whose attention is the score: all, anchors or sample.")
-    ] = None,
-    score_sample: Annotated[int | None, _reduction("--score-sample", help="Queries that sample looks at.")] = None,
-    reread: Annotated[float | None, _reduction("--reread", help="Share of documents that are read again.")] = None,
-    reread_ratios: Annotated[
-        str | None, _reduction("--reread-ratios", help="Shares that stay then, a layer each (default: all tokens).")
-    ] = None,
+    preset: Preset = None,
+    pruning: Pruning = None,
+    keep_ratio: KeepRatio = None,
+    keep_ratios: KeepRatios = None,
+    ratio_scope: RatioScope = None,
+    site: Site = None,
+    merge_pruned: MergePruned = None,
+    heads: Heads = None,
+    combine_layer: CombineLayer = None,
+    combine_mode: CombineMode = None,
+    combination_tokens: CombinationTokens = None,
+    protect_special: ProtectSpecial = None,
+    pooling: Pooling = None,
+    min_length: MinLength = None,
+    min_tokens: MinTokens = None,
+    alpha_important: AlphaImportant = None,
+    alpha_unimportant: AlphaUnimportant = None,
+    combine_scale: CombineScale = None,
+    combine_noise: CombineNoise = None,
+    combine_count_offset: CombineCountOffset = None,
+    combine_init: CombineInit = None,
+    combine_assignment: CombineAssignment = None,
+    score: Score = None,
+    leaving_keys: LeavingKeys = None,
+    score_noise: ScoreNoise = None,
+    score_queries: ScoreQueries = None,
+    score_sample: ScoreSample = None,
+    reread: Reread = None,
+    reread_ratios: RereadRatios = None,
     max_length: Annotated[int, recipe_option("--max-length", help="Truncate documents to this many tokens.")] = 512,
     epochs: Annotated[int, recipe_option("--epochs", help="At most this many; 0 trains nothing.")] = 5,
     learning_rate: Annotated[float, recipe_option("--learning-rate", help="Peak; a 2nd stage has half.")] = 2e-5,

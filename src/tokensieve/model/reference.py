@@ -143,6 +143,7 @@ def select(settings: PTCConfig, ratio: Fraction, scores: Tensor, alive: Tensor, 
         eligible = candidate.sum(-1, keepdim=True)
         count = total - eligible + eligible * ratio.numerator // ratio.denominator
         count = count.amax(1, keepdim=True).clamp(min=1)
+    count = torch.maximum(count, total.clamp(max=settings.min_tokens))
     return protected | (free & (before < count - protected.sum(-1, keepdim=True)))
 
 

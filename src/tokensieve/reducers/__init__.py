@@ -17,14 +17,14 @@ __all__ = ["REDUCERS", "Importance", "KeyRows", "Reducer", "Scored", "build_redu
 
 
 def _ratio(config: PTCConfig, ratio: Fraction) -> Reducer:
-    return RatioReducer(ratio, config.heads == "shared")
+    return RatioReducer(ratio, config.heads == "shared", config.min_tokens)
 
 
 def _fuzzy(config: PTCConfig, ratio: Fraction) -> Reducer:
     shared = config.heads == "shared"
     if config.ratio_scope == "all":
-        return fuzzy_all(ratio, shared)
-    return FuzzyCandidatesReducer(ratio, config.alpha_important, config.alpha_unimportant, shared)
+        return fuzzy_all(ratio, shared, config.min_tokens)
+    return FuzzyCandidatesReducer(ratio, config.alpha_important, config.alpha_unimportant, shared, config.min_tokens)
 
 
 REDUCERS: dict[str, Callable[[PTCConfig, Fraction], Reducer]] = {"ratio": _ratio, "fuzzy": _fuzzy}

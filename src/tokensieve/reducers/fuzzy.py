@@ -29,12 +29,18 @@ class FuzzyCandidatesReducer(Reducer):
         alpha_important: cut of the importance membership.
         alpha_unimportant: cut of the unimportance membership.
         shared_heads: one kept set for all heads.
+        fewest: so many stay in any case.
     """
 
     def __init__(
-        self, ratio: Fraction, alpha_important: float, alpha_unimportant: float, shared_heads: bool = True
+        self,
+        ratio: Fraction,
+        alpha_important: float,
+        alpha_unimportant: float,
+        shared_heads: bool = True,
+        fewest: int = 1,
     ) -> None:
-        self.ratio, self.shared_heads = ratio, shared_heads
+        self.ratio, self.shared_heads, self.fewest = ratio, shared_heads, fewest
         self.alpha_important, self.alpha_unimportant = alpha_important, alpha_unimportant
 
     def counts(self, lengths: Sequence[int], protected_counts: Sequence[int]) -> None:
@@ -45,7 +51,8 @@ class FuzzyCandidatesReducer(Reducer):
         """[B, S, L]: the non-candidates and the best of the candidates."""
         candidates = fuzzy_candidates(scored, self.alpha_important, self.alpha_unimportant).sum(-1)  # [B, S]
         kept_candidates = candidates * self.ratio.numerator // self.ratio.denominator
-        counts = scored.alive.sum(-1) - candidates + kept_candidates
+        alive = scored.alive.sum(-1)
+        counts = torch.maximum(alive - candidates + kept_candidates, alive.clamp(max=self.fewest))
         # A candidate scores lower than whatever is none, so the best `counts` tokens are the ones described.
         return keep_top(scored, counts.amax(-1, keepdim=True).clamp(min=1))
 
@@ -55,17 +62,17 @@ class FuzzyCandidatesReducer(Reducer):
         spared = self.alpha_unimportant > 0  # then what reaches the upper quartile is no candidate
         candidates = -(-3 * (free - 1) // 4) if spared and free else free
         kept = candidates * self.ratio.numerator // self.ratio.denominator
-        return max(1, alive - candidates + kept), alive
+        return max(1, min(alive, self.fewest), alive - candidates + kept), alive
 
 
-def fuzzy_all(ratio: Fraction, shared_heads: bool) -> RatioReducer:
+def fuzzy_all(ratio: Fraction, shared_heads: bool, fewest: int = 1) -> RatioReducer:
     """Scope "all": floor(t p) stay; candidates leave first, lowest score first, then others where they do not suffice.
 
     Both cuts are thresholds on the score, so a candidate always scores lower than what is none: removing candidates
     first is removing the lowest scores first, and the kept set is that of ratio pruning. One piece of code serves both;
     a test holds it against the two-stage rule as it is written.
     """
-    return RatioReducer(ratio, shared_heads)
+    return RatioReducer(ratio, shared_heads, fewest)
 
 
 def fuzzy_candidates(scored: Scored, alpha_important: float, alpha_unimportant: float) -> Tensor:

@@ -17,19 +17,21 @@ from tokensieve.reducers.schedule import next_count
 
 
 class RatioReducer(Reducer):
-    """Keeps max(1, protected, floor(t p)) of t tokens.
+    """Keeps max(1, protected, floor(t p)) of t tokens, and no fewer than a number that is given.
 
     Args:
         ratio: p, exact.
         shared_heads: one kept set for all heads.
+        fewest: so many stay in any case.
     """
 
-    def __init__(self, ratio: Fraction, shared_heads: bool = True) -> None:
-        self.ratio, self.shared_heads = ratio, shared_heads
+    def __init__(self, ratio: Fraction, shared_heads: bool = True, fewest: int = 1) -> None:
+        self.ratio, self.shared_heads, self.fewest = ratio, shared_heads, fewest
 
     def counts(self, lengths: Sequence[int], protected_counts: Sequence[int]) -> tuple[int, ...]:
         """Follows from length alone."""
-        return tuple(next_count(t, own, self.ratio) for t, own in zip(lengths, protected_counts, strict=True))
+        pairs = zip(lengths, protected_counts, strict=True)
+        return tuple(next_count(t, own, self.ratio, self.fewest) for t, own in pairs)
 
     def select(self, scored: Scored) -> Tensor:
         """[B, S, L]: the counted number with the highest scores."""
@@ -38,5 +40,5 @@ class RatioReducer(Reducer):
 
     def bounds(self, alive: int, protected: int) -> tuple[int, int]:
         """Both are the exact count."""
-        count = next_count(alive, protected, self.ratio)
+        count = next_count(alive, protected, self.ratio, self.fewest)
         return count, count

@@ -14,9 +14,11 @@ def exact_ratio(keep_ratio: float) -> Fraction:
     return Fraction(str(float(keep_ratio)))
 
 
-def next_count(alive: int, protected: int, ratio: Fraction) -> int:
-    """Tokens after one pruning step: max(1, protected, floor(alive * ratio)) (PTC section 3.2)."""
-    return max(1, protected, alive * ratio.numerator // ratio.denominator)
+def next_count(alive: int, protected: int, ratio: Fraction, fewest: int = 1) -> int:
+    """Tokens after one pruning step: max(1, protected, floor(alive * ratio)) (PTC section 3.2); no fewer than `fewest`
+    where as many are alive.
+    """
+    return max(1, protected, min(alive, fewest), alive * ratio.numerator // ratio.denominator)
 
 
 @dataclass(frozen=True)

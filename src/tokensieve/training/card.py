@@ -141,7 +141,7 @@ def label_table(config: TokensieveConfig) -> str:
 
 def unused(settings: PTCConfig) -> tuple[str, ...]:
     """How the names of those settings begin that say nothing beside the others."""
-    pruning = ("keep_ratio", "site", "heads", "protect_special", "min_length")
+    pruning = ("keep_ratio", "site", "heads", "protect_special", "min_")
     names = ["format_version"]
     names += [] if settings.combines else ["combin"]
     names += [] if settings.reread else ["reread"]

@@ -36,9 +36,12 @@ def test_every_percentage_of_every_length() -> None:
     ratio=st.decimals("0.0001", "1", places=4).map(float),
     count=st.integers(1, 100_000),
     protected=st.integers(0, 100),
+    fewest=st.integers(1, 100),
 )
-def test_next_count(ratio: float, count: int, protected: int) -> None:
-    assert next_count(count, protected, exact_ratio(ratio)) == max(1, protected, floor_share(ratio, count))
+def test_next_count(ratio: float, count: int, protected: int, fewest: int) -> None:
+    wanted = max(1, protected, floor_share(ratio, count))
+    assert next_count(count, protected, exact_ratio(ratio)) == wanted
+    assert next_count(count, protected, exact_ratio(ratio), fewest) == max(wanted, min(count, fewest))
     assert exact_ratio(ratio) == Decimal(repr(ratio))
 
 

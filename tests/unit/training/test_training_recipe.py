@@ -40,6 +40,7 @@ REFUSED: dict[str, list[Any]] = {
     "new_rate": [0, -1, NAN, "fast"],
     "follow": [-1, 1.5, "1", True],
     "follow_rate": [0, -1e-3, NAN, INF, "fast"],
+    "reread_loss": [-0.1, NAN, INF, "some"],
 }
 ALLOWED: dict[str, list[Any]] = {
     "learning_rate": [1e-9, 1],
@@ -71,6 +72,7 @@ ALLOWED: dict[str, list[Any]] = {
     "new_rate": [0.1, 100],
     "follow": [0, 3],
     "follow_rate": [1e-5, 1],
+    "reread_loss": [None, 0, 0.5, 100],
 }
 
 
@@ -128,6 +130,7 @@ def test_the_defaults_are_the_papers() -> None:
         "new_rate": 1.0,
         "follow": 0,
         "follow_rate": 1e-3,
+        "reread_loss": None,
         "align": True,
         "calibrate": True,
         "seed": 0,
