@@ -93,7 +93,7 @@ def frontier_table(name: str, *, brief: bool = False) -> str:
     run = list(_complete(config, records))
     baselines = [baseline for baseline in config["baselines"] if baseline in run]
     sets = [] if brief else ["seeds", *records]
-    cost = ["times faster", "of our dense", "times fewer FLOPs"]
+    cost = ["read again, %", "times faster", "of our dense", "times fewer FLOPs"]
     cost += [f"peak memory, batches of {batch}" for batch in _memory_batches(memories)]
     against = [head for name in baselines for head in (f"against {name}, points [95 %]", "not inferior")]
     rows = [["variant", *sets, *against, *cost]]
@@ -104,6 +104,7 @@ def frontier_table(name: str, *, brief: bool = False) -> str:
         for baseline in baselines:
             cells += _compared(records, variant, baseline, "test")
         subject = subject_of(config, variant)
+        cells.append(_read_again(records, variant))
         rows.append([*cells, *_speeds(speeds, subject), *_shares_of_memory(memories, subject)])
     lines = render(rows, "markdown")
     if brief:
@@ -177,6 +178,17 @@ def _compared(records: Records, variant: str, baseline: str, split: str) -> tupl
         return "", ""
     ends = interval(by_document)
     return told(by_document, ends), verdict(ends[0])
+
+
+def _read_again(records: Records, variant: str) -> str:
+    """Of the documents that are pruned, the share that is read again: over the sets, of each the mean of its seeds, with
+    the range; empty where none is.
+    """
+    shares = []
+    for record in records.values():
+        own = [run for run in record["runs"] if run["variant"] == variant]
+        shares.append(100 * np.mean([run.get("reread") or run["settings"].get("reread", 0.0) for run in own]))
+    return f"{np.mean(shares):.0f} ({min(shares):.0f}-{max(shares):.0f})" if max(shares) else ""
 
 
 def _speeds(speeds: Records, subject: str) -> list[str]:

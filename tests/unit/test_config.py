@@ -259,7 +259,7 @@ def test_the_shortest_document_that_is_pruned_ends_with_words(name: str) -> None
     left = config.min_length
     for share in config.keep_ratios or ():
         left = max(min(left, config.min_tokens), math.floor(round(left * share, 6)))
-    assert left >= 14
+    assert left > 2, "[CLS] and [SEP]"
     assert (left == 24) == name.startswith("fast")
 
 
