@@ -43,7 +43,8 @@ def compress(
     as `combine_init` says; a learned importance is zero until it is fitted (`training.importance`), and no document is
     read again until the confidence for it is (`training.reread`). One of ours keeps its calibration only with its head,
     that confidence only with its settings, where the labels are not given anew. Where it reads again, its last layer,
-    norms and biases for that are those of a second reading by other settings, too, and of settings that prune nothing.
+    norms and biases for that are those of a second reading by other settings, too, and, once the confidence for it is
+    fitted, of settings that prune nothing.
 
     Args:
         model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder
@@ -136,7 +137,8 @@ def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, T
     places = {str(step.source): str(i) for i, step in enumerate(steps) if step.source is not None}
     if model.settings.combine_layer is not None:
         places[COMBINE] = str(model.settings.combine_layer - 1)
-    state = _of_all_tokens(host.state) if model.settings.pruning == "none" else host.state
+    fitted = host.config.reread_below is not None  # until then its last layer is whatever it started as
+    state = _of_all_tokens(host.state) if model.settings.pruning == "none" and fitted else host.state
     picked = {renumbered(name, places): tensor for name, tensor in state.items()}
     for name in ("weight", "bias"):  # what the classifier is now, it is for all tokens
         if (last := f"head.classifier.{name}") in picked:

@@ -50,7 +50,7 @@ Follow = Annotated[
     int, recipe_option("--follow", help="Epochs in which norms and biases first learn a classifier's document vectors.")
 ]
 Unlabelled = Annotated[
-    str | None, recipe_option("--unlabelled", help="File of documents, without labels, that --follow reads, too.")
+    str | None, recipe_option("--unlabelled", help="Documents without labels, for --follow and --reread-loss.")
 ]
 RereadLoss = Annotated[
     float | None, recipe_option("--reread-loss", help="Points that it may cost not to read again; sets --reread.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-import torch
 from torch import nn
 
 from tokensieve.combiners import COMBINERS
@@ -27,7 +26,7 @@ class Encoder(nn.Module):
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
         settings, second = config.settings, config.settings.of_second_reading()
-        self.min_length = settings.min_length
+        self.min_length, self.min_tokens = settings.min_length, settings.min_tokens
         self.steps = encoder_steps(settings, config.num_hidden_layers)
         self.steps_again = encoder_steps(second, config.num_hidden_layers)
         combine = COMBINERS["ptc"]
@@ -55,9 +54,7 @@ class Encoder(nn.Module):
             return self._run(tokens, self.steps_again, self.reducers_again, self.layer)
         norms = cast(Iterable[SecondNorms], self.second_norms)
         twins = [own.twin(layer) for own, layer in zip(norms, self.layer, strict=True)]
-        run = torch.compiler.disable(self._run)  # new modules at every pass, which would be compiled anew
-        found: tuple[Tokens, Trace] = run(tokens, self.steps_again, self.reducers_again, twins)
-        return found
+        return self._run(tokens, self.steps_again, self.reducers_again, twins)
 
     def _run(
         self, tokens: Tokens, steps: Sequence[Step], reducers: Sequence[Reducer | None], layers: Iterable[nn.Module]
@@ -88,7 +85,8 @@ class Encoder(nn.Module):
         """How many tokens of documents of these lengths the first layer gets: the work that they make."""
         share = self.entering[again]
         pruned = zip(lengths, self.pruned(lengths), strict=True)
-        return [max(1, round(length * share)) if own else length for length, own in pruned]
+        fewest = (min(length, self.min_tokens) for length in lengths)
+        return [max(least, round(n * share)) if own else n for (n, own), least in zip(pruned, fewest, strict=True)]
 
 
 def _reducer(settings: PTCConfig, step: Step) -> Reducer | None:

@@ -46,8 +46,8 @@ class SecondNorms(nn.Module):
 
     def twin(self, module: nn.Module) -> nn.Module:
         """The module with these in the place of its own; all else it shares, so that nothing is copied. It is for one
-        pass: what is moved or loaded afterwards may be other tensors. Of a layer with an adapter, which wraps it, the
-        inner one gets them.
+        pass: what is moved or loaded afterwards may be other tensors. Of a linear map with an adapter, which wraps it,
+        the inner one gets them.
 
         Raises:
             ConfigError: something else wraps a part of the module, or has replaced its `forward`: that would read by
@@ -58,7 +58,8 @@ class SecondNorms(nn.Module):
 
 def _twin(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     twin, wrapped = copy.copy(module), module._modules.get("base_layer")
-    if wrapped is not None:
+    usual = "forward" not in module.__dict__
+    if wrapped is not None and usual and not isinstance(wrapped, nn.LayerNorm):  # an adapter of a norm has its own
         twin.__dict__["_modules"] = module._modules | {"base_layer": _twin(wrapped, tensors)}
         return twin
     own: dict[str, Tensor] = {}
@@ -70,11 +71,11 @@ def _twin(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
         else:
             own[first] = tensor
     twins = {name: _twin(child, below[name]) for name, child in module._modules.items() if child and name in below}
-    if len(twins) < len(below) or not own.keys() <= module._parameters.keys() or "forward" in module.__dict__:
+    if len(twins) < len(below) or not own.keys() <= module._parameters.keys() or not usual:
         raise ConfigError(
-            f"a second reading's own norms: {type(module).__name__} is wrapped, or has another forward than its class, "
-            "so it would read by those of the first: merge adapters, load without device_map, or read once "
-            "(reading='first')"
+            f"a second reading's own norms: {type(module).__name__} stands around a part of a layer, or has another "
+            "forward than its class, so it would read by those of the first: merge adapters, load without device_map, "
+            "or read once (reading='first')"
         )
     twin.__dict__["_parameters"] = module._parameters | own
     twin.__dict__["_modules"] = module._modules | twins

@@ -55,7 +55,9 @@ def align_head(
     moved = _align(model.head.classifier, document_vectors(model, sample, device), wanted) or {}
     again: dict[str, float] = {}
     if model.head.whole is not None:
-        again = _align(model.head.whole, document_vectors(model, sample, device, "second"), whole) or {}
+        read = _answered_by_whole(model, sample)
+        found = document_vectors(model, sample, device, "second")
+        again = _align(model.head.whole, found[read], whole[read]) or {} if any(read) else {}
     return moved | {f"{name}_again": share for name, share in again.items()} or None
 
 
@@ -63,6 +65,14 @@ def _read_alike(model: TokensieveForSequenceClassification, origin: TokensieveFo
     own, other = (each.encoder.state_dict() for each in (model, origin))
     same = model.settings == origin.settings and own.keys() == other.keys()
     return same and all(torch.equal(tensor.cpu(), other[name].cpu()) for name, tensor in own.items())
+
+
+def _answered_by_whole(model: TokensieveForSequenceClassification, sample: Sample) -> list[bool]:
+    """Of a second reading that leaves tokens out, only what is long enough to be pruned."""
+    if model.settings.reread_ratios is None:
+        return [True] * len(sample)
+    masks = (batch["attention_mask"].sum(1).tolist() for batch in sample.batches(torch.device("cpu")))
+    return [own for lengths in masks for own in model.encoder.pruned(lengths)]
 
 
 def _align(last: nn.Module, found: Tensor, wanted: Tensor) -> dict[str, float] | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError, DataError
+from tokensieve.training.recipe import Recipe
 
 FOLDER = "checkpoints"
 _WHOLE = "whole.json"
@@ -130,6 +131,8 @@ def check_run(note: Path, run: Mapping[str, Any]) -> None:
     now = json.loads(json.dumps(dict(run)))
     if "settings" in begun:  # those that came later were not there, or at their defaults
         begun["settings"] = _with_defaults(begun["settings"], note)
+    if isinstance(begun.get("recipe"), dict):
+        begun["recipe"] = Recipe().to_dict() | begun["recipe"]
     for name in now:
         if begun.get(name) != now.get(name):
             if name in _DIGESTS:

@@ -28,10 +28,9 @@ from tokensieve.model.dropout import Dropout
 from tokensieve.model.second_norms import norms_and_biases
 from tokensieve.training.best import check_converged
 from tokensieve.training.distill import POOLED, TaughtLoss, teacher_targets
-from tokensieve.training.processes import own_forward, processes
+from tokensieve.training.processes import own_forward
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.trainer import RunOptions, make_trainer
-from tokensieve.training.unlabelled import warn_of_judges
 
 
 def follow(
@@ -61,8 +60,6 @@ def follow(
         CheckpointError: the base cannot be read.
         TrainingError: the distance is no finite number any more.
     """
-    if processes(options.device).is_main_process:
-        warn_of_judges(splits)
     labels, documents = splits.label_names, read_by_following(splits)
     asked = replace(recipe, teacher=str(base), distill_pooled=1.0)
     vectors = teacher_targets(asked, documents, labels, options.device)[POOLED]

@@ -23,7 +23,7 @@ from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.probabilities import confidence
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.reread_share import Readings, answered, fit_share, read_both_ways
+from tokensieve.training.reread_share import answered, fit_share, read_both_ways
 from tokensieve.training.trainer import Trained
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,8 @@ def fit_to_validation(
 
     Returns:
         As `fit_reread`, with "share", and "changed", those of the validation documents that are read again whose
-        predicted class is another; and the result with the logits of both readings.
+        predicted class is another, and with `reread_loss` "expected_loss", points that the others lose; and the result
+        with the logits of both readings.
     """
     if model.head.whole is None:
         return None, result
@@ -113,10 +114,11 @@ def fit_to_validation(
     if recipe.reread_loss is None:
         fitted = fit_reread(model, first, lengths, False)
     else:
-        judged = Readings(first, answered(model, validation, range(len(first)), tokenizer, "second"), lengths)
         more = TokenizedDocuments(splits.unlabelled, tokenizer, recipe.max_length)
-        every = fit_share(model, judged, result.truth, read_both_ways(model, more, tokenizer), recipe.reread_loss)
-        fitted = fit_reread(model, every.first, every.lengths, False)
+        judged, others = (read_both_ways(model, documents, tokenizer) for documents in (validation, more))
+        every, left = fit_share(model, judged, result.truth, others, recipe.reread_loss)
+        fitted, first = fit_reread(model, every.first, every.lengths, False), judged.first
+        fitted = fitted and {**fitted, "expected_loss": left}
     assert fitted is not None
     again = model.unsure(first, lengths)
     # What is too short to be pruned may have another last layer, too, now that the confidence is fitted.

@@ -25,6 +25,7 @@ from tokensieve.training.sample import padded
 logger = logging.getLogger(__name__)
 
 _BATCH = 32
+_ALL = 1 - 1e-9  # a share is below 1, and this one of any number of documents all of them
 _DEAR = 0.4
 """Of a share above it the second reading costs about as much as the first one saves."""
 
@@ -78,7 +79,7 @@ def fit_share(
     truth: Any,
     others: Readings,
     allowed: float,
-) -> Readings:
+) -> tuple[Readings, float]:
     """Set the share of the model's settings (`reread`) to the smallest that keeps the expected loss as allowed; one
     document is read again in any case.
 
@@ -90,7 +91,8 @@ def fit_share(
         allowed: points of accuracy (of several labels, of documents with all of them right).
 
     Returns:
-        All documents that it was fitted to.
+        All documents that it was fitted to; and what those of them that are not read again are expected to lose, in
+        points.
     """
     kind = model.config.problem_type
     several = kind == "multi_label_classification"
@@ -101,11 +103,11 @@ def fit_share(
     lost = expected_loss(readings.first, readings.second, kind, temperature)[pruned]
     order = confidence(readings.first, kind)[pruned].argsort(stable=True)
     if not len(order):
-        return readings
-    left = lost.sum() - lost[order].cumsum(0)  # where so many of them, and one more, are read again
-    enough = (100 * left / len(readings.lengths) <= allowed).nonzero()
-    again = min(int(enough[0]) + 1 if len(enough) else len(order), max(1, len(order) - 1))
-    share = again / len(order) if len(order) > 1 else model.settings.reread
+        return readings, 0.0
+    # What those after each of them lose, summed from the last one on: where none does, it is exactly 0.
+    left = 100 * torch.cat([lost[order].flip(0).cumsum(0).flip(0)[1:], lost.new_zeros(1)]) / len(readings.lengths)
+    again = int((left <= allowed).nonzero()[0]) + 1
+    share = min(again / len(order), _ALL)
     if share > _DEAR:
         logger.warning(
             "reread_loss=%g: %.0f %% of the documents have to be read again for it, which costs about what pruning "
@@ -114,7 +116,7 @@ def fit_share(
             100 * share,
         )
     model.config.ptc = replace(model.settings, reread=share).to_dict()
-    return readings
+    return readings, float(left[again - 1])
 
 
 def expected_loss(first: Tensor, second: Tensor, problem_type: str | None, temperature: float = 1.0) -> Tensor:

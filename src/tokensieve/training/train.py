@@ -42,7 +42,7 @@ from tokensieve.training.reread import check_reread, fit_to_validation, warn_of_
 from tokensieve.training.sample import Sample
 from tokensieve.training.start import check_start, first_stage, warn_of_other_data, why_no_candidate
 from tokensieve.training.trainer import RunOptions, Trained, require_accelerate, run_trainer
-from tokensieve.training.unlabelled import check_unlabelled, unlabelled_digest
+from tokensieve.training.unlabelled import check_unlabelled, unlabelled_digest, warn_of_judges
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def train(
         base: folder or hub name of the checkpoint to start from.
         settings: the reduction settings.
         splits: training, validation and test documents, of which the last are not looked at; and documents without
-            labels, for `follow`.
+            labels, for `follow` and `reread_loss`.
         output: folder to make.
         recipe: how; None: the paper's.
         device: None: CPU.
@@ -116,6 +116,8 @@ def train(
     check_reread(settings, recipe, len(splits.validation))
     check_unlabelled(recipe, splits)
     group = processes(device)
+    if group.is_main_process:
+        warn_of_judges(splits)
     set_seed(recipe.seed)
     model, tokenizer = start_model(base, settings, recipe, splits.label_names, splits.multi_label)
     reason = why_no_start(base, splits.label_names)

@@ -18,7 +18,7 @@ def check_unlabelled(recipe: Recipe, splits: DataSplits) -> None:
     if splits.unlabelled and not recipe.follow and recipe.reread_loss is None:
         raise ConfigError(
             f"unlabelled: {len(splits.unlabelled)} documents without labels, which only following reads, and what "
-            "fits reread_loss: give --follow 1 (follow=1), or leave them out"
+            "fits reread_loss: give one of them (--follow 1, --reread-loss 0.5), or leave them out"
         )
 
 
@@ -34,8 +34,8 @@ def warn_of_judges(splits: DataSplits) -> None:
     for name, judges in (("validation", splits.validation), ("test", splits.test)):
         if known := sum((document.text, document.pair) in texts for document in judges):
             logger.warning(
-                "unlabelled: %d of the %d %s documents are among them, so their answers are nearer to those of all "
-                "tokens than other documents' will be: leave them out",
+                "unlabelled: %d of the %d %s documents are among them, so what is learned of them, and fitted to them, "
+                "suits these better than others: leave them out",
                 known,
                 len(judges),
                 name,

@@ -201,6 +201,11 @@ def test_the_work_of_a_second_reading(again: tuple[float, ...] | None, going_on:
     assert encoder.going_on((40, 5), again=True) == going_on
 
 
+def test_the_fewest_tokens_count_as_work() -> None:
+    ptc = settings(pruning="ratio", site="hidden", score="learned", keep_ratio=0.5, min_length=6, min_tokens=24)
+    assert tiny_model(ptc).encoder.going_on((60, 40, 20, 5)) == [30, 24, 20, 5]
+
+
 def test_training_reads_once_and_leaves_the_second_layer_alone() -> None:
     model, inputs = rereading(settings(pruning="ratio", site="hidden")), batch(documents(LENGTHS))
     model.config.reread_below = 1.0

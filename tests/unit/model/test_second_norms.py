@@ -50,12 +50,28 @@ def test_adapters_that_are_not_merged_leave_them_in_their_place() -> None:
     torch.testing.assert_close(logits(wrapped.merge_and_unload()), adapted, atol=1e-5, rtol=1e-5)
 
 
+def test_an_adapter_of_the_norms_themselves_is_refused() -> None:
+    peft = pytest.importorskip("peft")
+    wrapped = peft.get_peft_model(followed(), peft.LNTuningConfig(target_modules=["LayerNorm"])).eval()
+    with pytest.raises(ConfigError, match="stands around a part of a layer"):
+        logits(wrapped)
+
+
+def test_a_replaced_forward_of_an_adapter_is_refused() -> None:
+    peft = pytest.importorskip("peft")
+    wrapped = peft.get_peft_model(followed(), peft.LoraConfig(r=2, target_modules=["query"])).eval()
+    layer = wrapped.base_model.model.encoder.layer[0].attention.self.query
+    layer.forward = functools.partial(type(layer).forward, layer)
+    with pytest.raises(ConfigError, match="another forward"):
+        logits(wrapped)
+
+
 def test_what_would_read_by_those_of_the_first_is_refused() -> None:
     """A forward that is bound to the module of the first reading, as hooks for several devices leave it."""
     model = followed()
     norm = model.encoder.layer[1].output.LayerNorm
     norm.forward = functools.partial(type(norm).forward, norm)
-    with pytest.raises(ConfigError, match=r"LayerNorm is wrapped.*without device_map.*reading='first'"):
+    with pytest.raises(ConfigError, match=r"LayerNorm stands around.*without device_map.*reading='first'"):
         logits(model)
     assert logits(model, reading="first").isfinite().all()
 
@@ -73,7 +89,7 @@ def test_a_wrapper_that_is_unknown_is_refused() -> None:
     model = followed()
     model.encoder.layer[1].output = Wrapper(model.encoder.layer[1].output)
     assert logits(model, reading="first").isfinite().all()
-    with pytest.raises(ConfigError, match="Wrapper is wrapped"):
+    with pytest.raises(ConfigError, match="Wrapper stands around a part"):
         logits(model)
 
 
@@ -99,6 +115,15 @@ def test_they_go_with_their_layers() -> None:
         number, _, rest = name.partition(".")
         assert torch.equal(tensor, before[f"{int(number) + (int(number) > 1)}.{rest}"])
     assert compress(plain, model.settings).encoder.second_norms is None, "a module that starts at random has none"
+
+
+def test_a_second_reading_that_is_not_fitted_is_no_classifier() -> None:
+    """What was trained is the first one."""
+    model = followed()
+    torch.nn.init.normal_(model.head.classifier.weight)
+    model.config.reread_below = None
+    plain = compress(model, settings(pruning="none", pooling="mean"))
+    assert torch.equal(plain.head.classifier.weight, model.head.classifier.weight)
 
 
 def test_settings_that_prune_nothing_get_them_as_the_only_ones() -> None:

@@ -189,6 +189,16 @@ def test_without_pruning_it_is_the_classifier_again(dense: Path, followed: Path,
     assert all(torch.equal(own, wanted[name]) for name, own in found.items())
 
 
+def test_following_leaves_a_second_reading_of_fewer_tokens_alone(dense: Path, tmp_path: Path) -> None:
+    """Documents that are too short to be pruned are not read by it, so its last layer is not fitted to them."""
+    ptc = replace(REDUCED, reread=0.25, reread_ratios=(0.8,) * 4, min_length=12)
+    train(dense, ptc, DATA, tmp_path / "once", FOLLOWING, progress=False)
+    record = train(tmp_path / "once", ptc, DATA, tmp_path / "twice", replace(FOLLOWING, follow=2), progress=False)
+    assert set(record["head_alignment"]) == {"moved", "left"}
+    heads = (weights_of(tmp_path / name)["head.whole.weight"] for name in ("once", "twice"))
+    assert torch.equal(*heads)
+
+
 def test_following_once_more(dense: Path, followed: Path, tmp_path: Path) -> None:
     """The vectors are those of the second reading, whose norms stay; the head is fitted to the new ones."""
     ptc = replace(REDUCED, reread=0.25, min_length=6)
@@ -217,8 +227,8 @@ def test_documents_that_judge_are_told_of(dense: Path, tmp_path: Path, caplog: p
     more = tuple(replace(document, label=None) for document in (*DATA.validation[:3], *DATA.train[:2]))
     texts = {document.text for document in more}
     known = sum(document.text in texts for document in DATA.validation)
-    recipe = replace(FOLLOWING, follow=1)
-    train(dense, REDUCED, replace(DATA, unlabelled=more), tmp_path / "out", recipe, progress=False)
+    recipe, ptc = replace(RECIPE, reread_loss=1.0), replace(REDUCED, reread=0.1)
+    train(dense, ptc, replace(DATA, unlabelled=more), tmp_path / "out", recipe, progress=False)
     (told,) = [message for message in caplog.messages if "unlabelled:" in message]
     assert f"{known} of the 40 validation documents are among them" in told
 
@@ -284,7 +294,7 @@ def test_several_labels_and_documents_without(base: Path, tmp_path: Path) -> Non
 def test_documents_that_nothing_reads(base: Path, tmp_path: Path, run: Any) -> None:
     splits = replace(DATA, unlabelled=DATA.validation)
     with pytest.raises(
-        ConfigError, match=r"unlabelled: 40 documents .*give --follow 1 \(follow=1\), or leave them out"
+        ConfigError, match=r"unlabelled: 40 documents .*give one of them \(--follow 1.*, or leave them out"
     ):
         run(base, REDUCED, splits, tmp_path / "out", RECIPE, progress=False)
     assert not list(tmp_path.iterdir())

@@ -9,11 +9,12 @@ import torch
 from keyword_documents import labelled_documents
 
 import tokensieve
+from contract.variants import settings, tiny_model
 from tokensieve import ConfigError, PTCConfig
 from tokensieve.data import DataSplits
 from tokensieve.training.output import read_record
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.reread_share import expected_loss
+from tokensieve.training.reread_share import Readings, expected_loss, fit_share
 from tokensieve.training.stages import train_in_stages
 from tokensieve.training.train import train
 
@@ -63,6 +64,7 @@ def test_the_fewest_documents_that_keep_the_loss_as_allowed(dense: Path, tmp_pat
     model = tokensieve.load(tmp_path / "out", device="cpu").model
     assert model.settings.reread == told["share"] and model.config.reread_below == told["below"]
     assert int((probabilities < told["below"]).sum()) == wanted
+    assert told["expected_loss"] == pytest.approx(left[wanted], abs=1e-3)
     assert record["settings"]["reread"] == 0.1, "what was asked for"
     assert model.plan(20).reread == told["share"]
 
@@ -92,12 +94,31 @@ def test_the_less_may_be_lost_the_more_is_read_again(
 def test_documents_that_are_too_short_lose_nothing(dense: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, reread_loss=0.0)
     lengths = sorted(own.length for own in tokensieve.load(dense, device="cpu").engine.classify(DATA.validation))
-    settings = replace(REDUCED, min_length=lengths[20])
-    told = train(dense, settings, DATA, tmp_path / "some", recipe, progress=False)["reread"]
+    ptc = replace(REDUCED, min_length=lengths[20])
+    told = train(dense, ptc, DATA, tmp_path / "some", recipe, progress=False)["reread"]
     assert told["documents"] == sum(length >= lengths[20] for length in lengths)
-    settings = replace(REDUCED, min_length=33)
-    told = train(dense, settings, DATA, tmp_path / "none", recipe, progress=False)["reread"]
+    ptc = replace(REDUCED, min_length=33)
+    told = train(dense, ptc, DATA, tmp_path / "none", recipe, progress=False)["reread"]
     assert (told["documents"], told["share"], told["below"]) == (0, 0.1, 0.0)
+    assert "expected to lose" not in (tmp_path / "none" / "README.md").read_text()
+    ptc = replace(REDUCED, min_length=lengths[-1])
+    told = train(dense, ptc, DATA, tmp_path / "one", recipe, progress=False)["reread"]
+    again = sum(length == lengths[-1] for length in lengths)
+    assert told["documents"] == again and 0 < told["share"] < 1
+
+
+def test_nothing_is_read_again_that_loses_nothing() -> None:
+    """However many there are: rounding leaves nothing of a sum of zeros."""
+    generator = torch.Generator().manual_seed(0)
+    model = tiny_model(settings(pruning="ratio", site="hidden", pooling="mean", reread=0.1))
+    for _ in range(20):
+        second = torch.randn(1000, 3, generator=generator)
+        first = 3 * second.clone()
+        first[:300] = torch.randn(300, 3, generator=generator) / 10  # the least sure of all
+        readings = Readings(first, second, [20] * 1000)
+        nobody = Readings(first[:0], second[:0], [])
+        _, left = fit_share(model, readings, second.argmax(1), nobody, 0.0)
+        assert left == 0 and model.settings.reread <= 0.7
 
 
 def test_in_two_stages_it_is_the_second_ones(base: Path, tmp_path: Path) -> None:
@@ -108,7 +129,8 @@ def test_in_two_stages_it_is_the_second_ones(base: Path, tmp_path: Path) -> None
     assert first["reread"] is None and first["recipe"]["reread_loss"] is None
     card = " ".join((tmp_path / "out" / "README.md").read_text().split())
     assert f"{record['reread']['share']:.1%} of the documents that are pruned" in card
-    assert "an expected loss of 1 points" in card and "fitted to 90 documents" in card
+    assert f"expected to lose {record['reread']['expected_loss']:.2f} points" in card
+    assert "of 1 that were allowed; fitted to 90 documents" in card
 
 
 def test_several_labels(base: Path, tmp_path: Path) -> None:
@@ -117,10 +139,12 @@ def test_several_labels(base: Path, tmp_path: Path) -> None:
         for document, label in zip(DATA.train, (("film",), ("law", "team"), ()) * 20, strict=True)
     )
     splits = DataSplits(several, several[:30])
-    settings = PTCConfig(pruning="ratio", keep_ratio=0.4, site="hidden", pooling="mean", reread=0.1)
+    ptc = PTCConfig(pruning="ratio", keep_ratio=0.4, site="hidden", pooling="mean", reread=0.1)
     recipe = replace(RECIPE, epochs=1, learning_rate=3e-3, reread_loss=0.0)
-    record = train(base, settings, splits, tmp_path / "out", recipe, progress=False)
-    assert record["reread"]["documents"] == 30 and 0 < record["reread"]["share"] < 1
+    record = train(base, ptc, splits, tmp_path / "out", recipe, progress=False)
+    assert record["reread"]["documents"] == 30 and record["reread"]["expected_loss"] == 0
+    both, second = (logits_of(tmp_path / "out", several[:30], below) for below in (record["reread"]["below"], 1.0))
+    assert torch.equal(both > 0, second > 0)
 
 
 def test_the_expected_loss_by_hand() -> None:

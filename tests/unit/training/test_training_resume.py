@@ -195,6 +195,17 @@ def test_another_run_is_refused(run: RunFrom, tmp_path: Path, change: dict[str, 
     assert checkpoints.last_whole(folder) is not None, "a refused resume must not cost the run"
 
 
+def test_a_run_of_before_a_field_came_to_the_recipe_is_resumed(tmp_path: Path) -> None:
+    now: dict[str, Any] = {"recipe": Recipe(epochs=3).to_dict(), "unlabelled_digest": None}
+    recipe = {name: value for name, value in now["recipe"].items() if name != "reread_loss"}
+    checkpoints.write_run(tmp_path, {"recipe": recipe})
+    checkpoints.check_run(tmp_path / checkpoints.RUN, now)
+    with pytest.raises(ConfigError, match=r'recipe is \{"reread_loss": 0.5\} where'):
+        checkpoints.check_run(tmp_path / checkpoints.RUN, {"recipe": Recipe(epochs=3, reread_loss=0.5).to_dict()})
+    with pytest.raises(ConfigError, match="the documents without labels, or their order, differ from those"):
+        checkpoints.check_run(tmp_path / checkpoints.RUN, now | {"unlabelled_digest": "another"})
+
+
 def test_a_run_cut_off_while_it_is_put_in_its_place(run: RunFrom, tmp_path: Path) -> None:
     run("straight")
     run("cut")
