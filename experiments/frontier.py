@@ -181,8 +181,8 @@ def _compared(records: Records, variant: str, baseline: str, split: str) -> tupl
 
 
 def _read_again(records: Records, variant: str) -> str:
-    """Of the documents that are pruned, the share that is read again: over the sets, of each the mean of its seeds, with
-    the range; empty where none is.
+    """Of the documents that are pruned, the share that is read again: mean over the sets, of each over its seeds, with
+    the range of the sets; empty where none is.
     """
     shares = []
     for record in records.values():
