@@ -39,7 +39,10 @@ def test_parts_change_nothing(ptc: PTCConfig, monkeypatch: pytest.MonkeyPatch) -
         whole = model(**inputs)
         monkeypatch.setattr(parts, "PART_TOKENS", round(20 * model.encoder.entering[0]))
         found = model(**inputs)
-    assert rows == [6, 2, 1, 2, 1]
+    if ptc.min_tokens == 1:
+        assert rows == [6, 2, 1, 2, 1]
+    else:  # these make more work, so fewer go into a part
+        assert rows[0] == sum(rows[1:]) == 6 and len(rows) >= 5
     for name in ("logits", "pooled"):
         torch.testing.assert_close(found[name], whole[name], atol=1e-5, rtol=0)
     assert found.trace.kept == whole.trace.kept
