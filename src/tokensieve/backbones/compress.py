@@ -154,14 +154,12 @@ def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, T
 
 def _of_all_tokens(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The parameters with those of a second reading in the place of the first one's, where there are any."""
+    places = ((_WHOLE_LAYER, "head.classifier."), (_SECOND_NORMS, "encoder.layer."))
     second = {
-        name.replace(_WHOLE_LAYER, "head.classifier."): tensor
+        start + name.removeprefix(own).replace(BETWEEN, "."): tensor
+        for own, start in places
         for name, tensor in state.items()
-        if name.startswith(_WHOLE_LAYER)
-    } | {
-        name.replace(_SECOND_NORMS, "encoder.layer.").replace(BETWEEN, "."): tensor
-        for name, tensor in state.items()
-        if name.startswith(_SECOND_NORMS)
+        if name.startswith(own)
     }
     return {**state, **second}
 
