@@ -17,7 +17,7 @@ import numpy as np
 from machine import ROOT
 from tables import interval, told
 
-from tokensieve.bench.figures import memory_ratio, reduction, speedup
+from tokensieve.bench.figures import memory_ratio, reduction, speedup, working_memory_ratio
 from tokensieve.bench.table import conditions, render
 
 MARGINS = (0.5, 0.3)
@@ -94,7 +94,8 @@ def frontier_table(name: str, *, brief: bool = False) -> str:
     baselines = [baseline for baseline in config["baselines"] if baseline in run]
     sets = [] if brief else ["seeds", *records]
     cost = ["read again, %", "times faster", "of our dense", "times fewer FLOPs"]
-    cost += [f"peak memory, batches of {batch}" for batch in _memory_batches(memories)]
+    for batch in _memory_batches(memories):
+        cost += [f"peak memory, batches of {batch}", "above the loaded model"]
     against = [head for name in baselines for head in (f"against {name}, points [95 %]", "not inferior")]
     rows = [["variant", *sets, *against, *cost]]
     for variant in run:
@@ -208,13 +209,16 @@ def _memory_batches(memories: Records) -> list[int]:
 
 
 def _shares_of_memory(memories: Records, subject: str) -> list[str]:
-    """By size of the batches, over the sets with the range: share of the peak of transformers' process."""
+    """By size of the batches, over the sets with the range: share of the peak of transformers' process, and of what
+    that takes above the loaded model.
+    """
     own = [record for record in memories.values() if subject in record["subjects"]]
     found = []
     for batch in _memory_batches(memories):
         cells = [(record["baseline"], cell) for record in own for cell in record["cells"] if cell["batch"] == batch]
-        shares = [memory_ratio(cell, subject, baseline).median for baseline, cell in cells]
-        found.append(f"{_told(shares)}x" if shares else "")
+        for ratio in (memory_ratio, working_memory_ratio):
+            shares = [ratio(cell, subject, baseline).median for baseline, cell in cells]
+            found.append(f"{_told(shares)}x" if shares else "")
     return found
 
 

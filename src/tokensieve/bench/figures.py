@@ -69,6 +69,16 @@ def memory_ratio(cell: Cell, subject: str, against: str) -> Spread:
     return Spread.of([own / other for own, other in pairs])
 
 
+def working_memory_ratio(cell: Cell, subject: str, against: str) -> Spread:
+    """As `memory_ratio`, of what the work took above the loaded model."""
+
+    def working(name: str) -> list[int]:
+        pairs = zip(cell["peak_bytes"][name], cell["loaded_bytes"][name], strict=True)
+        return [max(1, peak - own) for peak, own in pairs]  # of a tiny model the two may be the same
+
+    return Spread.of([own / other for own, other in zip(working(subject), working(against), strict=True)])
+
+
 def reduction(cell: Cell, subject: str) -> float | None:
     """How many times fewer FLOPs than dense without padding; None where nobody has counted them."""
     flops = cell.get("flops", {}).get(subject)

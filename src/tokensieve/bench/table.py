@@ -22,6 +22,7 @@ from tokensieve.bench.figures import (
     round_seconds,
     speedup,
     verdicts,
+    working_memory_ratio,
 )
 
 Form = Literal["plain", "markdown"]
@@ -69,6 +70,8 @@ def _cells(record: Record, cell: Cell, subject: str) -> dict[str, str]:
     if (peak := peak_bytes(cell, subject)) is not None:
         shown["peak, MB"] = f"{peak.median / 1e6:.0f}"
         shown["share of memory"] = _times(memory_ratio(cell, subject, baseline)) if subject != baseline else "1"
+        above = working_memory_ratio(cell, subject, baseline)
+        shown["above the loaded model"] = _times(above) if subject != baseline else "1"
     return shown
 
 

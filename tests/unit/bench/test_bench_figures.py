@@ -20,12 +20,14 @@ from tokensieve.bench.figures import (
     round_seconds,
     speedup,
     verdicts,
+    working_memory_ratio,
 )
 from tokensieve.bench.plot import plot
 from tokensieve.bench.table import bars_table, conditions, figure_table, sections
 
 SECONDS = {"sdpa": [4.0, 8.0, 4.0], "unsorted": [8.0, 8.0, 8.0], "ours": [2.0, 2.0, 1.0]}
 PEAKS = {"sdpa": [100e6, 200e6, 100e6], "unsorted": [100e6] * 3, "ours": [50e6, 150e6, 60e6]}
+LOADED = {name: [40e6] * 3 for name in PEAKS}
 
 
 def bar(**own: Any) -> dict[str, Any]:
@@ -62,11 +64,19 @@ def test_realisation_is_not_that_of_another_type(of_type: dict[str, str]) -> Non
     assert realisation(record([timed], subjects=other), timed, "ours") is None
 
 
+def test_memory_above_the_loaded_model() -> None:
+    measured = cell(peak_bytes=PEAKS, loaded_bytes=LOADED)
+    assert memory_ratio(measured, "ours", "sdpa") == Spread(0.6, 0.5, 0.75)
+    assert working_memory_ratio(measured, "ours", "sdpa") == Spread(20 / 60, 10 / 60, 110 / 160)
+    measured = cell(peak_bytes=PEAKS, loaded_bytes=PEAKS)
+    assert working_memory_ratio(measured, "ours", "sdpa") == Spread(1, 1, 1), "and no division by zero"
+
+
 def test_realisation_wants_flops_and_time() -> None:
     uncounted = cell(seconds=SECONDS, flops={"ours": None})
     assert reduction(uncounted, "ours") is None
     assert realisation(record([uncounted]), uncounted, "ours") is None
-    untimed = cell(peak_bytes=PEAKS)
+    untimed = cell(peak_bytes=PEAKS, loaded_bytes=LOADED)
     assert realisation(record([untimed]), untimed, "ours") is None
 
 
@@ -136,7 +146,10 @@ def test_a_bar_is_held_to_the_worst_cell() -> None:
 
 def test_bars_from_above_and_by_other_metrics() -> None:
     calls = {"sdpa": [[1.0] * 9 + [9.0]] * 3, "ours": [[1.0] * 10] * 3}
-    cells = [cell(seconds=SECONDS, peak_bytes=PEAKS), cell(16, call_seconds=calls, peak_bytes=PEAKS)]
+    cells = [
+        cell(seconds=SECONDS, peak_bytes=PEAKS, loaded_bytes=LOADED),
+        cell(16, call_seconds=calls, peak_bytes=PEAKS, loaded_bytes=LOADED),
+    ]
     bars = [
         bar(metric="memory_ratio", at_least=None, at_most=0.6),
         bar(metric="memory_ratio", at_least=None, at_most=0.59),
@@ -166,9 +179,10 @@ def test_the_table_of_a_record() -> None:
 
 
 def test_columns_are_those_that_were_measured() -> None:
-    measured = cell(peak_bytes=PEAKS, step_seconds={name: [[s] for s in own] for name, own in SECONDS.items()})
+    steps = {name: [[s] for s in own] for name, own in SECONDS.items()}
+    measured = cell(peak_bytes=PEAKS, loaded_bytes=LOADED, step_seconds=steps)
     head = figure_table(record([measured]), "markdown")[0]
-    for column in ("s a step", "speed-up", "realisation", "peak, MB", "share of memory"):
+    for column in ("s a step", "speed-up", "realisation", "peak, MB", "share of memory", "above the loaded model"):
         assert f"| {column} |" in head
     del measured["step_seconds"]
     assert "speed-up" not in figure_table(record([measured]), "markdown")[0]
@@ -197,7 +211,7 @@ def test_sections_say_what_figures_hold_for() -> None:
     assert config()["lengths"] == [8], "the helper's own record is as it was"
 
 
-@pytest.mark.parametrize("figures", [{"seconds": SECONDS}, {"peak_bytes": PEAKS}])
+@pytest.mark.parametrize("figures", [{"seconds": SECONDS}, {"peak_bytes": PEAKS, "loaded_bytes": LOADED}])
 def test_a_plot_is_the_same_each_time(tmp_path: Path, figures: dict[str, Any]) -> None:
     pytest.importorskip("matplotlib")
     whole = record([cell(length, batch, **figures) for batch in (2, 4) for length in (8, 16)])
