@@ -2,8 +2,8 @@
 
 Accuracy is of results/accuracy/<name>-<set>.json, speed of results/bench/<name>-<set>.json, memory of
 results/bench/memory-<set>.json, whose subjects are called like the variants, or as these say with "subject". A config
-names its "baselines": dense, and dense trained for as long as the variants that start from it; and the variants that
-are "told": those of the README and the picture, which has no room for all.
+names its "baselines": dense, and dense trained for as long as the variants that start from it; and the variants of the
+"headline": those of the README and the picture, which have no room for all.
 """
 
 from __future__ import annotations
@@ -87,11 +87,11 @@ def screen_table(name: str) -> str:
 
 def frontier_table(name: str, *, brief: bool = False) -> str:
     """A row a variant: accuracy on the test documents of each set, speed and memory on each set's own lengths; brief:
-    of those that are told differences of accuracy alone, and nothing of the conditions.
+    of those of the headline differences of accuracy alone, and nothing of the conditions.
     """
     records, speeds, memories = accuracy_records(name), bench_records(name), bench_records("memory")
     config = config_of(name)
-    run = [variant for variant in _complete(config, records) if variant in config["told"] or not brief]
+    run = list((_headline if brief else _complete)(config, records))
     baselines = [baseline for baseline in config["baselines"] if baseline in run]
     sets = [] if brief else ["seeds", *records]
     cost = ["read again, %", "times faster", "of our dense", "times fewer FLOPs"]
@@ -141,10 +141,10 @@ def frontier_plot(name: str, path: Path) -> None:
     with rc_context({"svg.hashsalt": "tokensieve", "svg.fonttype": "none"}):
         figure = Figure(figsize=(7.5, 4.5), layout="constrained")
         axes = figure.subplots()
-        for variant in _complete(config, records):
+        for variant in _headline(config, records):
             faster = mean_speed(speeds, subject_of(config, variant))
             by_document = differences(records, variant, baseline, "test")
-            if faster is None or by_document is None or variant not in config["told"]:
+            if faster is None or by_document is None:
                 continue
             middle, (low, high) = by_document.mean(), interval(by_document)
             axes.errorbar(faster, middle, [[middle - low], [high - middle]], fmt="o", capsize=2, markersize=4)
@@ -163,6 +163,11 @@ def _complete(config: dict[str, Any], records: Records) -> Iterator[str]:
     for variant in config["variants"]:
         if all(right(record, variant, "test") for record in records.values()):
             yield variant
+
+
+def _headline(config: dict[str, Any], records: Records) -> Iterator[str]:
+    """Of these the ones that have room everywhere."""
+    return (variant for variant in _complete(config, records) if variant in config["headline"])
 
 
 def _seeds(records: Records, variant: str) -> str:

@@ -236,9 +236,7 @@ def test_presets_of_the_paper(name: str) -> None:
     assert {key: getattr(config, key) for key in rest} == rest
 
 
-@pytest.mark.parametrize(
-    ("name", "enter", "left"), [("accurate", 190, 96), ("balanced", 180, 60), ("fast", 84, 24), ("fastest", 84, 24)]
-)
+@pytest.mark.parametrize(("name", "enter", "left"), [("accurate", 190, 96), ("balanced", 180, 60), ("fast", 84, 20)])
 @pytest.mark.parametrize("depth", [2, 6, 12, 24])
 def test_presets_of_the_learned_score_end_alike_at_any_depth(name: str, enter: int, left: int, depth: int) -> None:
     """Of 200 tokens so many enter the first layer, and about so many are left in the last one."""
@@ -248,9 +246,21 @@ def test_presets_of_the_learned_score_end_alike_at_any_depth(name: str, enter: i
     assert config.keep_ratios is not None and len(config.keep_ratios) == depth
     counts = [200]
     for share in config.keep_ratios:
-        counts.append(max(config.min_tokens, math.floor(round(counts[-1] * share, 6))))
+        counts.append(math.floor(round(counts[-1] * share, 6)))
     assert counts[1] == enter
     assert 0.7 * left <= counts[-1] <= 1.05 * left
+
+
+@pytest.mark.parametrize("depth", [2, 6, 12, 24])
+def test_the_fastest_ends_with_the_fewest_tokens_at_any_depth(depth: int) -> None:
+    config = PTCConfig.preset("fastest", depth)
+    assert config.min_length == 48
+    assert (config.score, config.site, config.pruning, config.pooling) == ("learned", "hidden", "ratio", "mean")
+    assert config.keep_ratios is not None and len(config.keep_ratios) == depth
+    counts = [200]
+    for share in config.keep_ratios:
+        counts.append(max(config.min_tokens, math.floor(round(counts[-1] * share, 6))))
+    assert (counts[1], counts[-1]) == (84, 24)
 
 
 @pytest.mark.parametrize("name", ["accurate", "balanced", "fast", "fastest"])

@@ -48,8 +48,7 @@ def has_seconds(cell: Cell) -> bool:
 
 def speedup(cell: Cell, subject: str, against: str, percentile: float = 50) -> Spread:
     """How many times faster than another subject, in the same round."""
-    pairs = zip(round_seconds(cell, against, percentile), round_seconds(cell, subject, percentile), strict=True)
-    return Spread.of([other / own for other, own in pairs])
+    return _ratios(round_seconds(cell, against, percentile), round_seconds(cell, subject, percentile))
 
 
 def documents_per_second(cell: Cell, subject: str) -> Spread:
@@ -65,8 +64,7 @@ def peak_bytes(cell: Cell, subject: str) -> Spread | None:
 
 def memory_ratio(cell: Cell, subject: str, against: str) -> Spread:
     """Peak memory as a share of another subject's, in the same round."""
-    pairs = zip(cell["peak_bytes"][subject], cell["peak_bytes"][against], strict=True)
-    return Spread.of([own / other for own, other in pairs])
+    return _ratios(cell["peak_bytes"][subject], cell["peak_bytes"][against])
 
 
 def working_memory_ratio(cell: Cell, subject: str, against: str) -> Spread:
@@ -76,7 +74,12 @@ def working_memory_ratio(cell: Cell, subject: str, against: str) -> Spread:
         pairs = zip(cell["peak_bytes"][name], cell["loaded_bytes"][name], strict=True)
         return [max(1, peak - own) for peak, own in pairs]  # of a tiny model the two may be the same
 
-    return Spread.of([own / other for own, other in zip(working(subject), working(against), strict=True)])
+    return _ratios(working(subject), working(against))
+
+
+def _ratios(figures: Sequence[float], others: Sequence[float]) -> Spread:
+    """Of the figures to others of the same round."""
+    return Spread.of([own / other for own, other in zip(figures, others, strict=True)])
 
 
 def reduction(cell: Cell, subject: str) -> float | None:

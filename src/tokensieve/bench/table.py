@@ -69,9 +69,8 @@ def _cells(record: Record, cell: Cell, subject: str) -> dict[str, str]:
                 shown["of pruning alone"] = "" if alone is None else f"{alone.median:.2f}"
     if (peak := peak_bytes(cell, subject)) is not None:
         shown["peak, MB"] = f"{peak.median / 1e6:.0f}"
-        shown["share of memory"] = _times(memory_ratio(cell, subject, baseline)) if subject != baseline else "1"
-        above = working_memory_ratio(cell, subject, baseline)
-        shown["above the loaded model"] = _times(above) if subject != baseline else "1"
+        for column, ratio in (("share of memory", memory_ratio), ("above the loaded model", working_memory_ratio)):
+            shown[column] = _times(ratio(cell, subject, baseline)) if subject != baseline else "1"
     return shown
 
 
