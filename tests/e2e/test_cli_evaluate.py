@@ -32,6 +32,7 @@ def test_the_figures(cli: Cli, work: Path) -> None:
     hit = sum(row["recall"] * row["support"] for row in scores["classes"].values())
     assert hit == pytest.approx(sum(right))
     assert (scores["batch_tokens"], scores["dtype"], scores["environment"]["dtype"]) == (4096, "float32", "float32")
+    assert not scores["words_on_disk"]
     assert scores["environment"].keys() >= {"device", "dtype", "threads", "torch", "transformers", "tokensieve"}
 
 
@@ -43,6 +44,13 @@ def test_other_formats_give_the_same(cli: Cli, work: Path, kind: str) -> None:
         cli(*EVALUATE, name, "--json", *flags).json() for name, flags in (("good.jsonl", ()), (f"data.{kind}", named))
     ]
     assert scores[0]["classes"] == scores[1]["classes"]
+
+
+def test_words_on_disk_give_the_same(cli: Cli, work: Path) -> None:
+    whole, lean = (cli(*EVALUATE, "good.jsonl", "--json", *flags).json() for flags in ((), ("--words-on-disk",)))
+    assert lean["words_on_disk"]
+    differ = {"words_on_disk", "documents_per_second", "seconds", "loaded_memory_bytes", "peak_memory_bytes"}
+    assert {key: lean[key] for key in lean.keys() - differ} == {key: whole[key] for key in whole.keys() - differ}
 
 
 def test_what_is_said_to_people(cli: Cli, work: Path) -> None:

@@ -207,7 +207,15 @@ def test_nothing_to_resume(cli: Cli, cut_off: CutOff, work: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "flags", ["--batch-tokens 20", "--threads 1", "--on-bad-rows skip", "--input ./data.jsonl", "--max-length 64"]
+    "flags",
+    [
+        "--words-on-disk",
+        "--batch-tokens 20",
+        "--threads 1",
+        "--on-bad-rows skip",
+        "--input ./data.jsonl",
+        "--max-length 64",
+    ],
 )
 def test_what_may_differ(cli: Cli, cut_off: CutOff, work: Path, flags: str) -> None:
     cut_off("--output", "out.jsonl").error()

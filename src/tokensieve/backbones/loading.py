@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
 
 from tokensieve.errors import CheckpointError, TokensieveError
 from tokensieve.model.configuration import TokensieveConfig
@@ -76,6 +79,22 @@ def load_weights(loader: Any, path: str | Path, *, strict: bool, **options: Any)
         )
     loaded: PreTrainedModel = model
     return loaded
+
+
+def file_of_tensor(path: str | Path, name: str) -> Path:
+    """Where a tensor lies of a folder or hub name whose weights were loaded: their one file, or one of several.
+
+    Raises:
+        CheckpointError: in none of them.
+    """
+    folder = Path(str(cached_file(path, "config.json"))).parent
+    if (single := folder / SAFE_WEIGHTS_NAME).is_file():
+        return single
+    try:
+        record = json.loads((folder / SAFE_WEIGHTS_INDEX_NAME).read_text(encoding="utf-8"))
+        return folder / str(record["weight_map"][name])
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: {name} cannot be found in the files of the weights: save them anew") from error
 
 
 def load_tokenizer(path: str | Path, config: TokensieveConfig) -> Any:

@@ -21,6 +21,7 @@ from tokensieve.cli.options import (
     PairColumn,
     TextColumn,
     Threads,
+    WordsOnDisk,
     bar,
     emit,
     environment,
@@ -58,6 +59,7 @@ def evaluate_command(
     dtype: Dtype = "float32",
     threads: Threads = None,
     batch_tokens: BatchTokens = str(BATCH_TOKENS),
+    words_on_disk: WordsOnDisk = False,
     json: Json = False,
     progress: Annotated[
         bool | None, typer.Option("--progress/--no-progress", help="Show a bar on stderr (default: unless --json).")
@@ -77,7 +79,14 @@ def evaluate_command(
     from tokensieve.runtime.load import load
 
     budget = number_or_word(batch_tokens)
-    classifier = load(model, device=device, dtype=dtype, max_length=max_length, batch_tokens=budget)
+    classifier = load(
+        model,
+        device=device,
+        dtype=dtype,
+        max_length=max_length,
+        batch_tokens=budget,
+        words_on_disk=words_on_disk,
+    )
     tally = Tally()
     reading = {
         "text_column": text_column,
@@ -98,6 +107,7 @@ def evaluate_command(
         "model": str(model),
         "data": name_of_data(data),
         "max_length": classifier.engine.max_length,
+        "words_on_disk": words_on_disk,
         **scores,
         "rows": tally.to_dict(),
         "settings": classifier.model.config.ptc,

@@ -42,6 +42,14 @@ BatchTokens = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+WordsOnDisk = Annotated[
+    bool,
+    typer.Option(
+        "--words-on-disk",
+        help="Leave the word vectors in their file: the same answers in less memory, and a little more time.",
+        rich_help_panel=RUNNING,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and no progress bars.")]
 MaxLength = Annotated[
     int | None, typer.Option("--max-length", help="Truncate documents to this many tokens (default: as in training).")

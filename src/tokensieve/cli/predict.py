@@ -24,6 +24,7 @@ from tokensieve.cli.options import (
     PairColumn,
     TextColumn,
     Threads,
+    WordsOnDisk,
     bar,
     number_or_word,
     prepare,
@@ -50,8 +51,8 @@ def predict_command(
         typer.Option(
             "--resume",
             help="Continue a run that was cut off, with the same input, model and options; begin one if there is none. "
-            "--on-bad-rows may differ. So may --device, --threads and --batch-tokens: probabilities may then differ in "
-            "their last digits; with --batch-tokens auto it goes on with what the first run chose.",
+            "--on-bad-rows and --words-on-disk may differ. So may --device, --threads and --batch-tokens: then "
+            "probabilities may differ in their last digits; with --batch-tokens auto it keeps what the first run chose.",
         ),
     ] = False,
     restart: Annotated[
@@ -75,6 +76,7 @@ def predict_command(
     dtype: Dtype = "float32",
     threads: Threads = None,
     batch_tokens: BatchTokens = str(BATCH_TOKENS),
+    words_on_disk: WordsOnDisk = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print the counts as one JSON object (on stderr if records go to stdout).")
     ] = False,
@@ -110,7 +112,14 @@ def predict_command(
         format=input_format,
     )
     budget = number_or_word(batch_tokens)
-    classifier = load(model, device=device, dtype=dtype, max_length=max_length, batch_tokens=budget)
+    classifier = load(
+        model,
+        device=device,
+        dtype=dtype,
+        max_length=max_length,
+        batch_tokens=budget,
+        words_on_disk=words_on_disk,
+    )
     progress = bar(None, "classifying", json)
     settings = {  # what a record follows from; bad rows are met again when the input is read again
         "--input-format": format_of(source, input_format),

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from transformers import PreTrainedModel
 
-from tokensieve.backbones.loading import first_line, load_config, load_tokenizer, load_weights
+from tokensieve.backbones.loading import file_of_tensor, first_line, load_config, load_tokenizer, load_weights
 from tokensieve.data.documents import Document
 from tokensieve.data.tokenize import check_text
 from tokensieve.errors import CheckpointError, ConfigError, InputError
@@ -17,6 +18,7 @@ from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
+from tokensieve.model.words_on_disk import WordsOnDisk
 from tokensieve.runtime.budget import BATCH_TOKENS
 from tokensieve.runtime.engine import Engine, Result
 from tokensieve.runtime.precision import dtype_name, resolve_dtype
@@ -127,6 +129,7 @@ def load(
     dtype: str = "float32",
     max_length: int | None = None,
     batch_tokens: int | str = BATCH_TOKENS,
+    words_on_disk: bool = False,
 ) -> Classifier:
     """Read a folder written by `tokensieve train` or `save_pretrained` (with its tokenizer).
 
@@ -137,10 +140,13 @@ def load(
             float32.
         max_length: documents are truncated to this many tokens; None: as in training.
         batch_tokens: most tokens of a batch, or "auto": the fastest of some on the first documents, if they are many.
+        words_on_disk: leave the word vectors in their file, and read those that a batch needs (`WordsOnDisk`): the
+            same answers with less memory. The file may be replaced meanwhile, but not written to.
 
     Raises:
         CheckpointError: no tokensieve model there, it cannot be read, or its learned importance is not fitted.
-        ConfigError: an unknown device or dtype, or a length that does not fit.
+        ConfigError: an unknown device or dtype, a length that does not fit, or words on disk on a system that
+            cannot read so.
     """
     config = load_config(path)
     if not isinstance(config, TokensieveConfig):
@@ -166,10 +172,25 @@ def load(
             path,
             config.settings.reread,
         )
+    if words_on_disk:
+        leave_words_on_disk(model, path)
     torch.nn.Module.to(model, device=place)
     lay_out_weights(model)
     engine = Engine(model.eval(), load_tokenizer(path, config), max_length=max_length, batch_tokens=batch_tokens)
     return Classifier(engine)
+
+
+def leave_words_on_disk(model: PreTrainedModel, path: str | Path) -> None:
+    """Let a model that was loaded from a folder or hub name, or saved there, read its word vectors from there.
+
+    Raises:
+        CheckpointError, ConfigError: as `WordsOnDisk`.
+    """
+    words = model.get_input_embeddings().weight
+    name = next(name for name, own in model.named_parameters() if own is words)
+    model.set_input_embeddings(WordsOnDisk(file_of_tensor(path, name), name, model.dtype))
+    for parameter in model.parameters():  # all are views of a mapping of the file, whose pages count as ours: let it go
+        parameter.data = parameter.detach().clone()
 
 
 def resolve_device(name: str) -> torch.device:

@@ -46,6 +46,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "attention": (subjects(kind="tokensieve", attention="flash"), ("attention_backend='flash'", "fused")),
     "attention is no text": (subjects(kind="tokensieve", attention=1), ("attention=1",)),
     "budget": (subjects(kind="tokensieve", batch_tokens=0), ("batch_tokens=0", "'auto'")),
+    "words": (subjects(kind="tokensieve", words_on_disk="yes"), ("words_on_disk='yes'", "True or False")),
     "batch sizes": (subjects(kind="pipeline", batch_sizes=[0]), ("batch_sizes=(0,)", "1 or more")),
     "window": (subjects(kind="longformer", attention_window=3), ("attention_window=3", "even")),
     "blocks": (subjects(kind="bigbird", block_size=0), ("block_size=0",)),

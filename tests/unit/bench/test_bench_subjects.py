@@ -97,6 +97,36 @@ def test_documents_read_again_from_file_to_file(prepare: Any, data: Path) -> Non
         )
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_words_on_disk(prepare: Any, alone: bool) -> None:
+    """The same logits; the table is not in memory."""
+    own = {"kind": "tokensieve", "settings": RATIO}
+    whole, _, work = one(prepare, own)
+    lean = one(prepare, own | {"words_on_disk": True}, alone=alone)[0]
+    batch = work.batches("sorted")[0]
+    assert torch.equal(lean.forward(batch), whole.forward(batch))
+    assert "embeddings.word_embeddings.weight" not in dict(lean.module.named_parameters())
+    assert lean.facts["words_on_disk"]
+    assert not whole.facts["words_on_disk"]
+    assert lean.cost(work) == whole.cost(work)
+
+
+def test_words_on_disk_from_file_to_file(prepare: Any, data: Path, tmp_path: Path) -> None:
+    subjects = {"x": {"kind": "tokensieve", "settings": RATIO, "words_on_disk": True}}
+    changes = {"measure": "end_to_end", "batches": ..., "lengths": ..., "bars": ..., "baseline": "x"}
+    config, setting, _ = prepare(data, subjects=subjects, data={"set": "toy", "max_length": 16}, **changes)
+    classify, facts = config.subjects["x"].load_for_files(setting)
+    classify(data / "toy" / "test.jsonl", tmp_path / "out.jsonl")
+    assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 6
+    assert facts["words_on_disk"]
+
+
+def test_words_on_disk_do_not_learn(prepare: Any) -> None:
+    subjects = SUBJECTS | {"x": {"kind": "tokensieve", "settings": RATIO, "words_on_disk": True}}
+    with pytest.raises(ConfigError, match="words_on_disk with the measure 'training'"):
+        prepare(subjects=subjects, measure="training", training={"attention_dropout": 0.0})
+
+
 def test_more_layers_than_there_are(prepare: Any) -> None:
     with pytest.raises(ConfigError, match="layers=5: the backbone has 4"):
         one(prepare, {"kind": "tokensieve", "preset": "dense", "layers": 5})

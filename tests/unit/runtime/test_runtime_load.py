@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import tokensieve
 from tokensieve import CheckpointError, ConfigError
+from tokensieve.runtime.fingerprint import hash_of_model
 from tokensieve.runtime.load import Classifier
 
 TEXT = "the film was good"
@@ -207,6 +208,50 @@ def test_a_saved_copy_predicts_the_same(classifier: Classifier, some_texts: list
     classifier.engine.tokenizer.save_pretrained(tmp_path)
     copy = tokensieve.load(tmp_path, device="cpu")
     np.testing.assert_array_equal(copy.predict_proba(some_texts), classifier.predict_proba(some_texts))
+
+
+WORDS_OF_ALL_KINDS = {
+    "pruned and combined": {"combine_layer": 3},
+    "read again": {"pruning": "ratio", "site": "hidden", "pooling": "mean", "reread": 0.5},
+}
+
+
+@pytest.mark.parametrize("settings", WORDS_OF_ALL_KINDS.values(), ids=WORDS_OF_ALL_KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_words_on_disk(
+    save_classifier: Callable[..., Path], some_texts: list[str], tmp_path: Path, settings: dict[str, Any], dtype: str
+) -> None:
+    """The same answers to the last digit, and nothing of the table in memory."""
+    folder = save_classifier(tmp_path / "classifier", **settings)
+    edit_config(lambda record: record.update(reread_below=0.4))(folder)
+    whole = tokensieve.load(folder, device="cpu", dtype=dtype)
+    lean = tokensieve.load(folder, device="cpu", dtype=dtype, words_on_disk=True)
+    np.testing.assert_array_equal(lean.predict_proba(some_texts), whole.predict_proba(some_texts))
+    np.testing.assert_array_equal(lean.encode(some_texts), whole.encode(some_texts))
+    assert lean.dtype == dtype
+    table = whole.model.get_input_embeddings().weight.numel()
+    assert lean.model.num_parameters() == whole.model.num_parameters() - table
+    assert hash_of_model(lean) == hash_of_model(whole)
+
+
+def test_words_on_disk_are_saved_with_the_rest(
+    classifier_dir: Path, classifier: Classifier, some_texts: list[str], tmp_path: Path
+) -> None:
+    lean = tokensieve.load(classifier_dir, device="cpu", words_on_disk=True)
+    lean.model.save_pretrained(tmp_path)
+    lean.engine.tokenizer.save_pretrained(tmp_path)
+    copy = tokensieve.load(tmp_path, device="cpu")
+    np.testing.assert_array_equal(copy.predict_proba(some_texts), classifier.predict_proba(some_texts))
+
+
+def test_words_on_disk_of_weights_in_several_files(
+    classifier_dir: Path, classifier: Classifier, some_texts: list[str], tmp_path: Path
+) -> None:
+    classifier.model.save_pretrained(tmp_path, max_shard_size="10KB")
+    classifier.engine.tokenizer.save_pretrained(tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+    lean = tokensieve.load(tmp_path, device="cpu", words_on_disk=True)
+    np.testing.assert_array_equal(lean.predict_proba(some_texts), classifier.predict_proba(some_texts))
 
 
 def test_limits_stored_in_the_default_models_tokenizer_do_not_leak_in(default_model_dir: Path, tmp_path: Path) -> None:

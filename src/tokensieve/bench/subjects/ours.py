@@ -28,7 +28,7 @@ from tokensieve.bench.subjects.kind import (
     check_order,
 )
 from tokensieve.bench.work import Batch, Order, Work
-from tokensieve.checks import check_integer
+from tokensieve.checks import check_boolean, check_integer
 from tokensieve.config import PTCConfig
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
@@ -37,7 +37,7 @@ from tokensieve.kernels.linear import lay_out_weights, linear_backend
 from tokensieve.model.classifier import Reading, TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
-from tokensieve.runtime.load import load
+from tokensieve.runtime.load import leave_words_on_disk, load
 from tokensieve.runtime.part import part_file
 from tokensieve.runtime.precision import resolve_dtype
 from tokensieve.runtime.predict import write_predictions
@@ -56,6 +56,7 @@ class Tokensieve(Kind):
         dtype: of weights and activations.
         attention: backend of attention, as `TokensieveConfig.attention_backend`.
         batch_tokens: the engine's budget or "auto", for the measure "end_to_end"; None: the engine's own.
+        words_on_disk: as of `load`.
     """
 
     preset: str | None = None
@@ -65,6 +66,7 @@ class Tokensieve(Kind):
     dtype: str = "float32"
     attention: str = "auto"
     batch_tokens: int | str | None = None
+    words_on_disk: bool = False
 
     measures: ClassVar[frozenset[str]] = RUNNING | {"training", "end_to_end"}
     modules: ClassVar[tuple[str, ...]] = ("transformers.models.bert.modeling_bert",)
@@ -79,6 +81,7 @@ class Tokensieve(Kind):
         if not isinstance(self.attention, str):
             raise ConfigError(f"attention={self.attention!r}: give the name of a backend")
         resolve_backend(self.attention)
+        check_boolean(self, "words_on_disk")
         if self.batch_tokens not in (None, "auto") and (type(self.batch_tokens) is not int or self.batch_tokens < 1):
             raise ConfigError(f"batch_tokens={self.batch_tokens!r}: give 1 or more, or 'auto'")
 
@@ -86,10 +89,13 @@ class Tokensieve(Kind):
         """Refuse settings that do not fit the backbone's depth, and from file to file those that need a trained head.
 
         Raises:
-            ConfigError: such settings; "end_to_end" with documents read again, as no confidence is fitted for that.
+            ConfigError: such settings; "end_to_end" with documents read again, as no confidence is fitted for that;
+                "training" with words on disk, which do not learn.
         """
         if self.reduction(backbone).reread and measure == "end_to_end":
             raise ConfigError("reread with the measure 'end_to_end': its head is not trained; use 'throughput'")
+        if self.words_on_disk and measure == "training":
+            raise ConfigError("words_on_disk with the measure 'training': words in a file do not learn; leave it out")
 
     def reduction(self, backbone: Backbone) -> PTCConfig:
         """The settings for a backbone.
@@ -110,6 +116,8 @@ class Tokensieve(Kind):
     def load(self, setting: Setting) -> Subject:
         """The model; in company it shares the backbone's tensors, until `calls` lays some out; alone it has its own."""
         model, dtype = self._model(setting), resolve_dtype(self.dtype, CPU)
+        if self.words_on_disk:
+            leave_words_on_disk(model, _saved(model, setting))
         if setting.alone:
             setting.backbone.forget()
         elif dtype == torch.float32:
@@ -119,12 +127,13 @@ class Tokensieve(Kind):
 
     def load_for_files(self, setting: Setting) -> tuple[FileClassifier, dict[str, Any]]:
         """What `tokensieve predict` does once the model is loaded."""
-        folder = tempfile.mkdtemp(dir=setting.folder)
         model = self._model(setting)
-        model.save_pretrained(folder)
+        folder = _saved(model, setting)
         setting.backbone.tokenizer.save_pretrained(folder)
-        budget: dict[str, Any] = {} if self.batch_tokens is None else {"batch_tokens": self.batch_tokens}
-        classifier = load(folder, device="cpu", dtype=self.dtype, max_length=setting.max_length, **budget)
+        options: dict[str, Any] = {"max_length": setting.max_length, "words_on_disk": self.words_on_disk}
+        if self.batch_tokens is not None:
+            options["batch_tokens"] = self.batch_tokens
+        classifier = load(folder, device="cpu", dtype=self.dtype, **options)
         facts = {"dtype": self.dtype, **self._facts(model)}
 
         def classify(source: Path, target: Path) -> None:
@@ -150,9 +159,13 @@ class Tokensieve(Kind):
         model.config.attention_backend = self.attention
         return compress(model, model.settings)  # built anew, with this backend
 
-    @staticmethod
-    def _facts(model: TokensieveForSequenceClassification) -> dict[str, Any]:
-        return {"attention": model.attention_backend, "linear": linear_backend(), "settings": model.settings.to_dict()}
+    def _facts(self, model: TokensieveForSequenceClassification) -> dict[str, Any]:
+        return {
+            "attention": model.attention_backend,
+            "linear": linear_backend(),
+            "settings": model.settings.to_dict(),
+            "words_on_disk": self.words_on_disk,
+        }
 
 
 class OurSubject(ModuleSubject):
@@ -224,6 +237,13 @@ def first_layers(model: TokensieveForSequenceClassification, layers: int) -> Tok
     shallow.load_state_dict({name: given[name] for name in shallow.state_dict()})
     shallow.train(False)
     return shallow
+
+
+def _saved(model: TokensieveForSequenceClassification, setting: Setting) -> str:
+    """The folder of its own that the model is saved in."""
+    folder = tempfile.mkdtemp(dir=setting.folder)
+    model.save_pretrained(folder)
+    return folder
 
 
 def share_tensors(model: nn.Module, host: nn.Module) -> None:
