@@ -2,14 +2,15 @@
 
 Accuracy is of results/accuracy/<name>-<set>.json, speed of results/bench/<name>-<set>.json, memory of
 results/bench/memory-<set>.json, whose subjects are called like the variants, or as these say with "subject". A config
-names its "baselines": dense, and dense trained for as long as the variants that start from it; and the variants of the
-"headline": those of the README and the picture, which have no room for all.
+names its "baselines": dense, and dense trained for as long as the variants that start from it; the variants of the
+"headline": those of the README and the picture, which have no room for all; subjects with the "same answers" as a
+variant at another cost; and the benchmarks of "memory".
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -89,8 +90,8 @@ def frontier_table(name: str, *, brief: bool = False) -> str:
     """A row a variant: accuracy on the test documents of each set, speed and memory on each set's own lengths; brief:
     of those of the headline differences of accuracy alone, and nothing of the conditions.
     """
-    records, speeds, memories = accuracy_records(name), bench_records(name), bench_records("memory")
-    config = config_of(name)
+    records, speeds, config = accuracy_records(name), bench_records(name), config_of(name)
+    memories = bench_records(config["memory"]) if "memory" in config else {}
     run = list((_headline if brief else _complete)(config, records))
     baselines = [baseline for baseline in config["baselines"] if baseline in run]
     sets = [] if brief else ["seeds", *records]
@@ -99,13 +100,12 @@ def frontier_table(name: str, *, brief: bool = False) -> str:
         cost += [f"peak memory, batches of {batch}", "above the loaded model"]
     against = [head for name in baselines for head in (f"against {name}, points [95 %]", "not inferior")]
     rows = [["variant", *sets, *against, *cost]]
-    for variant in run:
-        cells = [variant]
+    for subject, variant in _subjects(config, run):
+        cells = [variant if subject == subject_of(config, variant) else subject]
         if not brief:
             cells += [_seeds(records, variant), *_accuracies(records, variant, "test")]
         for baseline in baselines:
             cells += _compared(records, variant, baseline, "test")
-        subject = subject_of(config, variant)
         cells.append(_read_again(records, variant))
         rows.append([*cells, *_speeds(speeds, subject), *_shares_of_memory(memories, subject)])
     lines = render(rows, "markdown")
@@ -119,6 +119,15 @@ def subject_of(config: dict[str, Any], variant: str) -> str:
     """What a variant is called in the benchmarks: how it was trained makes no difference there."""
     name: str = config["variants"][variant].get("subject", variant)
     return name
+
+
+def _subjects(config: dict[str, Any], variants: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """What is measured, and the variant whose answers it gives."""
+    for variant in variants:
+        yield subject_of(config, variant), variant
+        for subject, given in config.get("same answers", {}).items():
+            if given == variant:
+                yield subject, variant
 
 
 def mean_speed(speeds: Records, subject: str) -> float | None:

@@ -52,6 +52,8 @@ def main() -> None:
         _place("docs/results.md", "frontier", frontier_table("frontier"))
         _place("README.md", "frontier", frontier_table("frontier", brief=True))
         frontier_plot("frontier", ROOT / "docs" / "bench" / "frontier.svg")
+    if accuracy_records("long"):
+        _place("docs/results.md", "long", frontier_table("long"))
     _place("docs/results.md", "dtype", dtype_table())
     _place("docs/results.md", "score", score_table("bbc-256"))
     _place("docs/flops.md", "flops", _flops_table(_read("flops/bert-base-512.json")))

@@ -52,7 +52,7 @@ def predict_command(
             "--resume",
             help="Continue a run that was cut off, with the same input, model and options; begin one if there is none. "
             "--on-bad-rows and --words-on-disk may differ. So may --device, --threads and --batch-tokens: then "
-            "probabilities may differ in their last digits; with --batch-tokens auto it keeps what the first run chose.",
+            "probabilities may differ in their last digits; with --batch-tokens auto the first choice stays.",
         ),
     ] = False,
     restart: Annotated[
