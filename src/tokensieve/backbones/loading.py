@@ -81,16 +81,22 @@ def load_weights(loader: Any, path: str | Path, *, strict: bool, **options: Any)
     return loaded
 
 
-def file_of_tensor(path: str | Path, name: str) -> Path:
+def file_of_tensor(path: str | Path, config: Any, name: str) -> Path:
     """Where a tensor lies of a folder or hub name whose weights were loaded: their one file, or one of several.
+
+    Args:
+        path: folder or hub name.
+        config: of transformers, which may call the file something else.
+        name: of the tensor.
 
     Raises:
         CheckpointError: in none of them.
     """
-    folder = Path(str(cached_file(path, "config.json"))).parent
-    if (single := folder / SAFE_WEIGHTS_NAME).is_file():
-        return single
     try:
+        folder = Path(str(cached_file(path, "config.json"))).parent
+        single = folder / (getattr(config, "transformers_weights", None) or SAFE_WEIGHTS_NAME)
+        if single.is_file():
+            return single
         record = json.loads((folder / SAFE_WEIGHTS_INDEX_NAME).read_text(encoding="utf-8"))
         return folder / str(record["weight_map"][name])
     except (OSError, ValueError, KeyError) as error:

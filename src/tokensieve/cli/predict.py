@@ -51,8 +51,8 @@ def predict_command(
         typer.Option(
             "--resume",
             help="Continue a run that was cut off, with the same input, model and options; begin one if there is none. "
-            "--on-bad-rows and --words-on-disk may differ. So may --device, --threads and --batch-tokens: then "
-            "probabilities may differ in their last digits; with --batch-tokens auto the first choice stays.",
+            "--on-bad-rows may differ. So may --device, --threads, --batch-tokens and --words-on-disk: probabilities "
+            "may then differ in their last digits; with --batch-tokens auto the first choice stays.",
         ),
     ] = False,
     restart: Annotated[

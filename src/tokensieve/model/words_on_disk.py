@@ -7,39 +7,35 @@ from __future__ import annotations
 import json
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tokensieve.errors import CheckpointError, ConfigError
+from tokensieve.errors import CheckpointError, ConfigError, InputError
 
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_LONGEST_GAP = 4  # rows between two that are wanted which are read along, as a call of the system takes as long
-
-
-class _Table(NamedTuple):
-    """Where a matrix lies in a file: first byte, numbers of a kind, rows of a width."""
-
-    start: int
-    dtype: torch.dtype
-    rows: int
-    width: int
+_FARTHEST = 4  # ids from one word to the next that are read in one go: a call of the system takes as long as some rows
+_PIECE = 4096  # rows
 
 
 class WordsOnDisk(nn.Module):
     """In place of an `nn.Embedding` at inference: reads the rows that it is asked for from a file of safetensors.
 
     They lie in the system's cache of files, which all processes share and which is emptied where memory is wanted, and
-    are no part of this process. Nothing changes here: several threads may ask at once, and a copy is the same object.
+    are no part of this process. Several threads may ask at once; copies share the open file.
 
     Args:
         file: what holds the table; it may be deleted or replaced meanwhile, but not written to.
         name: of the table, [V, d].
         dtype: of the vectors that are given.
+
+    Attributes:
+        shape: of the table.
+        like: nothing, of the vectors' type and on their device, which it follows when they change.
 
     Raises:
         CheckpointError: no such table, one of another kind of numbers, or a file that is broken.
@@ -52,32 +48,87 @@ class WordsOnDisk(nn.Module):
         super().__init__()
         if not hasattr(os, "preadv"):
             raise ConfigError("words on disk are for Linux, macOS and other Unix systems: leave them in memory here")
-        self._file, self._descriptor = file, os.open(file, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._descriptor)
-        self._table = _find(self._descriptor, file, name)
-        self.register_buffer("like", torch.empty(0, dtype=dtype), persistent=False)  # follows .to(device, dtype)
+        self._table = _Table(file, name)
+        self.shape = self._table.shape
+        self.register_buffer("like", torch.empty(0, dtype=dtype, device="cpu"), persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Vectors [..., d] of ids [...], one or more, which the table has to hold.
+        """Vectors [..., d] of ids [...], one or more.
 
         Raises:
+            InputError: an id that the table does not hold.
             CheckpointError: the file has become shorter.
         """
         words, place = ids.unique(return_inverse=True)
+        if words[0] < 0 or words[-1] >= self.shape[0]:
+            raise InputError(f"ids from {words[0]} to {words[-1]}: the table holds 0 to {self.shape[0] - 1}")
         first = torch.ones_like(words, dtype=torch.bool)
-        first[1:] = words.diff() > _LONGEST_GAP
+        first[1:] = words.diff() > _FARTHEST
         starts, ends = words[first], words[first.roll(-1)] + 1
         before = (ends - starts).cumsum(0) - ends  # rows that are read ahead of a run, less the id that it begins with
-        rows = self._read(list(zip(starts.tolist(), ends.tolist(), strict=True)))
+        rows = self._table.read(list(zip(starts.tolist(), ends.tolist(), strict=True)))
         return F.embedding((words + before[first.cumsum(0) - 1])[place], rows.to(self.like))
 
-    def _read(self, runs: Sequence[tuple[int, int]]) -> Tensor:
-        """Rows of all runs (first id, id after the last), one after another, on the CPU and as they are stored."""
-        rows = torch.empty(sum(end - start for start, end in runs), self._table.width, dtype=self._table.dtype)
-        size = self._table.width * rows.itemsize
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the vectors."""
+        return self.like.dtype
+
+    def pieces(self) -> Iterator[Tensor]:
+        """The whole table, some rows [n, d] at a time."""
+        for start in range(0, self.shape[0], _PIECE):
+            yield self._table.read([(start, min(start + _PIECE, self.shape[0]))]).to(self.like)
+
+    def train(self, mode: bool = True) -> WordsOnDisk:
+        """Evaluation alone.
+
+        Raises:
+            ConfigError: training mode.
+        """
+        if mode:
+            raise ConfigError("words on disk do not learn: load the classifier with its words in memory to train it")
+        return super().train(mode)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """The table itself, so that a model is saved whole."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[f"{prefix}weight"] = torch.cat(list(self.pieces()))
+
+
+class _Table:
+    """A matrix in an open file of safetensors; several threads may read, and copies are the same object.
+
+    Args:
+        file: its name.
+        name: of the matrix.
+    """
+
+    def __init__(self, file: str | Path, name: str) -> None:
+        self._file, self._descriptor = file, os.open(file, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
+        try:
+            self._start, self._dtype, self.shape = self._find(name)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            wanted = f"{name} that can be read word by word"
+            raise CheckpointError(f"{file}: holds no {wanted}: load the classifier with its words in memory") from error
+
+    def _find(self, name: str) -> tuple[int, torch.dtype, tuple[int, int]]:
+        """First byte, kind of numbers and shape, by the file's head: its length in 8 bytes, then JSON."""
+        size = os.fstat(self._descriptor).st_size
+        length = min(int.from_bytes(os.pread(self._descriptor, 8, 0), "little"), size)
+        entry = json.loads(os.pread(self._descriptor, length, 8))[name]
+        (rows, width), (start, end), dtype = entry["shape"], entry["data_offsets"], _DTYPES[entry["dtype"]]
+        if end - start != rows * width * dtype.itemsize or 8 + length + end > size:
+            raise ValueError(entry)
+        return 8 + length + start, dtype, (rows, width)
+
+    def read(self, runs: Sequence[tuple[int, int]]) -> Tensor:
+        """Rows of all runs (first, one after the last), one run after another, on the CPU and as they are stored."""
+        rows = torch.empty(sum(end - start for start, end in runs), self.shape[1], dtype=self._dtype, device="cpu")
+        size = self.shape[1] * rows.itemsize
         target, at = rows.view(torch.uint8).numpy().data.cast("B"), 0
         for start, end in runs:
-            self._fill(target[at : at + (end - start) * size], self._table.start + start * size)
+            self._fill(target[at : at + (end - start) * size], self._start + start * size)
             at += (end - start) * size
         return rows
 
@@ -89,23 +140,8 @@ class WordsOnDisk(nn.Module):
                 raise CheckpointError(f"{self._file}: is shorter than when it was opened: load the classifier anew")
             target, place = target[got:], place + got
 
-    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        """The table itself, so that a model is saved whole."""
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[f"{prefix}weight"] = self._read([(0, self._table.rows)]).to(self.like)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> WordsOnDisk:
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Table:
         return self
 
-
-def _find(descriptor: int, file: str | Path, name: str) -> _Table:
-    """A table by the head of a file of safetensors: its length in 8 bytes, then JSON."""
-    length = min(int.from_bytes(os.pread(descriptor, 8, 0), "little"), os.fstat(descriptor).st_size)
-    try:
-        entry = json.loads(os.pread(descriptor, length, 8))[name]
-        rows, width = entry["shape"]
-        return _Table(8 + length + entry["data_offsets"][0], _DTYPES[entry["dtype"]], rows, width)
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{file}: holds no {name} that can be read word by word; load words into memory"
-        ) from error
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise ConfigError("a model with words on disk cannot be pickled: load its folder there, or use save_pretrained")

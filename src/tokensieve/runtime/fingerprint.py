@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from tokensieve.data.folders import SingleSource
 from tokensieve.data.huggingface import DatasetSplit
 from tokensieve.data.sources import check_source
+from tokensieve.model.words_on_disk import WordsOnDisk
 from tokensieve.runtime.load import Classifier
 from tokensieve.runtime.part import is_stream
 from tokensieve.version import __version__
@@ -80,9 +82,10 @@ def hash_of_model(classifier: Classifier) -> str:
     change no answer (a model card, the record of the training) do not count.
     """
     found = hashlib.sha256()
-    for name, tensor in sorted(classifier.model.state_dict().items()):
+    for name, tensor in sorted(_state(classifier.model).items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        for piece in tensor.pieces() if isinstance(tensor, WordsOnDisk) else (tensor,):
+            found.update(piece.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     config = {key: value for key, value in classifier.model.config.to_dict().items() if key not in _CONFIG_IGNORES}
     found.update(_canonical(config))
     with tempfile.TemporaryDirectory() as folder:  # the one form in which every kind of tokenizer tells all of itself
@@ -91,6 +94,18 @@ def hash_of_model(classifier: Classifier) -> str:
             found.update(f"{file.name}\n".encode())
             found.update(_tokenizer_config(file) if file.name == "tokenizer_config.json" else file.read_bytes())
     return found.hexdigest()
+
+
+def _state(model: nn.Module) -> dict[str, Tensor | WordsOnDisk]:
+    """As `state_dict`, without reading what is on disk."""
+    state: dict[str, Tensor | WordsOnDisk] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        prefix = f"{name}." if name else ""
+        if isinstance(module, WordsOnDisk):
+            state[f"{prefix}weight"] = module
+        else:
+            module._save_to_state_dict(state, prefix, False)
+    return state
 
 
 def _tokenizer_config(file: Path) -> bytes:

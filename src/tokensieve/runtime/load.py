@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from tokensieve.backbones.loading import file_of_tensor, first_line, load_config, load_tokenizer, load_weights
@@ -15,6 +16,7 @@ from tokensieve.data.documents import Document
 from tokensieve.data.tokenize import check_text
 from tokensieve.errors import CheckpointError, ConfigError, InputError
 from tokensieve.kernels.linear import lay_out_weights
+from tokensieve.memory import return_freed_pages
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
@@ -141,7 +143,8 @@ def load(
         max_length: documents are truncated to this many tokens; None: as in training.
         batch_tokens: most tokens of a batch, or "auto": the fastest of some on the first documents, if they are many.
         words_on_disk: leave the word vectors in their file, and read those that a batch needs (`WordsOnDisk`): the
-            same answers with less memory. The file may be replaced meanwhile, but not written to.
+            same answers in less memory. The model is for inference alone; its file may be replaced once it is loaded,
+            but not written to.
 
     Raises:
         CheckpointError: no tokensieve model there, it cannot be read, or its learned importance is not fitted.
@@ -186,11 +189,15 @@ def leave_words_on_disk(model: PreTrainedModel, path: str | Path) -> None:
     Raises:
         CheckpointError, ConfigError: as `WordsOnDisk`.
     """
-    words = model.get_input_embeddings().weight
-    name = next(name for name, own in model.named_parameters() if own is words)
-    model.set_input_embeddings(WordsOnDisk(file_of_tensor(path, name), name, model.dtype))
-    for parameter in model.parameters():  # all are views of a mapping of the file, whose pages count as ours: let it go
-        parameter.data = parameter.detach().clone()
+    table: Tensor = model.get_input_embeddings().weight  # type: ignore[assignment]
+    name = next(name for name, own in model.named_parameters() if own is table)
+    file = file_of_tensor(path, model.config, name)
+    words = WordsOnDisk(file, name, model.dtype)
+    if words.shape != tuple(table.shape):
+        raise CheckpointError(f"{file}: {name} has the shape {words.shape}, the model's is {tuple(table.shape)}")
+    model.set_input_embeddings(words)
+    model._apply(torch.clone)  # all are views of a mapping of the file, whose pages count as ours: let it go
+    return_freed_pages()
 
 
 def resolve_device(name: str) -> torch.device:

@@ -1,6 +1,8 @@
 """Word vectors that stay in their file are those of the table, whatever is asked for, and no part of the process."""
 
 import copy
+import gc
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as some
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tokensieve import CheckpointError, ConfigError
+from tokensieve import CheckpointError, ConfigError, InputError
 from tokensieve.model.words_on_disk import WordsOnDisk
 
 ROWS, WIDTH, NAME = 300, 5, "embeddings.word_embeddings.weight"
@@ -65,12 +67,54 @@ def test_a_model_is_saved_whole(file: Path, table: Tensor) -> None:
     assert torch.equal(model.state_dict()["word_embeddings.weight"], table)
 
 
-def test_several_threads_and_copies(file: Path, table: Tensor) -> None:
+def test_several_threads(file: Path, table: Tensor) -> None:
     words = WordsOnDisk(file, NAME, torch.float32)
     asked = [torch.randint(ROWS, (50,), generator=torch.Generator().manual_seed(seed)) for seed in range(64)]
     with ThreadPoolExecutor(8) as team:
-        found = list(team.map(copy.deepcopy(words), asked))
+        found = list(team.map(words, asked))
     assert all(torch.equal(rows, table[ids]) for rows, ids in zip(found, asked, strict=True))
+
+
+def test_a_copy_lives_by_itself(file: Path, table: Tensor) -> None:
+    words = WordsOnDisk(file, NAME, torch.float32)
+    half = copy.deepcopy(words).half()
+    asked = torch.tensor([4, 99])
+    assert torch.equal(words(asked), table[asked])
+    del words
+    gc.collect()
+    with open(file, "rb"):  # may get the number that the first one's file had, if that was closed
+        assert torch.equal(half(asked), table[asked].half())
+
+
+def test_no_pickle(file: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be pickled"):
+        pickle.dumps(WordsOnDisk(file, NAME, torch.float32))
+
+
+def test_no_training(file: Path) -> None:
+    model = nn.Sequential(WordsOnDisk(file, NAME, torch.float32)).eval()
+    with pytest.raises(ConfigError, match="words on disk do not learn"):
+        model.train()
+
+
+@pytest.mark.parametrize("ids", [[-1], [0, ROWS]])
+def test_ids_that_the_table_does_not_hold(file: Path, ids: list[int]) -> None:
+    with pytest.raises(InputError, match=rf"the table holds 0 to {ROWS - 1}"):
+        WordsOnDisk(file, NAME, torch.float32)(torch.tensor(ids))
+
+
+def test_a_default_device(file: Path, table: Tensor) -> None:
+    ids = torch.tensor([1, 2])
+    with torch.device("meta"):
+        found = WordsOnDisk(file, NAME, torch.float32)(ids)
+    assert torch.equal(found, table[1:3])
+
+
+def test_pieces(file: Path, table: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokensieve.model.words_on_disk._PIECE", 128)
+    pieces = list(WordsOnDisk(file, NAME, torch.float32).pieces())
+    assert [len(piece) for piece in pieces] == [128, 128, ROWS - 256]
+    assert torch.equal(torch.cat(pieces), table)
 
 
 def test_the_file_may_be_replaced(table: Tensor, tmp_path: Path) -> None:
@@ -91,6 +135,8 @@ def test_a_file_that_was_cut(table: Tensor, tmp_path: Path) -> None:
     assert torch.equal(words(torch.tensor([ROWS - 2])), table[ROWS - 2 : ROWS - 1])
     with pytest.raises(CheckpointError, match=r"model\.safetensors: is shorter than when it was opened"):
         words(torch.tensor([ROWS - 1]))
+    with pytest.raises(CheckpointError, match=rf"model\.safetensors: holds no {NAME}"):
+        WordsOnDisk(path, NAME, torch.float32)
 
 
 @pytest.mark.parametrize(
