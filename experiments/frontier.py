@@ -150,6 +150,7 @@ def frontier_plot(name: str, path: Path) -> None:
     with rc_context({"svg.hashsalt": "tokensieve", "svg.fonttype": "none"}):
         figure = Figure(figsize=(7.5, 4.5), layout="constrained")
         axes = figure.subplots()
+        points = {}
         for variant in _headline(config, records):
             faster = mean_speed(speeds, subject_of(config, variant))
             by_document = differences(records, variant, baseline, "test")
@@ -157,7 +158,11 @@ def frontier_plot(name: str, path: Path) -> None:
                 continue
             middle, (low, high) = by_document.mean(), interval(by_document)
             axes.errorbar(faster, middle, [[middle - low], [high - middle]], fmt="o", capsize=2, markersize=4)
-            axes.annotate(variant, (faster, middle), xytext=(5, 4), textcoords="offset points", fontsize=8)
+            points[variant] = faster, middle
+        for variant, (x, y) in points.items():  # a name stands to the right, unless another point does
+            crowded = any(0 < right - x < 0.45 and abs(height - y) < 0.4 for right, height in points.values())
+            place: dict[str, Any] = {"ha": "right", "xytext": (-5, 4)} if crowded else {"xytext": (5, 4)}
+            axes.annotate(variant, (x, y), textcoords="offset points", fontsize=8, **place)
         axes.margins(x=0.12)  # the last name has to fit
         axes.axhline(0, color="black", linewidth=0.6)
         axes.axhline(-MARGINS[0], color="black", linewidth=0.6, linestyle=":")
