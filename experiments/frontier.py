@@ -1,9 +1,9 @@
 """Accuracy over several data sets, and beside it speed and memory: tables and a picture for `report.py`.
 
 Accuracy is of results/accuracy/<name>-<set>.json, speed of results/bench/<name>-<set>.json, memory of
-results/bench/memory-<set>.json, whose subjects are called like the variants, or as these say with "subject". A config
-names its "baselines": dense, and dense trained for as long as the variants that start from it; the variants of the
-"headline": those of the README and the picture, which have no room for all; subjects with the "same answers" as a
+results/bench/<"memory">-<set>.json, whose subjects are called like the variants, or as these say with "subject". A
+config names its "baselines": dense, and dense trained for as long as the variants that start from it; the variants of
+the "headline": those of the README and the picture, which have no room for all; subjects with the "same answers" as a
 variant at another cost; and the benchmarks of "memory".
 """
 
@@ -100,13 +100,14 @@ def frontier_table(name: str, *, brief: bool = False) -> str:
         cost += [f"peak memory, batches of {batch}", "above the loaded model"]
     against = [head for name in baselines for head in (f"against {name}, points [95 %]", "not inferior")]
     rows = [["variant", *sets, *against, *cost]]
-    for subject, variant in _subjects(config, run):
-        cells = [variant if subject == subject_of(config, variant) else subject]
+    for row, variant in _rows(config, run):
+        cells = [row]
         if not brief:
             cells += [_seeds(records, variant), *_accuracies(records, variant, "test")]
         for baseline in baselines:
             cells += _compared(records, variant, baseline, "test")
         cells.append(_read_again(records, variant))
+        subject = subject_of(config, row)
         rows.append([*cells, *_speeds(speeds, subject), *_shares_of_memory(memories, subject)])
     lines = render(rows, "markdown")
     if brief:
@@ -117,17 +118,15 @@ def frontier_table(name: str, *, brief: bool = False) -> str:
 
 def subject_of(config: dict[str, Any], variant: str) -> str:
     """What a variant is called in the benchmarks: how it was trained makes no difference there."""
-    name: str = config["variants"][variant].get("subject", variant)
+    name: str = config["variants"].get(variant, {}).get("subject", variant)
     return name
 
 
-def _subjects(config: dict[str, Any], variants: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """What is measured, and the variant whose answers it gives."""
+def _rows(config: dict[str, Any], variants: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """What a row tells of, and the variant whose answers it gives: itself, or the same answers at another cost."""
     for variant in variants:
-        yield subject_of(config, variant), variant
-        for subject, given in config.get("same answers", {}).items():
-            if given == variant:
-                yield subject, variant
+        yield variant, variant
+        yield from ((row, given) for row, given in config.get("same answers", {}).items() if given == variant)
 
 
 def mean_speed(speeds: Records, subject: str) -> float | None:

@@ -25,8 +25,8 @@ from tokensieve.cli.options import (
     bar,
     emit,
     environment,
+    load_classifier,
     name_of_data,
-    number_or_word,
     prepare,
     refuse_for_corpus,
 )
@@ -76,17 +76,8 @@ def evaluate_command(
     prepare(threads, quiet=json)
     from tokensieve.data import Tally
     from tokensieve.runtime.evaluate import evaluate
-    from tokensieve.runtime.load import load
 
-    budget = number_or_word(batch_tokens)
-    classifier = load(
-        model,
-        device=device,
-        dtype=dtype,
-        max_length=max_length,
-        batch_tokens=budget,
-        words_on_disk=words_on_disk,
-    )
+    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, words_on_disk)
     tally = Tally()
     reading = {
         "text_column": text_column,

@@ -8,12 +8,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tokensieve.data.readers import Policy
 from tokensieve.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tokensieve.runtime.load import Classifier
 
 RUNNING, DATA, REDUCTION, RECIPE = "Running", "Data", "Token reduction", "Recipe"
 
@@ -98,12 +101,28 @@ MaxDocuments = Annotated[
 ]
 
 
-def number_or_word(text: str) -> int | str:
+def _number_or_word(text: str) -> int | str:
     """The value of an option that takes a number or a word; which ones, its user knows."""
     try:
         return int(text)
     except ValueError:
         return text
+
+
+def load_classifier(
+    model: str, device: str, dtype: str, max_length: int | None, batch_tokens: str, words_on_disk: bool
+) -> Classifier:
+    """`tokensieve.load` by the options of the same names."""
+    from tokensieve.runtime.load import load
+
+    return load(
+        model,
+        device=device,
+        dtype=dtype,
+        max_length=max_length,
+        batch_tokens=_number_or_word(batch_tokens),
+        words_on_disk=words_on_disk,
+    )
 
 
 def prepare(threads: int | None, quiet: bool) -> None:

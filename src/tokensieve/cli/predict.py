@@ -26,7 +26,7 @@ from tokensieve.cli.options import (
     Threads,
     WordsOnDisk,
     bar,
-    number_or_word,
+    load_classifier,
     prepare,
 )
 from tokensieve.runtime.budget import BATCH_TOKENS
@@ -94,7 +94,6 @@ def predict_command(
     from tokensieve.data import Tally, read_documents
     from tokensieve.data.folders import sole_source
     from tokensieve.runtime.fingerprint import format_of, input_files
-    from tokensieve.runtime.load import load
     from tokensieve.runtime.predict import output_format as resolve_output_format
     from tokensieve.runtime.resume import check_resume
 
@@ -111,15 +110,7 @@ def predict_command(
         tally=tally,
         format=input_format,
     )
-    budget = number_or_word(batch_tokens)
-    classifier = load(
-        model,
-        device=device,
-        dtype=dtype,
-        max_length=max_length,
-        batch_tokens=budget,
-        words_on_disk=words_on_disk,
-    )
+    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, words_on_disk)
     progress = bar(None, "classifying", json)
     settings = {  # what a record follows from; bad rows are met again when the input is read again
         "--input-format": format_of(source, input_format),

@@ -34,7 +34,6 @@ class WordsOnDisk(nn.Module):
         dtype: of the vectors that are given.
 
     Attributes:
-        shape: of the table.
         like: nothing, of the vectors' type and on their device, which it follows when they change.
 
     Raises:
@@ -49,7 +48,6 @@ class WordsOnDisk(nn.Module):
         if not hasattr(os, "preadv"):
             raise ConfigError("words on disk are for Linux, macOS and other Unix systems: leave them in memory here")
         self._table = _Table(file, name)
-        self.shape = self._table.shape
         self.register_buffer("like", torch.empty(0, dtype=dtype, device="cpu"), persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -68,6 +66,11 @@ class WordsOnDisk(nn.Module):
         before = (ends - starts).cumsum(0) - ends  # rows that are read ahead of a run, less the id that it begins with
         rows = self._table.read(list(zip(starts.tolist(), ends.tolist(), strict=True)))
         return F.embedding((words + before[first.cumsum(0) - 1])[place], rows.to(self.like))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the table."""
+        return self._table.shape
 
     @property
     def dtype(self) -> torch.dtype:
@@ -92,7 +95,7 @@ class WordsOnDisk(nn.Module):
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         """The table itself, so that a model is saved whole."""
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[f"{prefix}weight"] = torch.cat(list(self.pieces()))
+        destination[f"{prefix}weight"] = self._table.read([(0, self.shape[0])]).to(self.like)
 
 
 class _Table:
