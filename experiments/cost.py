@@ -24,7 +24,7 @@ from tokensieve import compress, load
 from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.bench.turns import in_turns, seconds
-from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.memory import peak_memory_bytes, return_large_blocks
 from tokensieve.training.prepare import set_attention_dropout
 

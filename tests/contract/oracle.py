@@ -96,12 +96,28 @@ def margin(config: PTCConfig, scores: Sequence[Scores], protected: Sequence[bool
     return float(min(abs(score - (a + share * (b - a))) for score in free) / (b - a))
 
 
+def protected_places(config: Any, ids: Sequence[int], segments: Sequence[int] | None = None) -> set[int]:
+    """Positions of the special tokens that the tokenizer added, of one document without padding."""
+    places = {0, len(ids) - 1}
+    inner = range(1, len(ids) - 1)
+    special = config.special_token_ids
+    separators = [j for j in inner if special is None or (ids[j] == ids[-1] and ids[j] in special)]
+    if segments is not None and config.type_vocab_size > 1:
+        return places | set([j for j in separators if segments[j] != segments[j + 1]][:1])
+    pairs = config.text_pairs if config.text_pairs is not None else config.type_vocab_size < 2
+    if special is None or not pairs:
+        return places
+    if config.family != "roberta":
+        return places | set(separators[:1])
+    double = [j for j in separators if j + 1 in separators][:1]
+    return places | set(double) | {j + 1 for j in double}
+
+
 def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tuple[Tensor, list[list[list[int]]]]:
     """Logits [num_labels] of one document in eval mode, and what each pruning layer kept, by head set."""
     config, ptc, weights = model.config, model.config.settings, model.state_dict()
     states, where = _embed(config, weights, ids), list(range(len(ids)))
-    special = set(config.special_token_ids)
-    protected = [ptc.protect_special and token in special for token in ids]
+    protected = [ptc.protect_special and place in protected_places(config, ids) for place in range(len(ids))]
     own = weights.get("embeddings.combination_tokens.weight")
     extra = states.new_zeros(0, states.shape[1]) if own is None else own
     heads = config.num_attention_heads

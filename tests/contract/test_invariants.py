@@ -69,10 +69,10 @@ def test_keeping_everything_is_not_pruning(ptc: PTCConfig) -> None:
 @each_pruning_variant
 def test_kept_sets_nest_and_hold_what_is_protected(ptc: PTCConfig) -> None:
     texts = documents(UNEQUAL)
-    texts[0][5] = SEP  # in the middle, as between two sentences
+    texts[0][5] = SEP  # written in the text, which protects nothing
     layers = layer_trace(tiny_model(ptc), batch(texts))
     for document, ids in enumerate(texts):
-        special = {place for place, token in enumerate(ids) if token in (CLS, SEP)} if ptc.protect_special else set()
+        special = {0, len(ids) - 1} if ptc.protect_special else set()
         history = [[set(range(len(ids)))], *(layer[document] for layer in layers)]
         for before, after in pairwise(history):
             own = before if len(before) == len(after) else before * len(after)  # one set until the heads part
@@ -99,7 +99,8 @@ def test_without_known_ids_the_ends_are_protected(where: dict[str, str]) -> None
 @torch.no_grad()
 def test_a_document_of_special_tokens_alone_stays_whole(where: dict[str, str], combine_layer: int | None) -> None:
     model = tiny_model(settings(keep_ratio=0.1, combine_layer=combine_layer, **where))
-    output = model(**batch([[CLS] + [SEP] * 20, [CLS], [CLS, SEP]]))
+    inputs = batch([[CLS] + [SEP] * 20, [CLS], [CLS, SEP]])
+    output = model(**inputs, special_tokens_mask=torch.ones_like(inputs["input_ids"]))
     assert output.trace.survivors() == [[*range(21)], [0], [0, 1]]
     assert output.logits.isfinite().all()
 

@@ -21,8 +21,9 @@ from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
 from tokensieve.memory import return_piled_up_pages
 from tokensieve.model.attention import SelfAttention
+from tokensieve.model.batch import Batch, check_batch
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.embed import Batch, CombinationTokens, Embeddings, check_batch
+from tokensieve.model.embed import CombinationTokens, Embeddings
 from tokensieve.model.encoder import Encoder
 from tokensieve.model.head import HEADS
 from tokensieve.model.parts import documents_of, parts_of
@@ -153,6 +154,7 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        special_tokens_mask: Tensor | None = None,
         labels: Tensor | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
@@ -164,13 +166,11 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         Args:
             input_ids: [B, L].
             attention_mask: [B, L], non-zero for real tokens; None: all are real.
-            token_type_ids: [B, L]; None: segment 0.
-            position_ids: [B, L]; None: the family's own rule.
-            inputs_embeds: [B, L, embedding_size] word vectors in place of ids. Without ids the first and the last token
-                of each document are the protected ones.
+            token_type_ids: [B, L]; None: segment 0. position_ids: [B, L]; None: the family's own rule.
+            inputs_embeds: [B, L, embedding_size] word vectors in place of ids.
+            special_tokens_mask: [B, L], non-zero for special tokens that the tokenizer added; None: told by position.
             labels: [B] class ids, [B, num_labels] floats (multi-label) or [B] floats (regression).
-            output_attentions: not offered; True is refused.
-            output_hidden_states: not offered; True is refused.
+            output_attentions, output_hidden_states: not offered; True is refused.
             return_dict: False for a plain tuple.
             reading: "first" or "second" for one of them alone; a caller who has the first one of many documents can let
                 those that are `unsure` be read again together. In train mode, and of settings without `reread`, there
@@ -187,7 +187,9 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         _refuse_padded_outputs(output_attentions, output_hidden_states)
         if reading not in (known := get_args(Reading)):
             raise ConfigError(f"reading={reading!r}: choose one of {', '.join(map(repr, known))}")
-        batch = check_batch(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        batch = check_batch(
+            self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, special_tokens_mask
+        )
         logits, pooled, trace = self._classify(batch, reading)
         loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
         if return_dict is False:

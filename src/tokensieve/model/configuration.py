@@ -27,7 +27,8 @@ class TokensieveConfig(PreTrainedConfig):
         type_vocab_size: segments; 0 for a family without (DistilBERT).
         head_activation: between the two linear layers of the family's head.
         head_input_dropout: the family's head drops its input as well.
-        special_token_ids: ids that are protected; None: the first and last token of each document are.
+        special_token_ids: ids of the tokens that begin and end a text. They tell where the second text of a pair begins
+            if a caller gives bare ids, see `tokensieve.model.protected`. None: not known.
         ptc: a `PTCConfig` or the record of one, as its `to_dict` writes it.
         tokenize_length: tokens at which documents are truncated before they reach the model; None: what fits.
         text_pairs: whether it was trained on pairs of texts, and takes these alone; None: not known.
@@ -156,6 +157,16 @@ class TokensieveConfig(PreTrainedConfig):
             raise ConfigError(
                 f"thresholds={thresholds!r}: give a number in [0, 1] for each of {self.num_labels} labels, or None"
             )
+
+    @property
+    def may_be_pairs(self) -> bool:
+        """Whether a document may hold two texts that no segment ids tell apart."""
+        return self.type_vocab_size < 2 if self.text_pairs is None else self.text_pairs
+
+    @property
+    def pair_separators(self) -> int:
+        """How many separators stand between the two texts of a pair: two in RoBERTa's family, else one."""
+        return 2 if self.family == "roberta" else 1
 
     @property
     def longest_document(self) -> int:

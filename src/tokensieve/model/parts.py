@@ -10,7 +10,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from tokensieve.model.embed import Batch
+from tokensieve.model.batch import Batch
 from tokensieve.model.side_by_side import MOST_TOGETHER
 
 PART_TOKENS = 1024

@@ -24,13 +24,15 @@ def reference_forward(
     input_ids: Tensor,
     attention_mask: Tensor,
     token_type_ids: Tensor | None = None,
+    special_tokens_mask: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Logits [B, num_labels] of a right-padded batch in eval mode, and per step the mask of what is kept.
 
     The masks are [B, S, L] over text positions, as `Trace.kept` counts them; [B, 1, m] from the combining module on.
     """
     settings, mask = model.settings, attention_mask.bool()
-    values, protected = embed(model, input_ids, mask, token_type_ids)
+    values = embed(model, input_ids, token_type_ids)
+    protected = protected_positions(model, input_ids, mask, token_type_ids, special_tokens_mask)
     m = 0
     if model.embeddings.combination_tokens is not None:
         m = settings.combination_tokens
@@ -76,28 +78,54 @@ def reference_forward(
     return head(model.head, values, rows * sizes), kept
 
 
-def embed(
-    model: TokensieveForSequenceClassification, ids: Tensor, mask: Tensor, segments: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Padded embeddings [B, L, d] and protected positions [B, L]."""
+def embed(model: TokensieveForSequenceClassification, ids: Tensor, segments: Tensor | None) -> Tensor:
+    """Padded embeddings [B, L, d]."""
     config, table = model.config, model.embeddings
     positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids) + config.position_offset
     if config.positions_skip_padding:
         real = ids.ne(config.pad_token_id)
         positions = real.cumsum(1) * real + config.position_offset - 1
     positions = positions.clamp(max=config.max_position_embeddings - 1)  # of padding beyond the table
-    values = table.word_embeddings(ids) + table.position_embeddings(positions)
+    values: Tensor = table.word_embeddings(ids) + table.position_embeddings(positions)
     if table.token_type_embeddings is not None:
         values = values + table.token_type_embeddings(torch.zeros_like(ids) if segments is None else segments)
     values = table.LayerNorm(values)
-    values = table.projection(values) if table.projection is not None else values
+    return table.projection(values) if table.projection is not None else values
+
+
+def protected_positions(
+    model: TokensieveForSequenceClassification,
+    ids: Tensor,
+    mask: Tensor,
+    segments: Tensor | None,
+    special: Tensor | None,
+) -> Tensor:
+    """Positions [B, L] of the special tokens that the tokenizer added: marked by it, or told by where they stand."""
+    config = model.config
     if not config.settings.protect_special:
-        return values, torch.zeros_like(mask)
+        return torch.zeros_like(mask)
+    if special is not None:
+        return special.bool() & mask
+    place, number = mask.cumsum(1), mask.sum(1, keepdim=True)
+    inner = mask & (place > 1) & (place < number)
+    separators = inner
     if config.special_token_ids is not None:
-        special = torch.tensor(config.special_token_ids, device=ids.device)
-        return values, (ids.unsqueeze(-1) == special).any(-1) & mask
-    ends = (mask.cumsum(1) == 1) | (mask.cumsum(1) == mask.sum(1, keepdim=True))
-    return values, ends & mask
+        known = (ids.unsqueeze(-1) == torch.tensor(config.special_token_ids, device=ids.device)).any(-1)
+        separators = inner & known & (ids == ids.gather(1, number - 1))
+    nothing, pad = torch.zeros_like(mask), torch.nn.functional.pad
+    if segments is not None and config.type_vocab_size > 1:
+        boundary = first(separators & (segments != pad(segments[:, 1:], (0, 1))))
+    elif config.may_be_pairs and config.special_token_ids is not None:
+        boundary = first(separators & (pad(separators[:, 1:], (0, 1)) if config.pair_separators == 2 else ~nothing))
+        boundary = boundary | (pad(boundary[:, :-1], (1, 0)) if config.pair_separators == 2 else nothing)
+    else:
+        boundary = nothing
+    return (mask & ~inner) | boundary
+
+
+def first(flags: Tensor) -> Tensor:
+    """Of the flags [B, L] only the first one that is set in each document."""
+    return flags & (flags.cumsum(1) == 1)
 
 
 def scored_rows(settings: PTCConfig, rows: Tensor, m: int) -> Tensor:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from tokensieve.data.documents import Document
 from tokensieve.data.stoppable import stop_asked
-from tokensieve.data.tokenize import Encodings, encode, pairs_of
+from tokensieve.data.tokenize import Encodings, encode
+from tokensieve.data.tokenized import pairs_of
 from tokensieve.errors import ConfigError, InputError
 from tokensieve.model.classifier import TokensieveForSequenceClassification, TokensieveOutput
 from tokensieve.model.configuration import TokensieveConfig
@@ -235,6 +236,7 @@ class Engine:
         lengths = torch.tensor([len(encodings.input_ids[i]) for i in batch])
         mask = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
         inputs = {"input_ids": _padded(encodings.input_ids, batch), "attention_mask": mask}
+        inputs["special_tokens_mask"] = _padded(encodings.special_tokens_mask, batch)
         if encodings.token_type_ids is not None and self.model.config.type_vocab_size:
             inputs["token_type_ids"] = _padded(encodings.token_type_ids, batch)
         return {name: tensor.to(device) for name, tensor in inputs.items()}

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import TrainingError
 from tokensieve.training.recipe import Recipe
 

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from tokensieve.backbones.loading import load_config, load_tokenizer, load_weights
 from tokensieve.data.documents import Document
-from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig

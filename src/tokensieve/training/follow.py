@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from tokensieve.data.documents import Document
 from tokensieve.data.splits import DataSplits
-from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.model.attention import SelfAttention
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.dropout import Dropout

@@ -17,7 +17,7 @@ import torch
 from tokensieve.backbones.loading import load_config
 from tokensieve.config import PTCConfig
 from tokensieve.data.splits import DataSplits
-from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig

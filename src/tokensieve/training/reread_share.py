@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.model.classifier import Reading, TokensieveForSequenceClassification
 from tokensieve.model.probabilities import class_probabilities, confidence
 from tokensieve.training.calibrate import best_temperature

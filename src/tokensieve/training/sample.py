@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.data.tokenized import TokenizedDocuments
 
 DOCUMENTS = 256
 """So many are read; they hold some 20 000 tokens and more, for a few hundred numbers a layer."""
@@ -47,7 +47,7 @@ class Sample:
 
 def padded(items: Sequence[Mapping[str, Any]], tokenizer: Any, device: torch.device) -> dict[str, Tensor]:
     """Tokenized documents as the inputs of a model, without labels."""
-    names = [name for name in tokenizer.model_input_names if name in items[0]]
+    names = [name for name in (*tokenizer.model_input_names, "special_tokens_mask") if name in items[0]]
     batch = tokenizer.pad([{name: item[name] for name in names} for item in items], return_tensors="pt")
     return {name: rows.to(device) for name, rows in batch.items()}
 

@@ -20,7 +20,8 @@ from tokensieve.backbones.default_model import HUB_NAME, name_of_base
 from tokensieve.config import PTCConfig
 from tokensieve.data.documents import Tally
 from tokensieve.data.splits import DataSplits
-from tokensieve.data.tokenize import TokenizedDocuments, forget_stored_limits
+from tokensieve.data.tokenize import prepare_for_saving
+from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError
 from tokensieve.memory import peak_memory_bytes
 from tokensieve.model.classifier import TokensieveForSequenceClassification
@@ -278,7 +279,7 @@ def save_classifier(
     model.save_pretrained(folder)
     for weights in folder.glob("*.safetensors"):  # whose writer may keep them from other users
         shutil.copymode(folder / "config.json", weights)
-    forget_stored_limits(tokenizer)
+    prepare_for_saving(tokenizer)
     tokenizer.model_max_length = model.config.longest_document
     tokenizer.save_pretrained(folder)
     write_card(folder, model, record)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError, MissingExtraError
 from tokensieve.metrics import accuracy_and_f1, multi_label_scores
 from tokensieve.training.best import best_epoch, check_converged, judged_start

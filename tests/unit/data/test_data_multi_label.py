@@ -14,7 +14,7 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerFast
 from tokensieve.data import DataSplits, Document, Tally, load_splits, read_documents
 from tokensieve.data.sampling import carve_validation, sample_by_label
 from tokensieve.data.targets import class_ids, label_matrix
-from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError, DataError
 
 Put = Callable[..., Path]

@@ -11,7 +11,8 @@ from transformers import AutoTokenizer, CanineTokenizer, PreTrainedTokenizerFast
 
 from tokensieve.data import Document, Tally, load_splits, read_documents
 from tokensieve.data.sampling import carve_validation, digest
-from tokensieve.data.tokenize import TokenizedDocuments, encode, pairs_of
+from tokensieve.data.tokenize import encode
+from tokensieve.data.tokenized import TokenizedDocuments, pairs_of
 from tokensieve.errors import ConfigError, DataError, InputError
 
 Put = Callable[..., Path]

@@ -22,7 +22,8 @@ from transformers import (
 
 import tokensieve.data.tokenize as module
 from tokensieve.data import Document
-from tokensieve.data.tokenize import Encodings, TokenizedDocuments, encode, forget_stored_limits
+from tokensieve.data.tokenize import Encodings, encode, prepare_for_saving
+from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError, DataError, InputError
 
 VOCAB = {token: index for index, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c"])}
@@ -55,6 +56,7 @@ def test_ids_types_and_truncation() -> None:
     assert encodings == Encodings(
         input_ids=[[CLS, A, SEP], [CLS, A, B, C, SEP], [CLS, A, B, UNK, SEP]],
         token_type_ids=[[0] * 3, [0] * 5, [0] * 5],
+        special_tokens_mask=[[1, 0, 1], [1, 0, 0, 0, 1], [1, 0, 0, 0, 1]],
         truncated=1,
     )
     assert (len(encodings), encodings.lengths) == (3, [3, 5, 5])
@@ -94,12 +96,31 @@ def test_threads_do_not_meet_in_the_tokenizer() -> None:
     assert _state(tokenizer) == before
 
 
+SPECIAL = st.sampled_from(["[CLS]", "[SEP]", "[PAD]", "[MASK]", "[UNK]", "word", "a[SEP]b", "[sep]"])
+
+
+@given(words=st.lists(SPECIAL, max_size=20), pair=st.lists(SPECIAL, max_size=5))
+def test_special_tokens_written_in_a_text_are_text(words: list[str], pair: list[str], default_model_dir: Path) -> None:
+    """As the default model's tokenizer has them: the tokenizer alone adds special tokens, and only it marks them."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(default_model_dir)
+    special = set(tokenizer.all_special_ids)
+    one = encode(tokenizer, [" ".join(words)], 64)
+    assert not special & set(one.input_ids[0][1:-1])
+    assert one.special_tokens_mask == [[1, *[0] * (one.lengths[0] - 2), 1]]
+    both = encode(tokenizer, [" ".join(words)], 128, [" ".join(pair)])
+    assert [token in special for token in both.input_ids[0]] == [flag == 1 for flag in both.special_tokens_mask[0]]
+    assert sum(both.special_tokens_mask[0]) == 3
+    assert tokenizer.backend_tokenizer.encode_special_tokens is False, "as it was"
+
+
 def test_limits_forgotten_are_not_saved(tmp_path: Path) -> None:
     tokenizer = _tokenizer(limits=4)
-    forget_stored_limits(tokenizer)
+    prepare_for_saving(tokenizer)
     tokenizer.save_pretrained(tmp_path)
-    assert _state(AutoTokenizer.from_pretrained(tmp_path)) == (None, None)
-    forget_stored_limits(CanineTokenizer())
+    saved = AutoTokenizer.from_pretrained(tmp_path)
+    assert _state(saved) == (None, None)
+    assert saved.split_special_tokens, "a pipeline splits special tokens that are written in a text"
+    prepare_for_saving(CanineTokenizer())
 
 
 def test_a_length_beyond_the_models_is_no_cause_for_warnings(caplog: pytest.LogCaptureFixture) -> None:
@@ -127,8 +148,8 @@ def test_a_tokenizer_written_in_python() -> None:
 
 
 def test_no_texts() -> None:
-    assert encode(_tokenizer(), [], 5) == Encodings([], [], 0)
-    assert encode(_tokenizer(types=False), [], 5) == Encodings([], None, 0)
+    assert encode(_tokenizer(), [], 5) == Encodings([], [], [], 0)
+    assert encode(_tokenizer(types=False), [], 5) == Encodings([], None, [], 0)
 
 
 def test_a_document_of_special_tokens_alone_is_one() -> None:
@@ -177,7 +198,13 @@ def _documents(*texts: str) -> list[Document]:
 def test_items() -> None:
     dataset = TokenizedDocuments(_documents("a b", "c", "a b c a b c"), _tokenizer(limits=4), 5, ["x", "y"])
     assert len(dataset) == 3
-    assert dataset[1] == {"input_ids": [CLS, C, SEP], "attention_mask": [1] * 3, "token_type_ids": [0] * 3, "labels": 1}
+    assert dataset[1] == {
+        "input_ids": [CLS, C, SEP],
+        "attention_mask": [1] * 3,
+        "special_tokens_mask": [1, 0, 1],
+        "token_type_ids": [0] * 3,
+        "labels": 1,
+    }
     assert dataset[-1]["input_ids"] == [CLS, A, B, C, SEP]
     assert dataset.truncated == 1
     assert dataset.lengths.tolist() == [4, 3, 5]
@@ -188,7 +215,7 @@ def test_items() -> None:
 
 def test_items_without_labels_or_types() -> None:
     dataset = TokenizedDocuments([Document("a", None, "a.txt", 1)], _tokenizer(types=False), 5)
-    assert dataset[0] == {"input_ids": [CLS, A, SEP], "attention_mask": [1] * 3}
+    assert dataset[0] == {"input_ids": [CLS, A, SEP], "attention_mask": [1] * 3, "special_tokens_mask": [1, 0, 1]}
 
 
 @given(texts=TEXTS, types=st.booleans())

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
+from contract.variants import SEP, UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
 from tokensieve import PTCConfig
 from tokensieve.model import classifier, parts
-from tokensieve.model.embed import Batch
+from tokensieve.model.batch import Batch
 
 LENGTHS = (*UNEQUAL, 9, 40)
 
@@ -106,8 +106,9 @@ def test_documents_that_are_not_pruned_beside_others() -> None:
 def test_every_input_is_parted() -> None:
     model, inputs = tiny_model(settings(pruning="ratio", site="hidden")), batch(documents((17, 12, 30)))
     ids = inputs["input_ids"]
+    ids[:, 7] = SEP
     inputs |= {
-        "token_type_ids": torch.arange(ids.shape[1]).remainder(2).expand_as(ids),
+        "token_type_ids": (torch.arange(ids.shape[1]) > 7).long().expand_as(ids),
         "position_ids": torch.arange(ids.shape[1]).flip(0),
     }
     alone = [{name: tensor[row : row + 1] for name, tensor in inputs.items()} for row in range(3)]

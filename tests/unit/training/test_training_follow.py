@@ -14,7 +14,7 @@ from contract.variants import settings, tiny_model
 from tokensieve import ConfigError, PTCConfig
 from tokensieve.data import DataSplits
 from tokensieve.data.documents import Tally
-from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.model.second_norms import norms_and_biases
 from tokensieve.training.distill import POOLED, teacher_targets
 from tokensieve.training.follow import VectorLoss, only, without_dropout

@@ -14,7 +14,7 @@ from keyword_documents import LABELS, Train, labelled_documents
 import tokensieve
 from tokensieve import CheckpointError, ConfigError, DataError, PTCConfig
 from tokensieve.data import DataSplits
-from tokensieve.data.tokenize import TokenizedDocuments
+from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.model.layer import unfitted
 from tokensieve.reducers import Importance
 from tokensieve.training.importance import LeastSquares, answers, fit_importance

@@ -1,0 +1,106 @@
+"""What the model takes: a padded batch as tokenizers deliver it, checked before the first layer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tokensieve.errors import InputError
+from tokensieve.model.configuration import TokensieveConfig
+
+
+class Batch(NamedTuple):
+    """A padded batch as tokenizers deliver it, checked.
+
+    Attributes:
+        input_ids: [B, L] int64, or None where the caller embedded the words.
+        embeds: [B, L, embedding_size] word vectors, or None.
+        mask: [B, L] bool, real tokens; padding may stand on either side.
+        token_type_ids: [B, L] int64 or None for segment 0.
+        position_ids: [B, L] int64 or None for the family's own rule.
+        lengths: real tokens of each document, at least 1.
+        special: [B, L] bool, the special tokens that the tokenizer added, or None where the caller does not say.
+    """
+
+    input_ids: Tensor | None
+    embeds: Tensor | None
+    mask: Tensor
+    token_type_ids: Tensor | None
+    position_ids: Tensor | None
+    lengths: tuple[int, ...]
+    special: Tensor | None = None
+
+
+def check_batch(
+    config: TokensieveConfig,
+    input_ids: Tensor | None,
+    attention_mask: Tensor | None,
+    token_type_ids: Tensor | None = None,
+    position_ids: Tensor | None = None,
+    inputs_embeds: Tensor | None = None,
+    special_tokens_mask: Tensor | None = None,
+) -> Batch:
+    """Check what a tokenizer delivered, or the word vectors in its place.
+
+    Raises:
+        InputError: both or neither of ids and vectors, not [B, L] or no document, a mask of another shape, a document
+            without tokens or over the position table, or a value that its table does not hold (which on CUDA would end
+            the process).
+    """
+    given = _ids_or_vectors(config, input_ids, inputs_embeds)
+    mask = torch.ones_like(given, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+    special = None if special_tokens_mask is None else special_tokens_mask.bool()
+    for kind, own in (("attention_mask", mask), ("special_tokens_mask", special)):
+        if own is not None and own.shape != given.shape:
+            name = "inputs_embeds" if input_ids is None else "input_ids"
+            shapes = f"{kind} has shape {tuple(own.shape)}, {name} {tuple(given.shape)}"
+            raise InputError(f"{shapes}: make them equal")
+    lengths = tuple(mask.sum(1).tolist())
+    for document, length in enumerate(lengths):
+        if length == 0:
+            raise InputError(f"document {document} of the batch has no tokens: leave empty documents out")
+        if length > config.longest_document:
+            raise InputError(
+                f"document {document} of the batch has {length} tokens, the position table holds "
+                f"{config.longest_document}: tokenize with truncation=True, max_length={config.longest_document}"
+            )
+    if input_ids is not None:
+        _check_values("input_ids", input_ids, config.vocab_size)
+    if token_type_ids is not None and config.type_vocab_size:
+        _check_values("token_type_ids", token_type_ids, config.type_vocab_size)
+    if position_ids is not None:
+        position_ids = position_ids.expand_as(given)
+        _check_values("position_ids", position_ids, config.max_position_embeddings)
+    return Batch(input_ids, inputs_embeds, mask, token_type_ids, position_ids, lengths, special)
+
+
+def _ids_or_vectors(config: TokensieveConfig, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+    """What stands for the tokens, [B, L]: the ids, or the vectors without their last dimension."""
+    if (input_ids is None) == (inputs_embeds is None):
+        number = "both" if input_ids is not None else "neither"
+        raise InputError(f"{number} of input_ids and inputs_embeds given: give one of them")
+    if inputs_embeds is not None:
+        width = config.embedding_size
+        if inputs_embeds.dim() != 3 or not len(inputs_embeds) or inputs_embeds.shape[2] != width:
+            raise InputError(
+                f"inputs_embeds has shape {tuple(inputs_embeds.shape)}: give [documents, tokens, {width}] of one "
+                "document or more"
+            )
+        return inputs_embeds[:, :, 0]
+    assert input_ids is not None
+    if input_ids.dim() != 2 or not len(input_ids):
+        raise InputError(
+            f"input_ids has shape {tuple(input_ids.shape)}: give [documents, tokens] of one document or more"
+        )
+    return input_ids
+
+
+def _check_values(name: str, values: Tensor, size: int) -> None:
+    low, high = (int(bound) for bound in torch.aminmax(values))
+    if low < 0 or high >= size:
+        raise InputError(
+            f"{name} has the value {low if low < 0 else high}, the model's table holds 0 to {size - 1}: "
+            "tokenize with the model's own tokenizer"
+        )
