@@ -1,4 +1,8 @@
-"""Reading checkpoints through transformers: safetensors only, and every failure as one error that names the folder."""
+"""Reading checkpoints through transformers: every failure is one error that names the folder.
+
+What is read never runs code. Weights are safetensors; Python files beside them (`auto_map`) are not executed, and
+nobody is asked whether they may be; attention is torch's own, whatever kernel config.json names.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,8 @@ def load_config(path: str | Path) -> Any:
     """The transformers config of a folder or hub name.
 
     Raises:
-        CheckpointError: no folder, no readable config.json, an unknown model_type, or settings that are refused.
+        CheckpointError: no folder, no readable config.json, an unknown model_type, code of the folder's own, or
+            settings that are refused.
     """
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
@@ -32,10 +37,13 @@ def load_config(path: str | Path) -> Any:
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise CheckpointError(f"{path}: no config.json in this folder: give a folder written by save_pretrained")
     try:
-        return AutoConfig.from_pretrained(path)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        config._attn_implementation = "sdpa"  # a kernel named here would be fetched from a hub, and run
+        return config
     except TokensieveError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except Exception as error:
+        _refuse_code(path, "config.json", error)
         local = folder.is_dir()
         remedy = "config.json is broken or of an unknown kind" if local else "no such folder, nor a model of that name"
         raise CheckpointError(f"{path}: {remedy} ({first_line(error)})") from error
@@ -51,12 +59,15 @@ def load_weights(loader: Any, path: str | Path, *, strict: bool, **options: Any)
         options: for `from_pretrained`.
 
     Raises:
-        CheckpointError: weights missing, broken, pickled, of other shapes or for another model.
+        CheckpointError: weights missing, broken, pickled, of other shapes or for another model, or an adapter's.
     """
+    _refuse_adapter(path)
+    _refuse_pickled_parts(path)
+    safe = {"config": load_config(path), "use_safetensors": True, "trust_remote_code": False}
     try:
         with _quiet_transformers():
             model, report = loader.from_pretrained(
-                path, use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True, **options
+                path, output_loading_info=True, ignore_mismatched_sizes=True, **safe, **options
             )
     except Exception as error:
         raise CheckpointError(
@@ -115,8 +126,9 @@ def load_tokenizer(path: str | Path, config: TokensieveConfig) -> Any:
         )
     try:
         with _quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(path)
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except Exception as error:
+        _refuse_code(path, "tokenizer_config.json", error)
         reason = first_line(error)
         raise CheckpointError(f"{path}: no readable tokenizer ({reason}); save it beside the model") from error
     if len(tokenizer) > config.vocab_size:
@@ -125,6 +137,40 @@ def load_tokenizer(path: str | Path, config: TokensieveConfig) -> Any:
             "they are not of one checkpoint; save the model's own tokenizer beside it"
         )
     return tokenizer
+
+
+def _refuse_code(path: str | Path, file: str, error: Exception) -> None:
+    """Raise CheckpointError where transformers' error says that a checkpoint needs Python code of its own."""
+    if "trust_remote_code" in str(error) or "custom code" in str(error):
+        raise CheckpointError(
+            f"{path}: {file} names Python code that comes with the checkpoint (auto_map), which tokensieve never runs: "
+            "give a checkpoint of a family that transformers itself has"
+        ) from error
+
+
+def _refuse_adapter(path: str | Path) -> None:
+    if (Path(path) / "adapter_config.json").is_file():
+        raise CheckpointError(
+            f"{path}: holds an adapter (adapter_config.json), not a whole model: merge it into its base by PEFT's "
+            "merge_and_unload, and save that model in a folder of its own"
+        )
+
+
+def _refuse_pickled_parts(path: str | Path) -> None:
+    """Raise CheckpointError where the index of the weights names files of another kind, or outside the folder."""
+    index = Path(path) / SAFE_WEIGHTS_INDEX_NAME
+    if not index.is_file() or (Path(path) / SAFE_WEIGHTS_NAME).is_file():
+        return
+    try:
+        files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index}: cannot be read ({first_line(error)}); save the weights anew") from error
+    for file in files:
+        if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
+            raise CheckpointError(
+                f"{index}: names {file!r}; weights are read from .safetensors files in the same folder alone: save the "
+                "weights anew"
+            )
 
 
 def has_tokenizer(path: str | Path) -> bool:

@@ -20,8 +20,11 @@ def info_command(
         typer.Option("--model", help="A trained classifier, or a checkpoint to compress (default: all-MiniLM-L6-v2)."),
     ] = None,
     length: Annotated[
-        int, typer.Option("--length", help="Tokens of the document to plan, special ones included.")
-    ] = 512,
+        int | None,
+        typer.Option(
+            "--length", help="Tokens of the document to plan, special ones included (default: 512, or what fits)."
+        ),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option("--preset", help=f"Plan these settings: {', '.join(PRESET_NAMES)}.", rich_help_panel=REDUCTION),
@@ -74,7 +77,7 @@ def info_command(
     if preset is not None or any(value is not None for value in given.values()):
         config.ptc = reduction_settings(config, preset, given).to_dict()
     shares = None if sample is None else _measured_shares(base, sample, text_column)
-    plan = make_plan(config, length, shares=shares)
+    plan = make_plan(config, min(512, config.longest_document) if length is None else length, shares=shares)
     record: dict[str, Any] = {
         "model": str(base),
         "trained": trained,
