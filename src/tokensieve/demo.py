@@ -19,6 +19,8 @@ from typing import Any
 from tokensieve.data import Document, standard_library_corpus
 from tokensieve.errors import TokensieveError
 from tokensieve.runtime.load import Classifier, load
+from tokensieve.runtime.part import check_replaceable, json_with
+from tokensieve.training.output import check_output
 
 TRAIN_DOCUMENTS = 500
 ROUNDS = 3
@@ -42,11 +44,17 @@ def run_demo(folder: Path, show: Show) -> dict[str, Any]:
 
     Returns:
         The record: what was run, the raw figures, the machine.
+
+    Raises:
+        ConfigError: `folder` holds something else under a name that is needed.
     """
     corpus = standard_library_corpus()
     show("corpus: the source of functions and classes of Python's standard library; the label is the package")
     show(f"({', '.join(corpus.label_names)}); {TRAIN_DOCUMENTS} training and {len(corpus.test)} test documents")
     folder.mkdir(parents=True, exist_ok=True)
+    check_replaceable(folder / "demo.json", json_with("corpus", "recipe", "models"))
+    for name in VARIANTS:
+        check_output(folder / name, overwrite=True)
     models = {name: _train_and_score(name, folder / name, show) for name in VARIANTS}
     classifiers = {name: load(folder / name, device="cpu") for name in VARIANTS}
     timed = corpus.test[:TIMED_DOCUMENTS]

@@ -1,13 +1,14 @@
 """The error family. Every message names the place, the value and the remedy.
 
 TokensieveError
-|-- ConfigError        a setting that cannot be (wrong range, unknown name, refused combination)
-|-- CheckpointError    a model folder that cannot be read, or does not fit what is asked of it
-|-- DataError          a file, column or row that cannot be used
-|-- InputError         a document that the model cannot take (no tokens, longer than the position table)
-|-- TrainingError      a training that went astray
-|-- HubError           the Hugging Face hub cannot be reached, or refuses what is asked
-`-- MissingExtraError  an optional dependency that is not installed
+|-- ConfigError           a setting that cannot be (wrong range, unknown name, refused combination)
+|-- CheckpointError       a model folder that cannot be read, or does not fit what is asked of it
+|-- DataError             a file, column or row that cannot be used
+|-- InputError            a document that the model cannot take (no tokens, longer than the position table)
+|-- TrainingError         a training that diverged
+|-- HubError              the Hugging Face hub cannot be reached, or refuses what is asked
+|-- OperatingSystemError  the operating system refuses (a full disk, a missing right, no memory)
+`-- MissingExtraError     an optional dependency that is not installed
 """
 
 
@@ -37,6 +38,10 @@ class TrainingError(TokensieveError, RuntimeError):
 
 class HubError(TokensieveError, OSError):
     """The Hugging Face hub cannot be reached, or refuses what is asked of it."""
+
+
+class OperatingSystemError(TokensieveError, OSError):
+    """The operating system refuses something: the disk is full, a right is missing, there is no memory."""
 
 
 class MissingExtraError(TokensieveError, ImportError):

@@ -10,29 +10,10 @@ from pathlib import Path
 from tokensieve.errors import CheckpointError, ConfigError, HubError, TokensieveError
 from tokensieve.runtime.load import load
 from tokensieve.training.checkpoints import FOLDER as CHECKPOINTS
-from tokensieve.training.output import RECORD
+from tokensieve.training.output import CARD, PUBLISHED, RECORD
 from tokensieve.version import __version__
 
 logger = logging.getLogger(__name__)
-
-CARD = "README.md"
-BELONGING = (
-    CARD,
-    "LICENSE*",
-    "config.json",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-    RECORD,
-    "tokenizer*.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "*.model",
-)
-"""Files of a classifier's folder that are published; nothing below it is. What scikit-learn's estimator
-keeps beside it is none of them, as its parameters tell where the user's files lie."""
 
 
 def push_to_hub(
@@ -102,9 +83,12 @@ def check_finished(folder: Path) -> None:
 
 
 def files_to_publish(folder: Path) -> list[str]:
-    """Names of the files that belong to a classifier."""
+    """Names of the files that belong to a classifier.
+
+    What scikit-learn's estimator keeps beside them is not published: its parameters tell where the user's files lie.
+    """
     files = sorted(file.name for file in folder.iterdir() if file.is_file())
-    names = [name for name in files if any(fnmatch(name, pattern) for pattern in BELONGING)]
+    names = [name for name in files if any(fnmatch(name, pattern) for pattern in PUBLISHED)]
     if CARD not in names:
         logger.warning("%s: no model card (%s): 'tokensieve train' and PTCClassifier.save write one", folder, CARD)
     left = sorted(set(files) - set(names))

@@ -113,6 +113,11 @@ def labelled_rows(count: int, seed: int = 0, text: str = "text", label: str = "l
     return rows
 
 
+def untouched(folder: Path) -> dict[str, bytes]:
+    """The files of a folder with their contents, to be compared with those before."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
 def listing(folder: Path) -> set[str]:
     """Everything below a folder."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}

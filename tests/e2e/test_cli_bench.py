@@ -157,9 +157,17 @@ def test_a_run_that_fails_leaves_what_was_there(cli: Cli, place: Path, monkeypat
     def fail(*arguments: object) -> None:
         raise TokensieveError("cut off in the middle")
 
-    (place / "out.json").write_text("an older record")
+    older = '{"config": {}, "machine": {}, "cells": []}'
+    (place / "out.json").write_text(older)
     before = listing(place)
     monkeypatch.setattr(measure, "throughput", fail)
     assert "in the middle" in cli("bench", "mine.json", "--output", "out.json").error()
-    assert (place / "out.json").read_text() == "an older record"
+    assert (place / "out.json").read_text() == older
     assert listing(place) == before
+
+
+def test_a_file_that_is_no_record_is_not_overwritten(cli: Cli, place: Path) -> None:
+    (place / "out.json").write_text('{"my": "own"}')
+    line = cli("bench", "mine.json", "--output", "out.json").error()
+    assert "output out.json exists and is no output of tokensieve" in line
+    assert (place / "out.json").read_text() == '{"my": "own"}'

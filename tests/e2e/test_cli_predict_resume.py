@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import Cli, Outcome, heed_interrupts, labelled_rows, listing, write_rows
+from e2e.conftest import Cli, Outcome, heed_interrupts, labelled_rows, listing, untouched, write_rows
 from tokensieve.runtime.engine import Engine
 
 TOKENSIEVE = str(Path(sys.executable).with_name("tokensieve"))
@@ -163,10 +163,6 @@ def test_a_bad_row_may_be_skipped_on_resuming(cli: Cli, cut_off: CutOff, work: P
     assert resumed["rows"]["rejected"] == 1
 
 
-def untouched(work: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
-
-
 def test_a_part_is_not_thrown_away_unasked(cli: Cli, cut_off: CutOff, work: Path) -> None:
     expected, _ = whole(cli, "out.csv")
     cut_off("--output", "out.csv").error()
@@ -188,13 +184,18 @@ def test_a_restart_from_a_stream(cli: Cli, cut_off: CutOff, work: Path) -> None:
     assert not list(work.glob("*.part*"))
 
 
-@pytest.mark.parametrize("resume", [(), ("--resume",)])
-def test_a_stray_part_is_replaced(cli: Cli, cut_off: CutOff, work: Path, resume: tuple[str, ...]) -> None:
-    expected, _ = whole(cli, "out.csv")
-    (work / "out.csv.part").write_text("of a run in the dark ages\n" * 1000)
-    cli(*PREDICT, "--output", "out.csv", *resume, "--json").json()
-    assert content(work / "out.csv") == expected
-    assert not list(work.glob("*.part*"))
+@pytest.mark.parametrize("way", ["", "--resume", "--restart"])
+@pytest.mark.parametrize("name", ["out.csv.part", "out.csv.part.json"])
+@pytest.mark.parametrize("source", ["data.jsonl", "-"])
+def test_a_part_of_the_users_is_refused(
+    cli: Cli, cut_off: CutOff, work: Path, way: str, name: str, source: str
+) -> None:
+    (work / name).write_text("a file of the user's\n")
+    before = untouched(work)
+    flags = [way] if way and not (way == "--resume" and source == "-") else []
+    line = cli(*PREDICT, "--input", source, "--output", "out.csv", *flags, stdin='{"text": "film"}').error()
+    assert f"{name} is in the way" in line and "move it" in line
+    assert untouched(work) == before
 
 
 def test_nothing_to_resume(cli: Cli, cut_off: CutOff, work: Path) -> None:

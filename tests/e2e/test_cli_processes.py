@@ -61,7 +61,7 @@ def test_a_stream_flows_before_it_ends(work: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "leaves"),
-    [(signal.SIGINT, set()), (signal.SIGTERM, set()), (signal.SIGKILL, {"out.jsonl.part"})],
+    [(signal.SIGINT, set()), (signal.SIGTERM, set()), (signal.SIGKILL, {"out.jsonl.part", "out.jsonl.part.json"})],
 )
 def test_cut_off_in_the_middle(work: Path, number: signal.Signals, leaves: set[str]) -> None:
     """Whatever happens, the name of the output is that of a whole file; Ctrl-C leaves not even the part.

@@ -18,8 +18,12 @@ from tokensieve.bench.subjects import Setting, Subject
 from tokensieve.bench.subjects.onnx import Onnx
 from tokensieve.bench.turns import in_turns
 from tokensieve.bench.work import Work
+from tokensieve.runtime.part import json_with
 
 logger = logging.getLogger(__name__)
+
+IS_RECORD = json_with("config", "machine", "cells")
+"""Whether an opened file is a record of a benchmark."""
 
 
 def run_bench(

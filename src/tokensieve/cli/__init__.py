@@ -32,8 +32,13 @@ def main() -> None:
 
 def _one_line(error: Exception) -> str:
     from tokensieve.errors import TokensieveError
+    from tokensieve.system import explained
 
     text = " ".join(str(error).split())
-    if isinstance(error, (TokensieveError, OSError)):
+    if isinstance(error, TokensieveError):
+        return text
+    if (refusal := explained(error)) is not None:
+        return " ".join(refusal.split())
+    if isinstance(error, OSError):
         return text
     return f"unexpected {type(error).__name__}: {text[:500]} (set TOKENSIEVE_DEBUG=1 for the traceback, and report it)"

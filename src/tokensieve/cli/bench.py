@@ -48,7 +48,7 @@ def bench_command(
     import torch
 
     from tokensieve.bench.reading import read_config
-    from tokensieve.bench.run import run_bench
+    from tokensieve.bench.run import IS_RECORD, run_bench
     from tokensieve.bench.table import bars_table, conditions, figure_table
     from tokensieve.runtime.part import part_file
 
@@ -56,7 +56,7 @@ def bench_command(
     benchmark = _changed(benchmark, rounds, only)
     place = _place(config, output, bool(only))
     result = run_bench(benchmark, record, config.stem, data=data, threads=torch.get_num_threads())
-    with part_file(place) as out:
+    with part_file(place, IS_RECORD) as out:
         json_module.dump(result, out, indent=1)
         out.write("\n")
     tables = [*figure_table(result), "", *conditions(result)]
@@ -74,10 +74,12 @@ def _place(config: Path, output: Path | None, part: bool) -> Path:
     """Where the record goes, checked before hours are spent on it.
 
     Raises:
-        ConfigError: a folder, a file in one that does not exist or cannot be made, or the config itself.
+        ConfigError: a folder, a file in one that does not exist or cannot be made, the config itself, or another file
+            that is no record of a benchmark.
     """
+    from tokensieve.bench.run import IS_RECORD
     from tokensieve.errors import ConfigError
-    from tokensieve.runtime.part import output_place
+    from tokensieve.runtime.part import check_part, check_replaceable, output_place, part_name
 
     if output is None:
         output = Path("build" if part else "results") / "bench" / f"{config.stem}.json"
@@ -87,4 +89,6 @@ def _place(config: Path, output: Path | None, part: bool) -> Path:
             raise ConfigError(f"{output.parent} cannot be made ({error.strerror}): name a file by --output") from error
     if output_place(output) == config.resolve():
         raise ConfigError(f"output {output} is the config: name another file")
+    check_replaceable(output, IS_RECORD)
+    check_part(part_name(output_place(output)))
     return output

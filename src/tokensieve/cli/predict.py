@@ -94,12 +94,15 @@ def predict_command(
     from tokensieve.data import Tally, read_documents
     from tokensieve.data.folders import sole_source
     from tokensieve.runtime.fingerprint import format_of, input_files
+    from tokensieve.runtime.predict import is_prediction
     from tokensieve.runtime.predict import output_format as resolve_output_format
-    from tokensieve.runtime.resume import check_resume
+    from tokensieve.runtime.resume import check_output, check_resume
 
     kind = resolve_output_format(output, output_format)
     source = sole_source(input) if input_format is None else input
-    check_resume(input_files(source), output, resume=resume, restart=restart)
+    files = input_files(source)
+    check_output(files, output, is_prediction)
+    check_resume(files, output, resume=resume, restart=restart)
     tally = Tally()
     documents = read_documents(
         source,
@@ -121,7 +124,7 @@ def predict_command(
         "--tokens": tokens,
     }
     with _terminable():
-        written, truncated = _write(classifier, documents, input_files(source), output, settings, resume, progress)
+        written, truncated = _write(classifier, documents, files, output, settings, resume, progress)
     if json:
         record = {
             "written": written,
@@ -149,7 +152,7 @@ def _write(
     """Write the records to where they go; how many there are in all, and how many documents were truncated."""
     from tokensieve.runtime.fingerprint import fingerprint
     from tokensieve.runtime.part import is_stream, part_file
-    from tokensieve.runtime.predict import write_predictions, write_resumable
+    from tokensieve.runtime.predict import is_prediction, write_predictions, write_resumable
     from tokensieve.runtime.resume import resumable_part
 
     kind, tokens = settings["--output-format"], settings["--tokens"]
@@ -157,7 +160,7 @@ def _write(
         written = write_predictions(classifier, documents, sys.stdout, kind, tokens=tokens, progress=progress)
         sys.stdout.flush()
     elif not files or is_stream(output):
-        with part_file(Path(output)) as out:
+        with part_file(Path(output), is_prediction) as out:
             written = write_predictions(classifier, documents, out, kind, tokens=tokens, progress=progress)
     else:
         expected = fingerprint(classifier, files, settings)

@@ -13,14 +13,12 @@ from tokensieve.config import PTCConfig
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.estimator.inputs import class_names
 from tokensieve.runtime.load import Classifier
-from tokensieve.training.output import RECORD, check_output, folder_in_the_making
+from tokensieve.training.output import ESTIMATOR, RECORD, check_output, folder_in_the_making
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import save_classifier
 
 if TYPE_CHECKING:
     from tokensieve.estimator.classifier import PTCClassifier
-
-ESTIMATOR = "estimator.json"
 
 
 def write_folder(estimator: PTCClassifier, folder: str | Path, *, overwrite: bool) -> None:

@@ -1,15 +1,23 @@
-"""Output files in the making: written under another name, which they change for their own when they are whole."""
+"""Output files in the making: written as OUTPUT.part, and renamed to OUTPUT when they are complete.
+
+Beside a part lies OUTPUT.part.json, its state. The state tells a part of ours from a file of the user's that happens to
+have that name: only files that tokensieve wrote are ever replaced or removed.
+"""
 
 from __future__ import annotations
 
 import gzip
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from tokensieve.errors import ConfigError
+from tokensieve.system import system_errors_explained
+
+_STATE_KEYS = {"fingerprint", "documents", "size"}
 
 
 def is_stream(path: str) -> bool:
@@ -35,30 +43,125 @@ def part_name(path: Path) -> Path:
 
 
 def state_name(part: Path) -> Path:
-    """Where the state of a part file lies that can be resumed."""
+    """Where the state of a part file lies."""
     return part.with_name(part.name + ".json")
 
 
+def _new_name(part: Path) -> Path:
+    """Where the next state of a part is written before it takes the place of the last one."""
+    return part.with_name(part.name + ".json.new")
+
+
+def check_part(part: Path) -> None:
+    """Refuse a part or a state that tokensieve did not write; one that is empty may be replaced.
+
+    Raises:
+        ConfigError: names the file that is in the way.
+    """
+    files = (part, state_name(part), _new_name(part))
+    ours = any(map(_is_state, files[1:]))
+    for path in files:
+        free = path.is_file() and (ours or not path.stat().st_size)
+        if path.is_symlink() or (path.exists() and not free):
+            raise ConfigError(
+                f"{path} is in the way: the work in progress goes there, and tokensieve did not write it; move it, or "
+                "name another output"
+            )
+
+
+def _is_state(path: Path) -> bool:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.keys() >= _STATE_KEYS
+
+
+def write_state(part: Path, state: Mapping[str, Any]) -> None:
+    """Replace the state of a part as a whole, on the disk when this returns."""
+    new = _new_name(part)
+    with open(new, "w", encoding="utf-8") as file:
+        json.dump(dict(state), file)
+        to_disk(file)
+    os.replace(new, state_name(part))
+
+
+def remove_state(part: Path) -> None:
+    """Remove the state of a part."""
+    for name in (state_name(part), _new_name(part)):
+        name.unlink(missing_ok=True)
+
+
+def to_disk(file: IO[bytes] | IO[str]) -> None:
+    """Wait until the disk has what was written to a file."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
 @contextmanager
-def part_file(path: Path) -> Iterator[IO[str]]:
+def part_file(path: Path, ours: Callable[[IO[str]], bool]) -> Iterator[IO[str]]:
     """Write to `path`.part and rename it to `path` at the end; on an error nothing is left behind.
 
     A pipe or a device is written to as it is.
 
+    Args:
+        path: a file, existing or not; gzip-compressed if it ends in ``.gz``.
+        ours: as in `check_replaceable`.
+
     Raises:
-        ConfigError: as `output_place`.
+        ConfigError: as `output_place`, `check_replaceable` and `check_part`.
+        OperatingSystemError: the disk is full, or the system refuses something else.
     """
     place = output_place(path)
     opener: Any = gzip.open if path.suffix == ".gz" else open
-    if is_stream(str(path)):
-        with opener(path, "wt", encoding="utf-8", newline="") as out:
-            yield out
+    with system_errors_explained(path):
+        if is_stream(str(path)):
+            with opener(path, "wt", encoding="utf-8", newline="") as out:
+                yield out
+            return
+        part = part_name(place)
+        check_replaceable(path, ours)
+        check_part(part)
+        try:
+            write_state(part, {"fingerprint": {}, "documents": 0, "size": 0})
+            with opener(part, "wt", encoding="utf-8", newline="") as out:
+                yield out
+            os.replace(part, place)
+        finally:
+            part.unlink(missing_ok=True)
+            remove_state(part)
+
+
+def check_replaceable(path: Path, ours: Callable[[IO[str]], bool]) -> None:
+    """Refuse to replace a file that tokensieve did not write.
+
+    Args:
+        path: a file, existing or not; gzip-compressed if it ends in ``.gz``.
+        ours: whether an opened file is one of ours.
+
+    Raises:
+        ConfigError: there is another file, which is not empty.
+    """
+    if not path.is_file() or not path.stat().st_size:
         return
-    part = part_name(place)
-    state_name(part).unlink(missing_ok=True)  # it told of another part
+    opener: Any = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(part, "wt", encoding="utf-8", newline="") as out:
-            yield out
-        os.replace(part, place)
-    finally:
-        part.unlink(missing_ok=True)
+        with opener(path, "rt", encoding="utf-8") as file:
+            own = ours(file)
+    except (OSError, EOFError, ValueError):
+        own = False
+    if not own:
+        raise ConfigError(
+            f"output {path} exists and is no output of tokensieve, so it is not overwritten: move it, or name another "
+            "file"
+        )
+
+
+def json_with(*keys: str) -> Callable[[IO[str]], bool]:
+    """For `check_replaceable`: whether an opened file is a JSON object that has these keys."""
+
+    def ours(file: IO[str]) -> bool:
+        record = json.load(file)
+        return isinstance(record, dict) and record.keys() >= set(keys)
+
+    return ours

@@ -15,6 +15,7 @@ from tokensieve.runtime.load import Classifier
 from tokensieve.runtime.resume import ResumablePart
 
 OutputFormat = Literal["jsonl", "csv"]
+_LONGEST_LINE = 1 << 24  # characters that are read of a file which may be of another kind
 
 
 def write_predictions(
@@ -92,6 +93,18 @@ def output_format(path: str, kind: str | None) -> OutputFormat:
     if name == "csv":
         return "csv"
     raise ConfigError(f"output {path!r}: cannot write {name!r}; end the name in .jsonl or .csv, or name the format")
+
+
+def is_prediction(file: IO[str]) -> bool:
+    """Whether an opened file holds predictions of ours, by its first line."""
+    line = file.readline(_LONGEST_LINE)
+    if line.startswith(("line,label,", "line,labels,")):
+        return "probability:" in line
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and {"line", "probabilities"} <= record.keys()
 
 
 def _write(

@@ -1,7 +1,8 @@
 """Predictions that outlive their process: a part file, and beside it the state that says how much of it is good.
 
-Records go to OUTPUT.part in commits; after each one OUTPUT.part.json is replaced as a whole. Whatever ends the process
-between the two, the bytes that the state counts are whole records, and what comes after them is cut off on resuming.
+Records go to OUTPUT.part in commits. After each commit OUTPUT.part.json is replaced as a whole. If the process ends
+between the two, the bytes that the state counts are still complete records. What comes after them is cut off on
+resuming.
 """
 
 from __future__ import annotations
@@ -11,15 +12,28 @@ import io
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator
+import stat
+import sys
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tokensieve.errors import ConfigError
 from tokensieve.runtime.fingerprint import Fingerprint, differences
-from tokensieve.runtime.part import is_stream, output_place, part_name, state_name
+from tokensieve.runtime.part import (
+    check_part,
+    check_replaceable,
+    is_stream,
+    output_place,
+    part_name,
+    remove_state,
+    state_name,
+    to_disk,
+    write_state,
+)
+from tokensieve.system import system_errors_explained
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +87,37 @@ def check_resume(input: Collection[Path], output: str, *, resume: bool, restart:
         )
 
 
+def check_output(input: Collection[Path], output: str, ours: Callable[[IO[str]], bool]) -> None:
+    """Refuse an output that would cost the user a file, before anything is opened.
+
+    Args:
+        input: the files that hold the input; none for standard input.
+        output: a file name, `-` for standard output.
+        ours: as in `check_replaceable`.
+
+    Raises:
+        ConfigError: the output is the input, by whatever name, or another file that tokensieve did not write; or such
+            a file has the name that the work in progress needs.
+    """
+    read = [file.stat() for file in input if file.exists()] or _standard(sys.stdin)
+    written = _standard(sys.stdout) if output == "-" else [Path(output).stat()] if Path(output).exists() else []
+    for one in read:
+        if any(stat.S_ISREG(one.st_mode) and os.path.samestat(one, other) for other in written):
+            named = "standard output" if output == "-" else f"output {output}"
+            raise ConfigError(f"{named} is the input, which would be overwritten while it is read: name another file")
+    if not is_stream(output):
+        check_replaceable(Path(output), ours)
+        check_part(part_name(output_place(Path(output))))
+
+
+def _standard(stream: Any) -> list[os.stat_result]:
+    """What a standard stream is connected to; nothing where it was replaced by one in memory."""
+    try:
+        return [os.fstat(stream.fileno())]
+    except (AttributeError, OSError, ValueError):
+        return []
+
+
 def read_state(part: Path) -> State | None:
     """The state of a part file that can be resumed; None where there is none, or it does not fit the part."""
     try:
@@ -103,14 +148,10 @@ class ResumablePart:
         if self._gzipped:  # a member a commit: members one after the other are a valid gzip file
             data = gzip.compress(data, mtime=0)
         self._file.write(data)
-        _to_disk(self._file)
+        to_disk(self._file)
         size = self.state.size + len(data)
         state = replace(self.state, documents=documents, truncated=truncated, size=size, batch_tokens=batch_tokens)
-        name = state_name(self._name)
-        with open(_new(name), "w", encoding="utf-8") as file:
-            json.dump(asdict(state), file)
-            _to_disk(file)
-        os.replace(_new(name), name)
+        write_state(self._name, asdict(state))
         self.state = state
         self.records.seek(0)
         self.records.truncate()
@@ -118,11 +159,12 @@ class ResumablePart:
     def give_up(self) -> None:
         """Keep what is committed, and say how to go on; leave nothing where nothing is."""
         self._file.close()
-        if self.state.documents:
-            logger.warning("%s keeps %d documents: continue with --resume", self._name, self.state.documents)
+        done = read_state(self._name)  # not `self.state`: Ctrl-C may come between the file and the attribute
+        if done is not None:
+            logger.warning("%s keeps %d documents: continue with --resume", self._name, done.documents)
         else:
-            for name in (self._name, state_name(self._name), _new(state_name(self._name))):
-                name.unlink(missing_ok=True)
+            self._name.unlink(missing_ok=True)
+            remove_state(self._name)
 
 
 @contextmanager
@@ -135,20 +177,24 @@ def resumable_part(path: Path, fingerprint: Fingerprint, *, resume: bool) -> Ite
         resume: go on after the commits of an earlier run, if there are any; else these are thrown away.
 
     Raises:
-        ConfigError: no place for the file, another run that is writing it, or one to resume whose fingerprint differs.
+        ConfigError: no place for the file, a part of it that tokensieve did not write, another run that is writing it,
+            or one to resume whose fingerprint differs.
+        OperatingSystemError: the disk is full, or the system refuses something else.
     """
     place = output_place(path)
     name = part_name(place)
-    with open(name, "ab") as file:
-        _lock(file, name)
-        part = ResumablePart(name, file, _start(name, file, fingerprint, resume), place.suffix == ".gz")
-        try:
-            yield part
-        except BaseException:
-            part.give_up()
-            raise
-    os.replace(name, place)
-    state_name(name).unlink(missing_ok=True)
+    check_part(name)
+    with system_errors_explained(path):
+        with open(name, "ab") as file:
+            _lock(file, name)
+            part = ResumablePart(name, file, _start(name, file, fingerprint, resume), place.suffix == ".gz")
+            try:
+                yield part
+            except BaseException:
+                part.give_up()
+                raise
+        os.replace(name, place)
+        remove_state(name)
 
 
 def _start(part: Path, file: IO[bytes], fingerprint: Fingerprint, resume: bool) -> State:
@@ -156,9 +202,10 @@ def _start(part: Path, file: IO[bytes], fingerprint: Fingerprint, resume: bool) 
     if found is None:
         if resume:
             logger.warning("nothing to resume for %s: starting from the beginning", part.stem)
-        state_name(part).unlink(missing_ok=True)  # first, so that it never stands beside a part of another run
+        state = State(fingerprint)
+        write_state(part, asdict(state))  # first, so that the state of another run never stands beside this part
         file.truncate(0)
-        return State(fingerprint)
+        return state
     if wrong := differences(found.fingerprint, fingerprint):
         raise ConfigError(
             f"{part} cannot be resumed, as this has changed since it was begun: {'; '.join(wrong)}. "
@@ -184,12 +231,3 @@ def _lock(file: IO[bytes], part: Path) -> None:
         return
     if not ours:  # or renamed by the other run since we opened it
         raise ConfigError(f"{part} is being written by another run: wait until it ends, or name another output")
-
-
-def _new(state: Path) -> Path:
-    return state.with_name(state.name + ".new")
-
-
-def _to_disk(file: IO[bytes] | IO[str]) -> None:
-    file.flush()
-    os.fsync(file.fileno())

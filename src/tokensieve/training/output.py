@@ -1,7 +1,7 @@
-"""The folder that training makes: checked before, made beside its place, and put there when it is whole.
+"""The folder that training makes: checked first, made beside its place, and put there when it is complete.
 
-Work in progress lies in `output`.part. A run that ends before its time leaves it there, to be resumed, if it has
-a whole checkpoint; otherwise nothing is left.
+Work in progress lies in `output`.part. A run that is interrupted leaves it there if it can be resumed. Only folders
+that tokensieve made, with nothing of the user's in them, are ever replaced or removed.
 """
 
 from __future__ import annotations
@@ -9,26 +9,50 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from tokensieve.errors import ConfigError, TrainingError
-from tokensieve.training.checkpoints import FOLDER, last_whole
+from tokensieve.system import system_errors_explained
+from tokensieve.training.checkpoints import FOLDER, RUN, last_whole
 
 logger = logging.getLogger(__name__)
 
 RECORD = "training.json"
-"""What a folder of ours holds, and no other; of all its files the one that is written last."""
+"""The record of a run. It is the last file that is written, and tells a folder of ours from any other."""
+CARD = "README.md"
+ESTIMATOR = "estimator.json"
+PUBLISHED = (
+    CARD,
+    "LICENSE*",
+    "config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    RECORD,
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "*.model",
+)
+"""Files of a classifier's folder that go to a hub."""
+_OURS = (*PUBLISHED, ESTIMATOR, "chat_template.jinja")
+_IN_THE_MAKING = (*_OURS, "*.json.part", FOLDER)
 
 
 def check_output(output: str | Path, overwrite: bool, resume: bool = False) -> None:
-    """Refuse a folder that cannot be made, or must not be replaced: only classifiers of ours are ever overwritten.
+    """Refuse a folder that cannot be made or must not be replaced, before any work is done.
 
     Raises:
-        ConfigError: a file, a folder in use, one of something else, one that is there without `overwrite`, or an
-            interrupted run without `resume` or `overwrite`.
+        ConfigError: `output` is a file, the current folder or one above it, or lies in no folder; it or its
+            `output`.part holds something that tokensieve did not write; it exists and `overwrite` is not set; or an
+            interrupted run is there and neither `resume` nor `overwrite` is set.
     """
     path = Path(output).resolve()
     if overwrite and resume:
@@ -39,26 +63,60 @@ def check_output(output: str | Path, overwrite: bool, resume: bool = False) -> N
         raise ConfigError(f"output {output} holds the current folder and cannot be replaced: name a folder to make")
     if not path.parent.is_dir():
         raise ConfigError(f"output {output}: the folder {path.parent} does not exist; make it first")
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         raise ConfigError(
             f"output {output} exists and is a file, which --overwrite does not replace: name a folder to make"
         )
-    part = part_of(path)
-    if part.is_file() or (part.is_dir() and any(part.iterdir()) and not _is_work(part)):
-        raise ConfigError(f"{part} is in the way of the work in progress and is none of ours: move it, or name another")
+    check_part(path)
     if can_resume(path) and not resume and not overwrite:
         raise ConfigError(
-            f"{part.name} beside output {output} holds a training that was interrupted: go on with it "
+            f"{part_of(path).name} beside output {output} holds a training that was interrupted: go on with it "
             "(--resume), or throw it away (--overwrite)"
         )
-    if not path.is_dir() or not any(path.iterdir()) or (resume and can_resume(path) and _is_ours(path)):
+    if not path.is_dir() or not any(path.iterdir()):
         return
-    if not overwrite:
+    if not overwrite and not (resume and can_resume(path) and is_ours(path)):
         raise ConfigError(f"output {output} exists: give another folder, or overwrite it (--overwrite)")
-    if not _is_ours(path):
+    if not is_ours(path):
         raise ConfigError(
-            f"output {output} is no classifier that was trained here (no {RECORD} in it) and is not overwritten: "
-            "give another folder"
+            f"output {output} is no classifier that was trained here (no {RECORD} of a training in it) and is not "
+            "overwritten: give another folder"
+        )
+    _refuse_foreign(path, _OURS, "is not overwritten")
+
+
+def check_part(path: Path) -> None:
+    """Refuse if `path`.part, where the work in progress goes, is something that tokensieve did not write.
+
+    Raises:
+        ConfigError: names it.
+    """
+    part = part_of(path)
+    if part.is_symlink() or (part.exists() and not part.is_dir()) or (part.is_dir() and _is_in_use(part)):
+        raise ConfigError(
+            f"{part} is in the way: the work in progress goes there, and tokensieve did not write it; move it, or "
+            "name another output"
+        )
+    if part.is_dir():
+        _refuse_foreign(part, _IN_THE_MAKING, "is not removed")
+
+
+def _is_in_use(part: Path) -> bool:
+    return any(part.iterdir()) and not (is_ours(part) or _holds(part / FOLDER / RUN, "settings"))
+
+
+def _refuse_foreign(folder: Path, ours: Sequence[str], consequence: str) -> None:
+    """Raise ConfigError if a folder of ours holds something else, which the user may have put there."""
+    foreign = sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if (entry.is_dir() and entry.name != FOLDER) or not any(fnmatch(entry.name, pattern) for pattern in ours)
+    )
+    if foreign:
+        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        raise ConfigError(
+            f"{folder} holds {foreign[0]}{more}, which tokensieve did not write, and {consequence}: move that, or give "
+            "another folder"
         )
 
 
@@ -70,50 +128,65 @@ def part_of(output: Path) -> Path:
 def can_resume(output: Path) -> bool:
     """Whether an interrupted run left a whole checkpoint, or all of its result but not in its place."""
     part = part_of(output)
-    return (part / RECORD).is_file() or last_whole(part / FOLDER) is not None
+    return is_ours(part) or last_whole(part / FOLDER) is not None
 
 
-def _is_work(part: Path) -> bool:
-    return (part / FOLDER).is_dir() or _is_ours(part)
+def is_ours(path: Path) -> bool:
+    """Whether a folder holds the record of a training of ours."""
+    return _holds(path / RECORD, "versions")
 
 
-def _is_ours(path: Path) -> bool:
-    return (path / RECORD).is_file()
+def _holds(file: Path, key: str) -> bool:
+    """Whether a file is a JSON record with a key that ours have."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and isinstance(record.get(key), dict)
 
 
 @contextmanager
 def folder_in_the_making(output: str | Path, resume: bool = False) -> Iterator[Path]:
     """A folder beside `output` that takes its name at the end.
 
-    If anything fails before, it is removed, unless it holds a whole checkpoint and the training did not go astray.
+    If anything fails before, it is removed, unless it can be resumed and the training did not diverge.
+
+    Raises:
+        ConfigError: as `check_part`.
+        OperatingSystemError: the disk is full, or the system refuses something else.
     """
     path = Path(output).resolve()  # of a link, the folder that it names
     part = part_of(path)
-    if not (resume and can_resume(path)):
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-    try:
-        yield part
-        put_in_place(part, path)
-    except TrainingError:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    finally:
-        if part.is_dir() and can_resume(path):
-            logger.warning("the training is interrupted and not lost: go on with it (--resume)")
-        else:
+    check_part(path)
+    with system_errors_explained(part):
+        if not (resume and can_resume(path)):
+            if part.is_dir():
+                shutil.rmtree(part)
+            part.mkdir()
+        try:
+            yield part
+            put_in_place(part, path)
+        except TrainingError:
             shutil.rmtree(part, ignore_errors=True)
+            raise
+        finally:
+            if part.is_dir() and can_resume(path):
+                logger.warning("the training is interrupted and not lost: go on with it (--resume)")
+            else:
+                shutil.rmtree(part, ignore_errors=True)
 
 
 def put_in_place(part: Path, path: Path) -> None:
-    """Rename `part` to `path`, and remove what was there; whenever this is cut short, one of the two is whole."""
+    """Rename `part` to `path`, and remove what was there; whenever this is cut short, one of the two is complete."""
     shutil.rmtree(part / FOLDER, ignore_errors=True)
-    old = path.with_name(path.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.is_dir():
-        path.rename(old)
+    if not path.is_dir():
+        part.rename(path)
+        return
+    # A new name that no folder of the user's can have.
+    replaced = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".replaced", dir=path.parent))
+    path.rename(replaced / path.name)
     part.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def snapshots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
                 taken.append(tmp_path / f"killed-{len(taken)}")
                 shutil.copytree(tmp_path / "at-work", taken[-1])
 
-        monkeypatch.setattr(f"tokensieve.runtime.resume.os.{name}", watched)
+        monkeypatch.setattr(f"tokensieve.runtime.part.os.{name}", watched)
 
     (tmp_path / "at-work").mkdir()
     for name in ("fsync", "replace"):
@@ -73,8 +73,8 @@ def test_killed_at_every_step(run: Run, tmp_path: Path, snapshots: list[Path], n
     whole = run(tmp_path / "at-work" / name).state
     expected = (tmp_path / "at-work" / name).read_bytes()
     killed, done = list(snapshots), set()
-    assert len(killed) == 2 * (3 * 6 + 1), (
-        "six windows: part and state to disk, the state in place; the name at the end"
+    assert len(killed) == 2 * (2 + 3 * 6 + 1), (
+        "a first state; six windows: part and state to disk, the state in place; the name at the end"
     )
     for folder in killed:
         part = folder / f"{name}.part"
@@ -172,9 +172,6 @@ def test_the_state_counts_whole_records(left: Path) -> None:
 @pytest.mark.parametrize(
     "break_it",
     [
-        lambda part, state: state.unlink(),
-        lambda part, state: state.write_text(state.read_text()[:-9]),
-        lambda part, state: state.write_text("[]"),
         lambda part, state: state.write_text(json.dumps(json.loads(state.read_text()) | {"size": None})),
         lambda part, state: state.write_text(json.dumps(json.loads(state.read_text()) | {"documents": 0})),
         lambda part, state: state.write_text(json.dumps(json.loads(state.read_text()) | {"batch_tokens": 0})),
@@ -184,7 +181,7 @@ def test_the_state_counts_whole_records(left: Path) -> None:
         lambda part, state: part.unlink(),
     ],
 )
-def test_a_part_without_a_state_that_fits_is_replaced(run: Run, left: Path, break_it: Any) -> None:
+def test_a_part_whose_state_does_not_fit_is_replaced(run: Run, left: Path, break_it: Any) -> None:
     break_it(left, left.with_name("a.csv.part.json"))
     assert read_state(left) is None
     with pytest.raises(RuntimeError):
@@ -192,6 +189,27 @@ def test_a_part_without_a_state_that_fits_is_replaced(run: Run, left: Path, brea
     assert len(left.read_text().splitlines()) == 8, "one window, and nothing of what was there"
     run(left.with_name("a.csv"), resume=True)
     assert names(left.parent) == ["a.csv"]
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda part, state: state.unlink(),
+        lambda part, state: state.write_text(state.read_text()[:-9]),
+        lambda part, state: state.write_text("[]"),
+        lambda part, state: (part.unlink(), state.write_text('{"my": "own"}')),
+        lambda part, state: (part.unlink(), part.mkdir()),
+        lambda part, state: (part.rename(part.with_name("mine")), part.symlink_to("mine")),
+    ],
+)
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_part_without_a_state_of_ours_is_refused(run: Run, left: Path, break_it: Any, resume: bool) -> None:
+    """It may be a file of the user's that happens to have this name."""
+    break_it(left, left.with_name("a.csv.part.json"))
+    before = {path: path.read_bytes() for path in left.parent.iterdir() if path.is_file()}
+    with pytest.raises(ConfigError, match=r"a\.csv\.part\S* is in the way.*move it, or name another"):
+        run(left.with_name("a.csv"), resume=resume)
+    assert {path: path.read_bytes() for path in left.parent.iterdir() if path.is_file()} == before
 
 
 @pytest.mark.parametrize(
@@ -228,13 +246,16 @@ def test_a_state_never_stands_beside_a_part_of_another_run(
     run: Run, left: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once that part has grown, it would be taken for its own."""
-    seen: list[bool] = []
-    monkeypatch.setattr(
-        "tokensieve.runtime.resume.os.fsync", lambda _: seen.append(left.with_name("a.csv.part.json").exists())
-    )
+    replace, seen = os.replace, []
+
+    def watched(new: str, name: Path) -> None:
+        replace(new, name)
+        seen.append((json.loads(left.with_name("a.csv.part.json").read_text())["documents"], left.stat().st_size > 0))
+
+    monkeypatch.setattr("tokensieve.runtime.part.os.replace", watched)
     with pytest.raises(RuntimeError):
         run(left.with_name("a.csv"), stop=8)
-    assert seen[0] is False
+    assert seen == [(0, True), (7, True)], "the state is renewed before the part is emptied"
 
 
 def test_two_runs_do_not_write_one_part(run: Run, tmp_path: Path) -> None:
@@ -255,6 +276,7 @@ def test_a_run_that_ends_as_we_begin(run: Run, tmp_path: Path, monkeypatch: pyte
     """Its part, which we have opened, has its name by the time that we get the lock; it must not lose its records."""
     fcntl = pytest.importorskip("fcntl")
     (tmp_path / "a.csv.part").write_text("whole\n")
+    (tmp_path / "a.csv.part.json").write_text(json.dumps({"fingerprint": {}, "documents": 1, "size": 6}))
 
     def too_late(*_: Any) -> None:
         (tmp_path / "a.csv.part").rename(tmp_path / "a.csv")

@@ -17,7 +17,7 @@ from tokensieve.metrics import accuracy_and_f1, report_per_class
 from tokensieve.runtime.evaluate import evaluate
 from tokensieve.runtime.load import Classifier
 from tokensieve.runtime.part import part_file
-from tokensieve.runtime.predict import output_format, write_predictions
+from tokensieve.runtime.predict import is_prediction, output_format, write_predictions
 
 
 def labelled(texts: list[str], labels: list[str]) -> list[Document]:
@@ -108,18 +108,18 @@ def test_output_formats_that_cannot_be_written(path: str, kind: str | None) -> N
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
 def test_a_part_file_leaves_nothing_on_an_error(tmp_path: Path, name: str, error: type[BaseException]) -> None:
-    (tmp_path / name).write_bytes(b"of an earlier run")
-    with pytest.raises(error), part_file(tmp_path / name) as out:
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(error), part_file(tmp_path / name, is_prediction) as out:
         out.write("half")
         assert (tmp_path / f"{name}.part").exists()
         raise error
     assert [file.name for file in tmp_path.iterdir()] == [name]
-    assert (tmp_path / name).read_bytes() == b"of an earlier run"
+    assert (tmp_path / name).read_bytes() == b""
 
 
 def test_a_part_file_takes_its_name_at_the_end(tmp_path: Path) -> None:
     for name, opener in (("a.csv", open), ("a.csv.gz", gzip.open)):
-        with part_file(tmp_path / name) as out:
+        with part_file(tmp_path / name, is_prediction) as out:
             out.write("whole ü\n")
             assert not (tmp_path / name).exists()
         with opener(tmp_path / name, "rt", encoding="utf-8") as written:
@@ -130,7 +130,7 @@ def test_a_part_file_takes_its_name_at_the_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["absent/a.csv", ".", "file/a.csv"])
 def test_part_files_that_have_no_place(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="folder"), part_file(tmp_path / name):
+    with pytest.raises(ConfigError, match="folder"), part_file(tmp_path / name, is_prediction):
         pass
 
 

@@ -112,7 +112,7 @@ def test_a_run_cut_off_leaves_what_can_be_resumed(
     monkeypatch.setattr(TokensieveForSequenceClassification, "forward", failing)
     if overwrite:
         (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "training.json").write_text("of an earlier run")
+        (tmp_path / "out" / "training.json").write_text('{"versions": {"tokensieve": "0.1.0"}}')
     recipe = tokensieve.training.recipe.Recipe(epochs=3, batch_size=8, max_length=32)
     with pytest.raises(type(error)):
         train(base, tokensieve.PTCConfig(), splits, tmp_path / "out", recipe, overwrite=overwrite)
@@ -156,14 +156,14 @@ def test_overwriting_is_for_classifiers(
 
 def test_overwriting_leaves_nothing_of_the_old(base: Path, splits: DataSplits, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    for name in ("old", "config.json", "training.json"):
-        (tmp_path / "out" / name).write_text("{}")
+    for name in ("merges.txt", "config.json", "training.json"):
+        (tmp_path / "out" / name).write_text('{"versions": {"tokensieve": "0.1.0"}}')
     (tmp_path / "out.part" / "checkpoints" / "checkpoint-3").mkdir(parents=True)
-    (tmp_path / "out.part" / "of a run that was killed").touch()
+    (tmp_path / "out.part" / "checkpoints" / "run.json").write_text('{"settings": {}}')
     recipe = tokensieve.training.recipe.Recipe(epochs=1, max_length=32)
     train(base, tokensieve.PTCConfig(), splits, tmp_path / "out", recipe, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert not (tmp_path / "out" / "old").exists()
+    assert not (tmp_path / "out" / "merges.txt").exists()
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 

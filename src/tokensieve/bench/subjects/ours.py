@@ -40,7 +40,7 @@ from tokensieve.model.layer import unfitted
 from tokensieve.runtime.load import leave_words_on_disk, load
 from tokensieve.runtime.part import part_file
 from tokensieve.runtime.precision import resolve_dtype
-from tokensieve.runtime.predict import write_predictions
+from tokensieve.runtime.predict import is_prediction, write_predictions
 from tokensieve.training.reread import fit_reread
 
 
@@ -137,7 +137,7 @@ class Tokensieve(Kind):
         facts = {"dtype": self.dtype, **self._facts(model)}
 
         def classify(source: Path, target: Path) -> None:
-            with part_file(target) as out:
+            with part_file(target, is_prediction) as out:
                 write_predictions(classifier, read_documents(source, label_column=None), out, "jsonl")
             facts["batch_tokens"] = classifier.engine.budget  # of "auto" it is known from now on
 
