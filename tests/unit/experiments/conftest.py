@@ -1,4 +1,4 @@
-"""The scripts of experiments/ as modules. A source archive has the tests and not these scripts: nothing to test there."""
+"""The scripts of experiments/ as modules. A source archive lacks them: there is nothing to test then."""
 
 import sys
 from pathlib import Path
