@@ -56,6 +56,7 @@ def main() -> None:
         "machine": machine(arguments.threads),
     }
     target = ROOT / "results" / "accuracy" / f"{name}-cost.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """Accuracy over several data sets, and beside it speed and memory: tables and a picture for `report.py`.
 
-Accuracy is of results/accuracy/<name>-<set>.json, speed of results/bench/<name>-<set>.json, memory of
-results/bench/<"memory">-<set>.json, whose subjects are called like the variants, or as these say with "subject". A
+Of a results folder (`records.py`) accuracy is of accuracy/<name>-<set>.json, speed of bench/<name>-<set>.json, memory
+of bench/<"memory">-<set>.json, whose subjects are called like the variants, or as these say with "subject". A
 config names its "baselines": dense, and dense trained for as long as the variants that start from it; the variants of
 the "headline": those of the README and the picture, which have no room for all; subjects with the "same answers" as a
 variant at another cost; and the benchmarks of "memory".
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from machine import ROOT
+from records import Results
 from tables import interval, told
 
 from tokensieve.bench.figures import memory_ratio, reduction, speedup, working_memory_ratio
@@ -35,16 +36,15 @@ def config_of(name: str) -> dict[str, Any]:
     return config
 
 
-def accuracy_records(name: str) -> Records:
+def accuracy_records(results: Results, name: str) -> Records:
     """Those of a config with several data sets that are there."""
-    files = {data: ROOT / "results" / "accuracy" / f"{name}-{data}.json" for data in config_of(name)["sets"]}
-    return {data: json.loads(file.read_text(encoding="utf-8")) for data, file in files.items() if file.is_file()}
+    names = {data: f"accuracy/{name}-{data}" for data in config_of(name)["sets"]}
+    return {data: results.read(own) for data, own in names.items() if results.has(own)}
 
 
-def bench_records(name: str) -> Records:
+def bench_records(results: Results, name: str) -> Records:
     """Benchmarks of single data sets that are there."""
-    files = sorted((ROOT / "results" / "bench").glob(f"{name}-*.json"))
-    return {file.stem.removeprefix(f"{name}-"): json.loads(file.read_text(encoding="utf-8")) for file in files}
+    return {key.removeprefix(f"{name}-"): record for key, record in results.read_all(f"bench/{name}-*").items()}
 
 
 def right(record: dict[str, Any], variant: str, split: str) -> dict[int, np.ndarray]:
@@ -75,9 +75,9 @@ def verdict(low: float) -> str:
     return f"at {held[-1]}" if held else "no"
 
 
-def screen_table(name: str) -> str:
+def screen_table(results: Results, name: str) -> str:
     """A row a variant, by the validation documents: what is chosen by."""
-    records, config = accuracy_records(name), config_of(name)
+    records, config = accuracy_records(results, name), config_of(name)
     baselines = config["baselines"]
     rows = [["variant", "seeds", *records, *(f"against {baseline}, points [95 %]" for baseline in baselines)]]
     for variant in _complete(config, records):
@@ -86,12 +86,13 @@ def screen_table(name: str) -> str:
     return "\n".join([*render(rows, "markdown"), "", *_conditions(config, records, "validation")])
 
 
-def frontier_table(name: str, *, brief: bool = False) -> str:
+def frontier_table(results: Results, name: str, *, brief: bool = False) -> str:
     """A row a variant: accuracy on the test documents of each set, speed and memory on each set's own lengths; brief:
     of those of the headline differences of accuracy alone, and nothing of the conditions.
     """
-    records, speeds, config = accuracy_records(name), bench_records(name), config_of(name)
-    memories = bench_records(config["memory"]) if "memory" in config else {}
+    records, speeds = accuracy_records(results, name), bench_records(results, name)
+    config = config_of(name)
+    memories = bench_records(results, config["memory"]) if "memory" in config else {}
     run = list((_headline if brief else _complete)(config, records))
     baselines = [baseline for baseline in config["baselines"] if baseline in run]
     sets = [] if brief else ["seeds", *records]
@@ -139,12 +140,13 @@ def mean_speed(speeds: Records, subject: str) -> float | None:
     return geometric_mean(found) if found else None
 
 
-def frontier_plot(name: str, path: Path) -> None:
+def frontier_plot(results: Results, name: str, path: Path) -> None:
     """Points of accuracy against the first baseline over times faster, with intervals."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    records, speeds, config = accuracy_records(name), bench_records(name), config_of(name)
+    records, speeds = accuracy_records(results, name), bench_records(results, name)
+    config = config_of(name)
     baseline = config["baselines"][0]
     with rc_context({"svg.hashsalt": "tokensieve", "svg.fonttype": "none"}):
         figure = Figure(figsize=(7.5, 4.5), layout="constrained")
@@ -208,7 +210,7 @@ def _read_again(records: Records, variant: str) -> str:
     shares = []
     for record in records.values():
         own = [run for run in record["runs"] if run["variant"] == variant]
-        shares.append(100 * np.mean([run.get("reread") or run["settings"].get("reread", 0.0) for run in own]))
+        shares.append(100 * np.mean([run["reread"] for run in own]))
     return f"{np.mean(shares):.0f} ({min(shares):.0f}-{max(shares):.0f})" if max(shares) else ""
 
 
@@ -270,10 +272,7 @@ def _conditions(config: dict[str, Any], records: Records, split: str) -> list[st
 
 
 def _in_float32(records: Records) -> set[str]:
-    """The sets and seeds that were trained without bfloat16; older runs, which do not say, had it."""
+    """The sets and seeds that were trained without bfloat16."""
     return {
-        f"{data} seed {run['seed']}"
-        for data, record in records.items()
-        for run in record["runs"]
-        if not run.get("bf16", True)
+        f"{data} seed {run['seed']}" for data, record in records.items() for run in record["runs"] if not run["bf16"]
     }

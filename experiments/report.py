@@ -1,20 +1,28 @@
-"""results/*.json -> the tables in README.md, docs/flops.md and docs/results.md, and the pictures in docs/bench/."""
+"""The records of a results folder -> the tables in README.md and docs/, and the pictures in docs/bench/.
+
+python experiments/report.py                    # of results/0.1.0
+python experiments/report.py --results results --into build/report
+"""
 
 from __future__ import annotations
 
-import json
+import argparse
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 from frontier import accuracy_records, frontier_plot, frontier_table, screen_table
+from machine import ROOT
+from records import SHOWN, Results
 from tables import accuracy_table, dtype_table, score_table
 
 from tokensieve.bench.plot import plot
 from tokensieve.bench.table import bars_table, conditions, figure_table, sections
 from tokensieve.demo import comparison
 
-ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/flops.md", "docs/results.md")
+"""What the tables are in."""
 TOLD = (
     "base-512",
     "base-512-bf16",
@@ -39,51 +47,62 @@ HEADLINE = (
 
 def main() -> None:
     """Write every table between its markers."""
-    demo = _read("demo/stdlib-128.json")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--results", type=Path, default=SHOWN, help="folder of records (default: results/0.1.0)")
+    parser.add_argument("--into", type=Path, default=ROOT, help="folder of the pages (default: this checkout)")
+    arguments = parser.parse_args()
+    report(Results(arguments.results.resolve()), arguments.into)
+
+
+def report(results: Results, root: Path) -> None:
+    """Every table and picture, in the pages below `root`; pages that are not there are copied from this checkout."""
+    for page in PAGES:
+        if not (root / page).is_file():
+            (root / page).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / page, root / page)
+    readme, flops, docs = (root / page for page in PAGES)
+    pictures = root / "docs" / "bench"
+    pictures.mkdir(exist_ok=True)
+    demo = results.read("demo/stdlib-128")
     table = "\n".join(comparison(demo["models"], "markdown"))
-    _place("README.md", "demo", table)
-    _place("docs/results.md", "demo", f"{table}\n\n{_conditions(demo)}")
+    _place(readme, "demo", table)
+    _place(docs, "demo", f"{table}\n\n{_conditions(demo)}")
     for name in ("bbc-256", "bbc-512"):
-        if (ROOT / "results" / "accuracy" / f"{name}.json").is_file():
-            _place("docs/results.md", name, accuracy_table(name))
-    _place("README.md", "bbc-256", accuracy_table("bbc-256", brief=True))
-    _place("docs/results.md", "screen", screen_table("screen"))
-    if accuracy_records("frontier"):
-        _place("docs/results.md", "frontier", frontier_table("frontier"))
-        _place("README.md", "frontier", frontier_table("frontier", brief=True))
-        frontier_plot("frontier", ROOT / "docs" / "bench" / "frontier.svg")
-    if accuracy_records("long"):
-        _place("docs/results.md", "long", frontier_table("long"))
-    _place("docs/results.md", "dtype", dtype_table())
-    _place("docs/results.md", "score", score_table("bbc-256"))
-    _place("docs/flops.md", "flops", _flops_table(_read("flops/bert-base-512.json")))
-    _place_benchmarks()
+        if results.has(f"accuracy/{name}"):
+            _place(docs, name, accuracy_table(results, name))
+    _place(readme, "bbc-256", accuracy_table(results, "bbc-256", brief=True))
+    _place(docs, "screen", screen_table(results, "screen"))
+    if accuracy_records(results, "frontier"):
+        _place(docs, "frontier", frontier_table(results, "frontier"))
+        _place(readme, "frontier", frontier_table(results, "frontier", brief=True))
+        frontier_plot(results, "frontier", pictures / "frontier.svg")
+    if accuracy_records(results, "long"):
+        _place(docs, "long", frontier_table(results, "long"))
+    _place(docs, "dtype", dtype_table(results))
+    _place(docs, "score", score_table(results, "bbc-256"))
+    _place(flops, "flops", _flops_table(results.read("flops/bert-base-512")))
+    _place_benchmarks(results, readme, docs, pictures)
 
 
-def _place_benchmarks() -> None:
+def _place_benchmarks(results: Results, readme: Path, docs: Path, pictures: Path) -> None:
     """A section and a picture for each benchmark, and all bars together."""
-    records, older = _records("results/bench"), _records("results/bench/avx2")
+    records, older = (list(results.read_all(f"{folder}/*").values()) for folder in ("bench", "bench/avx2"))
     pages = []
     for record in records:
-        picture = ROOT / "docs" / "bench" / f"{record['name']}.svg"
-        picture.parent.mkdir(exist_ok=True)
+        picture = pictures / f"{record['name']}.svg"
         plot(record, picture)
         pages.append("\n".join([*_section(record), "", f"![{record['name']}](bench/{picture.name})"]))
-    _place("docs/results.md", "bench", "\n\n".join(pages))
-    _place("docs/results.md", "bench-avx2", "\n\n".join("\n".join(_section(record)) for record in older))
+    _place(docs, "bench", "\n\n".join(pages))
+    _place(docs, "bench-avx2", "\n\n".join("\n".join(_section(record)) for record in older))
     told = [record for record in records if record["name"] in TOLD]
-    _place("README.md", "bars", "\n".join(bars_table(told, "markdown")))
-    _place("README.md", "headline", _headline(next(record for record in records if record["name"] == "base-512")))
+    _place(readme, "bars", "\n".join(bars_table(told, "markdown")))
+    _place(readme, "headline", _headline(next(record for record in records if record["name"] == "base-512")))
 
 
 def _headline(record: dict[str, Any]) -> str:
     """The subjects that tell most, and what the figures hold for."""
     few = record | {"subjects": {name: record["subjects"][name] for name in HEADLINE}}
     return "\n".join([*figure_table(few, "markdown"), "", *(f"- {line}" for line in conditions(few))])
-
-
-def _records(folder: str) -> list[dict[str, Any]]:
-    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / folder).glob("*.json"))]
 
 
 def _section(record: dict[str, Any]) -> list[str]:
@@ -95,16 +114,11 @@ def _section(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def _read(name: str) -> Any:
-    return json.loads((ROOT / "results" / name).read_text(encoding="utf-8"))
-
-
-def _place(name: str, marker: str, text: str) -> None:
-    path = ROOT / name
+def _place(path: Path, marker: str, text: str) -> None:
     pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
     page, places = pattern.subn(lambda match: f"{match[1]}{text}\n{match[2]}", path.read_text(encoding="utf-8"))
     if places != 1:
-        raise SystemExit(f"{name}: {places} places marked {marker!r}, want 1")
+        raise SystemExit(f"{path}: {places} places marked {marker!r}, want 1")
     path.write_text(page, encoding="utf-8")
 
 

@@ -1,27 +1,22 @@
-"""results/accuracy/*.json, results/score/*.json -> tables: accuracy with its interval against dense, cost, and the
-conditions; what another type, or a cheaper score, changes in the answers.
+"""accuracy/*.json and score/*.json of a results folder -> tables: accuracy with its interval against dense, cost, and
+the conditions; what another type, or a cheaper score, changes in the answers.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import numpy as np
+from records import Results
 
 from tokensieve.bench.table import render
 
-RESULTS = Path(__file__).parents[1] / "results" / "accuracy"
-SCORES = RESULTS.parent / "score"
 
-
-def accuracy_table(name: str, brief: bool = False) -> str:
+def accuracy_table(results: Results, name: str, brief: bool = False) -> str:
     """A row a variant; cost columns where `<name>-cost.json` is there. `brief` leaves out columns and conditions."""
-    record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    cost_file = RESULTS / f"{name}-cost.json"
-    cost = json.loads(cost_file.read_text(encoding="utf-8")) if cost_file.is_file() else None
+    record, of_cost = results.read(f"accuracy/{name}"), f"accuracy/{name}-cost"
+    cost = results.read(of_cost) if results.has(of_cost) else None
     truth = np.array(record["truth"])
     right = {
         variant: np.array([np.array(run["predicted"]) == truth for run in record["runs"] if run["variant"] == variant])
@@ -117,21 +112,20 @@ def conditions(record: dict[str, Any], cost: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-def dtype_table() -> str:
+def dtype_table(results: Results) -> str:
     """A row a classifier: what bfloat16 changes."""
     head = "classifier, test documents, float32, bfloat16, labels changed, documents with other tokens left"
     rows = [head.split(", ")]
-    for file in sorted(RESULTS.glob("dtype-*.json")):
-        record = json.loads(file.read_text(encoding="utf-8"))
+    for record in results.read_all("accuracy/dtype-*").values():
         full, half = (record["scores"][name]["accuracy"] for name in ("float32", "bfloat16"))
         cells = [record["model"], record["documents"], f"{full:.4f}", f"{half:.4f}", record["labels_changed"]]
         rows.append([str(cell) for cell in (*cells, record["surviving_tokens_changed"])])
     return "\n".join(render(rows, "markdown"))
 
 
-def score_table(name: str) -> str:
+def score_table(results: Results, name: str) -> str:
     """A row a classifier and a choice of queries: agreement with the exact score, accuracy without more training."""
-    record = json.loads((SCORES / f"{name}.json").read_text(encoding="utf-8"))
+    record = results.read(f"score/{name}")
     rows = [["classifier", "queries", "kept alike", "rank correlation", "accuracy", "macro F1"]]
     for classifier, own in record["classifiers"].items():
         for choice, scores in own["accuracy"].items():
