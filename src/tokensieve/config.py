@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from tokensieve.checks import check_boolean, check_choice, check_integer, check_number
+from tokensieve.checks import BOOLEAN, SHARE, Check, check_values, list_of, number, one_of, shown, whole
 from tokensieve.errors import ConfigError
 from tokensieve.presets import preset_settings
 
@@ -27,19 +27,42 @@ CombineAssignment = Literal["hard", "soft"]
 Score = Literal["received", "learned"]
 ScoreQueries = Literal["all", "anchors", "sample"]
 
-_CHOICES: dict[str, Any] = {
-    "pruning": Pruning,
-    "ratio_scope": RatioScope,
-    "site": Site,
-    "heads": Heads,
-    "combine_mode": CombineMode,
-    "pooling": Pooling,
-    "combine_init": CombineInit,
-    "combine_assignment": CombineAssignment,
-    "score": Score,
-    "score_queries": ScoreQueries,
+_RATIO = number(lambda share: 0 < share <= 1, "a number in (0, 1]")
+_RATIOS = Check(
+    lambda shares: bool(shares) and list_of(_RATIO, "numbers").fits(shares),
+    "give a number in (0, 1] for each layer",
+).or_none()
+_AT_LEAST_ZERO = number(lambda value: 0 <= value <= 1e6, "a number of 0 or more, at most 1e6")  # float32 adds it up
+_CHECKS: dict[str, Check] = {
+    "pruning": one_of(get_args(Pruning)),
+    "ratio_scope": one_of(get_args(RatioScope)),
+    "site": one_of(get_args(Site)),
+    "heads": one_of(get_args(Heads)),
+    "combine_mode": one_of(get_args(CombineMode)),
+    "pooling": one_of(get_args(Pooling)),
+    "combine_init": one_of(get_args(CombineInit)),
+    "combine_assignment": one_of(get_args(CombineAssignment)),
+    "score": one_of(get_args(Score)),
+    "score_queries": one_of(get_args(ScoreQueries)),
+    "protect_special": BOOLEAN,
+    "merge_pruned": BOOLEAN,
+    "leaving_keys": BOOLEAN,
+    "combine_scale": BOOLEAN,
+    "combine_noise": BOOLEAN,
+    "keep_ratio": _RATIO,
+    "keep_ratios": _RATIOS,
+    "reread_ratios": _RATIOS,
+    "alpha_important": SHARE,
+    "alpha_unimportant": SHARE,
+    "score_noise": _AT_LEAST_ZERO,
+    "combine_count_offset": _AT_LEAST_ZERO,
+    "reread": number(lambda share: 0 <= share < 1, "a share of the documents, 0 or more and below 1"),
+    "combination_tokens": whole(1, 10_000),  # each is a vector of the model
+    "score_sample": whole(1),
+    "min_length": whole(0),
+    "min_tokens": whole(1),
+    "combine_layer": whole(1).or_none(),
 }
-_BOOLEANS = ("protect_special", "merge_pruned", "leaving_keys", "combine_scale", "combine_noise")
 
 
 @dataclass(frozen=True)
@@ -117,38 +140,11 @@ class PTCConfig:
     reread_ratios: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        self._check_types()
-        self._check_ranges()
+        check_values(vars(self), _CHECKS)
+        for name in ("keep_ratios", "reread_ratios"):
+            ratios: Any = getattr(self, name)
+            object.__setattr__(self, name, None if ratios is None else tuple(map(float, ratios)))
         self._check_combinations()
-
-    def _check_types(self) -> None:
-        for name, choices in _CHOICES.items():
-            check_choice(self, name, choices)
-        for name in _BOOLEANS:
-            check_boolean(self, name)
-
-    def _check_ranges(self) -> None:
-        check_number(self, "keep_ratio", lambda p: 0 < p <= 1, "a number in (0, 1]")
-        self._check_ratios("keep_ratios")
-        self._check_ratios("reread_ratios")
-        for name in ("alpha_important", "alpha_unimportant"):
-            check_number(self, name, lambda a: 0 <= a <= 1, "a number in [0, 1]")
-        for name in ("score_noise", "combine_count_offset"):
-            check_number(self, name, lambda own: own >= 0, "a number of 0 or more")
-        check_number(self, "reread", lambda share: 0 <= share < 1, "a share of the documents, 0 or more and below 1")
-        for name, least in (("combination_tokens", 1), ("score_sample", 1), ("min_length", 0), ("min_tokens", 1)):
-            check_integer(self, name, least)
-        if self.combine_layer is not None:
-            check_integer(self, "combine_layer", 1)
-
-    def _check_ratios(self, name: str) -> None:
-        ratios: Any = getattr(self, name)
-        if ratios is None:
-            return
-        numbers = [p for p in ratios if type(p) in (int, float) and 0 < p <= 1] if type(ratios) in (list, tuple) else []
-        if not numbers or len(numbers) < len(ratios):
-            raise ConfigError(f"{name}={ratios!r}: give a number in (0, 1] for each layer, or None")
-        object.__setattr__(self, name, tuple(map(float, numbers)))
 
     def _check_combinations(self) -> None:
         if self.heads == "per_head" and self.site == "hidden":
@@ -210,21 +206,22 @@ class PTCConfig:
         if self.combine_layer is not None and self.combine_layer > last:
             raise ConfigError(
                 f"combine_layer={self.combine_layer}: with combine_mode={self.combine_mode!r} a model of {num_layers} "
-                f"layers takes 1 to {last}"
+                f"layers (num_hidden_layers) takes 1 to {last}"
             )
         before = num_layers if self.combine_layer is None else self.combine_layer - 1
         for name, shares in (("keep_ratios", self.keep_ratios), ("reread_ratios", self.reread_ratios)):
             if shares is not None and len(shares) != before:
                 raise ConfigError(
-                    f"{name}={list(shares)}: {len(shares)} shares, where {before} layers stand before the combining "
-                    "module or the end: give one for each, 1 where nothing is to be pruned"
+                    f"{name}={shown(list(shares))}: {len(shares)} shares, where {before} layers of num_hidden_layers="
+                    f"{num_layers} stand before the combining module or the end: give one for each, 1 where nothing is "
+                    "to be pruned"
                 )
         first = second = 1.0
         for layer, share in enumerate(self.reread_ratios or ()):
             first, second = first * self.ratio_of(layer), second * share
             if second < first:
                 raise ConfigError(
-                    f"reread_ratios={list(self.reread_ratios or ())}: fewer tokens than in the first "
+                    f"reread_ratios={shown(list(self.reread_ratios or ()))}: fewer tokens than in the first "
                     f"reading are left in layer {layer + 1}: give larger shares, or leave it out"
                 )
 
@@ -280,9 +277,9 @@ class PTCConfig:
         """
         values = dict(record)
         version = values.pop("format_version", FORMAT_VERSION)
-        if version != FORMAT_VERSION:
+        if type(version) is not int or version != FORMAT_VERSION:
             raise ConfigError(
-                f"ptc record has format_version={version!r}; this tokensieve reads {FORMAT_VERSION}: install the "
+                f"ptc record has format_version={shown(version)}; this tokensieve reads {FORMAT_VERSION}: install the "
                 "version that wrote the checkpoint"
             )
         known = [field.name for field in fields(cls)]

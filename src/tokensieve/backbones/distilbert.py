@@ -1,32 +1,24 @@
 """DistilBERT: no segments, its own names for everything in a layer; head with ReLU."""
 
-from typing import Any
-
 from tokensieve.backbones.family import EMBEDDINGS, Family
 
 _LAYER = r"transformer\.layer\.(\d+)\."
 _OURS = r"encoder.layer.\1."
 
-
-def _sizes(host: Any) -> dict[str, Any]:
-    return {
-        "vocab_size": host.vocab_size,
-        "hidden_size": host.dim,
-        "num_hidden_layers": host.n_layers,
-        "num_attention_heads": host.n_heads,
-        "intermediate_size": host.hidden_dim,
-        "hidden_act": host.activation,
-        "hidden_dropout_prob": host.dropout,
-        "attention_probs_dropout_prob": host.attention_dropout,
-        "classifier_dropout": host.seq_classif_dropout,
-        "max_position_embeddings": host.max_position_embeddings,
-        "type_vocab_size": 0,
-        "initializer_range": host.initializer_range,
-        "layer_norm_eps": 1e-12,
-        "pad_token_id": host.pad_token_id,
-        "head_activation": "relu",
-    }
-
+_FIELDS = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "dim",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+    "hidden_act": "activation",
+    "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+    "classifier_dropout": "seq_classif_dropout",
+    "max_position_embeddings": "max_position_embeddings",
+    "initializer_range": "initializer_range",
+    "pad_token_id": "pad_token_id",
+}
 
 DISTILBERT = Family(
     name="distilbert",
@@ -42,6 +34,7 @@ DISTILBERT = Family(
         (_LAYER + r"ffn\.lin2\.(.+)", _OURS + r"output.dense.\2"),
         (_LAYER + r"output_layer_norm\.(.+)", _OURS + r"output.LayerNorm.\2"),
     ),
-    sizes=_sizes,
+    fields=_FIELDS,
     head={"pre_classifier": "dense", "classifier": "classifier"},
+    fixed={"type_vocab_size": 0, "layer_norm_eps": 1e-12, "head_activation": "relu"},
 )

@@ -1,19 +1,12 @@
 """ELECTRA: embeddings may be narrower than the layers and are then projected; head with GELU, its input dropped."""
 
-from typing import Any
-
-from tokensieve.backbones.family import BERT_LAYERS, EMBEDDINGS, Family, shared_sizes
-
-
-def _sizes(host: Any) -> dict[str, Any]:
-    own = {"embedding_size": host.embedding_size, "head_activation": "gelu", "head_input_dropout": True}
-    return shared_sizes(host) | own
-
+from tokensieve.backbones.family import BERT_LAYERS, EMBEDDINGS, SHARED_FIELDS, Family
 
 ELECTRA = Family(
     name="electra",
     prefix="electra.",
     names=(EMBEDDINGS, (r"embeddings_project\.(.+)", r"embeddings.projection.\1"), BERT_LAYERS),
-    sizes=_sizes,
+    fields={**SHARED_FIELDS, "embedding_size": "embedding_size"},
     head={"classifier.dense": "dense", "classifier.out_proj": "classifier"},
+    fixed={"head_activation": "gelu", "head_input_dropout": True},
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -18,15 +18,22 @@ class Family:
         name: the family's name in `TokensieveConfig.family`.
         prefix: of the body's parameters in a model with a head ("bert.").
         names: (pattern, replacement) from the family's parameter names, without prefix, to ours; first match wins.
-        sizes: TokensieveConfig fields from the host's config.
+        fields: our field of `TokensieveConfig` -> the family's own name for it.
+        fixed: fields of `TokensieveConfig` that have one value in the whole family.
         head: parameter name in the host -> in our host head; checkpoints without head lack them.
     """
 
     name: str
     prefix: str
     names: tuple[tuple[str, str], ...]
-    sizes: Callable[[Any], dict[str, Any]]
+    fields: Mapping[str, str]
     head: Mapping[str, str]
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    def sizes(self, host: Any) -> dict[str, Any]:
+        """Fields of `TokensieveConfig` from the family's config."""
+        own = {ours: getattr(host, theirs, None) for ours, theirs in self.fields.items()}
+        return {"family": self.name, **own, **self.fixed}
 
     def rename(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The host's parameters under our names, layers numbered as in the host; what we do not use is left out."""
@@ -49,25 +56,25 @@ class Family:
         return None
 
 
-def shared_sizes(host: Any) -> dict[str, Any]:
-    """Fields that BERT, RoBERTa and ELECTRA name alike."""
-    return {
-        "vocab_size": host.vocab_size,
-        "hidden_size": host.hidden_size,
-        "num_hidden_layers": host.num_hidden_layers,
-        "num_attention_heads": host.num_attention_heads,
-        "intermediate_size": host.intermediate_size,
-        "hidden_act": host.hidden_act,
-        "hidden_dropout_prob": host.hidden_dropout_prob,
-        "attention_probs_dropout_prob": host.attention_probs_dropout_prob,
-        "classifier_dropout": getattr(host, "classifier_dropout", None),
-        "max_position_embeddings": host.max_position_embeddings,
-        "type_vocab_size": host.type_vocab_size,
-        "initializer_range": host.initializer_range,
-        "layer_norm_eps": host.layer_norm_eps,
-        "pad_token_id": host.pad_token_id,
-    }
-
-
+SHARED_FIELDS = {
+    name: name
+    for name in (
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "hidden_act",
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+        "classifier_dropout",
+        "max_position_embeddings",
+        "type_vocab_size",
+        "initializer_range",
+        "layer_norm_eps",
+        "pad_token_id",
+    )
+}
+"""BERT, RoBERTa and ELECTRA name these alike, as we do."""
 EMBEDDINGS = (r"embeddings\.((?:word|position|token_type)_embeddings|LayerNorm)\.(weight|bias)", r"embeddings.\1.\2")
 BERT_LAYERS = (r"encoder\.layer\.(\d+)\.(.+)", r"encoder.layer.\1.\2")

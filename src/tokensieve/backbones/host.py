@@ -13,8 +13,9 @@ from torch import Tensor
 from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 
 from tokensieve.backbones.loading import load_config, load_weights
+from tokensieve.backbones.record import in_their_names
 from tokensieve.backbones.registry import BACKBONES
-from tokensieve.errors import CheckpointError
+from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.reducers.schedule import encoder_steps
@@ -66,7 +67,7 @@ def host_config(config: Any, name: str | Path) -> TokensieveConfig:
         name: what messages call it.
 
     Raises:
-        CheckpointError: a family that is not in the table, or a decoder.
+        CheckpointError: a family that is not in the table, a decoder, or a field that is refused.
     """
     if isinstance(config, TokensieveConfig):
         return copy.deepcopy(config)
@@ -75,7 +76,10 @@ def host_config(config: Any, name: str | Path) -> TokensieveConfig:
         raise CheckpointError(f"{name}: model_type {kind!r} is not supported: give one of {', '.join(BACKBONES)}")
     if getattr(config, "is_decoder", False):
         raise CheckpointError(f"{name}: this {kind} is configured as a decoder (is_decoder=True): give an encoder")
-    return TokensieveConfig(family=BACKBONES[kind].name, **BACKBONES[kind].sizes(config))
+    try:
+        return TokensieveConfig(**BACKBONES[kind].sizes(config))
+    except ConfigError as error:
+        raise CheckpointError(f"{name}: {in_their_names(str(error), BACKBONES[kind])}") from error
 
 
 def _read_own(model: TokensieveForSequenceClassification) -> Host:

@@ -2,18 +2,21 @@
 
 from typing import Any
 
-from tokensieve.backbones.family import BERT_LAYERS, EMBEDDINGS, Family, shared_sizes
+from tokensieve.backbones.family import BERT_LAYERS, EMBEDDINGS, SHARED_FIELDS, Family
 
 
-def _sizes(host: Any) -> dict[str, Any]:
-    own = {"position_offset": host.pad_token_id + 1, "positions_skip_padding": True, "head_input_dropout": True}
-    return shared_sizes(host) | own
+class _Roberta(Family):
+    def sizes(self, host: Any) -> dict[str, Any]:
+        sizes = super().sizes(host)
+        pad = sizes["pad_token_id"]
+        return {**sizes, "position_offset": 0 if pad is None else pad + 1}  # without padding it is refused
 
 
-ROBERTA = Family(
+ROBERTA = _Roberta(
     name="roberta",
     prefix="roberta.",
     names=(EMBEDDINGS, BERT_LAYERS),
-    sizes=_sizes,
+    fields=SHARED_FIELDS,
     head={"classifier.dense": "dense", "classifier.out_proj": "classifier"},
+    fixed={"positions_skip_padding": True, "head_input_dropout": True},
 )

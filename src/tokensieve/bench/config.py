@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tokensieve.bench.subjects import KINDS, Kind
-from tokensieve.checks import check_choice, check_integer, check_number
+from tokensieve.checks import TEXT, check_choice, check_integer, check_number, check_values, is_whole, shown, whole
 from tokensieve.errors import ConfigError
 
 Measure = Literal["throughput", "latency", "training", "memory", "end_to_end"]
 Metric = Literal["speedup", "p95_speedup", "memory_ratio", "realisation"]
+
+
+_OF_A_BAR = {
+    "subject": TEXT,
+    "against": TEXT.or_none(),
+    "batch": whole(1).or_none(),
+    "length": whole(3).or_none(),
+    "what": TEXT,
+}
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,7 @@ class Bar:
     what: str = ""
 
     def __post_init__(self) -> None:
+        check_values(vars(self), _OF_A_BAR)
         check_choice(self, "metric", Metric)
         if (self.at_least is None) == (self.at_most is None):
             raise ConfigError("give one of at_least and at_most")
@@ -128,7 +138,8 @@ class BenchConfig:
     bars: tuple[Bar, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_text(self, "backbone")
+        for name in ("backbone", "baseline"):
+            _check_text(self, name)
         check_choice(self, "measure", Measure)
         for name, least in (("documents", 1), ("rounds", 1), ("seed", 0), ("num_labels", 2)):
             check_integer(self, name, least)
@@ -190,12 +201,12 @@ class BenchConfig:
 def _check_text(settings: object, name: str) -> None:
     value = getattr(settings, name)
     if not isinstance(value, str) or not value:
-        raise ConfigError(f"{name}={value!r}: give a text")
+        raise ConfigError(f"{name}={shown(value)}: give a text")
 
 
 def _check_sizes(settings: object, name: str, least: int) -> None:
     values = getattr(settings, name)
-    whole = isinstance(values, tuple) and all(type(value) is int and value >= least for value in values)
-    if not whole or not values or len(set(values)) < len(values):
-        shown = list(values) if isinstance(values, tuple) else values
-        raise ConfigError(f"{name}={shown!r}: give a list of different whole numbers of {least} or more")
+    numbers = isinstance(values, tuple) and all(is_whole(value, least) for value in values)
+    if not numbers or not values or len(set(values)) < len(values):
+        given = shown(list(values) if isinstance(values, tuple) else values)
+        raise ConfigError(f"{name}={given}: give a list of different whole numbers of {least} or more")

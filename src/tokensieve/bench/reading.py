@@ -25,7 +25,7 @@ def read_config(path: Path) -> tuple[BenchConfig, dict[str, Any]]:
         record = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_key_twice)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); give the JSON file of a benchmark") from error
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise ConfigError(f"{path}: not JSON as it should be ({error})") from error
     return parse_config(record, str(path)), record
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tokensieve.checks import read_object
 from tokensieve.config import PTCConfig
-from tokensieve.errors import CheckpointError, ConfigError
+from tokensieve.errors import CheckpointError
 from tokensieve.estimator.inputs import class_names
 from tokensieve.runtime.load import Classifier
 from tokensieve.training.output import ESTIMATOR, RECORD, check_output, folder_in_the_making
@@ -62,7 +63,7 @@ def read_folder(
     try:
         parameters = {name: _from_json(name, value) for name, value in record["parameters"].items()}
         classes = np.array(record["classes"]["values"], dtype=np.dtype(record["classes"]["dtype"]))
-    except (ConfigError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path / ESTIMATOR}: cannot be used ({error}); save the estimator again") from error
     unknown = sorted(set(parameters) - set(known))
     if unknown:
@@ -97,12 +98,8 @@ def _from_json(name: str, value: Any) -> Any:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(record, dict):
-            return record
-        problem = "it holds no record"
+        return read_object(path)
     except (OSError, ValueError) as error:
-        problem = str(error)
-    raise CheckpointError(
-        f"{path}: cannot be used ({problem}); give a folder that PTCClassifier.save or 'tokensieve train' wrote"
-    )
+        raise CheckpointError(
+            f"{path}: cannot be used ({error}); give a folder that PTCClassifier.save or 'tokensieve train' wrote"
+        ) from error

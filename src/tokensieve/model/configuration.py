@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from transformers import PreTrainedConfig
 
-from tokensieve.checks import check_boolean, check_number
+from tokensieve.checks import SHARE, check_value, check_values, shown
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
-from tokensieve.kernels.backends import resolve_backend
+from tokensieve.model.config_fields import FIELDS, TEMPERATURE, check_base_fields, check_sizes
 
 
 class TokensieveConfig(PreTrainedConfig):
@@ -42,8 +41,9 @@ class TokensieveConfig(PreTrainedConfig):
         thresholds: multi-label: the probability from which each label is given, in [0, 1]; None: 0.5 for all.
 
     Raises:
-        ConfigError: reduction settings outside `ptc`, or in it unknown keys, refused values or another format version;
-            a temperature, thresholds, `reread_below`, `second_norms` or a backend that cannot be.
+        ConfigError: a field, of ours or of transformers, has a value of another type or out of range, or one that does
+            not go with another field's (`model.config_fields`); reduction settings outside `ptc`, or in it unknown
+            keys, refused values or another format version.
     """
 
     model_type = "tokensieve"
@@ -87,6 +87,7 @@ class TokensieveConfig(PreTrainedConfig):
             raise ConfigError(
                 f"{', '.join(misplaced)}: reduction settings go into the nested record ptc=PTCConfig(...)"
             )
+        check_base_fields(kwargs, type(self))
         kwargs.setdefault("pad_token_id", 0)
         super().__init__(**kwargs)
         self.pad_token_id = kwargs["pad_token_id"]
@@ -108,21 +109,18 @@ class TokensieveConfig(PreTrainedConfig):
         self.calibration_temperature = calibration_temperature
         self.thresholds = thresholds
         self.reread_below = reread_below
-        if reread_below is not None:
-            check_number(self, "reread_below", lambda share: 0 <= share <= 1, "a number in [0, 1], or None")
         self.second_norms = second_norms
-        check_boolean(self, "second_norms")
         self.attention_backend = attention_backend
-        resolve_backend(attention_backend)
+        check_values(vars(self), FIELDS)
+        check_sizes(self)
         self.check_calibration()
-        if hidden_size % num_attention_heads:
-            raise ConfigError(
-                f"hidden_size={hidden_size} cannot be divided among num_attention_heads={num_attention_heads}"
-            )
         if ptc is not None and not isinstance(ptc, (PTCConfig, Mapping)):
-            raise ConfigError(f"ptc={ptc!r}: give a PTCConfig or the record of one")
-        settings = ptc if isinstance(ptc, PTCConfig) else PTCConfig.from_dict(ptc or {})
-        settings.check_depth(num_hidden_layers)
+            raise ConfigError(f"ptc={shown(ptc)}: give a PTCConfig or the record of one")
+        try:
+            settings = ptc if isinstance(ptc, PTCConfig) else PTCConfig.from_dict(ptc or {})
+            settings.check_depth(num_hidden_layers)
+        except ConfigError as error:
+            raise ConfigError(f"ptc: {error}") from error
         self.ptc: dict[str, Any] = settings.to_dict()
 
     @property
@@ -143,19 +141,20 @@ class TokensieveConfig(PreTrainedConfig):
 
     def check_calibration(self) -> None:
         """Raise ConfigError unless `calibration_temperature` and `thresholds` are in range and fit the labels."""
-        check_number(self, "calibration_temperature", lambda t: t > 0, "a finite number above 0")
+        check_value("calibration_temperature", self.calibration_temperature, TEMPERATURE)
         thresholds: object = self.thresholds  # of whatever kind config.json has it
         if thresholds is None:
             return
         if not self.is_multi_label:
             raise ConfigError(
-                f"thresholds={thresholds!r} with problem_type={self.problem_type!r}: only multi-label models have "
+                f"thresholds={shown(thresholds)} with problem_type={self.problem_type!r}: only multi-label models have "
                 "them; give None, or problem_type='multi_label_classification'"
             )
         values = thresholds if isinstance(thresholds, (list, tuple)) else ()
-        if len(values) != self.num_labels or not all(map(_is_probability, values)):
+        if len(values) != self.num_labels or not all(map(SHARE.fits, values)):
             raise ConfigError(
-                f"thresholds={thresholds!r}: give a number in [0, 1] for each of {self.num_labels} labels, or None"
+                f"thresholds={shown(thresholds)}: give a number in [0, 1] for each of the {self.num_labels} labels "
+                "(id2label, num_labels), or None"
             )
 
     @property
@@ -186,7 +185,3 @@ class TokensieveConfig(PreTrainedConfig):
                 f"max_length={asked}: this model's position table takes 1 to {self.longest_document} tokens"
             )
         return asked
-
-
-def _is_probability(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1

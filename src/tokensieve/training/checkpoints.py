@@ -10,9 +10,11 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from tokensieve.checks import TEXT, Check, check_values, list_of, number, read_object, whole
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError, DataError
 from tokensieve.training.recipe import Recipe
@@ -22,6 +24,38 @@ _WHOLE = "whole.json"
 RUN = "run.json"
 STATE = "trainer_state.json"
 """Trainer's own record of how far it is."""
+
+
+def _is_callback(state: object) -> bool:
+    """Whether this is what Trainer saves of a callback."""
+    parts = [state.get("args", {}), state.get("attributes", {})] if isinstance(state, Mapping) else [None]
+    return all(isinstance(part, Mapping) for part in parts)
+
+
+def _are_callbacks(states: object) -> bool:
+    """Whether this is what Trainer saves of its callbacks: by name, of several of one name a list."""
+    if not isinstance(states, Mapping):
+        return False
+    return all(all(map(_is_callback, own)) if isinstance(own, list) else _is_callback(own) for own in states.values())
+
+
+_POSITIVE = number(lambda steps: steps > 0, "a number above 0").or_none()
+_STATE = {
+    "epoch": number(lambda epoch: epoch >= 0, "a number of 0 or more").or_none(),
+    "global_step": whole(0),
+    "max_steps": whole(0),
+    "num_train_epochs": whole(0),
+    "logging_steps": _POSITIVE,
+    "eval_steps": _POSITIVE,
+    "save_steps": _POSITIVE,
+    "train_batch_size": whole(1).or_none(),
+    "best_global_step": whole(0).or_none(),
+    "best_metric": number(lambda _: True, "a number").or_none(),
+    "best_model_checkpoint": TEXT.or_none(),
+    "log_history": list_of(Check(lambda entry: isinstance(entry, Mapping), "give an object"), "objects"),
+    "stateful_callbacks": Check(_are_callbacks, "give an object of the callbacks' states"),
+}
+"""What training and Trainer read of it."""
 
 
 def mark_whole(checkpoint: Path) -> None:
@@ -38,7 +72,7 @@ def unmark(checkpoint: Path) -> None:
 def is_whole(checkpoint: Path) -> bool:
     """Whether it was written to its end, and nothing of it has gone since."""
     try:
-        files = json.loads((checkpoint / _WHOLE).read_text(encoding="utf-8"))
+        files = read_object(checkpoint / _WHOLE)
         return all((checkpoint / name).stat().st_size in _sizes(size) for name, size in files.items())
     except (OSError, ValueError):
         return False
@@ -76,9 +110,9 @@ def find_best(checkpoint: Path) -> None:
         checkpoint: a whole one, which is resumed; its files change only where the folder was moved or copied.
 
     Raises:
-        DataError: the best checkpoint is missing or not whole.
+        DataError: the best checkpoint is missing or not whole, or the state cannot be read.
     """
-    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    state = read_state(checkpoint)
     if state.get("best_global_step") is None:  # no validation, or none so far
         return
     best = checkpoint.with_name(f"checkpoint-{state['best_global_step']}")
@@ -91,10 +125,29 @@ def find_best(checkpoint: Path) -> None:
         _replace_state(checkpoint, state | {"best_model_checkpoint": str(best)})
 
 
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """Trainer's record of a checkpoint.
+
+    Raises:
+        DataError: it cannot be read, or has fields that this Trainer does not know.
+    """
+    from transformers import TrainerState
+
+    path = checkpoint / STATE
+    try:
+        state = read_object(path)
+        check_values(state, _STATE)
+        if unknown := sorted(set(state) - {each.name for each in fields(TrainerState)}):
+            raise ConfigError(f"{unknown[0]} is unknown here; another version of transformers wrote it")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); start anew with --overwrite") from error
+    return state
+
+
 def _replace_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
     """The checkpoint is whole at every moment: its note allows for the old size and the new one in between."""
     path, note = checkpoint / STATE, checkpoint / _WHOLE
-    files = json.loads(note.read_text(encoding="utf-8"))
+    files = read_object(note)
     size = len(_json_text(state).encode("utf-8"))
     write_json(note, files | {STATE: [path.stat().st_size, size]})
     write_json(path, state)
@@ -125,7 +178,7 @@ def check_run(note: Path, run: Mapping[str, Any]) -> None:
         DataError: the note is not there or cannot be read.
     """
     try:
-        begun = json.loads(note.read_text(encoding="utf-8"))
+        begun = read_object(note)
     except (OSError, ValueError) as error:
         raise DataError(f"{note}: cannot be read ({error}); start anew with --overwrite") from error
     now = json.loads(json.dumps(dict(run)))
@@ -150,7 +203,7 @@ def check_run(note: Path, run: Mapping[str, Any]) -> None:
 def _with_defaults(settings: Any, note: Path) -> Any:
     try:
         return json.loads(json.dumps(PTCConfig.from_dict(settings).to_dict()))
-    except (ConfigError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise DataError(f"{note}: its settings cannot be read ({error}); start anew with --overwrite") from error
 
 

@@ -100,8 +100,7 @@ class Recipe:
         check_number(self, "follow_rate", lambda rate: rate > 0, "a number above 0")
         for name in ("batch_size", "accumulation", "max_length"):
             check_integer(self, name, 1)
-        check_integer(self, "seed", 0)
-        check_number(self, "seed", lambda seed: seed < 2**32, "a whole number below 2^32")
+        check_integer(self, "seed", 0, 2**32 - 1)
         if self.patience is not None:
             check_integer(self, "patience", 1)
         if self.reread_loss is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import importlib.util
-import json
 import math
 import os
 import sys
@@ -17,11 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tokensieve.checks import is_whole
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError, MissingExtraError
 from tokensieve.metrics import accuracy_and_f1, multi_label_scores
 from tokensieve.training.best import best_epoch, check_converged, judged_start
-from tokensieve.training.checkpoints import STATE
+from tokensieve.training.checkpoints import STATE, read_state
 from tokensieve.training.distill import DistilledLoss, Taught, TaughtLoss
 from tokensieve.training.lora import new_parameters
 from tokensieve.training.loss import balanced_positives, balanced_weights, step_loss
@@ -251,10 +251,12 @@ def training_arguments(recipe: Recipe, documents: int, number: int, validates: b
 
 def stopped_early(checkpoint: Path, recipe: Recipe) -> bool:
     """Whether the run of this checkpoint was over, as patience had run out; Trainer would train another epoch."""
-    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
-    stopping = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
-    waited = stopping.get("attributes", {}).get("early_stopping_patience_counter", 0)
-    return recipe.patience is not None and waited >= recipe.patience
+    found = read_state(checkpoint).get("stateful_callbacks", {}).get("EarlyStoppingCallback", [])
+    waited = [
+        own.get("attributes", {}).get("early_stopping_patience_counter")
+        for own in (found if isinstance(found, list) else [found])
+    ]
+    return recipe.patience is not None and any(is_whole(epochs, recipe.patience) for epochs in waited)
 
 
 def finish_from(trainer: Any, checkpoint: Path) -> None:
