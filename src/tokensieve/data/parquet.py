@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tokensieve.data.delimited import column_index
-from tokensieve.data.rows import MULTI_LABEL_REMEDY, Columns, Defect, Row
+from tokensieve.data.labels import MULTI_LABEL_REMEDY
+from tokensieve.data.rows import Columns, Defect, Row
 from tokensieve.errors import DataError, MissingExtraError
 
 BATCH_ROWS = 1024
@@ -47,7 +48,7 @@ def check_columns(schema: Any, source: str, columns: Columns, multi_label: bool)
 
     Raises:
         DataError: There is no such column, or one of a type that cannot be used: texts are strings (or bytes of
-            UTF-8), labels strings or whole numbers, or lists of these in multi-label data, all of them also
+            UTF-8), labels strings, numbers or booleans, or lists of these in multi-label data, all of them also
             dictionary-encoded.
     """
     for role, name in columns.by_role.items():
@@ -55,7 +56,7 @@ def check_columns(schema: Any, source: str, columns: Columns, multi_label: bool)
         if role != "label" and not _is_text(kind):
             raise DataError(f"{source}: the {role} column {name!r} is of type {kind}; strings are wanted")
         if role == "label" and not _is_label(kind, multi_label):
-            wanted = "strings or whole numbers" + (", or lists of these," if multi_label else "")
+            wanted = "strings, numbers or booleans" + (", or lists of these," if multi_label else "")
             remedy = MULTI_LABEL_REMEDY if _is_label(kind, True) else ""
             raise DataError(f"{source}: the label column {name!r} is of type {kind}; {wanted} are wanted{remedy}")
     return list(dict.fromkeys(columns.by_role.values()))
@@ -94,7 +95,8 @@ def _is_label(kind: Any, multi_label: bool) -> bool:
     if multi_label and _is_list(kind):
         # A file of nothing but empty lists has items of no type.
         return types.is_null(kind.value_type) or _is_label(kind.value_type, False)
-    return _is_text(kind) or bool(types.is_integer(_plain(kind)))
+    checks = (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean)
+    return _is_text(kind) or any(check(_plain(kind)) for check in checks)
 
 
 def _is_text(kind: Any) -> bool:

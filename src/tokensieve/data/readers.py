@@ -10,10 +10,12 @@ from tokensieve.data.delimited import read_delimited
 from tokensieve.data.documents import Document, Rejection, Tally
 from tokensieve.data.folders import SingleSource, Source, sole_source
 from tokensieve.data.huggingface import DatasetSplit
+from tokensieve.data.labels import LabelRule
 from tokensieve.data.lines import read_jsonl, read_plain
 from tokensieve.data.parquet import read_parquet, require_pyarrow
-from tokensieve.data.rows import Columns, Defect, LabelRule, Row, to_document
+from tokensieve.data.rows import Columns, Defect, Row
 from tokensieve.data.sources import check_source, name_of, open_lines
+from tokensieve.data.usable import to_document
 from tokensieve.errors import ConfigError, DataError
 
 Policy = Literal["error", "skip"]
@@ -40,16 +42,20 @@ def read_documents(
             Also a data set of one split, as in `tokensieve.data.huggingface.open_dataset`, or what
             `resolve_split_file` gives for one of several.
         text_column: Column, or JSON field, of the text.
-        label_column: Column of the label, or None to read without labels. Whole numbers become decimal strings,
-            class numbers of a data set the names of the classes.
+        label_column: Column of the label, or None to read without labels. A label is a string, a whole number or a
+            boolean. Space around it is left out; 1 and 1.0 become ``1``, booleans ``true`` and ``false``, class numbers
+            of a data set the names of the classes.
         pair_column: Column of a second text that the first is classified together with, or None.
-        multi_label: A document has any number of labels: a list of them, or a string with `label_separator` between
-            them, as in the cells of CSV. One given twice counts once; an empty list or cell says that none applies.
+        multi_label: A document has any number of labels: a list of them, or a string that is a JSON list or has
+            `label_separator` between them, as in the cells of CSV. An empty list or cell says that none applies. A list
+            with a label twice is refused, as it holds something else, such as 0 or 1 for each class.
         label_separator: What divides the labels within a string.
         policy: What to do with a record that cannot be used: ``error`` stops at the first, ``skip`` counts it.
         tally: Counts every record; give one to see what was skipped.
         format: ``csv``, ``tsv``, ``jsonl``, ``parquet`` or ``txt`` where the name does not tell; JSONL for ``-``.
-        known_labels: Labels allowed; any other makes a record unusable. None allows all.
+        known_labels: Labels allowed; any other makes a record unusable. None allows all. A document gets the label as
+            it is spelled here, also where the file has space around it, or another spelling of the same number or
+            boolean (``1.0`` for ``1``, ``True`` for ``true``).
 
     Returns:
         An iterator over documents. What can be told from the path is checked at once, the rest while iterating.

@@ -11,6 +11,7 @@ from pathlib import Path
 from tokensieve.data.documents import Document, Tally
 from tokensieve.data.folders import Source, find_split_files
 from tokensieve.data.huggingface import DatasetSplit
+from tokensieve.data.labels import INDICATOR_REMEDY, are_indicators
 from tokensieve.data.readers import Policy, read_documents
 from tokensieve.data.rows import list_names
 from tokensieve.data.sampling import carve_validation, check_fraction, labels_of, sample_by_label, sample_unlabelled
@@ -166,8 +167,6 @@ def _checked_labels(train: Sequence[Document], source: Source) -> set[str]:
         only = sorted(next(iter(kinds)))
         has = f"have the label{'s' * (len(only) > 1)} {list_names(only)}" if only else "have no label"
         wanted = "that differ in their labels" if isinstance(train[0].label, tuple) else "of at least two labels"
-        raise DataError(
-            f"{name_of(source)}: all {len(train)} training documents {has}; "
-            f"give documents {wanted}, or check the label column"
-        )
+        remedy = INDICATOR_REMEDY if are_indicators(only) else f"give documents {wanted}, or check the label column"
+        raise DataError(f"{name_of(source)}: all {len(train)} training documents {has}; {remedy}")
     return {label for kind in kinds for label in kind}

@@ -46,7 +46,7 @@ BAD_JSON_LINES = {
     "missing label": [b'{"text": "one"}', b'{"text": "one", "label": null}', b'{"text": "one", "label": "  "}'],
     "label of the wrong type": [
         b'{"text": "one", "label": 1.5}',
-        b'{"text": "one", "label": true}',
+        b'{"text": "one", "label": {"x": 1}}',
         b'{"text": "one", "label": ["x", "y"]}',
     ],
     "unknown label": [b'{"text": "one", "label": "z"}', b'{"text": "one", "label": 3}'],
