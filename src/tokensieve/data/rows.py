@@ -48,13 +48,15 @@ class Columns:
 class Row:
     """A record that could be parsed: the values of its columns as the format gives them, None for a null.
 
-    Bytes that are not UTF-8 arrive as lone surrogates (PEP 383), so that one bad row does not spoil its file.
+    Bytes that are not UTF-8 arrive as lone surrogates (PEP 383), so that one bad row does not spoil its file. `line` is
+    the 1-based line on which it begins, or its 1-based place where the source has no lines; `unit` says which.
     """
 
     line: int
     text: object
     label: object = None
     pair: object = None
+    unit: str = "line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,12 @@ class Defect:
     line: int
     reason: Reason
     detail: str = ""
+    unit: str = "line"
+
+
+def bare_name(name: str) -> str:
+    """The name of a column without the space or byte order mark around it."""
+    return name.strip("\ufeff").strip()
 
 
 def shorten(value: object, limit: int = 60) -> str:

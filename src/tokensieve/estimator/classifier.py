@@ -17,6 +17,7 @@ from tokensieve.backbones.host import host_config
 from tokensieve.backbones.loading import load_config
 from tokensieve.config import PTCConfig
 from tokensieve.data.documents import Document
+from tokensieve.data.doubts import similar_labels
 from tokensieve.data.rows import list_names
 from tokensieve.data.sampling import carve_validation, check_fraction
 from tokensieve.data.splits import DataSplits
@@ -131,6 +132,8 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             TrainingError: the training diverged.
         """
         classes, labels = read_classes(y)
+        for doubt in similar_labels(class_names(classes)):
+            warnings.warn(f"y: {doubt}", stacklevel=2)
         documents, recipe = read_documents(X, labels), self._recipe()
         with quiet(bool(self.verbose)), random_states_kept():
             record, classifier = self._train(documents, recipe)

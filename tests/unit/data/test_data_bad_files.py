@@ -37,7 +37,7 @@ def test_a_folder_where_a_file_is_wanted(tmp_path: Path) -> None:
     _refuses(tmp_path / "a.csv", "is not a file: give one data file")
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a.json", "a", "a.gz", "a.pkl.gz"])
+@pytest.mark.parametrize("name", ["a.xlsx", "a.arrow", "a", "a.gz", "a.pkl.gz"])
 def test_an_unknown_extension(put: Put, name: str) -> None:
     _refuses(put(name, JSON_LINE), r"names no known format; rename the file to one of .csv, .tsv, .jsonl")
 
@@ -90,7 +90,13 @@ def test_gzip_in_name_only(put: Put) -> None:
         (b"PAR1\x15\x04", "is a Parquet file: give it a name that ends in .parquet"),
         (b"PK\x03\x04\x14", "is a zip archive or a spreadsheet workbook: save its sheet as CSV"),
         ("text,label\none,x\n".encode("utf-16"), "is in UTF-16: save it as UTF-8"),
-        ("text,label\none,x\n".encode("utf-16-be"), "no column 'text'"),
+        ("text,label\none,x\n".encode("utf-16-be"), "looks as if it was in UTF-16, without a byte order mark: save it"),
+        ("text,label\none,x\n".encode("utf-16-le"), "looks as if it was in UTF-16, without a byte order mark: save it"),
+        ("text,label\none,x\n".encode("utf-32"), "is in UTF-32: save it as UTF-8"),
+        (b"\0\0\xfe\xff" + "text,label\n".encode("utf-32-be"), "is in UTF-32: save it as UTF-8"),
+        ("text,label\none,x\n".encode("utf-32-be"), "looks as if it was in UTF-32, without"),
+        ("text,label\none,x\n".encode("utf-32-le"), "looks as if it was in UTF-32, without"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an old spreadsheet workbook"),
     ],
 )
 def test_files_of_another_kind(put: Put, content: bytes, match: str) -> None:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from tokensieve.errors import ConfigError, DataError, MissingExtraError
 UNICODE = st.text(
     st.one_of(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), st.sampled_from('",\t\n\r'))
 )
-LABEL = UNICODE.filter(lambda text: text.strip() and not is_written_list(text.strip()))
+LABEL = UNICODE.filter(lambda text: text.strip() and not is_written_list(" ".join(text.split())))
 
 
 def _has_words(text: str) -> bool:
@@ -44,6 +45,8 @@ def _set_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
 @pytest.mark.parametrize("kind", LABELLED_KINDS)
 @given(rows=ROWS)
 def test_any_text_survives_any_format(kind: str, rows: list[dict[str, Any]]) -> None:
+    if kind.startswith("tsv"):  # whose records are one line
+        rows = [{name: re.sub(r"[\r\n]", " ", str(value)) for name, value in row.items()} for row in rows]
     with TemporaryDirectory() as folder:
         path = write_rows(Path(folder, f"a.{kind}"), rows)
         tally = Tally()
@@ -144,7 +147,7 @@ def test_unknown_settings_are_refused_before_anything_is_read(put: Callable[...,
     path = put("a.csv", "text,label\none,x\n")
     with pytest.raises(ConfigError, match=r"unknown policy 'ignore'.*'error' or 'skip'"):
         read_documents(path, policy="ignore")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=r"unknown data format 'xlsx'.*csv, tsv, jsonl, parquet, txt"):
+    with pytest.raises(ConfigError, match=r"unknown data format 'xlsx'.*csv, tsv, jsonl, json, parquet, txt"):
         read_documents(path, format="xlsx")
 
 
