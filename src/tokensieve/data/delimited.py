@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from tokensieve.data.rows import Columns, Defect, Reason, Row, bare_name, list_names, shorten
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 TAB = "\t"
 _COMMON = (",", ";", TAB, "|")
 _LONGEST_NAME = 40  # characters; what is longer in a header is hardly the name of a column
+_NO_HEADER = ", or, if the first line is a document, put a line above it that names the columns"
 
 
 def check_delimiter(delimiter: str | None) -> str | None:
@@ -51,15 +53,18 @@ def read_delimited(lines: Iterator[str], source: str, delimiter: str, columns: C
     Raises:
         DataError: The header is missing or broken, or has no such column, or has it twice.
     """
+    first = next(lines, "")
+    lines = chain([first], lines)
     records = read_tabbed(lines) if delimiter == TAB else _records(lines, delimiter)
     header = next(records, None)
     if header is None:
         raise DataError(f"{source} is blank: give a file with a header line that names the columns")
     if isinstance(header, Defect):
-        raise DataError(f"{source}, line {header.line}: the header cannot be read: {header.detail}; correct it")
+        remedy = _header_hint([first.rstrip("\r\n")], delimiter, columns) or "correct it"
+        raise DataError(f"{source}, line {header.line}: the header cannot be read: {header.detail}; {remedy}")
     names = header[2]
     hint = _header_hint(names, delimiter, columns)
-    places = {role: column_index(names, name, source, role, hint) for role, name in columns.by_role.items()}
+    places = {role: column_index(names, name, source, role, hint, _NO_HEADER) for role, name in columns.by_role.items()}
     for record in records:
         if isinstance(record, Defect):
             yield record
@@ -70,33 +75,32 @@ def read_delimited(lines: Iterator[str], source: str, delimiter: str, columns: C
             yield Row(line, **{role: fields[place] for role, place in places.items()})
 
 
-def column_index(columns: list[str], name: str, source: str, role: str, hint: str = "") -> int:
-    """Place of a column in a header: the one of that name, else the one that has it with space around it.
+def column_index(columns: list[str], name: str, source: str, role: str, hint: str = "", also: str = "") -> int:
+    """Place of a column in a header: the one of that name, with or without space around it.
 
     Args:
         columns: The names in the header.
         name: The one wanted.
         source: For messages.
         role: What the column is for: text, label or pair.
-        hint: What to do where no column has the name.
+        hint: What to do where no column has the name; else to name the column, or what `also` says.
 
     Raises:
         DataError: There is no such column, or more than one.
     """
-    places = [place for place, column in enumerate(columns) if column == name]
-    places = places or [place for place, column in enumerate(columns) if bare_name(column) == name]
+    places = [place for place, column in enumerate(columns) if name in (column, bare_name(column))]
     if len(places) == 1:
         return places[0]
     if places:
         raise DataError(f"{source}: {len(places)} columns are called {name!r}; rename all but the {role} column")
     raise DataError(
         f"{source} has no column {name!r}; its columns are {list_names(columns)}; "
-        + (hint or f"name the {role} column with --{role}-column ({role}_column=)")
+        + (hint or f"name the {role} column with --{role}-column ({role}_column=){also}")
     )
 
 
 def _header_hint(names: list[str], delimiter: str, columns: Columns) -> str:
-    """What to do about a header that is divided otherwise, or is none; empty where it may be one."""
+    """What to do about a header that is divided otherwise; empty where it is not."""
     line = delimiter.join(names)
     if line[:4].lower() == "sep=":
         divider = line[4:] or delimiter
@@ -107,11 +111,6 @@ def _header_hint(names: list[str], delimiter: str, columns: Columns) -> str:
         alone = len(names) == 1 and all(0 < len(part) <= _LONGEST_NAME for part in parts)
         if other != delimiter and len(parts) > 1 and (alone or set(columns.by_role.values()) <= set(parts)):
             return f"its header looks divided by {'a tab' if other == TAB else repr(other)}: give{_divided_by(other)}"
-    if any(len(name) > _LONGEST_NAME for name in names):
-        return (
-            "name the columns with --text-column and --label-column (text_column=, label_column=), or, if the first "
-            "line is a document, put a line above it that names the columns"
-        )
     return ""
 
 

@@ -93,5 +93,7 @@ def unjudged_labels(names: Collection[str], documents: Sequence[Document], what:
     missing = sorted(set(names) - {label for document in documents for label in labels_of(document)})
     if not documents or not missing:
         return None
-    effect = "macro F1 counts each of them as 0" if multi_label else "macro F1 leaves out a class that is not predicted"
-    return f"no {what} document has the labels {list_names(missing)}: scores say nothing about them, and {effect}"
+    several = "s" * (len(missing) > 1)
+    effect = "counts such a label as 0" if multi_label else "leaves it out unless it is predicted"
+    names = list_names(missing)
+    return f"no {what} document has the label{several} {names}: no score tells of it, and macro F1 {effect}"

@@ -40,7 +40,7 @@ def read_parquet(path: str | Path, columns: Columns, multi_label: bool) -> Itera
             names = check_columns(file.schema_arrow, str(path), columns, multi_label)
             yield from rows_of(file.iter_batches(batch_size=BATCH_ROWS, columns=distinct(names)), names)
     except (pa.ArrowException, OSError) as error:
-        if getattr(error, "errno", None):  # of the system, and not of what the file holds
+        if isinstance(error, OSError) and error.errno:  # of the system, and not of what the file holds
             raise DataError(f"{path}: cannot be read ({os.strerror(error.errno)}); check the file") from error
         problem = (str(error).splitlines() or ["?"])[0]
         raise DataError(f"{path}: not a Parquet file, or a broken one ({problem}); write or fetch it again") from error

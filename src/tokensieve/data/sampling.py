@@ -34,7 +34,7 @@ def contradiction(documents: Sequence[Document]) -> str | None:
     if not contradicted:
         return None
     (text, _), found = contradicted[0]
-    names = list_names([" + ".join(names) or "no label" for names in found])
+    names = list_names([" + ".join(names) or "no label" for names in found], limit=3)
     count = f"{len(contradicted)} of {len(labels)} different texts occur"
     return f"{count} under more than one label, such as {shorten(text)} under {names}"
 
