@@ -170,6 +170,20 @@ def test_fit_says_nothing(make: Make, capfd: pytest.CaptureFixture[str]) -> None
     assert "loss" in err
 
 
+@pytest.mark.parametrize("pair", [("law", " law"), ("law", "law\n"), ("law", "Law")])
+def test_classes_that_look_alike_stay_and_are_warned_of(make: Make, pair: tuple[str, str]) -> None:
+    with pytest.warns(UserWarning, match="y: different labels that look alike, each a class of its own"):
+        estimator = make().fit(X, [*pair, "film"] * 8)
+    assert set(estimator.classes_) == {*pair, "film"}
+    assert set(estimator.classifier_.labels) == {*pair, "film"}
+
+
+def test_a_class_without_a_validation_document_is_warned_of(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", logger="tokensieve"):
+        make(validation_fraction=0.2).fit([*X, "the one of its kind"], [*Y, "rare"])
+    assert "no validation document has the label 'rare'" in caplog.text
+
+
 def test_without_validation_all_documents_are_trained_on(make: Make) -> None:
     record = make(epochs=2).fit(X, Y).record_
     assert record["documents"] == {"train": 24, "validation": 0}
