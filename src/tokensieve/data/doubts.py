@@ -15,6 +15,7 @@ _FEW = 10  # documents; among fewer, each may well have a label of its own
 _SEPARATORS = ("|", ";", ",")
 # How pandas, numpy and SQL write a missing value as text. "None" and "NA" are left out: they are names, too.
 _MISSING = frozenset({"nan", "NaN", "NAN", "<NA>", "NaT", "null", "NULL", "#N/A", "N/A"})
+_BITS = re.compile(r"[01]{2,}")
 _FRACTION = re.compile(r"[-+]?\d*\.\d+(?:[eE][-+]?\d+)?")
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
@@ -49,6 +50,8 @@ def _of_labels(labels: Collection[str]) -> Iterator[str]:
     measured = sorted(label for label in labels if _FRACTION.fullmatch(label) and float(label) % 1)
     if measured and all(_FRACTION.fullmatch(label) or _NUMBER.fullmatch(label) for label in labels):
         yield f"labels look like measurements, such as {measured[0]}: each different number is a class of its own"
+    if labels and all(_BITS.fullmatch(label) for label in labels) and len({len(label) for label in labels}) == 1:
+        yield f"labels look like rows of indicators, such as {shorten(min(labels))}: give the labels' names"
     for separator in _SEPARATORS:
         whole = {label: [part.strip() for part in label.split(separator)] for label in labels if separator in label}
         composed = sorted(label for label, parts in whole.items() if all(part in labels for part in parts))

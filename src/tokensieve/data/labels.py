@@ -27,6 +27,7 @@ _CLOSING = {"[": "]", "{": "}"}
 # How Python, numpy and pandas write a collection that is no plain list: array(['a']), frozenset({'a'}), set().
 _CALL = re.compile(r"(?:array|Array|list|tuple|set|frozenset|deque|Index|Series)\(.*\)", re.DOTALL)
 _QUOTED_ITEM = re.compile(r"[\[{]\s*['\"]")
+_ZEROS_AND_ONES = re.compile(r"[01](?:[\s,;/]+[01])+")
 _NUMPY_NUMBERS = re.compile(r"\[[-+.\deE\s]*\d[-+.\deE\s]*\]")
 _LONGEST_LITERAL = 10_000  # characters; what is longer is no name, nor is it parsed to find out
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
@@ -167,7 +168,10 @@ class LabelRule:
                 f'{shorten(text)} is no JSON list: write one, such as ["a", "b"] (json.dumps), or the labels with '
                 f"{self.separator!r} between them",
             )
-        return list(text.split(self.separator))
+        items = text.split(self.separator)
+        if len(items) == 1 and _ZEROS_AND_ONES.fullmatch(whole):
+            return Defect(line, Reason.LABEL_TYPE, f"{shorten(text)}: {INDICATOR_REMEDY}")
+        return list(items)
 
 
 def is_written_list(text: str) -> bool:

@@ -67,8 +67,8 @@ def read_documents(
         An iterator over documents. What can be told from the path is checked at once, the rest while iterating.
 
     Raises:
-        ConfigError: An unknown policy or format, an empty separator, or a delimiter that cannot be one or is given for
-            a file without columns.
+        ConfigError: An unknown policy or format, a text column in another role, too, an empty separator, or a delimiter that
+            cannot be one or is given for a file without columns.
         DataError: No such file, not a data file, a column that does not exist, the first unusable record under policy
             ``error``, or not one usable record. The message names file, line, value and remedy.
         MissingExtraError: Parquet without pyarrow, or a data set without `datasets`.
@@ -79,6 +79,9 @@ def read_documents(
         raise ConfigError("label_separator is empty: give what divides the labels of a cell, such as '|'")
     delimiter = check_delimiter(delimiter)
     columns = Columns(text_column, label_column, pair_column)
+    for role, name in (("label", label_column), ("pair", pair_column)):
+        if name == text_column:
+            raise ConfigError(f"{role}_column={name!r} is the text column: name the {role} column (--{role}-column)")
     labels = None if known_labels is None else frozenset(known_labels)
     rule = LabelRule(multi_label, label_separator, labels)
     tally = Tally() if tally is None else tally

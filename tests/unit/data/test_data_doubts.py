@@ -29,6 +29,7 @@ def _documents(labels: list[object], texts: list[str] | None = None) -> list[Doc
             "text and label columns look swapped: check the label col",
         ),
         (["nan", "x"] * 10, None, "read as labels, though they look like missing values: 'nan'"),
+        (["100", "010", "001"] * 10, None, "labels look like rows of indicators, such as '001'"),
         (["0.5", "1", "2.25"] * 10, None, "labels look like measurements, such as 0.5"),
         (["Spam", "spam", "ham"] * 10, None, "look alike, each a class of its own: 'Spam', 'spam'"),
         (["caf\u00e9", "cafe\u0301"] * 10, None, "look alike"),

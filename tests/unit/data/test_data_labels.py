@@ -200,6 +200,13 @@ def test_indicators_in_cells(put: Put, cell: str) -> None:
         _labels(path, multi_label=True)
 
 
+@pytest.mark.parametrize("cell", ["1 0 0", "0,1", "1, 0, 1", "0;1", "1/0"])
+def test_indicators_divided_by_something_else(put: Put, cell: str) -> None:
+    path = put("a.csv", f'text,label\none,"{cell}"\n')
+    with pytest.raises(DataError, match=r"line 2: label of the wrong type: .*look like indicators"):
+        _labels(path, multi_label=True)
+
+
 @pytest.mark.parametrize("kind", TYPED)
 @pytest.mark.parametrize("rows", [[[1, 0, 0], [0, 1, 1]], [[1, 0], [0, 1], [1, 1]], [[True, False], [False, True]]])
 def test_rows_of_indicators(put: Put, kind: str, rows: list[list[int]]) -> None:

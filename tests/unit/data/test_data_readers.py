@@ -147,6 +147,9 @@ def test_unknown_settings_are_refused_before_anything_is_read(put: Callable[...,
     path = put("a.csv", "text,label\none,x\n")
     with pytest.raises(ConfigError, match=r"unknown policy 'ignore'.*'error' or 'skip'"):
         read_documents(path, policy="ignore")  # type: ignore[arg-type]
+    for names in ({"label_column": "text"}, {"pair_column": "text"}):
+        with pytest.raises(ConfigError, match=r"_column='text' is the text column: name the (label|pair) column"):
+            read_documents(path, **names)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"unknown data format 'xlsx'.*csv, tsv, jsonl, json, parquet, txt"):
         read_documents(path, format="xlsx")
 
