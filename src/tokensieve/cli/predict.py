@@ -16,6 +16,7 @@ import typer
 from tokensieve.cli.options import (
     DATA,
     BatchTokens,
+    Delimiter,
     Device,
     Dtype,
     MaxLength,
@@ -42,7 +43,9 @@ def predict_command(
     model: Model,
     input: Annotated[
         str,
-        typer.Option("--input", help="CSV, TSV, JSONL, TXT (a document a line; all also .gz), Parquet; - for stdin."),
+        typer.Option(
+            "--input", help="CSV, TSV, JSONL, JSON, TXT (a document a line; all also .gz), Parquet; - for stdin."
+        ),
     ] = "-",
     output: Annotated[str, typer.Option("--output", help=".jsonl or .csv file (also .gz), or - for stdout.")] = "-",
     tokens: Annotated[bool, typer.Option("--tokens", help="Add the tokens that survived pruning.")] = False,
@@ -61,7 +64,8 @@ def predict_command(
     input_format: Annotated[
         str | None,
         typer.Option(
-            help="csv, tsv, jsonl, txt or parquet where the name does not tell; stdin is jsonl.", rich_help_panel=DATA
+            help="csv, tsv, jsonl, json, txt or parquet where the name does not tell; stdin is jsonl.",
+            rich_help_panel=DATA,
         ),
     ] = None,
     output_format: Annotated[
@@ -70,6 +74,7 @@ def predict_command(
     ] = None,
     text_column: TextColumn = "text",
     pair_column: PairColumn = None,
+    delimiter: Delimiter = None,
     on_bad_rows: OnBadRows = "error",
     max_length: MaxLength = None,
     device: Device = "auto",
@@ -112,6 +117,7 @@ def predict_command(
         policy=on_bad_rows,
         tally=tally,
         format=input_format,
+        delimiter=delimiter,
     )
     classifier = load_classifier(model, device, dtype, max_length, batch_tokens, words_on_disk)
     progress = bar(None, "classifying", json)
@@ -120,6 +126,7 @@ def predict_command(
         "--output-format": kind,
         "--text-column": text_column,
         "--pair-column": pair_column,
+        "--delimiter": delimiter,
         "--dtype": classifier.dtype,
         "--tokens": tokens,
     }

@@ -1,5 +1,6 @@
 """What cannot be is refused by one clear ValueError, before anything is trained."""
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,14 @@ LABELS: dict[str, tuple[Any, str]] = {
         "columns of the same|unique column names",
     ),
     "strings and numbers": (np.array(["a", 1, "a", 1, "a", 1], dtype=object), "y cannot be used"),
+    "strings and numbers in a list": (["a", 1, "a", 1, "a", 1], "value 1 is int 1, value 0 is str 'a'; give one type"),
+    "booleans and strings": ([True, "a"] * 3, "value 1 is str 'a', value 0 is bool True"),
+    "dates": ([date(2020, 1, day) for day in (1, 2, 3)] * 2, "value 0 is date .* where a string, a whole number or a"),
+    "numpy's dates": (
+        np.array(["2020-01-01", "2020-01-02"] * 3, dtype="datetime64[D]"),
+        "2020-01-01.*datetime64",
+    ),
+    "lists as text": (["['a', 'b']", "['a']"] * 3, r"X\[0\].*is a list written as text; .*MultiLabelBinarizer"),
     "one string": ("film", "y cannot be used"),
     "an empty label": (["", "law"] * 3, r"X\[0\].*missing label"),
 }
