@@ -164,7 +164,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def _results(self, X: Any) -> list[Result]:  # noqa: N803
         check_is_fitted(self)
-        documents = read_documents(X)
+        documents = read_documents(X, paired=self.classifier_.model.config.text_pairs)
         return self.classifier_.results(
             found.text if found.pair is None else (found.text, found.pair) for found in documents
         )

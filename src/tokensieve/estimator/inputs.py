@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from sklearn.utils.validation import column_or_1d
 from tokensieve.data.documents import Document
 from tokensieve.data.labels import WANTED, LabelRule, name_defect, value_name
 from tokensieve.data.rows import Columns, Defect, Reason, Row, list_names, shorten
+from tokensieve.data.texts import texts_in
 from tokensieve.data.usable import to_document
 from tokensieve.errors import DataError
 
@@ -20,19 +21,25 @@ Label = str | tuple[str, ...]
 """The name of a document's class; where documents have any number of labels, the names of those."""
 
 
-def read_documents(X: Any, labels: Sequence[Label] | None = None) -> tuple[Document, ...]:  # noqa: N803
+def read_documents(
+    X: Any,  # noqa: N803
+    labels: Sequence[Label] | None = None,
+    paired: bool | None = None,
+) -> tuple[Document, ...]:
     """The documents of X, by the rule that readers of files have; the line of a document is its index.
 
     Args:
-        X: texts, or (text, pair) tuples: a list, array [N] or Series of them, or an array or data frame [N, 1] of texts
-            or [N, 2] of texts and pairs.
+        X: texts, or (text, pair) tuples: a list, array [N], [N, 1] or [N, 2], Series or table, as `texts_in` has them.
         labels: of the documents, in their order; None for none.
+        paired: whether pairs are wanted; None: not known.
 
     Raises:
         DataError: anything else, a text that no file may hold either (empty, binary, not valid Unicode), or another
             number of labels.
     """
-    rows = [_row(index, value) for index, value in enumerate(_values(X))]
+    if not (hasattr(X, "__len__") and hasattr(X, "__getitem__")) and not isinstance(X, (str, bytes)):
+        raise DataError(f"X is {type(X).__name__} {shorten(X)}; give a list, array or Series of texts")
+    rows = [_row(index, value) for index, value in enumerate(texts_in(X, paired, "X"))]
     paired = any(row.pair is not None for row in rows)
     columns = Columns("text", pair="pair" if paired else None)
     if labels is not None and len(labels) != len(rows):
@@ -120,23 +127,6 @@ def places_in_model(classes: np.ndarray, labels: Sequence[str]) -> list[int]:
     places = {label: place for place, label in enumerate(labels)}
     both = zip(class_names(classes), classes.tolist(), strict=True)
     return [places.get(name, places.get(str(value), -1)) for name, value in both]
-
-
-def _values(X: Any) -> list[Any]:  # noqa: N803
-    if isinstance(X, (str, bytes)):
-        raise DataError("X is a single text; give a list of texts: [text]")
-    if hasattr(X, "toarray"):
-        raise DataError("X is a sparse matrix; give the texts themselves, with no vectorizer before the classifier")
-    if isinstance(X, (Mapping, Set)) or not (hasattr(X, "__len__") and hasattr(X, "__getitem__")):
-        raise DataError(f"X is {type(X).__name__} {shorten(X)}; give a list, array or Series of texts")
-    if not hasattr(X, "columns") and not isinstance(X, np.ndarray):
-        return list(X)
-    array = np.asarray(X)  # iterating over a data frame would give the names of its columns
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1 and array.shape[1:] != (2,):
-        raise DataError(f"X has the shape {array.shape}; give texts [N], or texts with their pairs [N, 2]")
-    return list(array.tolist())
 
 
 def _row(index: int, value: Any) -> Row:
