@@ -1,8 +1,9 @@
 """Documents in: read files, split them, tokenise them; and the corpus that is there without any file.
 
 Read in this order: `documents` (what reading gives), `readers` (file or data set -> documents; `sources` opens files,
-`delimited`, `lines` and `parquet` parse them, `huggingface` opens data sets, `rows` decides what can be used), `splits`
-(`folders` finds the sources, `sampling` carves and thins), `corpus`, `tokenize` (texts -> ids), `targets` (labels).
+`delimited`, `tabbed`, `json_files`, `lines` and `parquet` parse them into `rows`, `huggingface` opens data sets, `usable`
+and `labels` decide what can be used), `splits` (`folders` finds the sources, `sampling` carves and thins, `doubts` looks
+for what may be meant otherwise), `corpus`, `tokenize` (texts -> ids), `targets` (labels).
 """
 
 from tokensieve.data.corpus import standard_library_corpus
