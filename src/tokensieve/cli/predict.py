@@ -75,6 +75,14 @@ def predict_command(
     text_column: TextColumn = "text",
     pair_column: PairColumn = None,
     delimiter: Delimiter = None,
+    label_separator: Annotated[
+        str,
+        typer.Option(
+            "--label-separator",
+            help="What stands between several labels in a cell of CSV output.",
+            rich_help_panel=DATA,
+        ),
+    ] = "|",
     on_bad_rows: OnBadRows = "error",
     max_length: MaxLength = None,
     device: Device = "auto",
@@ -127,6 +135,7 @@ def predict_command(
         "--text-column": text_column,
         "--pair-column": pair_column,
         "--delimiter": delimiter,
+        "--label-separator": label_separator,
         "--dtype": classifier.dtype,
         "--tokens": tokens,
     }
@@ -159,20 +168,22 @@ def _write(
     """Write the records to where they go; how many there are in all, and how many documents were truncated."""
     from tokensieve.runtime.fingerprint import fingerprint
     from tokensieve.runtime.part import is_stream, part_file
-    from tokensieve.runtime.predict import is_prediction, write_predictions, write_resumable
+    from tokensieve.runtime.predict import check_label_cells, is_prediction, write_predictions, write_resumable
     from tokensieve.runtime.resume import resumable_part
 
-    kind, tokens = settings["--output-format"], settings["--tokens"]
+    kind = settings["--output-format"]
+    how = {"tokens": settings["--tokens"], "label_separator": settings["--label-separator"], "progress": progress}
+    check_label_cells(classifier, kind, how["label_separator"])
     if output == "-":
-        written = write_predictions(classifier, documents, sys.stdout, kind, tokens=tokens, progress=progress)
+        written = write_predictions(classifier, documents, sys.stdout, kind, **how)
         sys.stdout.flush()
     elif not files or is_stream(output):
         with part_file(Path(output), is_prediction) as out:
-            written = write_predictions(classifier, documents, out, kind, tokens=tokens, progress=progress)
+            written = write_predictions(classifier, documents, out, kind, **how)
     else:
         expected = fingerprint(classifier, files, settings)
         with resumable_part(Path(output), expected, resume=resume) as part:
-            write_resumable(classifier, documents, part, kind, tokens=tokens, progress=progress)
+            write_resumable(classifier, documents, part, kind, **how)
         return part.state.documents, part.state.truncated
     return written, classifier.engine.truncated
 

@@ -67,8 +67,8 @@ def read_documents(
         An iterator over documents. What can be told from the path is checked at once, the rest while iterating.
 
     Raises:
-        ConfigError: An unknown policy or format, a text column that has another role too, an empty separator, or a
-            delimiter that cannot be one or is given for a file without columns.
+        ConfigError: An unknown policy or format, a label or pair column that is the text column, an empty separator, or
+            a delimiter that cannot be one or is given for a file without columns.
         DataError: No such file, not a data file, a column that does not exist, the first unusable record under policy
             ``error``, or not one usable record. The message names file, line, value and remedy.
         MissingExtraError: Parquet without pyarrow, or a data set without `datasets`.

@@ -32,14 +32,12 @@ def texts_in(source: Any, paired: bool | None, name: str = "texts") -> Iterable[
     if isinstance(source, (str, bytes, Path)):
         raise DataError(f"{name} is a single text, {shorten(source)}; give a list of texts: [text]")
     if hasattr(source, "toarray"):
-        raise DataError(
-            f"{name} is a sparse matrix; give the texts themselves, with no vectorizer before the classifier"
-        )
+        raise DataError(f"{name} is a sparse matrix; give the texts themselves, without a vectorizer before")
     if isinstance(source, Set):
-        raise DataError(f"{name} is a {type(source).__name__}, which has no order; give a list of texts")
+        raise DataError(f"{name} is {type(source).__name__}, which has no order; give a list of texts")
     columns = _columns(source)
     if columns is not None:
-        chosen = _chosen(columns, paired, name)
+        chosen = _chosen(columns, paired, f"{name} is {type(source).__name__}")
         values = [_values(source, column, name) for column in chosen]
         return list(zip(*values, strict=True)) if len(values) == 2 else values[0]
     if getattr(source, "ndim", 1) == 2 and source.shape[1] in (1, 2):
@@ -62,8 +60,8 @@ def _columns(source: Any) -> list[Any] | None:
     return None
 
 
-def _chosen(columns: Sequence[Any], paired: bool | None, name: str) -> list[Any]:
-    """The column of the texts, and for pairs that of the second texts."""
+def _chosen(columns: Sequence[Any], paired: bool | None, what: str) -> list[Any]:
+    """The column of the texts, and for pairs that of the second texts; `what` begins an error."""
     pair = TEXT in columns and PAIR in columns and paired is not False
     two = len(columns) == 2 and paired is not False and _LABELS.isdisjoint(columns)
     if pair or two:
@@ -71,16 +69,12 @@ def _chosen(columns: Sequence[Any], paired: bool | None, name: str) -> list[Any]
     elif paired is not True and (TEXT in columns or len(columns) == 1):
         chosen = [TEXT] if TEXT in columns else list(columns)
     else:
-        what = "the columns of the texts and of their pairs" if paired else "the column of the texts"
-        one = "(data['a'].tolist(), data['b'].tolist())" if paired else "data['a']"
-        wanted = f"give it alone, such as {one}" if not paired else f"give tuples, such as list(zip{one})"
-        raise DataError(
-            f"{name} is a table with the columns {list_names([str(column) for column in columns])}, which does not tell "
-            f"{what}; {wanted}"
-        )
+        names = list_names([str(column) for column in columns])
+        remedy = "give pairs, such as list(zip(x['a'], x['b']))" if paired else "give one column, such as x['text']"
+        raise DataError(f"{what} with the columns {names}, and it is not clear which hold the texts; {remedy}")
     twice = next((column for column in chosen if list(columns).count(column) > 1), None)
     if twice is not None:
-        raise DataError(f"{name} has more than one column {twice!r}; rename all but the column of the texts")
+        raise DataError(f"{what} with more than one column {twice!r}; rename all but the column of the texts")
     return chosen
 
 

@@ -126,15 +126,15 @@ def _documents(texts: Iterable[Text]) -> Iterator[Document]:
         parts = text if isinstance(text, tuple) else (text,)
         if isinstance(text, tuple) and len(parts) != 2:
             raise InputError(f"document {number} is a tuple of {len(parts)}: give a string, or (text, second text)")
-        width = width or len(parts)
-        if len(parts) != width:
-            here, before = ("one text", "pairs") if width == 2 else ("a pair of texts", "single texts")
-            raise InputError(f"document {number} is {here}, those before it are {before}: give all in one form")
-        columns = Columns("text", pair="pair" if width == 2 else None)
+        columns = Columns("text", pair="pair" if len(parts) == 2 else None)
         found = to_document(Row(number, *parts[:1], pair=parts[-1]), "texts", columns, LabelRule())
         if isinstance(found, Defect):
             what = f"document {number} cannot be classified: {found.reason}: {found.detail}"
             raise InputError(f"{what}; give a string with text, or leave it out")
+        width = width or len(parts)
+        if len(parts) != width:
+            here, before = ("one text", "pairs") if width == 2 else ("a pair of texts", "single texts")
+            raise InputError(f"document {number} is {here}, those before it are {before}: give all in one form")
         yield found
 
 
