@@ -43,7 +43,8 @@ def check_record(record: Mapping[str, object]) -> None:
     kind = str(record.get("model_type"))
     if "model_type" in record and kind not in CONFIG_MAPPING:
         known = ", ".join((TokensieveConfig.model_type, *BACKBONES))
-        raise ConfigError(f"model_type={kind!r}: nothing here reads such a model; give one of {known}")
+        code = ", and the Python code that comes with it (auto_map) is never run" if "auto_map" in record else ""
+        raise ConfigError(f"model_type={kind!r}: nothing here reads such a model{code}; give one of {known}")
     if kind not in BACKBONES:
         return
     check_values(record, _OF_SOURCES)
