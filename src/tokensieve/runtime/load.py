@@ -172,9 +172,9 @@ def load(
             "'tokensieve train --model ...', or build one with tokensieve.compress"
         )
     if config.problem_type == "regression" or len(config.label_names) < (1 if config.is_multi_label else 2):
+        found = f"problem_type={config.problem_type!r} and id2label={config.id2label!r}"
         raise CheckpointError(
-            f"{path}: config.json has problem_type={config.problem_type!r} and id2label={config.id2label!r}, so the model "
-            "is no classifier: train one with 2 labels or more"
+            f"{path}: config.json has {found}, so the model is no classifier: train one with 2 labels or more"
         )
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
