@@ -117,6 +117,25 @@ def frontier_table(results: Results, name: str, *, brief: bool = False) -> str:
     return "\n".join([*lines, "", *_conditions(config, records, "test"), *notes])
 
 
+PRESETS = {
+    "accurate": "no loss is allowed",
+    "balanced": "you want speed at the same accuracy",
+    "fast": "a quarter of a point is fine; this is the usual choice",
+    "fastest": "speed counts most",
+}
+"""The presets of the README's table, and when to take each."""
+
+
+def preset_table(results: Results, name: str) -> str:
+    """A row a preset: when to take it, how fast it is, and what it costs, on the test documents of all sets."""
+    records, speeds, config = accuracy_records(results, name), bench_records(results, name), config_of(name)
+    rows = [["preset", "take it when", "documents/s, times transformers", "accuracy against dense, points"]]
+    for preset, when in PRESETS.items():
+        faster = _speeds(speeds, subject_of(config, preset))[0]
+        rows.append([f"`{preset}`", when, faster, _compared(records, preset, config["baselines"][0], "test")[0]])
+    return "\n".join(render(rows, "markdown"))
+
+
 def subject_of(config: dict[str, Any], variant: str) -> str:
     """What a variant is called in the benchmarks: how it was trained makes no difference there."""
     name: str = config["variants"].get(variant, {}).get("subject", variant)

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from frontier import accuracy_records, frontier_plot, frontier_table, screen_table
+from frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
 from machine import ROOT
 from records import SHOWN, Results
 from tables import accuracy_table, dtype_table, score_table
@@ -21,7 +21,7 @@ from tokensieve.bench.plot import plot
 from tokensieve.bench.table import bars_table, conditions, figure_table, sections
 from tokensieve.demo import comparison
 
-PAGES = ("README.md", "docs/flops.md", "docs/results.md")
+PAGES = ("README.md", "docs/summary.md", "docs/flops.md", "docs/results.md")
 """What the tables are in."""
 TOLD = (
     "base-512",
@@ -31,7 +31,7 @@ TOLD = (
     "end-to-end-20newsgroups",
     "mini-20newsgroups",
 )
-"""Benchmarks whose bars are in the README."""
+"""Benchmarks whose bars are in the summary."""
 HEADLINE = (
     "SDPA sorted",
     "ONNX Runtime",
@@ -60,31 +60,32 @@ def report(results: Results, root: Path) -> None:
         if not (root / page).is_file():
             (root / page).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / page, root / page)
-    readme, flops, docs = (root / page for page in PAGES)
+    readme, summary, flops, docs = (root / page for page in PAGES)
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
     demo = results.read("demo/stdlib-128")
     table = "\n".join(comparison(demo["models"], "markdown"))
-    _place(readme, "demo", table)
+    _place(summary, "demo", table)
     _place(docs, "demo", f"{table}\n\n{_conditions(demo)}")
     for name in ("bbc-256", "bbc-512"):
         if results.has(f"accuracy/{name}"):
             _place(docs, name, accuracy_table(results, name))
-    _place(readme, "bbc-256", accuracy_table(results, "bbc-256", brief=True))
+    _place(summary, "bbc-256", accuracy_table(results, "bbc-256", brief=True))
     _place(docs, "screen", screen_table(results, "screen"))
     if accuracy_records(results, "frontier"):
         _place(docs, "frontier", frontier_table(results, "frontier"))
-        _place(readme, "frontier", frontier_table(results, "frontier", brief=True))
+        _place(summary, "frontier", frontier_table(results, "frontier", brief=True))
+        _place(readme, "presets", preset_table(results, "frontier"))
         frontier_plot(results, "frontier", pictures / "frontier.svg")
     if accuracy_records(results, "long"):
         _place(docs, "long", frontier_table(results, "long"))
     _place(docs, "dtype", dtype_table(results))
     _place(docs, "score", score_table(results, "bbc-256"))
     _place(flops, "flops", _flops_table(results.read("flops/bert-base-512")))
-    _place_benchmarks(results, readme, docs, pictures)
+    _place_benchmarks(results, summary, docs, pictures)
 
 
-def _place_benchmarks(results: Results, readme: Path, docs: Path, pictures: Path) -> None:
+def _place_benchmarks(results: Results, summary: Path, docs: Path, pictures: Path) -> None:
     """A section and a picture for each benchmark, and all bars together."""
     records, older = (list(results.read_all(f"{folder}/*").values()) for folder in ("bench", "bench/avx2"))
     pages = []
@@ -95,8 +96,8 @@ def _place_benchmarks(results: Results, readme: Path, docs: Path, pictures: Path
     _place(docs, "bench", "\n\n".join(pages))
     _place(docs, "bench-avx2", "\n\n".join("\n".join(_section(record)) for record in older))
     told = [record for record in records if record["name"] in TOLD]
-    _place(readme, "bars", "\n".join(bars_table(told, "markdown")))
-    _place(readme, "headline", _headline(next(record for record in records if record["name"] == "base-512")))
+    _place(summary, "bars", "\n".join(bars_table(told, "markdown")))
+    _place(summary, "headline", _headline(next(record for record in records if record["name"] == "base-512")))
 
 
 def _headline(record: dict[str, Any]) -> str:

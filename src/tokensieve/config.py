@@ -210,8 +210,8 @@ class PTCConfig:
             if shares is not None and len(shares) != before:
                 raise ConfigError(
                     f"{name}={shown(list(shares))}: {len(shares)} shares, where {before} layers of num_hidden_layers="
-                    f"{num_layers} stand before the combining module or the end: give one for each, 1 where nothing is "
-                    "to be pruned"
+                    f"{num_layers} stand before the combining module (combine_layer={self.combine_layer}) or the end: "
+                    "give one for each, 1 where nothing is to be pruned"
                 )
         first = second = 1.0
         for layer, share in enumerate(self.reread_ratios or ()):

@@ -60,6 +60,74 @@ def test_a_name_without_a_connection(cli: Cli, work: Path, command: tuple[str, .
     assert listing(work) == before
 
 
+def test_every_command_reads_with_a_delimiter(cli: Cli, work: Path) -> None:
+    table = "".join(f"{row['text'].replace(';', ',')};{row['label']}\n" for row in labelled_rows(24))
+    (work / "data.csv").write_text(f"text;label\n{table}", encoding="utf-8")
+    way = ("--delimiter", ";")
+    record = cli(*TRAIN, "--data", "data.csv", *way, "--json").json()
+    assert record["documents"] == {"train": 19, "validation": 5}
+    assert record["reading"]["delimiter"] == ";"
+    assert "--delimiter ';'" in (work / "out" / "README.md").read_text(encoding="utf-8"), "the command that repeats it"
+    assert cli("evaluate", "--model", "out", "--data", "data.csv", *way, "--json").json()["documents"] == 24
+    predicted = cli("predict", "--model", "out", "--input", "data.csv", *way)
+    assert [json.loads(line)["line"] for line in predicted.out.splitlines()] == list(range(2, 26))
+    cli("info", "--model", "model", "--length", "32", "--sample", "data.csv", *way, "--json").json()
+    for command in ((*TRAIN, "--overwrite", "--data"), ("evaluate", "--model", "out", "--data")):
+        assert "--delimiter ';'" in cli(*command, "data.csv").error()
+        assert "is JSONL: leave it out" in cli(*command, "good.jsonl", *way).error()
+    assert "--delimiter ';'" in cli("predict", "--model", "out", "--input", "data.csv").error()
+
+
+def test_every_command_reads_json_arrays(cli: Cli, work: Path) -> None:
+    rows = labelled_rows(24)
+    for split, count in (("train", 24), ("test", 9)):
+        (work / "news").mkdir(exist_ok=True)
+        (work / "news" / f"{split}.json").write_text(json.dumps(rows[:count], indent=1), encoding="utf-8")
+    assert cli(*TRAIN, "--data", "news", "--json").json()["documents"] == {"train": 19, "validation": 5}
+    assert cli("evaluate", "--model", "out", "--data", "news", "--json").json()["documents"] == 9
+    cli("info", "--model", "model", "--length", "32", "--sample", "news/test.json", "--json").json()
+    array = json.dumps(rows)
+    for outcome in (
+        cli("predict", "--model", "out", "--input", "news/train.json"),
+        cli("predict", "--model", "out", "--input-format", "json", stdin=array),
+    ):
+        assert [json.loads(line)["line"] for line in outcome.out.splitlines()] == list(range(1, 25))
+
+
+def test_a_test_split_that_cannot_be_used_does_not_stop_training(cli: Cli, work: Path) -> None:
+    write_rows(work / "train.jsonl", labelled_rows(24))
+    write_rows(work / "test.csv", [{"text": "good", "label": "opera"}, {"text": "goal", "label": "sport"}])
+    trained = cli(*TRAIN, "--data", ".", "--json")
+    assert trained.json()["documents"] == {"train": 19, "validation": 5}
+    (line,) = [line for line in trained.err.splitlines() if line.startswith("test split: ")]
+    for hint in ("test.csv, line 2", "unknown label: 'opera'", "1 of 2 records", "evaluate' will refuse it"):
+        assert hint in line
+    assert "unknown label: 'opera'" in cli("evaluate", "--model", "out", "--data", ".").error()
+
+
+def test_labels_that_no_document_judges(cli: Cli, work: Path) -> None:
+    write_rows(work / "train.jsonl", labelled_rows(24))
+    write_rows(work / "validation.jsonl", [row for row in labelled_rows(24) if row["label"] != "law"])
+    trained = cli(*TRAIN, "--data", ".", "--json")
+    trained.json()
+    assert "no validation document has the label 'law': no score tells of it" in trained.err
+    scored = cli("evaluate", "--model", "out", "--data", "validation.jsonl", "--json")
+    scored.json()
+    assert "no evaluated document has the label 'law'" in scored.err
+
+
+def test_booleans_and_space(cli: Cli, work: Path) -> None:
+    """The same labels, whatever the format of training and evaluation."""
+    pytest.importorskip("pyarrow")
+    rows = [{"text": row["text"], "label": row["label"] == "film"} for row in labelled_rows(24)]
+    write_rows(work / "data.parquet", rows)
+    write_rows(work / "data.jsonl", rows)
+    write_rows(work / "data.csv", [row | {"label": f" {row['label']}"} for row in rows])
+    assert cli(*TRAIN, "--data", "data.parquet", "--json").json()["labels"] == ["false", "true"]
+    scores = [cli("evaluate", "--model", "out", "--data", f"data.{kind}", "--json").json() for kind in ("jsonl", "csv")]
+    assert [score["classes"]["true"]["support"] for score in scores] == [8, 8]
+
+
 def test_text_pairs(cli: Cli, work: Path) -> None:
     rows = [row | {"question": f"good {n}"} for n, row in enumerate(labelled_rows(24))]
     write_rows(work / "pairs.csv", rows)

@@ -230,7 +230,11 @@ BAD_FILES: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "fields.csv": (b"text,label\nfilm,film\ngood, film,law\n", ("line 3", "3 where the header has 2")),
     "quotes.csv": (b'text,label\n"film "good" it",film\ncourt,law\n', ("line 2", "quote")),
     "columns.csv": (b"body,label\nfilm,film\ncourt,law\n", ("'text'", "'body'", "--text-column")),
-    "delimiter.csv": (b"text;label\nfilm;film\ncourt;law\n", ("'text;label'", "--text-column")),
+    "delimiter.csv": (b"text;label\nfilm;film\ncourt;law\n", ("'text;label'", "--delimiter ';'")),
+    "array.jsonl": (b'[{"text": "film", "label": "film"}]', ("JSON array", ".json")),
+    "columns.json": (b'{"text": {"0": "film"}, "label": {"0": "film"}}', ("single JSON object", "orient='records'")),
+    "utf32.csv": ("text,label\nfilm,film\n".encode("utf-32"), ("UTF-32", "UTF-8")),
+    "lines.tsv": (b'text\tlabel\n"a film\nof two lines"\tfilm\n', ("line 2", "one line", "CSV, JSONL or Parquet")),
     "blank.csv": (b"text,label\n", ("no records",)),
     "nothing.csv": (b"", ("empty",)),
     "utf16.csv": ("text,label\nfilm,film\n".encode("utf-16"), ("UTF-16", "UTF-8")),
@@ -257,6 +261,9 @@ TRAINING_FILES: dict[str, tuple[bytes, tuple[str, ...]]] = {
     "one each.jsonl": (b'{"text": "film", "label": "film"}\n{"text": "law", "label": "law"}\n', ("validation",)),
     "no label.jsonl": (with_bad_line('{"text": "film"}'), ("line 5", "'label'")),
     "null label.jsonl": (with_bad_line('{"text": "film", "label": null}'), ("line 5", "label")),
+    "indicators.jsonl": (b'{"text": "film", "label": [1, 0]}\n', ("list [1, 0]", "--multi-label")),
+    "list.csv": (b"text,label\nfilm,\"['film', 'law']\"\n", ("line 2", "list written as text", "--multi-label")),
+    "contradicted.csv": (b"text,label\nfilm,film\nfilm,law\n", ("1 of 1 different texts", "'film', 'law'")),
     "float label.jsonl": (with_bad_line('{"text": "film", "label": 1.5}'), ("line 5", "1.5")),
 }
 
@@ -266,6 +273,12 @@ def test_files_that_cannot_be_learnt_from(cli: Cli, work: Path, name: str) -> No
     content, hints = TRAINING_FILES[name]
     (work / name).write_bytes(content)
     complain(cli, work, "train", f"--data '{name}'", *hints)
+
+
+def test_a_link_to_nothing(cli: Cli, work: Path) -> None:
+    (work / "link.csv").symlink_to("gone.csv")
+    for command, option in (("train", "--data"), ("evaluate", "--data"), ("predict", "--input")):
+        complain(cli, work, command, f"{option} link.csv", "link.csv", "a link to gone.csv")
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict"])

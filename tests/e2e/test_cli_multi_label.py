@@ -1,5 +1,7 @@
 """A classifier of several labels a document, and of text pairs, on the command line."""
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 
 import tokensieve
+import tokensieve.data
 
 ROWS: list[dict[str, Any]] = [
     {"text": "the film was good", "other": "the player was not", "label": ["film", "sport"]},
@@ -68,3 +71,38 @@ def test_a_broken_calibration(model: Path, data: Path, run_cli: Any) -> None:
     assert not failed.stdout
     assert "thresholds=[2.0]" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+NAMES = {"0": "film", "1": "a|b", "2": "law; order"}
+
+
+@pytest.mark.parametrize("separator", ["|", "; ", ";", "", " ", "b"])
+@pytest.mark.parametrize("output", ["-", "out.csv", "out.csv.gz"])
+def test_labels_that_a_cell_cannot_hold(model: Path, data: Path, run_cli: Any, separator: str, output: str) -> None:
+    """film|a|b cannot be divided into the two labels again."""
+    record = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    label2id = {name: int(number) for number, name in NAMES.items()}
+    (model / "config.json").write_text(json.dumps(record | {"id2label": NAMES, "label2id": label2id}), encoding="utf-8")
+    options = ("predict", "--model", model, "--input", data, "--output", output, "--output-format", "csv")
+    failed = run_cli(*options, "--label-separator", separator, "--pair-column", "other", "--device", "cpu")
+    assert failed.returncode == 1 and not failed.stdout
+    (line,) = failed.stderr.splitlines()[-1:]
+    assert "label_separator" in line and "error:" in line
+    assert not list(data.parent.glob("out.csv*"))
+
+
+def test_labels_by_another_separator_are_read_back(model: Path, data: Path, run_cli: Any) -> None:
+    record = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    names = NAMES | {"2": "law, order"}
+    label2id = {name: int(number) for number, name in names.items()}
+    changes = {"id2label": names, "label2id": label2id, "thresholds": [0.0, 0.0, 1.0]}
+    (model / "config.json").write_text(json.dumps(record | changes), encoding="utf-8")
+    options = ("--model", model, "--input", data, "--pair-column", "other", "--device", "cpu")
+    done = run_cli("predict", *options, "--output-format", "csv", "--label-separator", ";")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["labels"] for row in rows] == ["film;a|b"] * 3
+    cells = [f'"{row["text"]}","{cells["labels"]}"\n' for row, cells in zip(ROWS, rows, strict=True)]
+    (data.parent / "again.csv").write_text("".join(["text,label\n", *cells]))
+    again = tokensieve.data.read_documents(data.parent / "again.csv", multi_label=True, label_separator=";")
+    assert [document.label for document in again] == [("film", "a|b")] * 3

@@ -144,6 +144,33 @@ def test_an_error_in_the_middle(cli: Cli, cut_off: CutOff, work: Path, name: str
     assert listing(work) - before == {name}
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [("data.json", ()), ("lines.json", ()), ("data.csv", ("--delimiter", ";"))]
+)
+def test_other_inputs_in_the_middle(cli: Cli, cut_off: CutOff, work: Path, name: str, options: tuple[str, ...]) -> None:
+    """Places in an array are as fixed as lines, with a record that is left out among them."""
+    rows = [{"text": row["text"].replace(";", ","), "label": row["label"]} for row in labelled_rows(50)]
+    rows[9] = {"text": " ", "label": "film"}
+    if name == "data.json":
+        text = json.dumps(rows, indent=1)
+    elif name == "lines.json":
+        text = "\n\n" + "".join(json.dumps(row) + "\n" for row in rows)
+    else:
+        text = "text;label\n" + "".join(f"{row['text']};{row['label']}\n" for row in rows)
+    (work / name).write_text(text, encoding="utf-8")
+    way = ("--input", name, "--on-bad-rows", "skip", *options)
+    expected, counts = whole(cli, "out.jsonl", *way)
+    assert "24 documents" in cut_off("--output", "out.jsonl", "--json", *way).err
+    if options:
+        line = cli(*PREDICT, "--output", "out.jsonl", "--resume", *way, "--delimiter", "|").error()
+        assert "--delimiter (then ;, now |)" in line
+    assert cli(*PREDICT, "--output", "out.jsonl", "--json", "--resume", *way).json() == counts
+    assert content(work / "out.jsonl") == expected
+    first = {"data.json": 1, "lines.json": 3, "data.csv": 2}[name]
+    lines = [json.loads(line)["line"] for line in expected.splitlines()]
+    assert lines == [first + n for n in range(50) if n != 9]
+
+
 def test_an_error_in_the_first_window_leaves_nothing(cut_off: CutOff, work: Path) -> None:
     before = listing(work)
     failed = cut_off("--output", "out.jsonl", windows=0)

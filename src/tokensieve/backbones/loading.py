@@ -18,6 +18,8 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
+from tokensieve.backbones.record import check_record
+from tokensieve.checks import read_object
 from tokensieve.errors import CheckpointError, TokensieveError
 from tokensieve.model.configuration import TokensieveConfig
 
@@ -37,6 +39,7 @@ def load_config(path: str | Path) -> Any:
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise CheckpointError(f"{path}: no config.json in this folder: give a folder written by save_pretrained")
     try:
+        check_record(read_object(Path(str(cached_file(path, "config.json")))))
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         config._attn_implementation = "sdpa"  # a kernel named here would be fetched from a hub, and run
         return config

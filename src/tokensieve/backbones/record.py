@@ -18,8 +18,12 @@ from tokensieve.errors import ConfigError
 from tokensieve.model.config_fields import BASE_FIELDS, FIELDS, check_base_fields
 from tokensieve.model.configuration import TokensieveConfig
 
-_OF_SOURCES: dict[str, Check] = {
+_BEFORE_ALL: dict[str, Check] = {
     "model_type": BASE_FIELDS["model_type"],
+    # transformers would read another file in place of this one
+    "configuration_files": Check(lambda _: False, "leave it out, and keep the config in config.json alone"),
+}
+_OF_SOURCES: dict[str, Check] = {
     "position_embedding_type": one_of(("absolute",)).or_none(),  # no other one is computed
 }
 
@@ -35,13 +39,15 @@ def check_record(record: Mapping[str, object]) -> None:
     Raises:
         ConfigError: names the field, its value and the remedy.
     """
-    check_values(record, _OF_SOURCES)
+    check_values(record, _BEFORE_ALL)
     kind = str(record.get("model_type"))
     if "model_type" in record and kind not in CONFIG_MAPPING:
         known = ", ".join((TokensieveConfig.model_type, *BACKBONES))
-        raise ConfigError(f"model_type={kind!r}: nothing here reads such a model; give one of {known}")
+        code = ", and the Python code that comes with it (auto_map) is never run" if "auto_map" in record else ""
+        raise ConfigError(f"model_type={kind!r}: nothing here reads such a model{code}; give one of {known}")
     if kind not in BACKBONES:
         return
+    check_values(record, _OF_SOURCES)
     check_base_fields(record, PreTrainedConfig)
     aliases = CONFIG_MAPPING[kind].attribute_map  # other names that transformers takes for the family's
     for ours, theirs in BACKBONES[kind].fields.items():

@@ -31,7 +31,7 @@ class CascadeConfig(TokensieveConfig):
 
     model_type = "tokensieve_cascade"
 
-    def __init__(self, defer_below: float | None = None, own_norms: bool = False, **fields: Any) -> None:
+    def __init__(self, /, defer_below: float | None = None, own_norms: bool = False, **fields: Any) -> None:
         fields.setdefault("ptc", PTCConfig(pruning="ratio", reread=0.1))
         super().__init__(**fields)
         check_value("defer_below", defer_below, SHARE.or_none())

@@ -10,6 +10,7 @@ import typer
 from tokensieve.cli.options import (
     DATA,
     BatchTokens,
+    Delimiter,
     Device,
     Dtype,
     Json,
@@ -50,6 +51,7 @@ def evaluate_command(
     label_column: LabelColumn = "label",
     pair_column: PairColumn = None,
     label_separator: LabelSeparator = "|",
+    delimiter: Delimiter = None,
     on_bad_rows: OnBadRows = "error",
     max_documents: Annotated[
         int | None, typer.Option(help="At most so many documents, each label in its share.", rich_help_panel=DATA)
@@ -85,6 +87,7 @@ def evaluate_command(
         "pair_column": pair_column,
         "multi_label": classifier.model.config.is_multi_label,
         "label_separator": label_separator,
+        "delimiter": delimiter,
         "policy": on_bad_rows,
         "known_labels": classifier.labels,
     }
@@ -130,7 +133,8 @@ def labelled_documents(data: str | Path | None, split: str, reading: dict[str, A
         for _ in documents:
             tally.accept()
         return documents
-    return tuple(read_documents(resolve_split_file(data, split), **reading, tally=tally))
+    source = resolve_split_file(data, split, tables=reading.get("delimiter") is not None)
+    return tuple(read_documents(source, **reading, tally=tally))
 
 
 def _lines(record: dict[str, Any]) -> list[str]:

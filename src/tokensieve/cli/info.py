@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tokensieve.cli.options import REDUCTION, Json, TextColumn, emit, prepare
+from tokensieve.cli.options import REDUCTION, Delimiter, Json, TextColumn, emit, prepare
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
 from tokensieve.presets import PRESET_NAMES
@@ -48,6 +48,7 @@ def info_command(
         ),
     ] = None,
     text_column: TextColumn = "text",
+    delimiter: Delimiter = None,
     json: Json = False,
 ) -> None:
     """Describe a classifier or a checkpoint, and print the plan for a length: tokens and FLOPs of every step.
@@ -76,7 +77,7 @@ def info_command(
     given = {"keep_ratio": keep_ratio, "site": site, "combine_layer": combine_layer, "reread": reread}
     if preset is not None or any(value is not None for value in given.values()):
         config.ptc = reduction_settings(config, preset, given).to_dict()
-    shares = None if sample is None else _measured_shares(base, sample, text_column)
+    shares = None if sample is None else _measured_shares(base, sample, text_column, delimiter)
     plan = plan_of(config, min(512, config.longest_document) if length is None else length, shares=shares)
     record: dict[str, Any] = {
         "model": str(base),
@@ -95,13 +96,13 @@ def info_command(
     emit(record, _lines(record, str(plan)), json)
 
 
-def _measured_shares(model: str, sample: Path, text_column: str) -> list[float]:
+def _measured_shares(model: str, sample: Path, text_column: str, delimiter: str | None) -> list[float]:
     from tokensieve.cascade.configuration import CascadeConfig
     from tokensieve.data import read_documents
     from tokensieve.model.plan import kept_shares
     from tokensieve.runtime.load import load
 
-    documents = read_documents(sample, text_column=text_column, label_column=None)
+    documents = read_documents(sample, text_column=text_column, label_column=None, delimiter=delimiter)
     classifier = load(model)
     if isinstance(classifier.model.config, CascadeConfig):
         classifier.model.config.defer_below = None  # the plan counts the second stage

@@ -76,6 +76,14 @@ MultiLabel = Annotated[
 LabelSeparator = Annotated[
     str, typer.Option("--label-separator", help="What divides the labels of a cell.", rich_help_panel=DATA)
 ]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        "--delimiter",
+        help="What divides the columns of CSV, TSV and text files: ';', '|', tab (default: by the name).",
+        rich_help_panel=DATA,
+    ),
+]
 OnBadRows = Annotated[
     Policy,
     typer.Option(

@@ -16,6 +16,7 @@ import typer
 from tokensieve.cli.options import (
     DATA,
     BatchTokens,
+    Delimiter,
     Device,
     Dtype,
     MaxLength,
@@ -42,7 +43,9 @@ def predict_command(
     model: Model,
     input: Annotated[
         str,
-        typer.Option("--input", help="CSV, TSV, JSONL, TXT (a document a line; all also .gz), Parquet; - for stdin."),
+        typer.Option(
+            "--input", help="CSV, TSV, JSONL, JSON, TXT (a document a line; all also .gz), Parquet; - for stdin."
+        ),
     ] = "-",
     output: Annotated[str, typer.Option("--output", help=".jsonl or .csv file (also .gz), or - for stdout.")] = "-",
     tokens: Annotated[bool, typer.Option("--tokens", help="Add the tokens that survived pruning.")] = False,
@@ -61,7 +64,8 @@ def predict_command(
     input_format: Annotated[
         str | None,
         typer.Option(
-            help="csv, tsv, jsonl, txt or parquet where the name does not tell; stdin is jsonl.", rich_help_panel=DATA
+            help="csv, tsv, jsonl, json, txt or parquet where the name does not tell; stdin is jsonl.",
+            rich_help_panel=DATA,
         ),
     ] = None,
     output_format: Annotated[
@@ -70,6 +74,15 @@ def predict_command(
     ] = None,
     text_column: TextColumn = "text",
     pair_column: PairColumn = None,
+    delimiter: Delimiter = None,
+    label_separator: Annotated[
+        str,
+        typer.Option(
+            "--label-separator",
+            help="What stands between several labels in a cell of CSV output.",
+            rich_help_panel=DATA,
+        ),
+    ] = "|",
     on_bad_rows: OnBadRows = "error",
     max_length: MaxLength = None,
     device: Device = "auto",
@@ -112,6 +125,7 @@ def predict_command(
         policy=on_bad_rows,
         tally=tally,
         format=input_format,
+        delimiter=delimiter,
     )
     classifier = load_classifier(model, device, dtype, max_length, batch_tokens, words_on_disk)
     progress = bar(None, "classifying", json)
@@ -120,6 +134,8 @@ def predict_command(
         "--output-format": kind,
         "--text-column": text_column,
         "--pair-column": pair_column,
+        "--delimiter": delimiter,
+        "--label-separator": label_separator,
         "--dtype": classifier.dtype,
         "--tokens": tokens,
     }
@@ -152,20 +168,22 @@ def _write(
     """Write the records to where they go; how many there are in all, and how many documents were truncated."""
     from tokensieve.runtime.fingerprint import fingerprint
     from tokensieve.runtime.part import is_stream, part_file
-    from tokensieve.runtime.predict import is_prediction, write_predictions, write_resumable
+    from tokensieve.runtime.predict import check_label_cells, is_prediction, write_predictions, write_resumable
     from tokensieve.runtime.resume import resumable_part
 
-    kind, tokens = settings["--output-format"], settings["--tokens"]
+    kind = settings["--output-format"]
+    how = {"tokens": settings["--tokens"], "label_separator": settings["--label-separator"], "progress": progress}
+    check_label_cells(classifier, kind, how["label_separator"])
     if output == "-":
-        written = write_predictions(classifier, documents, sys.stdout, kind, tokens=tokens, progress=progress)
+        written = write_predictions(classifier, documents, sys.stdout, kind, **how)
         sys.stdout.flush()
     elif not files or is_stream(output):
         with part_file(Path(output), is_prediction) as out:
-            written = write_predictions(classifier, documents, out, kind, tokens=tokens, progress=progress)
+            written = write_predictions(classifier, documents, out, kind, **how)
     else:
         expected = fingerprint(classifier, files, settings)
         with resumable_part(Path(output), expected, resume=resume) as part:
-            write_resumable(classifier, documents, part, kind, tokens=tokens, progress=progress)
+            write_resumable(classifier, documents, part, kind, **how)
         return part.state.documents, part.state.truncated
     return written, classifier.engine.truncated
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tokensieve.cli.options import (
+    Delimiter,
     Device,
     Json,
     LabelColumn,
@@ -95,8 +96,8 @@ def train_command(
         str | None,
         typer.Option(
             "--data",
-            help="CSV, TSV, JSONL (also .gz), Parquet; a folder with train.*, validation.*, test.*; a data set: folder "
-            "written by its save_to_disk, or its name (or name:config) on the Hugging Face hub "
+            help="CSV, TSV, JSONL, JSON (also .gz), Parquet; a folder with train.*, validation.*, test.*; a data set: "
+            "folder written by its save_to_disk, or its name (or name:config) on the Hugging Face hub "
             "(default: the embedded corpus, Python's standard library).",
         ),
     ] = None,
@@ -105,6 +106,7 @@ def train_command(
     pair_column: PairColumn = None,
     multi_label: MultiLabel = False,
     label_separator: LabelSeparator = "|",
+    delimiter: Delimiter = None,
     on_bad_rows: OnBadRows = "error",
     validation_fraction: ValidationFraction = 0.2,
     max_documents: MaxDocuments = None,
@@ -191,7 +193,7 @@ def train_command(
 ) -> None:
     """Train a classifier on labelled documents and save it.
 
-    The recipe is the paper's unless changed. Test documents of a folder are not looked at: use `tokensieve evaluate`.
+    The recipe is the paper's unless changed. Test documents of a folder are only counted: use `tokensieve evaluate`.
     Several processes share the work when `torchrun --nproc-per-node 2 -m tokensieve train ...` starts them.
 
     Example: tokensieve train --data news/ --preset paper-pfc-7 --keep-ratio 0.9 --output news-classifier
@@ -227,6 +229,7 @@ def train_command(
         "pair_column": pair_column,
         "multi_label": multi_label,
         "label_separator": label_separator,
+        "delimiter": delimiter,
         "policy": on_bad_rows,
         "unlabelled": unlabelled,
     }

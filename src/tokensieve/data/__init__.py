@@ -1,8 +1,13 @@
 """Documents in: read files, split them, tokenise them; and the corpus that is there without any file.
 
-Read in this order: `documents` (what reading gives), `readers` (file or data set -> documents; `sources` opens files,
-`delimited`, `lines` and `parquet` parse them, `huggingface` opens data sets, `rows` decides what can be used), `splits`
-(`folders` finds the sources, `sampling` carves and thins), `corpus`, `tokenize` (texts -> ids), `targets` (labels).
+Read in this order:
+- `documents`: what reading gives.
+- `readers`: a file or data set -> documents. `sources` opens files; `delimited`, `tabbed`, `json_files`, `lines` and
+  `parquet` parse them into `rows`; `huggingface` opens data sets; `usable` and `labels` decide what can be used.
+- `texts`: what a caller hands over in Python.
+- `splits`: `folders` finds the sources, `sampling` carves and thins, `doubts` looks for what may be meant otherwise.
+- `corpus`: the documents that are there without any file.
+- `tokenize`, `tokenized`: texts -> ids. `targets`: labels -> what a model is trained towards.
 """
 
 from tokensieve.data.corpus import standard_library_corpus

@@ -1,7 +1,8 @@
-"""CSV and TSV as a spreadsheet or pandas writes them: a header line, quotes doubled inside quotes, newlines in quotes.
+"""CSV and other files of columns with a header line; how their columns are found.
 
-Python's own reader does the parsing, in its strict mode: the lenient one turns ``"so "good" it hurts"`` into another
-text without a word, and lets a quote that is never closed swallow the rest of the file.
+CSV is as a spreadsheet or pandas writes it: quotes doubled inside quotes, newlines in quotes. Python's own reader does
+the parsing, in its strict mode: the lenient one turns ``"so "good" it hurts"`` into another text without a word, and
+lets a quote that is never closed swallow the rest of the file. Tabs divide by the rule of `tokensieve.data.tabbed`.
 """
 
 from __future__ import annotations
@@ -9,14 +10,35 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from tokensieve.data.rows import Columns, Defect, Reason, Row, list_names, shorten
+from tokensieve.data.rows import Columns, Defect, Reason, Row, bare_name, list_names, shorten
 from tokensieve.data.sources import MAX_RECORD_CHARS
-from tokensieve.errors import DataError
+from tokensieve.data.tabbed import read_tabbed
+from tokensieve.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from _csv import Reader
+
+TAB = "\t"
+_COMMON = (",", ";", TAB, "|")
+_LONGEST_NAME = 40  # characters; what is longer in a header is hardly the name of a column
+_NO_HEADER = ", or, if the first line is a document, put a line above it that names the columns"
+
+
+def check_delimiter(delimiter: str | None) -> str | None:
+    """The character that divides columns; a tab also as ``tab`` or backslash and t, as a shell passes it on.
+
+    Raises:
+        ConfigError: It is no single character that can divide columns.
+    """
+    given = {"tab": "\t", "\\t": "\t"}.get(delimiter or "", delimiter)
+    if given is not None and (len(given) != 1 or given.isalnum() or given in '"\r\n\0\ufeff'):
+        raise ConfigError(
+            f"delimiter={delimiter!r}: give the one character that divides the columns, such as ';', or tab"
+        )
+    return given
 
 
 def read_delimited(lines: Iterator[str], source: str, delimiter: str, columns: Columns) -> Iterator[Row | Defect]:
@@ -25,20 +47,24 @@ def read_delimited(lines: Iterator[str], source: str, delimiter: str, columns: C
     Args:
         lines: The file, with its line ends kept as they are (``newline=""``).
         source: Its name, for messages.
-        delimiter: ``,`` or a tab.
+        delimiter: What divides the columns; a tab by the rule for TSV.
         columns: The columns to read, as the header names them.
 
     Raises:
         DataError: The header is missing or broken, or has no such column, or has it twice.
     """
-    records = _records(lines, delimiter)
+    first = next(lines, "")
+    lines = chain([first], lines)
+    records = read_tabbed(lines) if delimiter == TAB else _records(lines, delimiter)
     header = next(records, None)
     if header is None:
         raise DataError(f"{source} is blank: give a file with a header line that names the columns")
     if isinstance(header, Defect):
-        raise DataError(f"{source}, line {header.line}: the header cannot be read: {header.detail}; correct it")
+        remedy = _header_hint([first.rstrip("\r\n")], delimiter, columns) or "correct it"
+        raise DataError(f"{source}, line {header.line}: the header cannot be read: {header.detail}; {remedy}")
     names = header[2]
-    places = {role: column_index(names, name, source, role) for role, name in columns.by_role.items()}
+    hint = _header_hint(names, delimiter, columns)
+    places = {role: column_index(names, name, source, role, hint, _NO_HEADER) for role, name in columns.by_role.items()}
     for record in records:
         if isinstance(record, Defect):
             yield record
@@ -49,21 +75,48 @@ def read_delimited(lines: Iterator[str], source: str, delimiter: str, columns: C
             yield Row(line, **{role: fields[place] for role, place in places.items()})
 
 
-def column_index(columns: list[str], name: str, source: str, role: str) -> int:
-    """Place of a column in a header.
+def column_index(columns: list[str], name: str, source: str, role: str, hint: str = "", also: str = "") -> int:
+    """Place of a column in a header: the one of that name, with or without space around it.
+
+    Args:
+        columns: The names in the header.
+        name: The one wanted.
+        source: For messages.
+        role: What the column is for: text, label or pair.
+        hint: What to do where no column has the name; else to name the column, or what `also` says.
 
     Raises:
         DataError: There is no such column, or more than one.
     """
-    count = columns.count(name)
-    if count == 1:
-        return columns.index(name)
-    if count > 1:
-        raise DataError(f"{source}: {count} columns are called {name!r}; rename all but the {role} column")
+    places = [place for place, column in enumerate(columns) if name in (column, bare_name(column))]
+    if len(places) == 1:
+        return places[0]
+    if places:
+        raise DataError(f"{source}: {len(places)} columns are called {name!r}; rename all but the {role} column")
     raise DataError(
         f"{source} has no column {name!r}; its columns are {list_names(columns)}; "
-        f"name the {role} column with --{role}-column ({role}_column=)"
+        + (hint or f"name the {role} column with --{role}-column ({role}_column=){also}")
     )
+
+
+def _header_hint(names: list[str], delimiter: str, columns: Columns) -> str:
+    """What to do about a header that is divided otherwise; empty where it is not."""
+    line = delimiter.join(names)
+    if line[:4].lower() == "sep=":
+        divider = line[4:] or delimiter
+        option = f" and give{_divided_by(divider)}" if divider != delimiter else ""
+        return f"the first line is a note for Excel: remove it{option}"
+    for other in _COMMON:
+        parts = [bare_name(part).strip('"') for part in line.split(other)]
+        alone = len(names) == 1 and all(0 < len(part) <= _LONGEST_NAME for part in parts)
+        if other != delimiter and len(parts) > 1 and (alone or set(columns.by_role.values()) <= set(parts)):
+            return f"its header looks divided by {'a tab' if other == TAB else repr(other)}: give{_divided_by(other)}"
+    return ""
+
+
+def _divided_by(delimiter: str) -> str:
+    option = "tab" if delimiter == TAB else f"'{delimiter}'"
+    return f" --delimiter {option} (delimiter={delimiter!r})"
 
 
 def _field_count(record: tuple[int, int, list[str]], wanted: int) -> Defect:

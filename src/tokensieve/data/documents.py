@@ -19,7 +19,8 @@ class Document:
         label: Its class; a tuple of all its labels, possibly none, in multi-label data; None when it was read
             without labels.
         source: The file it comes from, as it was named by the caller (``<stdin>`` for standard input).
-        line: 1-based line on which the record begins; in Parquet and data sets the 1-based row.
+        line: 1-based line on which the record begins; in Parquet and data sets the 1-based row, in a JSON array the
+            1-based place.
         pair: A second text that the first is classified together with, or None.
     """
 
@@ -39,7 +40,7 @@ class Rejection:
         line: As in `Document`.
         reason: One of a fixed set of phrases, see `tokensieve.data.rows.Reason`; what a `Tally` counts by.
         detail: What is wrong in this very record, with the value shortened.
-        unit: ``line``, or ``row`` where the source has no lines (Parquet, data sets).
+        unit: What `line` counts: ``line``, or ``row`` (Parquet, data sets) or ``record`` (a JSON array).
     """
 
     source: str

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tokensieve.data.huggingface import DatasetSplit, open_dataset
 from tokensieve.data.rows import list_names
-from tokensieve.data.sources import EXTENSIONS, STDIN, split_extension
+from tokensieve.data.sources import EXTENSIONS, STDIN, kind_of_path, split_extension
 from tokensieve.errors import ConfigError, DataError
+
+logger = logging.getLogger(__name__)
 
 SingleSource = str | Path | DatasetSplit
 Source = SingleSource | tuple[Path, ...]
@@ -26,17 +31,43 @@ SPLIT_NAMES = {
 _PART = re.compile(r"(?P<split>.+)-\d{5}-of-(?P<parts>\d{5})(?P<end>\..+)")
 
 
-def find_split_files(path: str | Path) -> dict[str, Source]:
+def find_split_files(path: str | Path, *, tables: bool = False) -> dict[str, Source]:
     """The source of each split that there is, the training split first; a single file or split is for training.
 
+    The test split is for others than training: what is wrong with it ends in a warning, and it is left out.
+
+    Args:
+        path: A file, folder or data set, as `load_splits` takes it.
+        tables: Text files are tables with a header line, and can hold a split.
+
     Raises:
-        DataError: There is no training split, or a split is there twice or in part; or as `open_dataset`.
+        DataError: There is no training split, or one of training or validation is there twice or in part; or as
+            `open_dataset`.
     """
-    return _find(path, "train", "training file")
+    place = _place(path)
+    if not isinstance(place, _Splits):
+        return {"train": place}
+    splits = {"train": place.need("train", "training file", tables)}
+    for split in ("validation", "test"):
+        try:
+            source = place.get(split, tables)
+        except DataError as error:
+            if split != "test":
+                raise
+            warn_of_test(error)
+            continue
+        if source is not None:
+            splits[split] = source
+    return splits
 
 
-def resolve_split_file(path: str | Path, split: str = "test") -> Source:
+def resolve_split_file(path: str | Path, split: str = "test", *, tables: bool = False) -> Source:
     """The source of one split: found by name in a folder or data set; a path that is neither is that file itself.
+
+    Args:
+        path: A file, folder or data set, as `load_splits` takes it.
+        split: Its name.
+        tables: as in `find_split_files`.
 
     Raises:
         ConfigError: `split` is not the name of a split.
@@ -45,7 +76,13 @@ def resolve_split_file(path: str | Path, split: str = "test") -> Source:
     wanted = next((name for name, aliases in SPLIT_NAMES.items() if split in aliases), None)
     if wanted is None:
         raise ConfigError(f"unknown split {split!r}: use one of {', '.join(SPLIT_NAMES)}")
-    return _find(path, wanted, f"file for the {wanted} split")[wanted]
+    place = _place(path)
+    return place.need(wanted, f"file for the {wanted} split", tables) if isinstance(place, _Splits) else place
+
+
+def warn_of_test(problem: object) -> None:
+    """Tell, while training, what is wrong with the test split."""
+    logger.warning("test split: %s. Training does not read it; 'tokensieve evaluate' will refuse it", problem)
 
 
 def sole_source(path: str | Path) -> SingleSource:
@@ -64,56 +101,79 @@ def sole_source(path: str | Path) -> SingleSource:
     return opened or path
 
 
-def _find(path: str | Path, wanted: str, missing: str) -> dict[str, Source]:
-    """The source of each split, `wanted` among them; a single file, or a data set without splits, is the wanted one."""
+@dataclass(frozen=True, slots=True)
+class _Splits:
+    """A folder of split files, or a data set with splits.
+
+    Attributes:
+        path: Where it is.
+        opened: The splits of a data set by their names; None for a folder.
+    """
+
+    path: str | Path
+    opened: dict[str, DatasetSplit] | None = None
+
+    def need(self, split: str, missing: str, tables: bool) -> Source:
+        """The source of a split that has to be there."""
+        source = self.get(split, tables)
+        if source is not None:
+            return source
+        if self.opened is not None:
+            names = " or ".join(SPLIT_NAMES[split])
+            raise DataError(f"{self.path} has no {split} split ({names}); its splits are {list_names(self.opened)}")
+        raise DataError(f"{self.path} has no {missing} ({_names(split)}); it has {_listing(Path(self.path))}")
+
+    def get(self, split: str, tables: bool) -> Source | None:
+        """The source of a split, None where there is none.
+
+        Raises:
+            DataError: It is there twice, or in part.
+        """
+        aliases = SPLIT_NAMES[split]
+        if self.opened is None:
+            return _file_in(Path(self.path), split, tables)
+        matches = [name for name in self.opened if name.lower() in aliases]
+        if len(matches) > 1:
+            raise DataError(f"{self.path} has more than one {split} split: {list_names(matches)}; keep one of them")
+        return self.opened[matches[0]] if matches else None
+
+
+def _place(path: str | Path) -> Source | _Splits:
+    """What has splits, or the single source that a path or name stands for."""
     opened = open_dataset(path)
     if isinstance(opened, dict):
-        splits = _splits_of(opened, path)
-        if wanted not in splits:
-            names = " or ".join(SPLIT_NAMES[wanted])
-            raise DataError(f"{path} has no {wanted} split ({names}); its splits are {list_names(opened)}")
-        return splits
-    if opened is not None or str(path) == STDIN or not Path(path).is_dir():
-        return {wanted: opened or Path(path)}
-    files = _files_in(Path(path))
-    if wanted not in files:
-        raise DataError(f"{path} has no {missing} ({_names(wanted)}); it has {_listing(Path(path))}")
-    return files
+        return _Splits(path, opened)
+    if opened is not None:
+        return opened
+    return _Splits(path) if str(path) != STDIN and kind_of_path(path) == "folder" else Path(path)
 
 
-def _splits_of(opened: dict[str, DatasetSplit], path: str | Path) -> dict[str, Source]:
-    splits: dict[str, Source] = {}
-    for split, aliases in SPLIT_NAMES.items():
-        matches = [name for name in opened if name.lower() in aliases]
-        if len(matches) > 1:
-            raise DataError(f"{path} has more than one {split} split: {list_names(matches)}; keep one of them")
-        if matches:
-            splits[split] = opened[matches[0]]
-    return splits
+def _file_in(folder: Path, split: str, tables: bool) -> Source | None:
+    """The file of a split in a folder, or its parts."""
+    matches = [folder / name for name in _entries(folder) if _is_data_file(folder / name, SPLIT_NAMES[split], tables)]
+    names = " and ".join(file.name for file in matches)
+    if any(_PART.fullmatch(file.name) for file in matches):
+        if not _are_whole(matches):
+            raise DataError(f"{folder} has not all parts of the {split} split, or other files beside them: {names}")
+        return tuple(matches)
+    if len(matches) > 1:
+        raise DataError(f"{folder} has more than one file for the {split} split: {names}; keep one of them")
+    return matches[0] if matches else None
 
 
-def _files_in(folder: Path) -> dict[str, Source]:
-    """The file of each split in a folder, or its parts, the training split first."""
-    files: dict[str, Source] = {}
-    for split, aliases in SPLIT_NAMES.items():
-        matches = [file for file in sorted(folder.iterdir()) if _is_data_file(file, aliases)]
-        names = " and ".join(file.name for file in matches)
-        if any(_PART.fullmatch(file.name) for file in matches):
-            if not _are_whole(matches):
-                raise DataError(f"{folder} has not all parts of the {split} split, or other files beside them: {names}")
-            files[split] = tuple(matches)
-        elif len(matches) > 1:
-            raise DataError(f"{folder} has more than one file for the {split} split: {names}; keep one of them")
-        elif matches:
-            files[split] = matches[0]
-    return files
+def _entries(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
 
 
-def _is_data_file(file: Path, aliases: Sequence[str]) -> bool:
+def _is_data_file(file: Path, aliases: Sequence[str], tables: bool) -> bool:
     stem, extension, _ = split_extension(file)
     part = _PART.fullmatch(file.name)
     name = part["split"] if part else stem
-    return name.lower() in aliases and EXTENSIONS.get(extension, "txt") != "txt" and file.is_file()
+    readable = extension in EXTENSIONS and (tables or EXTENSIONS[extension] != "txt")
+    return name.lower() in aliases and readable and kind_of_path(file) == "file"
 
 
 def _are_whole(files: Sequence[Path]) -> bool:
@@ -131,6 +191,6 @@ def _names(split: str) -> str:
 
 
 def _listing(folder: Path, limit: int = 10) -> str:
-    names = sorted(entry.name for entry in folder.iterdir())
+    names = _entries(folder)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return f"{', '.join(names[:limit])}{more}" if names else "nothing"

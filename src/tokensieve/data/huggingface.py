@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tokensieve.data.parquet import BATCH_ROWS, check_columns, rows_of
+from tokensieve.data.parquet import BATCH_ROWS, check_columns, distinct, rows_of
 from tokensieve.data.rows import Columns, Row
 from tokensieve.data.sources import EXTENSIONS, STDIN, split_extension
 from tokensieve.errors import DataError, MissingExtraError
@@ -39,8 +39,8 @@ class DatasetSplit:
             DataError: A column is missing or of a wrong type, or the files behind the data set are broken.
         """
         names = check_columns(self.data.features.arrow_schema, self.name, columns, multi_label)
-        classes = self._class_names(columns.label)
-        for row in rows_of(self._batches(names), columns):
+        classes = self._class_names(names.get("label"))
+        for row in rows_of(self._batches(distinct(names)), names):
             yield row if classes is None else replace(row, label=_named(row.label, classes))
 
     def is_unlabelled(self, label_column: str) -> bool:

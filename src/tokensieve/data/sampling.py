@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tokensieve.data.documents import Document
+from tokensieve.data.rows import list_names, shorten
 from tokensieve.errors import ConfigError, DataError
 
 _Text = tuple[str, str | None]
@@ -22,6 +23,20 @@ def labels_of(document: Document) -> tuple[str, ...]:
     if document.label is None:
         raise DataError(f"{document.source}, line {document.line}: the document has no label; read it with labels")
     return (document.label,) if isinstance(document.label, str) else document.label
+
+
+def contradiction(documents: Sequence[Document]) -> str | None:
+    """How many texts (with their pairs) occur under different labels, with an example; None if none does."""
+    labels: dict[_Text, set[tuple[str, ...]]] = defaultdict(set)
+    for document in documents:
+        labels[_text_of(document)].add(tuple(sorted(labels_of(document))))
+    contradicted = [(text, sorted(found)) for text, found in labels.items() if len(found) > 1]
+    if not contradicted:
+        return None
+    (text, _), found = contradicted[0]
+    names = list_names([" + ".join(names) or "no label" for names in found], limit=3)
+    count = f"{len(contradicted)} of {len(labels)} different texts occur"
+    return f"{count} under more than one label, such as {shorten(text)} under {names}"
 
 
 def check_fraction(fraction: Any) -> None:
@@ -50,9 +65,12 @@ def carve_validation(
     texts, labels = _partable_texts(documents)
     classes = len(set(labels))
     if not texts:
+        contradicted = contradiction(documents)
+        why = f"{contradicted}, and no label has two others" if contradicted else "no label has two different documents"
         raise DataError(
-            "no validation split can be carved off, as no label has two different documents; "
-            "give a validation file, more documents, or no validation split (validation_fraction=0)"
+            f"no validation split can be carved off, as {why}; {'correct the labels, ' if contradicted else ''}"
+            "give a validation file, more documents, or no validation split (--validation-fraction 0, "
+            "validation_fraction=0)"
         )
     size = max(round(fraction * len(texts)), classes)
     _, held_out = train_test_split(texts, test_size=size, stratify=labels, random_state=seed)

@@ -7,15 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tokensieve.data.documents import Document, Tally
-from tokensieve.data.folders import Source, find_split_files
+from tokensieve.data.doubts import doubts
+from tokensieve.data.folders import Source, find_split_files, warn_of_test
 from tokensieve.data.huggingface import DatasetSplit
-from tokensieve.data.readers import Policy, read_documents
+from tokensieve.data.labels import INDICATOR_REMEDY, are_indicators
+from tokensieve.data.readers import Policy, read_documents, takes_delimiter
 from tokensieve.data.rows import list_names
 from tokensieve.data.sampling import carve_validation, check_fraction, labels_of, sample_by_label, sample_unlabelled
-from tokensieve.data.sources import name_of
-from tokensieve.errors import ConfigError, DataError
+from tokensieve.data.sources import name_of, split_extension
+from tokensieve.errors import ConfigError, DataError, TokensieveError
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +103,7 @@ def load_splits(
     validation_fraction: float = 0.2,
     seed: int = 0,
     unlabelled: str | Path | None = None,
+    delimiter: str | None = None,
 ) -> DataSplits:
     """Read labelled documents for training from a file, a folder with a file for each split, or a data set.
 
@@ -115,10 +119,13 @@ def load_splits(
         multi_label: As in `read_documents`.
         label_separator: As in `read_documents`.
         policy: As in `read_documents`. A label that does not occur in the training file is an unknown one elsewhere.
+            It is for training and validation files: whatever is wrong with a test file ends in a warning.
         validation_fraction: Share of the training documents, at most 0.5, that becomes the validation split where
             there is no file for it; see `carve_validation`. 0 for none.
         seed: Chooses which documents these are.
         unlabelled: One file more, as `read_documents` takes it; if it has labels, they are not read.
+        delimiter: As in `read_documents`, for all files but those of JSON and Parquet, and plain text in `unlabelled`.
+            A folder's split files may then be called ``.txt`` too.
 
     Raises:
         ConfigError: `validation_fraction` is out of range, or as `read_documents`.
@@ -127,37 +134,68 @@ def load_splits(
         MissingExtraError: As `read_documents`.
     """
     check_fraction(validation_fraction)
-    files = find_split_files(path)
+    files = find_split_files(path, tables=delimiter is not None)
     if unlabelled is not None:
         files["unlabelled"] = unlabelled
     documents: dict[str, tuple[Document, ...]] = {}
     tallies: dict[str, Tally] = {}
-    known: set[str] | None = None
+    settings: dict[str, Any] = {
+        "text_column": text_column,
+        "label_column": label_column,
+        "pair_column": pair_column,
+        "multi_label": multi_label,
+        "label_separator": label_separator,
+        "policy": policy,
+        "delimiter": delimiter,
+    }
     for split, file in files.items():
-        if split == "test" and isinstance(file, DatasetSplit) and file.is_unlabelled(label_column):
-            logger.info("%s: left out, as none of its rows has a label", name_of(file))
+        tally = tallies[split] = Tally()
+        if split == "test":
+            documents[split] = _read_test(file, settings, tally)
+        else:
+            documents[split] = tuple(read_documents(file, **_settings_for(split, file, settings), tally=tally))
+        if not tally.read:
+            del tallies[split]
             continue
-        tallies[split] = Tally()
-        reading = read_documents(
-            file,
-            text_column=text_column,
-            label_column=None if split == "unlabelled" else label_column,
-            pair_column=pair_column,
-            multi_label=multi_label,
-            label_separator=label_separator,
-            policy=policy,
-            tally=tallies[split],
-            known_labels=known,
-        )
-        documents[split] = tuple(reading)
         if split == "train":
-            known = _checked_labels(documents[split], file)
-        logger.info("%s: %s", name_of(file), "; ".join(line.strip() for line in tallies[split].summary()))
+            settings["known_labels"] = _checked_labels(documents[split], file)
+            for doubt in doubts(documents[split]):
+                logger.warning("%s: %s", name_of(file), doubt)
+        logger.info("%s: %s", name_of(file), "; ".join(line.strip() for line in tally.summary()))
     train, validation = documents["train"], documents.get("validation", ())
     if "validation" not in files and validation_fraction > 0:
         train, validation = carve_validation(train, validation_fraction, seed)
         logger.info("validation: %d documents carved off %d", len(validation), len(documents["train"]))
     return DataSplits(train, validation, documents.get("test", ()), tallies, documents.get("unlabelled", ()))
+
+
+def _settings_for(split: str, file: Source, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """How the file of a split is read."""
+    changed = dict(settings)
+    if split == "unlabelled":
+        changed["label_column"] = changed["known_labels"] = None
+        plain = isinstance(file, str | Path) and split_extension(Path(file))[1] == ".txt"
+        changed["delimiter"] = None if plain else settings["delimiter"]
+    if split != "train" and changed["delimiter"] is not None and not takes_delimiter(file):
+        changed["delimiter"] = None
+    return changed
+
+
+def _read_test(file: Source, settings: Mapping[str, Any], tally: Tally) -> tuple[Document, ...]:
+    """The usable documents of a test split; training needs none of them, so that nothing about it is an error."""
+    documents: list[Document] = []
+    try:
+        if isinstance(file, DatasetSplit) and file.is_unlabelled(settings["label_column"]):
+            logger.info("%s: left out, as none of its rows has a label", name_of(file))
+            return ()
+        reading = read_documents(file, **{**_settings_for("test", file, settings), "policy": "skip"}, tally=tally)
+        documents.extend(reading)
+    except TokensieveError as error:
+        warn_of_test(error)
+    else:
+        if tally.rejected and settings["policy"] == "error":
+            warn_of_test(f"{tally.rejected} of {tally.read} records cannot be used; the first: {tally.examples[0]}")
+    return tuple(documents)
 
 
 def _checked_labels(train: Sequence[Document], source: Source) -> set[str]:
@@ -166,8 +204,6 @@ def _checked_labels(train: Sequence[Document], source: Source) -> set[str]:
         only = sorted(next(iter(kinds)))
         has = f"have the label{'s' * (len(only) > 1)} {list_names(only)}" if only else "have no label"
         wanted = "that differ in their labels" if isinstance(train[0].label, tuple) else "of at least two labels"
-        raise DataError(
-            f"{name_of(source)}: all {len(train)} training documents {has}; "
-            f"give documents {wanted}, or check the label column"
-        )
+        remedy = INDICATOR_REMEDY if are_indicators(only) else f"give documents {wanted}, or check the label column"
+        raise DataError(f"{name_of(source)}: all {len(train)} training documents {has}; {remedy}")
     return {label for kind in kinds for label in kind}

@@ -17,12 +17,13 @@ from tokensieve.backbones.host import host_config
 from tokensieve.backbones.loading import load_config
 from tokensieve.config import PTCConfig
 from tokensieve.data.documents import Document
+from tokensieve.data.doubts import similar_labels
 from tokensieve.data.rows import list_names
 from tokensieve.data.sampling import carve_validation, check_fraction
 from tokensieve.data.splits import DataSplits
 from tokensieve.errors import ConfigError
 from tokensieve.estimator.folder import read_folder, write_folder
-from tokensieve.estimator.inputs import class_names, read_classes, read_documents
+from tokensieve.estimator.inputs import class_names, places_in_model, read_classes, read_documents
 from tokensieve.estimator.state import off_its_device, on_its_device, quiet, random_states_kept
 from tokensieve.runtime.engine import Result
 from tokensieve.runtime.load import Classifier, load, resolve_device
@@ -131,6 +132,8 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             TrainingError: the training diverged.
         """
         classes, labels = read_classes(y)
+        for doubt in similar_labels(class_names(classes)):
+            warnings.warn(f"y: {doubt}", stacklevel=2)
         documents, recipe = read_documents(X, labels), self._recipe()
         with quiet(bool(self.verbose)), random_states_kept():
             record, classifier = self._train(documents, recipe)
@@ -161,7 +164,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def _results(self, X: Any) -> list[Result]:  # noqa: N803
         check_is_fitted(self)
-        documents = read_documents(X)
+        documents = read_documents(X, paired=self.classifier_.model.config.text_pairs)
         return self.classifier_.results(
             found.text if found.pair is None else (found.text, found.pair) for found in documents
         )
@@ -172,9 +175,8 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def _by_class(self, columns: np.ndarray) -> np.ndarray:
         """What the model says of its labels [N, L], by class [N, C]: 0 of a class that it never saw."""
-        places = {name: place for place, name in enumerate(self.classifier_.labels)}
         padded = np.pad(columns, ((0, 0), (0, 1)))
-        return padded[:, [places.get(name, -1) for name in class_names(self.classes_)]]
+        return padded[:, places_in_model(self.classes_, self.classifier_.labels)]
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the fitted estimator as a folder that `tokensieve predict` and `tokensieve.load` read as well.

@@ -12,7 +12,7 @@ import numpy as np
 from tokensieve.checks import read_object
 from tokensieve.config import PTCConfig
 from tokensieve.errors import CheckpointError
-from tokensieve.estimator.inputs import class_names
+from tokensieve.estimator.inputs import class_names, places_in_model
 from tokensieve.runtime.load import Classifier
 from tokensieve.training.output import ESTIMATOR, RECORD, check_output, folder_in_the_making
 from tokensieve.training.recipe import Recipe
@@ -63,6 +63,7 @@ def read_folder(
     try:
         parameters = {name: _from_json(name, value) for name, value in record["parameters"].items()}
         classes = np.array(record["classes"]["values"], dtype=np.dtype(record["classes"]["dtype"]))
+        places = places_in_model(classes, classifier.labels)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path / ESTIMATOR}: cannot be used ({error}); save the estimator again") from error
     unknown = sorted(set(parameters) - set(known))
@@ -70,9 +71,9 @@ def read_folder(
         raise CheckpointError(
             f"{path / ESTIMATOR}: unknown parameter {unknown[0]!r}; load it with the tokensieve that wrote it"
         )
-    names, labels = set(class_names(classes)), set(classifier.labels)
-    # Of several labels a document, some may never have been seen: the model has none of those.
-    if not labels <= names or (names != labels and not classifier.model.config.is_multi_label):
+    # With several labels a document, the model lacks a label that no document had.
+    lacks = -1 in places and not classifier.model.config.is_multi_label
+    if lacks or set(places) - {-1} != set(range(len(classifier.labels))):
         raise CheckpointError(
             f"{path / ESTIMATOR}: its classes {class_names(classes)} are not the model's {list(classifier.labels)}; "
             "the folder was put together of two: save the estimator again"

@@ -7,6 +7,7 @@ first document. Source checkpoints are checked by the same tables, under their o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -31,10 +32,11 @@ from tokensieve.kernels.backends import BACKENDS
 FAMILIES = ("bert", "roberta", "distilbert", "electra")
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 _ACTIVATIONS = tuple(sorted(set(ACT2FN) - {"prelu", "xielu"}))  # these two have weights, which no family has
-_MOST_POSITIONS = 1_000_000
+_MOST_POSITIONS = 262_144
 _SHORTEST = 3  # tokens of a document: two special ones, and text
-_MOST_PARAMETERS = 2**36
-"""Of the whole model, 256 GB in float32: sizes beyond it are a mistake, and building them would take the machine."""
+_MOST_PARAMETERS = 2**34
+"""Of the whole model, 64 GB in float32. The largest of these families has 11e9; more is a mistake, and would take the
+machine's memory before anyone compares it with the weights."""
 
 _DROPOUT = number(lambda share: 0 <= share < 1, "a number of 0 or more and below 1")
 _EPSILON = number(lambda epsilon: 1e-20 <= epsilon <= 0.1, "a number from 1e-20 to 0.1")
@@ -43,18 +45,18 @@ TEMPERATURE = number(lambda heat: 1e-3 <= heat <= 1e3, "a number from 0.001 to 1
 
 FIELDS: dict[str, Check] = {
     "family": one_of(FAMILIES),
-    "vocab_size": whole(1, 10_000_000),
-    "hidden_size": whole(1, 65_536),
-    "num_hidden_layers": whole(1, 1000),
-    "num_attention_heads": whole(1, 65_536),
-    "intermediate_size": whole(1, 1_000_000),
+    "vocab_size": whole(1, 2_000_000),
+    "hidden_size": whole(1, 16_384),
+    "num_hidden_layers": whole(1, 256),
+    "num_attention_heads": whole(1, 16_384),
+    "intermediate_size": whole(1, 262_144),
     "hidden_act": one_of(_ACTIVATIONS),
     "hidden_dropout_prob": _DROPOUT,
     "attention_probs_dropout_prob": _DROPOUT,
     "classifier_dropout": _DROPOUT.or_none(),
     "max_position_embeddings": whole(1, _MOST_POSITIONS),
     "type_vocab_size": whole(0, 1000),
-    "embedding_size": whole(1, 65_536).or_none(),
+    "embedding_size": whole(1, 16_384).or_none(),
     "position_offset": whole(0, _MOST_POSITIONS),
     "positions_skip_padding": BOOLEAN,
     "head_activation": one_of(_ACTIVATIONS),
@@ -92,7 +94,7 @@ def _is_labels(labels: object) -> bool:
 
 LABELS = Check(_is_labels, "give each label's id, counted from 0, with a name that no other label has").or_none()
 _FLAG = BOOLEAN.or_none()
-_NOTHING = Check(lambda value: value is None, "leave it out: such weights cannot be read")
+_NOTHING = Check(lambda value: value is None, "leave it out: models and weights of that kind cannot be read")
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 _KERNELS = one_of(("eager", "sdpa")).or_none()  # another name may stand for code on the hub
 
@@ -108,7 +110,6 @@ BASE_FIELDS: dict[str, Check] = {
     "num_labels": whole(1, 1_000_000),
     "problem_type": one_of(PROBLEM_TYPES).or_none(),
     "return_dict": _FLAG,
-    "use_return_dict": _FLAG,
     "output_hidden_states": _FLAG,
     "output_attentions": _FLAG,
     "is_encoder_decoder": _FLAG,
@@ -122,10 +123,19 @@ BASE_FIELDS: dict[str, Check] = {
     "_attn_implementation": _KERNELS,
     "experts_implementation": _KERNELS,
     "_experts_implementation": _KERNELS,
-    "quantization_config": _NOTHING,
-    "fusion_config": _NOTHING,
-    "per_layer_config": _NOTHING,
-    "configuration_files": _NOTHING,
+    **dict.fromkeys(
+        (
+            "quantization_config",
+            "fusion_config",
+            "per_layer_config",
+            "configuration_files",
+            "layer_types",
+            "mlp_layer_types",
+            "rope_parameters",
+            "rope_scaling",
+        ),
+        _NOTHING,
+    ),
     "transformers_weights": Check(
         lambda file: isinstance(file, str) and file.endswith(_WEIGHTS), "give the name of a safetensors file"
     ).or_none(),
@@ -160,7 +170,7 @@ def check_names(names: Iterable[str], cls: type) -> None:
     Raises:
         ConfigError: names the first of them.
     """
-    settable = getattr(cls, "__dataclass_fields__", {}).keys() | BASE_FIELDS.keys()
+    settable = BASE_FIELDS.keys() | ({field.name for field in fields(cls)} if is_dataclass(cls) else set())
     for name in names:
         own = getattr(cls, name, None)
         may_be_set = name in settable or (isinstance(own, property) and own.fset is not None)

@@ -52,6 +52,7 @@ class TokensieveConfig(PreTrainedConfig):
 
     def __init__(
         self,
+        /,  # a field of that name in a config.json is refused like any other
         family: str = "bert",
         vocab_size: int = 30522,
         hidden_size: int = 768,

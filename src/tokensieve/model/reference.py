@@ -150,7 +150,8 @@ def attention(
         projection(rows).unflatten(-1, (own.heads, -1)).transpose(1, 2)
         for projection, rows in ((own.query, values), (own.key, attended), (own.value, attended))
     )
-    logits = query.float() @ key.float().transpose(2, 3) * query.shape[-1] ** -0.5
+    exact = torch.promote_types(query.dtype, torch.float32)
+    logits = query.to(exact) @ key.to(exact).transpose(2, 3) * query.shape[-1] ** -0.5
     probabilities = logits.masked_fill(~columns.unsqueeze(2), -torch.inf).softmax(-1)
     context = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
     weights = scored.to(probabilities.dtype).unsqueeze(1).unsqueeze(-1)

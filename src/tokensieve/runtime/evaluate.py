@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tokensieve.data.documents import Document
+from tokensieve.data.doubts import unjudged_labels
 from tokensieve.data.targets import class_ids, label_matrix
 from tokensieve.errors import DataError
 from tokensieve.memory import peak_memory_bytes, reset_peak_memory
@@ -19,6 +21,8 @@ from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.probabilities import class_probabilities
 from tokensieve.runtime.engine import Result
 from tokensieve.runtime.load import Classifier
+
+logger = logging.getLogger(__name__)
 
 _WARM_UP = 16
 
@@ -49,6 +53,8 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
     if not documents:
         raise DataError("there is no document to evaluate on: give a file with at least one usable row")
     names, multi_label = classifier.labels, classifier.model.config.is_multi_label
+    if missing := unjudged_labels(names, documents, "evaluated", multi_label):
+        logger.warning("%s", missing)
     truth = label_matrix(documents, names) if multi_label else torch.tensor(class_ids(documents, names))
     device = classifier.model.device
     reset_peak_memory(device)

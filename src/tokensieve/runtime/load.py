@@ -15,7 +15,10 @@ from tokensieve.backbones.loading import file_of_tensor, first_line, load_config
 from tokensieve.cascade.build import EncoderClassifier
 from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.data.documents import Document
-from tokensieve.data.tokenize import check_text
+from tokensieve.data.labels import LabelRule
+from tokensieve.data.rows import Columns, Defect, Row
+from tokensieve.data.texts import texts_in
+from tokensieve.data.usable import to_document
 from tokensieve.errors import CheckpointError, ConfigError, InputError
 from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.memory import return_freed_pages
@@ -63,11 +66,13 @@ class Classifier:
         """The label of each text, in order; of a multi-label model a list of its labels, maybe none, in their order.
 
         Args:
-            texts: strings, or tuples (text, second text) for a model of text pairs. A large collection is read in a
-                thread beside the model; an iterator, which may belong to the thread that made it, in the caller's.
+            texts: strings, or tuples (text, second text) for a model of text pairs; or a table with a column of them,
+                as `tokensieve.data.texts.texts_in` reads it. A large collection is read in a thread beside the model.
+                An iterator may belong to the thread that made it, and is read in the caller's.
 
         Raises:
-            InputError: a text without any token.
+            InputError: a text that no file may hold either: empty, of another type, binary, or not valid Unicode.
+            DataError: a table that does not tell which column holds the texts, or no collection of texts.
             ConfigError: a single string in place of a list.
         """
         results = self.results(texts)
@@ -84,7 +89,8 @@ class Classifier:
 
     def results(self, texts: Iterable[Text], *, tokens: bool = False) -> list[Result]:
         """Everything the engine tells of each text; with `tokens` also the tokens that survived."""
-        stream = self.engine.stream(_documents(texts), tokens=tokens, ahead=_is_large(texts))
+        found = self._texts(texts)
+        stream = self.engine.stream(_documents(found), tokens=tokens, ahead=_is_large(found))
         return [result for _, result in stream]
 
     def encode(self, texts: Iterable[Text], *, normalize_embeddings: bool = False) -> np.ndarray:
@@ -98,10 +104,16 @@ class Classifier:
             normalize_embeddings: scale each vector to length 1, so that a dot product is a cosine.
 
         Raises:
-            InputError, ConfigError: as `predict`.
+            InputError, DataError, ConfigError: as `predict`.
         """
-        vectors = self.engine.embed(_documents(texts), ahead=_is_large(texts))
+        found = self._texts(texts)
+        vectors = self.engine.embed(_documents(found), ahead=_is_large(found))
         return (torch.nn.functional.normalize(vectors, dim=1) if normalize_embeddings else vectors).numpy()
+
+    def _texts(self, texts: Iterable[Text]) -> Iterable[Text]:
+        if isinstance(texts, str):
+            raise ConfigError("give a list of texts, not one string: [text]")
+        return texts_in(texts, self.model.config.text_pairs)
 
 
 def _is_large(texts: Iterable[Text]) -> bool:
@@ -109,20 +121,22 @@ def _is_large(texts: Iterable[Text]) -> bool:
 
 
 def _documents(texts: Iterable[Text]) -> Iterator[Document]:
-    """Texts or pairs of texts, checked, each under its place in the list."""
-    if isinstance(texts, str):
-        raise ConfigError("give a list of texts, not one string: [text]")
+    """Texts or pairs of texts, checked by the rule that readers of files have, each under its place in the list."""
     width = 0
     for number, text in enumerate(texts):
         parts = text if isinstance(text, tuple) else (text,)
         if isinstance(text, tuple) and len(parts) != 2:
             raise InputError(f"document {number} is a tuple of {len(parts)}: give a string, or (text, second text)")
-        first, *second = (check_text(number, part) for part in parts)
+        columns = Columns("text", pair="pair" if len(parts) == 2 else None)
+        found = to_document(Row(number, *parts[:1], pair=parts[-1]), "texts", columns, LabelRule())
+        if isinstance(found, Defect):
+            what = f"document {number} cannot be classified: {found.reason}: {found.detail}"
+            raise InputError(f"{what}; give a string with text, or leave it out")
         width = width or len(parts)
         if len(parts) != width:
             here, before = ("one text", "pairs") if width == 2 else ("a pair of texts", "single texts")
             raise InputError(f"document {number} is {here}, those before it are {before}: give all in one form")
-        yield Document(first, None, "texts", number, *second)
+        yield found
 
 
 def load(
@@ -159,8 +173,9 @@ def load(
             "'tokensieve train --model ...', or build one with tokensieve.compress"
         )
     if config.problem_type == "regression" or len(config.label_names) < (1 if config.is_multi_label else 2):
+        found = f"problem_type={config.problem_type!r} and id2label={config.id2label!r}"
         raise CheckpointError(
-            f"{path}: a regression model with one output, not a classifier: train one with 2 labels or more"
+            f"{path}: config.json has {found}, so the model is no classifier: train one with 2 labels or more"
         )
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from tokensieve.checks import read_object
 from tokensieve.errors import ConfigError
 from tokensieve.system import system_errors_explained
 
@@ -71,10 +72,9 @@ def check_part(part: Path) -> None:
 
 def _is_state(path: Path) -> bool:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path).keys() >= _STATE_KEYS
     except (OSError, ValueError):
         return False
-    return isinstance(record, dict) and record.keys() >= _STATE_KEYS
 
 
 def write_state(part: Path, state: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import IO, Any, Literal
 
 from tokensieve.data.documents import Document
+from tokensieve.data.labels import LabelRule
 from tokensieve.errors import ConfigError
 from tokensieve.runtime.engine import Result
 from tokensieve.runtime.load import Classifier
@@ -25,18 +26,24 @@ def write_predictions(
     kind: OutputFormat,
     *,
     tokens: bool = False,
+    label_separator: str = "|",
     progress: Any = None,
 ) -> int:
     """Classify a stream and write a record a document, in order.
 
     A record has the source line, the label (of a multi-label model the list of its labels), the probability of each
     class and, with `tokens`, the surviving tokens and the combination token that each of them joined (null without a
-    combining module). `progress` wraps the stream of results, such as tqdm.
+    combining module). `progress` wraps the stream of results, such as tqdm. `label_separator` stands between the labels
+    of a cell of CSV.
 
     Returns:
         The number of documents written.
+
+    Raises:
+        ConfigError: as `check_label_cells`.
     """
-    writer = _JsonlWriter(out) if kind == "jsonl" else _CsvWriter(out, classifier, tokens)
+    check_label_cells(classifier, kind, label_separator)
+    writer = _JsonlWriter(out) if kind == "jsonl" else _CsvWriter(out, classifier, tokens, label_separator)
     with closing(classifier.engine.stream(documents, tokens=tokens)) as stream:
         return _write(writer, classifier, stream, progress)
 
@@ -48,6 +55,7 @@ def write_resumable(
     kind: OutputFormat,
     *,
     tokens: bool = False,
+    label_separator: str = "|",
     progress: Any = None,
 ) -> None:
     """As `write_predictions`, to a part file that is committed at the end of each of the engine's windows.
@@ -61,14 +69,21 @@ def write_resumable(
         part: its `state` says what is done.
         kind: format of the records.
         tokens: as in `write_predictions`.
+        label_separator: as in `write_predictions`.
         progress: as in `write_predictions`, over the results that are still to come.
+
+    Raises:
+        ConfigError: as `check_label_cells`.
     """
+    check_label_cells(classifier, kind, label_separator)
     engine, start = classifier.engine, part.state
     truncated = start.truncated - engine.truncated
     if engine.batch_tokens == "auto" and start.batch_tokens is not None:
         engine.batch_tokens = start.batch_tokens
     header = not start.documents
-    writer = _JsonlWriter(part.records) if kind == "jsonl" else _CsvWriter(part.records, classifier, tokens, header)
+    writer: _JsonlWriter | _CsvWriter = _JsonlWriter(part.records)
+    if kind == "csv":
+        writer = _CsvWriter(part.records, classifier, tokens, label_separator, header)
 
     def results() -> Generator[tuple[Document, Result], None, None]:
         with closing(engine.stream_windows(documents, tokens=tokens, skip=start.documents)) as windows:
@@ -93,6 +108,30 @@ def output_format(path: str, kind: str | None) -> OutputFormat:
     if name == "csv":
         return "csv"
     raise ConfigError(f"output {path!r}: cannot write {name!r}; end the name in .jsonl or .csv, or name the format")
+
+
+def check_label_cells(classifier: Classifier, kind: OutputFormat, separator: str) -> None:
+    """Refuse cells of CSV that cannot be divided into the labels again; before anything is written.
+
+    Args:
+        classifier: its labels are written; only those of a multi-label model share a cell.
+        kind: format of the records.
+        separator: what stands between the labels of a cell.
+
+    Raises:
+        ConfigError: an empty separator, or a label that reading the cell would not give back.
+    """
+    if kind != "csv" or not classifier.model.config.is_multi_label:
+        return
+    if not separator:
+        raise ConfigError("label_separator is empty: give what stands between the labels of a cell, such as '|'")
+    rule = LabelRule(multi=True, separator=separator)
+    for label in classifier.labels:
+        if rule.read(1, label) != (label,):
+            raise ConfigError(
+                f"the label {label!r} cannot be read back from a cell of CSV with {separator!r} between labels: name "
+                "another --label-separator (label_separator), or write .jsonl"
+            )
 
 
 def is_prediction(file: IO[str]) -> bool:
@@ -143,18 +182,18 @@ class _JsonlWriter:
 class _CsvWriter:
     """Columns: line, label, a probability:<label> for each class, then tokens and joined, space-separated.
 
-    Of a multi-label model the second column is labels, joined by |.
+    The second column of a multi-label model is `labels`, with the separator between them.
     """
 
-    def __init__(self, out: IO[str], classifier: Classifier, tokens: bool, header: bool = True) -> None:
-        self.writer = csv.writer(out, lineterminator="\n")
+    def __init__(self, out: IO[str], classifier: Classifier, tokens: bool, separator: str, header: bool = True) -> None:
+        self.writer, self.separator = csv.writer(out, lineterminator="\n"), separator
         label = "labels" if classifier.model.config.is_multi_label else "label"
         if header:
             probabilities = (f"probability:{name}" for name in classifier.labels)
             self.writer.writerow(["line", label, *probabilities, *["tokens", "joined"][: 2 * tokens]])
 
     def write(self, record: dict[str, Any]) -> None:
-        label = "|".join(record["labels"]) if "labels" in record else record["label"]
+        label = self.separator.join(record["labels"]) if "labels" in record else record["label"]
         row = [record["line"], label, *record["probabilities"].values()]
         if "tokens" in record:
             row += [" ".join(record["tokens"]), " ".join(map(str, record["joined"] or ()))]

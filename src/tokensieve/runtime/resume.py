@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import logging
 import os
 import stat
@@ -20,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
+from tokensieve.checks import is_whole, read_object
 from tokensieve.errors import ConfigError
 from tokensieve.runtime.fingerprint import Fingerprint, differences
 from tokensieve.runtime.part import (
@@ -121,9 +121,14 @@ def _standard(stream: Any) -> list[os.stat_result]:
 def read_state(part: Path) -> State | None:
     """The state of a part file that can be resumed; None where there is none, or it does not fit the part."""
     try:
-        found = State(**json.loads(state_name(part).read_text(encoding="utf-8")))
-        fits = 0 < found.size <= part.stat().st_size and found.documents > 0 and found.truncated >= 0
-        fits = fits and (found.batch_tokens is None or found.batch_tokens > 0)
+        found = State(**read_object(state_name(part)))
+        numbers = (found.size, found.documents, found.truncated, found.batch_tokens or 1)
+        fits = (
+            all(is_whole(number, most=2**63) for number in numbers)
+            and 0 < found.size <= part.stat().st_size
+            and found.documents > 0
+        )
+        fits = fits and found.truncated >= 0 and (found.batch_tokens is None or found.batch_tokens > 0)
         return found if fits and isinstance(found.fingerprint, dict) else None
     except (OSError, ValueError, TypeError):
         return None

@@ -6,7 +6,6 @@ that tokensieve made, with nothing of the user's in them, are ever replaced or r
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import tempfile
@@ -16,7 +15,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from tokensieve.errors import ConfigError, TrainingError
+from tokensieve.checks import read_object
+from tokensieve.errors import CheckpointError, ConfigError, TrainingError
 from tokensieve.system import system_errors_explained
 from tokensieve.training.checkpoints import FOLDER, RUN, last_whole
 
@@ -139,10 +139,9 @@ def is_ours(path: Path) -> bool:
 def _holds(file: Path, key: str) -> bool:
     """Whether a file is a JSON record with a key that ours have."""
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        return isinstance(read_object(file).get(key), dict)
     except (OSError, ValueError):
         return False
-    return isinstance(record, dict) and isinstance(record.get(key), dict)
 
 
 @contextmanager
@@ -190,6 +189,15 @@ def put_in_place(part: Path, path: Path) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The record of a finished run."""
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    """The record of a finished run.
+
+    Raises:
+        CheckpointError: it cannot be read, or holds no record.
+    """
+    try:
+        return read_object(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: the record of the training cannot be read ({error}); train the classifier again, or put the file "
+            "back"
+        ) from error

@@ -25,6 +25,7 @@ READING: dict[str, Any] = {
     "pair_column": None,
     "multi_label": False,
     "label_separator": "|",
+    "delimiter": None,
     "policy": "error",
     "validation_fraction": 0.2,
     "max_documents": None,

@@ -1,10 +1,11 @@
-"""Documents without labels: what reads them, and a warning where they are those by which the model is judged."""
+"""Documents without labels: what reads them, and warnings about the documents by which the model is judged."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 
+from tokensieve.data.doubts import unjudged_labels
 from tokensieve.data.sampling import digest
 from tokensieve.data.splits import DataSplits
 from tokensieve.errors import ConfigError
@@ -29,7 +30,9 @@ def unlabelled_digest(splits: DataSplits) -> str | None:
 
 
 def warn_of_judges(splits: DataSplits) -> None:
-    """Where documents without labels are those by which the model is judged."""
+    """Where the documents by which the model is judged are among those without labels, or lack a label."""
+    if missing := unjudged_labels(splits.label_names, splits.validation, "validation", splits.multi_label):
+        logger.warning("%s", missing)
     texts = {(document.text, document.pair) for document in splits.unlabelled}
     for name, judges in (("validation", splits.validation), ("test", splits.test)):
         if known := sum((document.text, document.pair) in texts for document in judges):

@@ -50,6 +50,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "batch sizes": (subjects(kind="pipeline", batch_sizes=[0]), ("batch_sizes=(0,)", "1 or more")),
     "window": (subjects(kind="longformer", attention_window=3), ("attention_window=3", "even")),
     "blocks": (subjects(kind="bigbird", block_size=0), ("block_size=0",)),
+    "baseline of a list": ({"baseline": ["sdpa"]}, ("baseline=", "a text")),
     "baseline": ({"baseline": "dense"}, ("baseline='dense'", "'sdpa'")),
     "batches": ({"batches": [0]}, ("batches=[0]", "1 or more")),
     "batches twice": ({"batches": [2, 2]}, ("batches=[2, 2]", "different")),

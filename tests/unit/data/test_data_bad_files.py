@@ -4,16 +4,19 @@ import gzip
 import io
 import json
 import os
+import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from tokensieve.data import read_documents, sources
+from tokensieve.data import load_splits, read_documents, resolve_split_file, sources
 from tokensieve.data.readers import Policy
 from tokensieve.errors import DataError
 
 Put = Callable[..., Path]
+Read = Callable[..., object]
 POLICIES: list[Policy] = ["error", "skip"]
 JSON_LINE = b'{"text": "one", "label": "x"}\n'
 
@@ -36,7 +39,7 @@ def test_a_folder_where_a_file_is_wanted(tmp_path: Path) -> None:
     _refuses(tmp_path / "a.csv", "is not a file: give one data file")
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a.json", "a", "a.gz", "a.pkl.gz"])
+@pytest.mark.parametrize("name", ["a.xlsx", "a.arrow", "a", "a.gz", "a.pkl.gz"])
 def test_an_unknown_extension(put: Put, name: str) -> None:
     _refuses(put(name, JSON_LINE), r"names no known format; rename the file to one of .csv, .tsv, .jsonl")
 
@@ -89,7 +92,13 @@ def test_gzip_in_name_only(put: Put) -> None:
         (b"PAR1\x15\x04", "is a Parquet file: give it a name that ends in .parquet"),
         (b"PK\x03\x04\x14", "is a zip archive or a spreadsheet workbook: save its sheet as CSV"),
         ("text,label\none,x\n".encode("utf-16"), "is in UTF-16: save it as UTF-8"),
-        ("text,label\none,x\n".encode("utf-16-be"), "no column 'text'"),
+        ("text,label\none,x\n".encode("utf-16-be"), "looks as if it was in UTF-16, without a byte order mark: save it"),
+        ("text,label\none,x\n".encode("utf-16-le"), "looks as if it was in UTF-16, without a byte order mark: save it"),
+        ("text,label\none,x\n".encode("utf-32"), "is in UTF-32: save it as UTF-8"),
+        (b"\0\0\xfe\xff" + "text,label\n".encode("utf-32-be"), "is in UTF-32: save it as UTF-8"),
+        ("text,label\none,x\n".encode("utf-32-be"), "looks as if it was in UTF-32, without"),
+        ("text,label\none,x\n".encode("utf-32-le"), "looks as if it was in UTF-32, without"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an old spreadsheet workbook"),
     ],
 )
 def test_files_of_another_kind(put: Put, content: bytes, match: str) -> None:
@@ -117,8 +126,41 @@ def test_a_wrong_column_name_is_told_with_those_that_exist(put: Put, kind: str) 
     _refuses(path, "has no column 'label'; its columns.*--label-column", text_column="body")
 
 
-def test_a_file_with_another_delimiter_shows_in_the_columns(put: Put) -> None:
-    _refuses(put("a.csv", "text;label\none;x\n"), "its columns are 'text;label'")
+@pytest.mark.parametrize(
+    ("name", "header", "option"),
+    [
+        ("a.csv", "text;label", "';'"),
+        ("a.csv", "text|label", "'|'"),
+        ("a.csv", "text\tlabel", "tab"),
+        ("a.tsv", "text,label", "','"),
+        ("a.tsv.gz", "id; text ;label", "';'"),
+        ("a.csv", '"text";"label"', "';'"),
+        ("a.csv", "text;label;a,b", "';'"),
+        ("a.csv", "body;topic", "';'"),
+    ],
+)
+def test_a_header_with_another_delimiter_names_it(put: Put, name: str, header: str, option: str) -> None:
+    data = f"{header}\none\n".encode()
+    path = put(name, gzip.compress(data) if name.endswith("gz") else data)
+    _refuses(path, rf"header looks divided by .*: give --delimiter {re.escape(option)} ")
+
+
+def test_a_note_for_excel(put: Put) -> None:
+    _refuses(put("a.csv", "sep=;\ntext;label\none;x\n"), "a note for Excel: remove it and give --delimiter ';'")
+    _refuses(put("a.csv", "sep=,\ntext,label\none,x\n"), r"a note for Excel: remove it$")
+
+
+def test_a_header_that_is_a_document(put: Put) -> None:
+    _refuses(put("a.csv", "a good film,film\na court,law\n"), "if the first line is a document, put a line above it")
+
+
+def test_space_around_the_names_of_columns(put: Put) -> None:
+    for name in ("a.csv", "a.tsv"):
+        path = put(name, " text , label\none,x\n".replace(",", "\t" if name == "a.tsv" else ","))
+        assert [(d.text, d.label) for d in read_documents(path)] == [("one", "x")]
+    path = put("a.parquet", [{"text ": "one", "\ufefflabel": "x"}])
+    assert [(d.text, d.label) for d in read_documents(path)] == [("one", "x")]
+    _refuses(put("b.csv", "text, text,label\none,two,x\n"), "2 columns are called 'text'")
 
 
 def test_two_columns_of_one_name(put: Put) -> None:
@@ -140,11 +182,11 @@ def test_parquet_columns_of_another_type(put: Put, column: str, values: list[obj
     _refuses(path, f"the {column} column '{column}' is of type .*strings are wanted")
 
 
-@pytest.mark.parametrize("values", [[1.0, None], [True, False], [["x"], ["y"]]])
+@pytest.mark.parametrize("values", [[date(2020, 1, 1), None], [{"x": 1}, {"x": 2}], [["x"], ["y"]]])
 def test_parquet_labels_of_another_type(put: Put, values: list[object]) -> None:
     pytest.importorskip("pyarrow")
     path = put("a.parquet", [{"text": "one", "label": value} for value in values])
-    _refuses(path, "the label column 'label' is of type .*strings or whole numbers are wanted")
+    _refuses(path, "the label column 'label' is of type .*strings, numbers or booleans are wanted")
 
 
 def test_plain_text_has_no_labels(put: Put) -> None:
@@ -157,6 +199,57 @@ def test_a_line_without_end(put: Put, monkeypatch: pytest.MonkeyPatch, kind: str
     path = put(f"a.{kind}", "text,label\n" + "x" * 5000)
     with pytest.raises(DataError, match=r"line 2 is longer than 1000 characters: 'xxx.*check that this is a text file"):
         list(read_documents(path, label_column=None, policy="skip"))
+
+
+def test_a_link_to_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.symlink_to("gone.csv")
+    _refuses(path, r"a link to gone\.csv, which is not there")
+    with pytest.raises(DataError, match="a link to gone"):
+        load_splits(path)
+    path.unlink()
+    path.symlink_to("a.csv")
+    _refuses(path, r"a link to a\.csv")
+
+
+@pytest.mark.parametrize("read", [read_documents, load_splits, resolve_split_file])
+@pytest.mark.parametrize("path", ["a\0b.csv", "x" * 300 + ".csv", "a.csv/b.csv"])
+def test_paths_that_no_file_can_have(put: Put, monkeypatch: pytest.MonkeyPatch, read: Read, path: str) -> None:
+    monkeypatch.chdir(put("a.csv", "text,label\none,x\n").parent)
+    with pytest.raises(DataError, match=r"no such file|no path can be so") as caught:
+        list(read_documents(resolve_split_file(path)) if read is resolve_split_file else read(path))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("read", [read_documents, load_splits, resolve_split_file])
+def test_a_folder_that_may_not_be_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Read) -> None:
+    def stat(path: object, **_: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(sources.os, "stat", stat)
+    with pytest.raises(DataError, match=r"a\.csv: cannot be looked at \(Permission denied\); check the permissions"):
+        read(tmp_path / "a.csv")
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def listdir(path: object) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    for read in (load_splits, resolve_split_file):
+        with pytest.raises(DataError, match=r"cannot be listed .Permission denied.; check its permissions"):
+            read(tmp_path)
+
+
+def test_a_parquet_file_that_may_not_be_read(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+
+    def refuse(path: object, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    path = put("a.parquet", [{"text": "one", "label": "x"}])
+    monkeypatch.setattr(pq, "ParquetFile", refuse)
+    _refuses(path, "cannot be read .Permission denied.; check the file")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every file")

@@ -85,7 +85,7 @@ def test_lists_of_classes(tmp_path: Path) -> None:
     splits = load_splits(tmp_path / "set", multi_label=True, validation_fraction=0)
     assert [d.label for d in splits.train] == [("neg", "pos"), (), ("pos",), ("neg",)]
     with pytest.raises(
-        DataError, match=r"strings or whole numbers are wanted; read lists of labels with --multi-label"
+        DataError, match=r"strings, numbers or booleans are wanted; read lists of labels with --multi-label"
     ):
         load_splits(tmp_path / "set")
 
@@ -100,7 +100,7 @@ def test_columns_without_classes(tmp_path: Path) -> None:
     assert [d.label for d in tagged] == [("x",), ()]
     with pytest.raises(DataError, match=r"has no column 'text'; its columns are 'question', .*--text-column"):
         list(read_documents(tmp_path / "set"))
-    with pytest.raises(DataError, match="label column 'other' is of type double"):
+    with pytest.raises(DataError, match=r"row 1: label of the wrong type: float 1\.5"):
         list(read_documents(tmp_path / "set", label_column="other", **names))  # type: ignore[arg-type]
 
 
@@ -130,8 +130,10 @@ def test_a_test_split_kept_secret_is_left_out(tmp_path: Path, caplog: pytest.Log
         list(read_documents(resolve_split_file(tmp_path / "set")))
     half = datasets.concatenate_datasets([_dataset(2000, label=-1), _dataset(1)])
     datasets.DatasetDict(train=_dataset(20), test=half).save_to_disk(tmp_path / "half")
-    with pytest.raises(DataError, match=r"half\[test\], row 1: missing label"):
-        load_splits(tmp_path / "half")
+    caplog.clear()
+    assert len(load_splits(tmp_path / "half").test) == 1
+    assert "test split: 2000 of 2001 records cannot be used; the first: " in caplog.text
+    assert "half[test], row 1: missing label" in caplog.text
 
 
 def test_a_broken_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -32,28 +33,28 @@ def _labels(path: Path, **settings: object) -> list[object]:
 
 @pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "parquet"])
 def test_lists_of_labels(put: Put, kind: str) -> None:
-    rows = [["law", "sport"], [], ["sport", "law", "sport"], ["a|b", " a "]]
+    rows = [["law", "sport"], [], ["sport", "law"], ["a|b", " a "]]
     path = put(f"a.{kind}", [{"text": "one", "label": labels} for labels in rows])
-    assert _labels(path) == [("law", "sport"), (), ("sport", "law"), ("a|b", " a ")]
+    assert _labels(path) == [("law", "sport"), (), ("sport", "law"), ("a|b", "a")]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_whole_numbers_and_strings_in_place_of_lists(put: Put, kind: str) -> None:
-    path = put(f"a.{kind}", [{"text": "one", "ids": [10, 9], "one": 7, "cell": "x | y|x"}])
+    path = put(f"a.{kind}", [{"text": "one", "ids": [10, 9], "one": 7, "cell": "x | y|z"}])
     assert [_labels(path, label_column=name) for name in ("ids", "one", "cell")] == [
         [("10", "9")],
         [("7",)],
-        [("x", "y")],
+        [("x", "y", "z")],
     ]
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv.gz"])
 def test_cells_of_labels(put: Put, kind: str) -> None:
     path = put(
-        f"a.{kind}", [{"text": "one", "label": cell} for cell in ("law|sport", "", "  ", "sport", " law | law ")]
+        f"a.{kind}", [{"text": "one", "label": cell} for cell in ("law|sport", "", "  ", "sport", " law | art ")]
     )
-    assert _labels(path) == [("law", "sport"), (), (), ("sport",), ("law",)]
-    assert _labels(path, label_separator="w|s") == [("la", "port"), (), (), ("sport",), ("law | law",)]
+    assert _labels(path) == [("law", "sport"), (), (), ("sport",), ("law", "art")]
+    assert _labels(path, label_separator="w|s") == [("la", "port"), (), (), ("sport",), ("law | art",)]
 
 
 def test_an_empty_separator(put: Put) -> None:
@@ -93,10 +94,14 @@ BAD_LABELS = [
     ("missing label", b'["x", ""]', r"'' in \['x', ''\]"),
     ("missing label", b'["x", null]', r"the value is null in \['x', None\]"),
     ("missing label", b'"x||y"', r"'' in 'x\|\|y'"),
-    ("label of the wrong type", b'["x", 1.5]', "float 1.5 where a string or a whole number is wanted"),
+    ("label of the wrong type", b'["x", 1.5]', "float 1.5 where a string, a whole number or a boolean"),
     ("label of the wrong type", b'[["x"]]', "list .'x'. where a string"),
     ("label of the wrong type", b'{"x": 1}', "dict .'x': 1. where a string"),
-    ("label of the wrong type", b"true", "bool True"),
+    ("label of the wrong type", b"[true, false]", "look like indicators"),
+    ("label of the wrong type", b"[true]", "look like indicators"),
+    ("a label given twice", b"[1, 0, 0]", r"'0' in \[1, 0, 0\]; these look like indicators, 0 or 1"),
+    ("a label given twice", b'["x", " x"]', "give each label that applies once"),
+    ("unknown label", b"[1, 0]", "'1'; the known labels are .* look like indicators"),
     ("not valid UTF-8", b'["caf\xe9"]', "label 'caf"),
     ("unknown label", b'["x", "z"]', "'z'; the known labels are 'x', 'y'"),
 ]
@@ -122,9 +127,9 @@ def test_lists_read_as_single_labels_name_the_remedy(put: Put, kind: str) -> Non
 
 def test_a_parquet_column_of_no_labels(put: Put) -> None:
     pytest.importorskip("pyarrow")
-    path = put("a.parquet", [{"text": "one", "label": [1.5]}])
+    path = put("a.parquet", [{"text": "one", "label": [date(2020, 1, 1)]}])
     with pytest.raises(
-        DataError, match=r"of type list<.*double>; strings or whole numbers, or lists of these, are wanted$"
+        DataError, match=r"of type list<.*date32.*>; strings, numbers or booleans, or lists of these, are wanted$"
     ):
         _labels(path)
 

@@ -1,5 +1,7 @@
 """Splits: the right file for each, a validation split that leaks nothing, labels in a fixed order."""
 
+import logging
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +76,57 @@ def test_one_document_a_label_cannot_be_carved(put: Put) -> None:
 def test_fractions_out_of_range(put: Put, fraction: float) -> None:
     with pytest.raises(ConfigError, match=r"validation_fraction is .*; it has to be from 0 to 0\.5"):
         load_splits(put("a.csv", _rows(20)), validation_fraction=fraction)
+
+
+BAD_TESTS = {
+    "test.jsonl": ('{"text": "one", "label": "z"}\n{"text": "two", "label": "x"}\n', "1 of 2 .*unknown label: 'z'", 1),
+    "test.csv": ("body,label\none,x\n", "has no column 'text'", 0),
+    "test.tsv": ("", "is empty", 0),
+    "test.csv.gz": ("text,label", "broken gzip data", 0),
+    "test.parquet": ("text,label", "not a Parquet file", 0),
+    "test.json": ('{"text": ["one"]}', "holds a single JSON object", 0),
+    "test-00001-of-00002.csv": ("text,label\none,x\n", "has not all parts of the test split", 0),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TESTS)
+def test_nothing_about_a_test_file_stops_training(
+    put: Put, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    content, problem, used = BAD_TESTS[name]
+    put("train.csv", _rows(20))
+    put(name, content)
+    with caplog.at_level(logging.WARNING, logger="tokensieve"):
+        splits = load_splits(tmp_path)
+    assert len(splits.test) == used
+    (warning,) = caplog.messages
+    assert re.search(problem, warning)
+    assert name in warning or "parts" in warning
+    assert warning.startswith("test split: ")
+    assert "evaluate' will refuse it" in warning
+    with pytest.raises(DataError, match=problem.partition(".*")[2] or problem):
+        list(read_documents(resolve_split_file(tmp_path), known_labels=["x", "y"]))
+
+
+def test_two_test_files_do_not_stop_training(put: Put, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("train.csv", "test.csv", "test.jsonl"):
+        put(name, _rows(20))
+    with caplog.at_level(logging.WARNING, logger="tokensieve"):
+        assert load_splits(tmp_path).test == ()
+    assert "more than one file for the test split: test.csv and test.jsonl" in caplog.text
+
+
+def test_bad_validation_files_do(put: Put, tmp_path: Path) -> None:
+    put("train.csv", _rows(20))
+    put("validation.csv", "text,label\none,z\n")
+    with pytest.raises(DataError, match=r"validation\.csv, line 2: unknown label"):
+        load_splits(tmp_path)
+
+
+def test_one_split_is_found_whatever_the_others_are(put: Put, tmp_path: Path) -> None:
+    for name in ("train.csv", "train.jsonl", "test.csv"):
+        put(name, _rows(4))
+    assert resolve_split_file(tmp_path, "test") == tmp_path / "test.csv"
 
 
 def test_a_single_file_is_for_training(put: Put) -> None:

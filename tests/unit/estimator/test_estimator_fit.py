@@ -28,6 +28,7 @@ KINDS: dict[str, Any] = {
     "array of integers": (np.array([2, 0, 1] * 8, dtype=np.int8), [0, 1, 2]),
     "whole floats": ([2.0, 10.0, -1.0] * 8, [-1.0, 2.0, 10.0]),
     "booleans": ([True, False] * 12, [False, True]),
+    "array of booleans": (np.array([True, False] * 12), [False, True]),
 }
 
 
@@ -66,18 +67,41 @@ def test_classes_are_of_ys_type(make: Make, kind: str) -> None:
     assert set(estimator.predict(X).tolist()) <= set(classes)
 
 
+BOOLEANS: dict[str, Any] = {
+    "list": [True, False] * 12,
+    "array of objects": np.array([True, False] * 12, dtype=object),
+    "series": pd.Series([True, False] * 12),
+    "series of objects": pd.Series([True, False] * 12, dtype=object),
+    "nullable series": pd.Series([True, False] * 12, dtype="boolean"),
+    "categories": pd.Categorical([True, False] * 12),
+}
+
+
+@pytest.mark.parametrize("kind", BOOLEANS)
+def test_booleans_are_true_and_false(make: Make, kind: str) -> None:
+    """As in JSON and Parquet; and they stay booleans for scikit-learn."""
+    estimator = make().fit(X, BOOLEANS[kind])
+    assert set(estimator.classifier_.labels) == {"true", "false"}
+    assert estimator.classes_.tolist() == [False, True]
+    assert estimator.predict(X).dtype == bool
+
+
+@pytest.mark.parametrize("labels", [pd.Series([1, 0] * 12, dtype="Int64"), np.array([1.0, 0.0] * 12)])
+def test_numbers_are_whole_numbers(make: Make, labels: Any) -> None:
+    assert set(make().fit(X, labels).classifier_.labels) == {"1", "0"}
+
+
 @pytest.mark.parametrize("kind", ["strings of digits", "whole floats"])
 def test_columns_stand_in_the_order_of_classes(make: Make, kind: str) -> None:
     """Training orders class ids by other rules than numpy sorts by."""
     estimator = make(**LEARNS).fit(X, KINDS[kind][0])
     found = estimator.classifier_
-    assert list(found.labels) != [str(value) for value in estimator.classes_]
+    names = {value: str(value).removesuffix(".0") for value in estimator.classes_}
+    assert (list(found.labels) != list(names.values())) == (kind == "strings of digits")
     probabilities = estimator.predict_proba(X)
-    for column, value in enumerate(estimator.classes_):
-        np.testing.assert_array_equal(
-            probabilities[:, column], found.predict_proba(X)[:, found.labels.index(str(value))]
-        )
-    assert [str(value) for value in estimator.predict(X)] == found.predict(X)
+    for column, name in enumerate(names.values()):
+        np.testing.assert_array_equal(probabilities[:, column], found.predict_proba(X)[:, found.labels.index(name)])
+    assert [names[value] for value in estimator.predict(X)] == found.predict(X)
     assert len(set(estimator.predict(X))) == 3
 
 
@@ -144,6 +168,20 @@ def test_fit_says_nothing(make: Make, capfd: pytest.CaptureFixture[str]) -> None
     out, err = capfd.readouterr()
     assert not out
     assert "loss" in err
+
+
+@pytest.mark.parametrize("pair", [("law", " law"), ("law", "law\n"), ("law", "Law")])
+def test_classes_that_look_alike_stay_and_are_warned_of(make: Make, pair: tuple[str, str]) -> None:
+    with pytest.warns(UserWarning, match="y: different labels that look alike, each a class of its own"):
+        estimator = make().fit(X, [*pair, "film"] * 8)
+    assert set(estimator.classes_) == {*pair, "film"}
+    assert set(estimator.classifier_.labels) == {*pair, "film"}
+
+
+def test_a_class_without_a_validation_document_is_warned_of(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", logger="tokensieve"):
+        make(validation_fraction=0.2).fit([*X, "the one of its kind"], [*Y, "rare"])
+    assert "no validation document has the label 'rare'" in caplog.text
 
 
 def test_without_validation_all_documents_are_trained_on(make: Make) -> None:

@@ -38,6 +38,25 @@ def test_a_saved_estimator_is_the_same(make: Make, tmp_path: Path, labels: Any) 
     np.testing.assert_array_equal(again.predict_proba(X), estimator.predict_proba(X))
 
 
+@pytest.mark.parametrize(
+    ("labels", "names"), [([True, False], ("True", "False")), ([1.0, 2.0], ("1.0", "2.0"))], ids=["booleans", "floats"]
+)
+def test_a_folder_of_version_0_1(make: Make, tmp_path: Path, labels: list[Any], names: tuple[str, str]) -> None:
+    """It calls True "True" and 1.0 "1.0"."""
+    estimator = make().fit(X, labels * 6)
+    estimator.save(tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
+    ours = list(estimator.classifier_.labels)
+    theirs = [names[0] if name == ("true" if labels[0] is True else "1") else names[1] for name in ours]
+    config["id2label"], config["label2id"] = dict(enumerate(theirs)), {name: n for n, name in enumerate(theirs)}
+    (tmp_path / "out" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    loaded = PTCClassifier.load(tmp_path / "out", device="cpu")
+    assert list(loaded.classifier_.labels) == theirs
+    np.testing.assert_array_equal(loaded.predict_proba(X), estimator.predict_proba(X))
+    np.testing.assert_array_equal(loaded.predict(X), estimator.predict(X))
+    assert loaded.predict(X).dtype == np.asarray(labels).dtype
+
+
 def test_a_random_state_is_saved_as_the_seed_it_gave(make: Make, tmp_path: Path) -> None:
     estimator = make(random_state=np.random.RandomState(0)).fit(X, Y)
     estimator.save(tmp_path / "out")
@@ -101,6 +120,7 @@ BROKEN: dict[str, tuple[Change | None, str]] = {
     "no JSON": (None, "cannot be used"),
     "no classes": (lambda record: record.pop("classes"), "classes"),
     "other classes": (lambda record: record["classes"].update(values=["a", "b", "c"]), "'a'.*'film'"),
+    "classes that are dates": (lambda record: record["classes"].update(dtype="<M8[D]", values=[1, 2, 3]), "datetime64"),
     "classes of no type": (lambda record: record["classes"].update(dtype="word"), "word"),
     "an unknown parameter": (lambda record: record["parameters"].update(kep_ratio=1), "kep_ratio"),
     "an unknown setting": (lambda record: record["parameters"].update(config={"kep_ratio": 1}), "kep_ratio"),

@@ -1,5 +1,6 @@
 """What cannot be is refused by one clear ValueError, before anything is trained."""
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ TEXTS: dict[str, tuple[Any, str]] = {
     "half a character": (["\ud800", *X[1:]], r"X\[0\].*UTF-8"),
     "a matrix": (np.zeros((6, 4)), r"shape \(6, 4\)"),
     "a column of numbers": (np.zeros((6, 1)), r"X\[0\].*float"),
-    "a frame": (pd.DataFrame({"text": X, "author": X, "date": X}), r"shape \(6, 3\)"),
+    "a frame": (pd.DataFrame({"body": X, "author": X, "date": X}), r"DataFrame with the columns 'body', 'author'"),
+    "a frame of labels": (pd.DataFrame({"body": X, "label": X}), r"columns 'body', 'label', and it is not clear"),
     "a sparse matrix": (scipy.sparse.eye(6), "sparse"),
     "a text among pairs": ([*zip(X[:5], X[:5], strict=True), X[5]], r"X\[5\].*pair"),
     "a pair with nothing": ([(X[0], None), *zip(X[1:], X[1:], strict=True)], r"X\[0\].*pair the value is null"),
@@ -57,6 +59,14 @@ LABELS: dict[str, tuple[Any, str]] = {
         "columns of the same|unique column names",
     ),
     "strings and numbers": (np.array(["a", 1, "a", 1, "a", 1], dtype=object), "y cannot be used"),
+    "strings and numbers in a list": (["a", 1, "a", 1, "a", 1], "value 1 is int 1, value 0 is str 'a'; give one type"),
+    "booleans and strings": ([True, "a"] * 3, "value 1 is str 'a', value 0 is bool True"),
+    "dates": ([date(2020, 1, day) for day in (1, 2, 3)] * 2, "value 0 is date .* where a string, a whole number or a"),
+    "numpy's dates": (
+        np.array(["2020-01-01", "2020-01-02"] * 3, dtype="datetime64[D]"),
+        "2020-01-01.*datetime64",
+    ),
+    "lists as text": (["['a', 'b']", "['a']"] * 3, r"X\[0\].*is a list written as text; .*MultiLabelBinarizer"),
     "one string": ("film", "y cannot be used"),
     "an empty label": (["", "law"] * 3, r"X\[0\].*missing label"),
 }

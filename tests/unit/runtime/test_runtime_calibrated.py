@@ -266,11 +266,11 @@ def test_the_second_text_counts_for_the_window(make: Make, monkeypatch: pytest.M
     [
         (("film",), "tuple of 1"),
         (("a", "b", "c"), "tuple of 3"),
-        (("film", None), "NoneType"),
+        (("film", None), "pair the value is null"),
         ((3, "film"), "int"),
         (["film", "law"], "list"),
         ("film", "pairs"),
-        (("film", "\ud800"), "Unicode"),
+        (("film", "\ud800"), "not valid UTF-8"),
     ],
 )
 @pytest.mark.parametrize("method", ["predict", "encode"])

@@ -161,7 +161,8 @@ def test_one_string_in_place_of_a_list(classifier: Classifier, method: str) -> N
 
 @pytest.mark.parametrize("text", [None, 3, float("nan"), b"film", ["film"]], ids=repr)
 def test_texts_that_are_no_strings(classifier: Classifier, text: Any) -> None:
-    with pytest.raises(tokensieve.InputError, match=type(text).__name__):
+    told = "null" if text is None else type(text).__name__
+    with pytest.raises(tokensieve.InputError, match=rf"document 1 .*{told}.*leave it out"):
         classifier.predict(["film", text])
 
 
@@ -170,7 +171,17 @@ def test_a_bad_text_is_named_by_its_place_in_the_list(classifier: Classifier) ->
         classifier.predict(["film"] * 1500 + ["\ud800"])
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n", "\u200b", "zzz", "the"])
+@pytest.mark.parametrize("text", ["", " ", "\n\t", "\0film", "\x01\x02\x03", "film \ud800"], ids=repr)
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "results", "encode"])
+def test_a_text_that_no_file_may_hold(classifier: Classifier, text: str, method: str) -> None:
+    """The command refuses it; so does the library."""
+    with pytest.raises(
+        tokensieve.InputError, match=r"document 1 cannot be classified: (empty|binary|not valid).*leave"
+    ):
+        getattr(classifier, method)(["film", text])
+
+
+@pytest.mark.parametrize("text", ["\u200b", "zzz", "the"])
 def test_texts_of_next_to_nothing(classifier: Classifier, text: str) -> None:
     (result,) = classifier.results([text], tokens=True)
     assert 2 <= result.length <= 3

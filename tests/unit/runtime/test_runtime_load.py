@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 
 import tokensieve
 from tokensieve import CheckpointError, ConfigError
+from tokensieve.errors import DataError
 from tokensieve.runtime.fingerprint import hash_of_model
-from tokensieve.runtime.load import Classifier, leave_words_on_disk
+from tokensieve.runtime.load import Classifier, leave_words_on_disk, load
 
 TEXT = "the film was good"
 Change = Callable[[Path], object]
@@ -311,3 +312,17 @@ def test_limits_stored_in_the_default_models_tokenizer_do_not_leak_in(default_mo
     assert [result.kept[0] for result in results] == [256, 151, 2]
     assert "[PAD]" not in {token for result in results for token in result.tokens or ()}
     assert classifier.engine.truncated == 1
+
+
+def test_a_tables_texts_are_classified_not_its_columns(save_classifier: Callable[..., Path], tmp_path: Path) -> None:
+    import pandas as pd
+
+    classifier, texts = load(save_classifier(tmp_path / "model"), device="cpu"), ["the film", "law and judge", "a goal"]
+    expected = classifier.predict(texts)
+    frame = pd.DataFrame({"label": ["x"] * 3, "text": texts})
+    assert classifier.predict(frame) == classifier.predict({"text": texts}) == expected
+    assert classifier.predict_proba(frame).shape == classifier.predict_proba(frame[["text"]]).shape == (3, 3)
+    assert len(classifier.encode(frame["text"])) == len(classifier.results(frame)) == 3
+    for unclear in (frame.rename(columns={"text": "body"}).assign(more=texts), {"label": texts, "body": texts}):
+        with pytest.raises(DataError, match="not clear which hold the texts"):
+            classifier.predict(unclear)

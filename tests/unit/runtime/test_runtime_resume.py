@@ -175,6 +175,8 @@ def test_the_state_counts_whole_records(left: Path) -> None:
         lambda part, state: state.write_text(json.dumps(json.loads(state.read_text()) | {"size": None})),
         lambda part, state: state.write_text(json.dumps(json.loads(state.read_text()) | {"documents": 0})),
         lambda part, state: state.write_text(json.dumps(json.loads(state.read_text()) | {"batch_tokens": 0})),
+        lambda part, state: state.write_text(json.dumps(json.loads(state.read_text()) | {"size": 1.5})),
+        lambda part, state: state.write_text(json.dumps(json.loads(state.read_text()) | {"documents": True})),
         lambda part, state: state.write_text(json.dumps(json.loads(state.read_text()) | {"batch_tokens": "auto"})),
         lambda part, state: state.write_text(json.dumps(json.loads(state.read_text()) | {"of a later version": 1})),
         lambda part, state: os.truncate(part, part.stat().st_size - 1),
