@@ -73,6 +73,7 @@ def test_saved_anew(name: str, tmp_path: Path) -> None:
     AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path)
     doors.by_load(tmp_path, name).check(name)
     doors.by_auto_class(tmp_path, name).check(name)
+    doors.by_pipeline(tmp_path, name)
 
 
 @pytest.mark.parametrize("name", ANEW)

@@ -18,13 +18,9 @@ from tokensieve.cascade.plan import plan_of
 from tokensieve.config import PTCConfig
 from tokensieve.model.answers import Answers
 from tokensieve.model.batch import Batch, check_batch
-from tokensieve.model.classifier import (
-    TokensieveForSequenceClassification,
-    TokensieveOutput,
-    output_of,
-    refuse_padded_outputs,
-)
+from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.norms import norms_and_biases
+from tokensieve.model.output import TokensieveOutput, output_of, refuse_padded_outputs
 from tokensieve.model.plan import Plan
 
 Read = Callable[[TokensieveForSequenceClassification, Batch], Answers]

@@ -25,8 +25,8 @@ from tokensieve.errors import ConfigError
 from tokensieve.estimator.folder import read_folder, write_folder
 from tokensieve.estimator.inputs import class_names, places_in_model, read_classes, read_documents
 from tokensieve.estimator.state import off_its_device, on_its_device, quiet, random_states_kept
-from tokensieve.runtime.engine import Result
 from tokensieve.runtime.load import Classifier, load, resolve_device
+from tokensieve.runtime.results import Result
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.settings import base_checkpoint, reduction_settings
 from tokensieve.training.stages import train_in_stages

@@ -21,41 +21,15 @@ from tokensieve.data.tokenized import pairs_of
 from tokensieve.errors import ConfigError, InputError
 from tokensieve.model.answers import Answers
 from tokensieve.model.classifier import TokensieveForSequenceClassification
-from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.probabilities import class_probabilities
 from tokensieve.runtime.ahead import iterate_ahead
 from tokensieve.runtime.batching import batches_by_tokens, padded_batch, windows
 from tokensieve.runtime.budget import BATCH_TOKENS, fastest_budget
 from tokensieve.runtime.micro_batches import read_in_micro_batches
+from tokensieve.runtime.results import Result, results_of
 
 _WINDOW_DOCUMENTS = 1024
 _WINDOW_CHARACTERS = 8_000_000  # bounds the memory of a window of very long documents
 _WINDOWS_AHEAD = 2  # read and tokenized while the model is at work
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What the model says of one document.
-
-    Attributes:
-        probabilities: of every class, in the order of the class ids, at the model's calibration temperature.
-        label: class id of the highest one.
-        labels: class ids given: the one; of a multi-label model all that reach their threshold, maybe none.
-        logits: what the probabilities are made of, before the temperature.
-        length: tokens that the model saw, special tokens included.
-        kept: tokens kept at every step, see `Trace.kept`.
-        tokens: text of the tokens that survived, in order; None unless asked for.
-        joined: combination token (0..m-1) that each of `tokens` joined; None without a combining module.
-    """
-
-    probabilities: tuple[float, ...]
-    label: int
-    labels: tuple[int, ...]
-    logits: tuple[float, ...]
-    length: int
-    kept: tuple[int, ...]
-    tokens: tuple[str, ...] | None = None
-    joined: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +190,8 @@ class Engine:
         self.model.config.check_calibration()
         results: dict[int, Result] = {}
         for batch, answers in self._answers(encodings):
-            rows = self._results(answers, [encodings.input_ids[i] for i in batch], tokens)
+            ids = [encodings.input_ids[i] for i in batch]
+            rows = results_of(answers, ids, self.model.config, self.tokenizer if tokens else None)
             results.update(zip(batch, rows, strict=True))
         return [results[i] for i in range(len(encodings))]
 
@@ -249,30 +224,6 @@ class Engine:
         self, encodings: Encodings, stage: TokensieveForSequenceClassification, batch: list[int]
     ) -> Answers:
         return read_in_micro_batches(stage, padded_batch(encodings, batch, stage.config, self.model.device))
-
-    def _results(self, answers: Answers, ids: list[list[int]], tokens: bool) -> Iterator[Result]:
-        config, trace, logits = self.model.config, answers.trace, answers.logits.float()
-        probabilities = class_probabilities(logits, config.problem_type, config.calibration_temperature)
-        survivors = trace.survivors() if tokens else None
-        joined = trace.assignments() if tokens else None
-        for i, (scores, row) in enumerate(zip(logits.tolist(), probabilities.tolist(), strict=True)):
-            kept = tuple(step[i] for step in trace.kept)
-            words = places = None
-            if survivors is not None:
-                words = tuple(self.tokenizer.convert_ids_to_tokens([ids[i][p] for p in survivors[i]]))
-                places = tuple(joined[i][p] for p in survivors[i]) if joined is not None else None
-            label, labels = _decide(row, config)
-            yield Result(tuple(row), label, labels, tuple(scores), len(ids[i]), kept, words, places)
-
-
-def _decide(probabilities: list[float], config: TokensieveConfig) -> tuple[int, tuple[int, ...]]:
-    """The most probable class, and all that are given."""
-    highest = max(range(len(probabilities)), key=probabilities.__getitem__)
-    if not config.is_multi_label:
-        return highest, (highest,)
-    thresholds = config.thresholds or [0.5] * len(probabilities)
-    pairs = zip(probabilities, thresholds, strict=True)
-    return highest, tuple(i for i, (probability, threshold) in enumerate(pairs) if probability >= threshold)
 
 
 @contextmanager

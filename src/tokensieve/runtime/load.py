@@ -26,8 +26,9 @@ from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
 from tokensieve.model.words_on_disk import WordsOnDisk
 from tokensieve.runtime.budget import BATCH_TOKENS
-from tokensieve.runtime.engine import Engine, Result
+from tokensieve.runtime.engine import Engine
 from tokensieve.runtime.precision import dtype_name, resolve_dtype
+from tokensieve.runtime.results import Result
 
 if TYPE_CHECKING:
     import numpy as np

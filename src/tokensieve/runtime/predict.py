@@ -11,8 +11,8 @@ from typing import IO, Any, Literal
 from tokensieve.data.documents import Document
 from tokensieve.data.labels import LabelRule
 from tokensieve.errors import ConfigError
-from tokensieve.runtime.engine import Result
 from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.results import Result
 from tokensieve.runtime.resume import ResumablePart
 
 OutputFormat = Literal["jsonl", "csv"]

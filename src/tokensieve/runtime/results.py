@@ -1,0 +1,71 @@
+"""Results: what a model answers of each document, in plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tokensieve.model.answers import Answers
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.probabilities import class_probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the model says of one document.
+
+    Attributes:
+        probabilities: of every class, in the order of the class ids, at the model's calibration temperature.
+        label: class id of the highest one.
+        labels: class ids given: the one; of a multi-label model all that reach their threshold, maybe none.
+        logits: what the probabilities are made of, before the temperature.
+        length: tokens that the model saw, special tokens included.
+        kept: tokens kept at every step, see `Trace.kept`.
+        tokens: text of the tokens that survived, in order; None unless asked for.
+        joined: combination token (0..m-1) that each of `tokens` joined; None without a combining module.
+    """
+
+    probabilities: tuple[float, ...]
+    label: int
+    labels: tuple[int, ...]
+    logits: tuple[float, ...]
+    length: int
+    kept: tuple[int, ...]
+    tokens: tuple[str, ...] | None = None
+    joined: tuple[int, ...] | None = None
+
+
+def results_of(
+    answers: Answers, ids: list[list[int]], config: TokensieveConfig, tokenizer: Any = None
+) -> Iterator[Result]:
+    """The results of a batch.
+
+    Args:
+        answers: to its documents.
+        ids: of each document.
+        config: tells the calibration.
+        tokenizer: names the tokens that survived; None: they are not asked for.
+    """
+    trace, logits = answers.trace, answers.logits.float()
+    probabilities = class_probabilities(logits, config.problem_type, config.calibration_temperature)
+    survivors = None if tokenizer is None else trace.survivors()
+    joined = None if tokenizer is None else trace.assignments()
+    for i, (scores, row) in enumerate(zip(logits.tolist(), probabilities.tolist(), strict=True)):
+        kept = tuple(step[i] for step in trace.kept)
+        words = places = None
+        if survivors is not None:
+            words = tuple(tokenizer.convert_ids_to_tokens([ids[i][p] for p in survivors[i]]))
+            places = tuple(joined[i][p] for p in survivors[i]) if joined is not None else None
+        label, labels = _decide(row, config)
+        yield Result(tuple(row), label, labels, tuple(scores), len(ids[i]), kept, words, places)
+
+
+def _decide(probabilities: list[float], config: TokensieveConfig) -> tuple[int, tuple[int, ...]]:
+    """The most probable class, and all that are given."""
+    highest = max(range(len(probabilities)), key=probabilities.__getitem__)
+    if not config.is_multi_label:
+        return highest, (highest,)
+    thresholds = config.thresholds or [0.5] * len(probabilities)
+    pairs = zip(probabilities, thresholds, strict=True)
+    return highest, tuple(i for i, (probability, threshold) in enumerate(pairs) if probability >= threshold)
