@@ -101,11 +101,11 @@ def few_layers(whole: Path, layers: list[int], name: str) -> Path:
         return folder
     shutil.copytree(whole, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model.safetensors", "*.md"))
     record = json.loads((whole / "config.json").read_text(encoding="utf-8"))
-    record |= {"num_hidden_layers": len(layers), "second_norms": False}
+    record |= {"num_hidden_layers": len(layers)} | ({"second_norms": False} if "second_norms" in record else {})
     (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     weights, places = {}, {old: new for new, old in enumerate(layers)}
     for key, tensor in load_file(whole / "model.safetensors").items():
-        if key.startswith("encoder.second_norms."):  # numbered as the layers are, and of use to a second reading alone
+        if key.startswith("encoder.second_norms."):  # of a cascade of 0.1.0: norms of the second stage
             continue
         before, layer, after = key.partition("encoder.layer.")
         number, _, rest = after.partition(".")

@@ -108,13 +108,14 @@ def tiny_bert_dir(tiny_tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pyt
 @pytest.fixture(scope="session")
 def save_classifier(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., Path]:
     """`save_classifier(folder, **settings)` saves a random classifier of three classes with the tiny tokenizer."""
-    from contract.variants import settings, tiny_model
+    from contract.variants import settings, tiny_cascade, tiny_model
 
     def save(folder: Path, **changes: object) -> Path:
         special = [tiny_tokenizer.cls_token_id, tiny_tokenizer.sep_token_id]
         names = {0: "film", 1: "law", 2: "sport"}
         sizes = {"vocab_size": len(tiny_tokenizer), "special_token_ids": special, "id2label": names}
-        tiny_model(settings(**changes), **sizes).save_pretrained(folder)
+        ptc = settings(**changes)
+        (tiny_cascade if ptc.reread else tiny_model)(ptc, **sizes).save_pretrained(folder)
         tiny_tokenizer.save_pretrained(folder)
         return folder
 

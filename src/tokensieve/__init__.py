@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from tokensieve.backbones import compress
+from tokensieve.cascade.build import compress
+from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
+from tokensieve.cascade.configuration import CascadeConfig, TokensieveConfigReader
 from tokensieve.config import PTCConfig
 from tokensieve.errors import (
     CheckpointError,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from tokensieve.estimator import PTCClassifier
 
 __all__ = [
+    "CascadeConfig",
     "CheckpointError",
     "ConfigError",
     "DataError",
@@ -39,6 +42,7 @@ __all__ = [
     "PTCClassifier",
     "PTCConfig",
     "Recipe",
+    "TokensieveCascadeForSequenceClassification",
     "TokensieveConfig",
     "TokensieveError",
     "TokensieveForSequenceClassification",
@@ -49,8 +53,10 @@ __all__ = [
     "lora_config",
 ]
 
-AutoConfig.register(TokensieveConfig.model_type, TokensieveConfig, exist_ok=True)
+AutoConfig.register(TokensieveConfig.model_type, TokensieveConfigReader, exist_ok=True)
+AutoConfig.register(CascadeConfig.model_type, CascadeConfig, exist_ok=True)
 AutoModelForSequenceClassification.register(TokensieveConfig, TokensieveForSequenceClassification, exist_ok=True)
+AutoModelForSequenceClassification.register(CascadeConfig, TokensieveCascadeForSequenceClassification, exist_ok=True)
 
 
 def __getattr__(name: str) -> Any:

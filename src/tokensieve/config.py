@@ -105,9 +105,9 @@ class PTCConfig:
         score_queries: whose attention makes the received score: "all" queries (the paper); "anchors": the first
             token's and the combination tokens'; "sample": some, evenly spaced.
         score_sample: how many queries of a document "sample" looks at.
-        reread: share of the documents, those that the model is least sure of, that are read again, in [0, 1); at
-            inference only, below a confidence that is fitted to validation documents (`training.reread`).
-        reread_ratios: the second reading's shares, as keep_ratios; None: it is of all tokens.
+        reread: share of the documents, in [0, 1), that a cascade defers to a second stage: those that the first one is
+            least sure of, below a confidence that is fitted to validation documents (`tokensieve.cascade`).
+        reread_ratios: the second stage's shares of tokens, as keep_ratios; None: it reads all tokens.
     """
 
     pruning: Pruning = "fuzzy"
@@ -157,14 +157,11 @@ class PTCConfig:
                 f"merge_pruned=True with site={self.site!r}: there pruned tokens stay in the model; use site='hidden'"
             )
         if self.reread and self.pruning == "none":
-            raise ConfigError(
-                f"reread={self.reread!r} with pruning='none': all tokens are read the first time; prune some, or leave "
-                "reread out"
-            )
+            raise ConfigError(f"reread={self.reread!r} with pruning='none': prune some tokens, or leave reread out")
         if self.reread_ratios is not None and not self.reread:
+            given = f"reread_ratios={list(self.reread_ratios)} with reread=0"
             raise ConfigError(
-                f"reread_ratios={list(self.reread_ratios)} with reread=0: nothing is read again; give a share of the "
-                "documents, or leave reread_ratios out"
+                f"{given}: nothing is deferred; give a share of the documents, or leave reread_ratios out"
             )
         self._check_score()
         if self.pooling == "host" and self.combine_layer is not None:
@@ -221,14 +218,14 @@ class PTCConfig:
             first, second = first * self.ratio_of(layer), second * share
             if second < first:
                 raise ConfigError(
-                    f"reread_ratios={shown(list(self.reread_ratios or ()))}: fewer tokens than in the first "
-                    f"reading are left in layer {layer + 1}: give larger shares, or leave it out"
+                    f"reread_ratios={shown(list(self.reread_ratios or ()))}: fewer tokens than in the first stage are "
+                    f"left in layer {layer + 1}: give larger shares, or leave it out"
                 )
 
     def changed(self, **given: Any) -> PTCConfig:
-        """These settings with others in their place; of shares by layer that are not given themselves, a `keep_ratio`
-        takes the place, and a `combine_layer` cuts off those that come after it. Without pruning nothing is read again.
-        Of a second reading's shares that are not given, other shares or no second reading leave none.
+        """These settings with others in their place. Shares by layer that are not given themselves make room for a
+        `keep_ratio`; a `combine_layer` cuts off those after it; other shares drop those of a second stage. Without
+        pruning nothing is deferred.
 
         Raises:
             ConfigError: as the class.
@@ -243,9 +240,15 @@ class PTCConfig:
             again = None
         return replace(self, **{"keep_ratios": shares, "reread": reread, "reread_ratios": again} | given)
 
-    def of_second_reading(self) -> PTCConfig:
-        """The settings by which documents are read a second time."""
-        return replace(self, keep_ratio=1.0, keep_ratios=self.reread_ratios, reread=0.0, reread_ratios=None)
+    @property
+    def stages(self) -> tuple[PTCConfig, ...]:
+        """The settings of each stage: one, or with `reread` two. The second prunes only where the first one does."""
+        first = replace(self, reread=0.0, reread_ratios=None)
+        if not self.reread:
+            return (first,)
+        shares = enumerate(self.reread_ratios or ())
+        again = tuple(share if self.ratio_of(layer) < 1 else 1.0 for layer, share in shares) or None
+        return first, replace(first, keep_ratio=1.0, keep_ratios=again)
 
     def ratio_of(self, layer: int) -> float:
         """The share that stays in a layer, counted from 0, before the combining module."""

@@ -3,8 +3,9 @@
 The number in a paper preset is the paper's combining layer L of 12; for depth D, min(floor((L - 1) D / 12), D - 2)
 layers stand before the module. "accurate", "balanced", "fast" and "fastest" are not the paper's: tokens leave by their
 learned importance, a large share ahead of the first layer and the same small share ahead of each other one, chosen so
-that any depth ends with about as many (floors add up). They leave documents of fewer than 48 tokens alone. "fast" has
-a second reading, of all tokens, of what it is least sure of; "fastest" has none, and loses tokens sooner.
+that any depth ends with about as many (floors add up). They leave documents of fewer than 48 tokens alone. "fast" is
+a cascade: a second stage of all tokens gets what the first one is least sure of. "fastest" is one stage, and loses
+tokens sooner.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _PAPER: dict[str, tuple[str, int | None]] = {
 _SHARES = {"accurate": (0.95, 0.48), "balanced": (0.9, 0.3), "fast": (0.42, 0.1), "fastest": (0.42, 0.04)}
 """Of a document's tokens, those that enter the first layer, and those that are left in the last one."""
 _AGAIN = {"fast": 0.08}
-"""Share of the documents that are read again (docs/LOG.md)."""
+"""Share of the documents that are deferred to a second stage (docs/LOG.md)."""
 _HASTY: dict[str, Any] = {"leaving_keys": True, "min_tokens": 24}
 """Of the fast ones: a large share leaves ahead of the first layer, and is keys and values there, a sixth fewer FLOPs at
 the same accuracy; and a tenth of a short document tells too little (docs/LOG.md). Of the others little leaves."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from tokensieve.model.second_norms import norms_and_biases
 from torch import Tensor
 from transformers import (
     DistilBertConfig,
@@ -23,7 +24,6 @@ from compat import documents, recipes
 from tokensieve import TokensieveConfig, TokensieveForSequenceClassification, compress
 from tokensieve.data.tokenize import encode
 from tokensieve.model.probabilities import confidence
-from tokensieve.model.second_norms import norms_and_biases
 from tokensieve.reducers import Importance
 
 LABELS = dict(enumerate(documents.TOPICS))

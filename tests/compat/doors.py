@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 import tokensieve
+from tokensieve.cascade.old import convert_adapter
 from tokensieve.data import DataSplits, Document
 from tokensieve.training.train import train as train_classifier
 
@@ -154,11 +155,17 @@ def by_compress(name: str) -> Answers:
     return by_forward(model.eval(), record["origin"])
 
 
-def by_peft(name: str) -> Answers:
-    """An adapter on the model that it was made for."""
+def by_peft(name: str, folder: Path) -> Answers:
+    """An adapter on the model that it was made for; one of a cascade is written anew for both stages, to `folder`."""
     peft = pytest.importorskip("peft")
-    base = AutoModelForSequenceClassification.from_pretrained(folder_of(ORIGINS[name]))
-    return by_forward(peft.PeftModel.from_pretrained(base, HERE / "adapters" / name).eval(), ORIGINS[name])
+    base, adapter = (
+        AutoModelForSequenceClassification.from_pretrained(folder_of(ORIGINS[name])),
+        HERE / "adapters" / name,
+    )
+    if isinstance(base, tokensieve.TokensieveCascadeForSequenceClassification):
+        convert_adapter(adapter, folder)
+        adapter = folder
+    return by_forward(peft.PeftModel.from_pretrained(base, adapter).eval(), ORIGINS[name])
 
 
 def load_estimator(folder: Path) -> Any:

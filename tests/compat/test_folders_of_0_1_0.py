@@ -81,8 +81,8 @@ def test_compressed_to_other_settings(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", doors.ORIGINS)
-def test_adapters(name: str) -> None:
-    doors.by_peft(name).check(name)
+def test_adapters(name: str, tmp_path: Path) -> None:
+    doors.by_peft(name, tmp_path / "adapter").check(name)
 
 
 def test_evaluate(cli: Cli, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from tokensieve import PTCConfig, TokensieveConfig, TokensieveForSequenceClassification
+from tokensieve.cascade.build import cascade_of
+from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
+from tokensieve.model.norms import norms_and_biases
 from tokensieve.reducers import Importance
 from tokensieve.tokens import Tokens
 
@@ -126,6 +129,22 @@ VARIANTS = {_name(changes): settings(**changes) for changes in GROUPS}
 SPREADING = {name: config for name, config in VARIANTS.items() if config.pruning != "none"}
 """The variants that prune."""
 
+CASCADES: dict[str, PTCConfig] = {
+    f"cascade-{_name(changes)}": settings(reread=0.4, **changes)
+    for changes in (
+        {"pruning": "ratio", "site": "hidden"},
+        {"pruning": "ratio", "site": "hidden", "min_length": 12, "reread_ratios": (0.9,) * 4},
+        {"pruning": "ratio", "heads": "per_head", "combine_layer": 3, "min_length": 12},
+        {"pruning": "fuzzy", "ratio_scope": "candidates", "pooling": "mean", "reread_ratios": (0.9,) * 4},
+        {"pruning": "ratio", "site": "hidden", "score": "learned", "pooling": "mean", "leaving_keys": True}
+        | {"min_length": 12, "min_tokens": 9},
+        {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.5, 1.0, 0.6, 1.0)}
+        | {"reread_ratios": (0.9, 0.8, 0.9, 1.0), "combine_layer": None},
+        {"pruning": "ratio", "site": "hidden", "merge_pruned": True, "combine_layer": 4, "combine_mode": "insert"},
+    )
+}
+"""Settings of a cascade: the second stage reads all tokens, or more than the first one keeps."""
+
 
 def model_config(ptc: PTCConfig, **sizes: Any) -> TokensieveConfig:
     """A tiny BERT; weights so large that attention is far from uniform and scores are well apart."""
@@ -155,6 +174,18 @@ def tiny_model(ptc: PTCConfig, **sizes: Any) -> TokensieveForSequenceClassificat
             if isinstance(module, Importance):
                 module.weight.normal_()
     return model
+
+
+def tiny_cascade(ptc: PTCConfig, **sizes: Any) -> TokensieveCascadeForSequenceClassification:
+    """A cascade in eval mode, whose second stage has a last layer and norms of its own; nothing is deferred yet."""
+    cascade: TokensieveCascadeForSequenceClassification = cascade_of(tiny_model(ptc.stages[0], **sizes), ptc)
+    cascade.give_own_norms(True)
+    with torch.no_grad():
+        for parameter in norms_and_biases(cascade.second.encoder.layer).values():
+            parameter.add_(torch.randn_like(parameter), alpha=0.2)
+        for parameter in cascade.second.head.classifier.parameters():
+            parameter.normal_(std=0.3)
+    return cascade
 
 
 def documents(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:

@@ -111,7 +111,7 @@ PLACES: list[tuple[str, ...]] = [
     ("evaluate", "--model empty", "empty", "config.json"),
     ("evaluate", "--model other-version", "other-version", "format_version=2"),
     ("evaluate", "--model mistyped", "mistyped", "kep_ratio"),
-    ("evaluate", "--model unsure", "unsure", "reread_below=1.5", "a number in [0, 1]"),
+    ("evaluate", "--model unsure", "unsure", "defer_below=1.5", "a number in [0, 1]"),
     ("evaluate", "--model mismatched", "mismatched", "head.classifier.weight"),
     ("evaluate", "--data absent.csv", "absent.csv", "no such file"),
     ("evaluate", "--data empty", "empty", "test"),
@@ -179,7 +179,8 @@ def broken_models(work: Path) -> None:
         (wordless / name).unlink()
     edit(copy("model", "other-version"), lambda record: record["ptc"].update(format_version=2))
     edit(copy("model", "mistyped"), lambda record: record["ptc"].update(kep_ratio=0.5))
-    edit(copy("model", "unsure"), lambda record: record.update(reread_below=1.5))
+    edit(copy("model", "unsure"), lambda record: record.update(model_type="tokensieve_cascade", defer_below=1.5))
+    edit(work / "unsure", lambda record: record["ptc"].update(pruning="ratio", reread=0.1))
     weights = copy("model", "mismatched") / "model.safetensors"
     save_file(load_file(weights) | {"head.classifier.weight": torch.zeros(7, 32)}, weights, metadata={"format": "pt"})
 

@@ -140,11 +140,11 @@ def test_info_with_changes(cli: Cli, work: Path) -> None:
     assert (settings["keep_ratio"], settings["site"], settings["combine_layer"]) == (0.5, "hidden", 4)
 
 
-def test_info_counts_a_second_reading(cli: Cli, work: Path) -> None:
+def test_info_counts_the_second_stage_of_a_cascade(cli: Cli, work: Path) -> None:
     asked = ("info", "--model", "base", "--length", "64", "--preset", "fastest")
     once, twice = (cli(*asked, *own, "--json").json()["plan"] for own in ((), ("--reread", "0.25")))
     assert twice["flops"] == pytest.approx(once["flops"] + 0.25 * once["dense_flops"], rel=0.01)
-    assert "25.0% of such documents are read again" in cli(*asked, "--reread", "0.25").out
+    assert "25.0% of such documents are deferred to the next stage" in cli(*asked, "--reread", "0.25").out
 
 
 def test_info_changes_a_classifiers_own_settings(cli: Cli, work: Path) -> None:

@@ -315,7 +315,7 @@ def other_model(work: Path, keep_ratio: float | None = 0.5, **changes: Any) -> N
         (one_more_row, "", ["the input"]),
         (one_other_row, "", ["the input"]),
         (other_model, "", ["the model"]),
-        (partial(other_model, keep_ratio=None, reread_below=0.5), "", ["the model"]),
+        (partial(other_model, keep_ratio=None, calibration_temperature=2.0), "", ["the model"]),
         (None, "--tokens", ["--tokens", "False", "True"]),
         (None, "--output-format csv", ["--output-format", "jsonl", "csv"]),
         (None, "--input-format txt", ["--input-format", "jsonl", "txt"]),

@@ -171,13 +171,17 @@ def test_ratios_refused(name: str, given: object) -> None:
         PTCConfig(**{"reread": 0.1, name: given})
 
 
-def test_the_second_readings_shares() -> None:
+def test_the_second_stages_shares() -> None:
     config = PTCConfig(pruning="ratio", keep_ratios=(0.5, 0.5), reread=0.1, reread_ratios=[0.75, 0.5], min_length=9)
     config.check_depth(2)
     assert PTCConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    second = config.of_second_reading()
+    first, second = config.stages
+    assert first == PTCConfig(pruning="ratio", keep_ratios=(0.5, 0.5), min_length=9) == first.stages[0]
+    assert len(first.stages) == 1
     assert second == PTCConfig(pruning="ratio", keep_ratio=1.0, keep_ratios=(0.75, 0.5), min_length=9)
-    assert config.changed(reread_ratios=None).of_second_reading().ratio_of(1) == 1.0
+    assert config.changed(reread_ratios=None).stages[1].ratio_of(1) == 1.0
+    some = config.changed(keep_ratios=(0.5, 1.0), reread_ratios=(0.75, 0.9))
+    assert some.stages[1].keep_ratios == (0.75, 1.0), "it prunes nothing where the first one prunes nothing"
     assert config.changed(reread=0.2).reread_ratios == (0.75, 0.5)
     for given in ({"reread": 0.0}, {"pruning": "none"}, {"keep_ratio": 0.7}, {"keep_ratios": (0.5, 0.4)}):
         assert config.changed(**given).reread_ratios is None
@@ -194,7 +198,7 @@ def test_the_second_readings_shares() -> None:
         ({"reread_ratios": (0.75,)}, r"reread_ratios=\[0.75\]: 1 shares, where 2 layers"),
     ],
 )
-def test_second_readings_refused(given: dict[str, Any], named: str) -> None:
+def test_second_stages_refused(given: dict[str, Any], named: str) -> None:
     start = {"pruning": "ratio", "keep_ratios": (0.5, 0.5), "reread": 0.1, "reread_ratios": (0.75, 0.5)}
     with pytest.raises(ConfigError, match=named):
         PTCConfig(**start | given).check_depth(2)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -17,12 +15,9 @@ from tokensieve.combiners import TokenCombiner
 from tokensieve.config import PTCConfig
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
-from tokensieve.model.second_norms import BETWEEN
 from tokensieve.reducers.schedule import encoder_steps
 
 _LAST_LAYER = "head.classifier.weight"
-_WHOLE_LAYER = "head.whole."
-_SECOND_NORMS = "encoder.second_norms."
 _IMPORTANCE = ".importance.weight"
 _COMBINATION = "embeddings.combination_tokens.weight"
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
@@ -40,11 +35,8 @@ def compress(
     """Build a tokensieve model from a checkpoint; the given one is left as it was and shares no tensor with it.
 
     What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random, or
-    as `combine_init` says; a learned importance is zero until it is fitted (`training.importance`), and no document is
-    read again until the confidence for it is (`training.reread`). One of ours keeps its calibration only with its head,
-    that confidence only with its settings, where the labels are not given anew. Where it reads again, its last layer,
-    norms and biases for that are those of a second reading by other settings, too, and, once the confidence for it is
-    fitted, of settings that prune nothing.
+    as `combine_init` says; a learned importance is zero until it is fitted (`training.importance`). One of ours keeps
+    its calibration only with its head. For settings with several stages see `tokensieve.cascade.build.compress`.
 
     Args:
         model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder
@@ -67,10 +59,7 @@ def compress(
     host = read_host(model_or_dir)
     _set_labels(host, num_labels, id2label, problem_type)
     config.check_depth(host.config.num_hidden_layers)
-    same = host.config.settings == config
     host.config.ptc = config.to_dict()
-    whole = not config.combines or any(f".{COMBINE}." in name for name in host.state)  # no module starts at random
-    host.config.second_norms = host.config.second_norms and config.reread > 0 and whole
     if tokenizer is not None:
         host.config.special_token_ids = special_token_ids(tokenizer)
     model = TokensieveForSequenceClassification(host.config)
@@ -78,28 +67,12 @@ def compress(
     renewed = any(given is not None for given in (num_labels, id2label, problem_type)) or _LAST_LAYER not in state
     if renewed:
         model.config.calibration_temperature, model.config.thresholds = 1.0, None
-    if renewed or not same:
-        model.config.reread_below = None
     _load(model, state)
     if config.combine_init == "identity":
         _start_as_identity(model, state)
     nn.Module.to(model, device=model_or_dir.device, dtype=model_or_dir.dtype)
     model.train(model_or_dir.training)
     return model
-
-
-def with_all_tokens(base: str | Path) -> TokensieveForSequenceClassification:
-    """A classifier of ours that prunes nothing: where it reads documents again, by what it has for that.
-
-    Args:
-        base: its folder; it is read anew, in float32.
-
-    Raises:
-        CheckpointError: as `compress`.
-    """
-    own = load_config(base).settings
-    with torch.random.fork_rng(devices=[]):  # what is trained next draws what it would have drawn
-        return compress(base, replace(own, pruning="none", ratio_scope="all", reread=0.0, reread_ratios=None))
 
 
 def special_token_ids(tokenizer: Any) -> list[int]:
@@ -137,12 +110,7 @@ def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, T
     places = {str(step.source): str(i) for i, step in enumerate(steps) if step.source is not None}
     if model.settings.combine_layer is not None:
         places[COMBINE] = str(model.settings.combine_layer - 1)
-    fitted = host.config.reread_below is not None  # until then its last layer is whatever it started as
-    state = _of_all_tokens(host.state) if model.settings.pruning == "none" and fitted else host.state
-    picked = {renumbered(name, places): tensor for name, tensor in state.items()}
-    for name in ("weight", "bias"):  # what the classifier is now, it is for all tokens
-        if (last := f"head.classifier.{name}") in picked:
-            picked.setdefault(f"{_WHOLE_LAYER}{name}", picked[last])
+    picked = {renumbered(name, places): tensor for name, tensor in host.state.items()}
     same_pooling = host.pooling == model.settings.resolved_pooling
     wanted = model.state_dict()
     return {
@@ -150,18 +118,6 @@ def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, T
         for name, tensor in picked.items()
         if name in wanted and wanted[name].shape == tensor.shape and (same_pooling or not name.startswith("head."))
     }
-
-
-def _of_all_tokens(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The parameters with those of a second reading in the place of the first one's, where there are any."""
-    places = ((_WHOLE_LAYER, "head.classifier."), (_SECOND_NORMS, "encoder.layer."))
-    second = {
-        start + name.removeprefix(own).replace(BETWEEN, "."): tensor
-        for own, start in places
-        for name, tensor in state.items()
-        if name.startswith(own)
-    }
-    return {**state, **second}
 
 
 def _start_as_identity(model: TokensieveForSequenceClassification, state: Mapping[str, Tensor]) -> None:

@@ -22,7 +22,7 @@ from tokensieve.reducers.schedule import encoder_steps
 
 COMBINE = "combine"
 """What stands in the place of a step's number for the combining module of a host that is one of ours."""
-_OF_STEPS = ("encoder.layer.", "encoder.second_norms.")
+_OF_STEPS = "encoder.layer."
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Host:
 
     Attributes:
         config: its sizes and labels as a TokensieveConfig (reduction settings not yet decided).
-        state: parameters; `encoder.layer.<i>` with i as in the host, and `encoder.second_norms.<i>` of one of ours.
+        state: parameters; `encoder.layer.<i>` with i as in the host.
         pooling: of a host that is one of ours; "host" for transformers' models.
     """
 
@@ -93,11 +93,10 @@ def renumbered(name: str, numbers: Mapping[str, str]) -> str:
     """The name of a parameter with another number for its step, "" where it is to have none; of what is in no step the
     same name.
     """
-    start = next((start for start in _OF_STEPS if name.startswith(start)), None)
-    if start is None:
+    if not name.startswith(_OF_STEPS):
         return name
-    number, _, rest = name.removeprefix(start).partition(".")
-    return f"{start}{numbers[number]}.{rest}" if number in numbers else ""
+    number, _, rest = name.removeprefix(_OF_STEPS).partition(".")
+    return f"{_OF_STEPS}{numbers[number]}.{rest}" if number in numbers else ""
 
 
 def load_host_model(path: str | Path) -> PreTrainedModel:
@@ -110,6 +109,7 @@ def load_host_model(path: str | Path) -> PreTrainedModel:
     host_config(config, path)  # refuses what cannot be a host before its weights are read
     classifies = any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
     loader: Any = AutoModelForSequenceClassification if classifies else AutoModel
-    if config.model_type == TokensieveConfig.model_type:
-        loader = TokensieveForSequenceClassification
-    return load_weights(loader, path, strict=loader is TokensieveForSequenceClassification, dtype=torch.float32)
+    ours = isinstance(config, TokensieveConfig)
+    if ours:
+        loader = AutoModelForSequenceClassification  # of our own classes
+    return load_weights(loader, path, strict=ours, dtype=torch.float32)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.cascade.build import EncoderClassifier, stages_of
+from tokensieve.cascade.plan import plan_of
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.flops import dense_flops
-from tokensieve.model.plan import make_plan
 
 if TYPE_CHECKING:
     from tokensieve.bench.work import Work
@@ -39,18 +39,18 @@ def dense_cost(config: TokensieveConfig, work: Work) -> Flops:
     return Flops(dense, dense, "exact")
 
 
-def reduced_cost(model: TokensieveForSequenceClassification, backbone: TokensieveConfig, work: Work) -> Flops:
+def reduced_cost(model: EncoderClassifier, backbone: TokensieveConfig, work: Work) -> Flops:
     """Of a model of ours, made of a backbone: by its plan, or if that has bounds alone by the tokens kept."""
     dense = dense_cost(backbone, work).dense
-    plans = {length: make_plan(model.config, length) for length in set(work.lengths)}
+    plans = {length: plan_of(model.config, length) for length in set(work.lengths)}
     if all(plan.basis == "exact" for plan in plans.values()):
         return Flops(fmean(plans[length].flops for length in work.lengths), dense, "exact")
     own = []
     for batch in work.batches("sorted"):
-        with torch.inference_mode():  # the plan counts the second reading
-            trace = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, reading="first").trace
+        with torch.inference_mode():  # the plan counts the second stage
+            trace = stages_of(model)[0](input_ids=batch.input_ids, attention_mask=batch.attention_mask).trace
         for row, place in enumerate(batch.documents):
             length = len(work.ids[place])
             shares = [step[row] / length for step in trace.kept]
-            own.append(make_plan(model.config, length, shares=shares).flops)
+            own.append(plan_of(model.config, length, shares=shares).flops)
     return Flops(fmean(own), dense, "measured")

@@ -58,10 +58,10 @@ def info_command(
     prepare(None, quiet=True)
     from tokensieve.backbones.host import host_config
     from tokensieve.backbones.loading import load_config
+    from tokensieve.cascade.plan import plan_of
     from tokensieve.kernels.backends import resolve_backend
     from tokensieve.kernels.linear import linear_backend
     from tokensieve.model.configuration import TokensieveConfig
-    from tokensieve.model.plan import make_plan
     from tokensieve.runtime.load import resolve_device
     from tokensieve.runtime.precision import dtype_name, resolve_dtype
 
@@ -78,7 +78,7 @@ def info_command(
     if preset is not None or any(value is not None for value in given.values()):
         config.ptc = reduction_settings(config, preset, given).to_dict()
     shares = None if sample is None else _measured_shares(base, sample, text_column, delimiter)
-    plan = make_plan(config, min(512, config.longest_document) if length is None else length, shares=shares)
+    plan = plan_of(config, min(512, config.longest_document) if length is None else length, shares=shares)
     record: dict[str, Any] = {
         "model": str(base),
         "trained": trained,
@@ -97,13 +97,15 @@ def info_command(
 
 
 def _measured_shares(model: str, sample: Path, text_column: str, delimiter: str | None) -> list[float]:
+    from tokensieve.cascade.configuration import CascadeConfig
     from tokensieve.data import read_documents
     from tokensieve.model.plan import kept_shares
     from tokensieve.runtime.load import load
 
     documents = read_documents(sample, text_column=text_column, label_column=None, delimiter=delimiter)
     classifier = load(model)
-    classifier.model.config.reread_below = None  # the plan counts the second reading
+    if isinstance(classifier.model.config, CascadeConfig):
+        classifier.model.config.defer_below = None  # the plan counts the second stage
     results = classifier.results(document.text for document, _ in zip(documents, range(256), strict=False))
     kept = list(zip(*(result.kept for result in results), strict=True))
     return kept_shares(kept, [result.length for result in results])

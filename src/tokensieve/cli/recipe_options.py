@@ -53,7 +53,7 @@ Unlabelled = Annotated[
     str | None, recipe_option("--unlabelled", help="Documents without labels, for --follow and --reread-loss.")
 ]
 RereadLoss = Annotated[
-    float | None, recipe_option("--reread-loss", help="Points that it may cost not to read again; sets --reread.")
+    float | None, recipe_option("--reread-loss", help="Most points that a cascade is expected to lose; sets --reread.")
 ]
 FollowRate = Annotated[float, recipe_option("--follow-rate", help="Peak learning rate of these.")]
 Align = Annotated[

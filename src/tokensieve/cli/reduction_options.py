@@ -68,7 +68,7 @@ ScoreQueries = Annotated[
     str | None, _reduction("--score-queries", help="Whose attention is the score: all, anchors or sample.")
 ]
 ScoreSample = Annotated[int | None, _reduction("--score-sample", help="Queries that sample looks at.")]
-Reread = Annotated[float | None, _reduction("--reread", help="Share of documents that are read again.")]
+Reread = Annotated[float | None, _reduction("--reread", help="Share of documents that a cascade defers.")]
 RereadRatios = Annotated[
-    str | None, _reduction("--reread-ratios", help="Shares that stay then, a layer each (default: all tokens).")
+    str | None, _reduction("--reread-ratios", help="Shares that its second stage keeps, a layer each (default: all).")
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -32,11 +33,17 @@ class Batch(NamedTuple):
     lengths: tuple[int, ...]
     special: Tensor | None = None
 
+    def picked(self, documents: Sequence[int]) -> Batch:
+        """These documents, in this order."""
+        rows = torch.tensor(documents, device=self.mask.device)
+        fields = {name: field[rows] for name, field in self._asdict().items() if isinstance(field, Tensor)}
+        return self._replace(**fields, lengths=tuple(self.lengths[document] for document in documents))
+
 
 def check_batch(
     config: TokensieveConfig,
-    input_ids: Tensor | None,
-    attention_mask: Tensor | None,
+    input_ids: Tensor | None = None,
+    attention_mask: Tensor | None = None,
     token_type_ids: Tensor | None = None,
     position_ids: Tensor | None = None,
     inputs_embeds: Tensor | None = None,

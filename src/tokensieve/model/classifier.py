@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,24 +17,16 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
-from tokensieve.memory import return_piled_up_pages
+from tokensieve.model.answers import Answers
 from tokensieve.model.attention import SelfAttention
 from tokensieve.model.batch import Batch, check_batch
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.embed import CombinationTokens, Embeddings
 from tokensieve.model.encoder import Encoder
 from tokensieve.model.head import HEADS
-from tokensieve.model.parts import documents_of, parts_of
 from tokensieve.model.plan import Plan, kept_shares, make_plan
-from tokensieve.model.probabilities import confidence
-from tokensieve.model.side_by_side import side_by_side
 from tokensieve.model.trace import Trace
 from tokensieve.reducers import Importance
-
-Reading = Literal["both", "first", "second"]
-"""Of documents that may be read again (`reread`): both readings, the second where the first is unsure; the first of all
-of them; or the second of all that are pruned.
-"""
 
 
 @dataclass
@@ -50,32 +40,6 @@ class TokensieveOutput(SequenceClassifierOutput):
 
     pooled: Tensor | None = None
     trace: Trace | None = None
-
-
-class _Answers(NamedTuple):
-    """Of some documents: logits [B, C], document vectors [B, d], and what became of their tokens."""
-
-    logits: Tensor
-    pooled: Tensor
-    trace: Trace
-
-    @staticmethod
-    def joined(parts: Sequence[_Answers]) -> _Answers:
-        """Of all documents, from those of parts of a batch."""
-        if len(parts) == 1:
-            return parts[0]
-        logits, pooled = torch.cat([part.logits for part in parts]), torch.cat([part.pooled for part in parts])
-        return _Answers(logits, pooled, Trace.joined([part.trace for part in parts]))
-
-    def picked(self, documents: Sequence[int]) -> _Answers:
-        """Of these documents, in this order."""
-        rows = torch.tensor(documents, device=self.logits.device)
-        return _Answers(self.logits[rows], self.pooled[rows], self.trace.picked(documents))
-
-    def replaced(self, documents: Sequence[int], again: _Answers) -> _Answers:
-        """With others in the place of these documents' own."""
-        places = {document: len(self.logits) + place for place, document in enumerate(documents)}
-        return _Answers.joined([self, again]).picked([places.get(i, i) for i in range(len(self.logits))])
 
 
 class TokensieveForSequenceClassification(PreTrainedModel):
@@ -159,7 +123,6 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
-        reading: Reading = "both",
     ) -> TokensieveOutput | tuple[Any, ...]:
         """Classify a padded batch; padding on either side is left out before the first layer.
 
@@ -172,84 +135,25 @@ class TokensieveForSequenceClassification(PreTrainedModel):
             labels: [B] class ids, [B, num_labels] floats (multi-label) or [B] floats (regression).
             output_attentions, output_hidden_states: not offered; True is refused.
             return_dict: False for a plain tuple.
-            reading: "first" or "second" for one of them alone; a caller who has the first one of many documents can let
-                those that are `unsure` be read again together. In train mode, and of settings without `reread`, there
-                is the first one only.
 
         Returns:
-            Loss (with labels), logits [B, num_labels], document vectors and the trace of the tokens; all of them of the
-            second reading where a document is read again (`reread`, in eval mode).
+            Loss (with labels), logits [B, num_labels], document vectors and the trace of the tokens.
 
         Raises:
             InputError: a document without tokens, or longer than the position table.
-            ConfigError: attentions or hidden states asked for, or an unknown reading.
+            ConfigError: attentions or hidden states asked for.
         """
-        _refuse_padded_outputs(output_attentions, output_hidden_states)
-        if reading not in (known := get_args(Reading)):
-            raise ConfigError(f"reading={reading!r}: choose one of {', '.join(map(repr, known))}")
+        refuse_padded_outputs(output_attentions, output_hidden_states)
         batch = check_batch(
             self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, special_tokens_mask
         )
-        logits, pooled, trace = self._classify(batch, reading)
-        loss = None if labels is None else classification_loss(logits, labels, self.config.problem_type)
-        if return_dict is False:
-            return (logits,) if loss is None else (loss, logits)
-        return TokensieveOutput(loss=loss, logits=logits, pooled=pooled, trace=trace)
+        return output_of(self.read(batch), labels, self.config.problem_type, return_dict)
 
-    def give_second_norms(self, own: bool) -> None:
-        """Let the second reading keep as its own the norms and biases that the layers have now; or share theirs."""
-        self.config.second_norms = own
-        self.encoder.give_second_norms(own)
-
-    def unsure(self, logits: Tensor, lengths: Sequence[int]) -> list[int]:
-        """Which documents are to be read again, by their number.
-
-        Args:
-            logits: [B, num_labels] of the first reading.
-            lengths: tokens of each document, special tokens included.
-        """
-        if self.head.whole is None or self.config.reread_below is None:
-            return []
-        below = confidence(logits, self.config.problem_type) < self.config.reread_below
-        pruned = self.encoder.pruned(lengths)
-        return [document for document, both in enumerate(zip(below.tolist(), pruned, strict=True)) if all(both)]
-
-    def _classify(self, batch: Batch, reading: Reading) -> _Answers:
-        """What the documents get by one reading or both."""
-        if self.head.whole is None or self.training:
-            return self._read(batch)
-        answers = self._read_once(batch, reading)
-        again = self.unsure(answers.logits, batch.lengths) if reading == "both" else []
-        return answers.replaced(again, self._read(documents_of(batch, again), again=True)) if again else answers
-
-    def _read_once(self, batch: Batch, reading: Reading) -> _Answers:
-        """One reading of each document. Those that are too short to be pruned have all of their tokens read in any:
-        where that is what the second reading does with the others, it is theirs at once.
-        """
-        pruned, all_tokens = self.encoder.pruned(batch.lengths), self.settings.reread_ratios is None
-        if reading == "second":
-            again = [all_tokens or own for own in pruned]
-        else:
-            again = [all_tokens and self.config.reread_below is not None and not own for own in pruned]
-        if len({*again}) == 1:
-            return self._read(batch, again[0])
-        groups = [[document for document, own in enumerate(again) if own is which] for which in (False, True)]
-        found = [self._read(documents_of(batch, group), bool(which)) for which, group in enumerate(groups)]
-        places = {document: place for place, document in enumerate(chain(*groups))}
-        return _Answers.joined(found).picked([places[document] for document in range(len(again))])
-
-    def _read(self, batch: Batch, again: bool = False) -> _Answers:
-        """One pass through the model, `again` as the second reading."""
-        parts = parts_of(batch, self.encoder.going_on(batch.lengths, again))
-        found = side_by_side(partial(self._read_part, again=again), parts)
-        if len(parts) > 1:
-            return_piled_up_pages()  # blocks of ever new sizes, which glibc would pile up from batch to batch
-        return _Answers.joined(found)
-
-    def _read_part(self, part: Batch, again: bool) -> _Answers:
-        tokens, trace = self.encoder(self.embeddings(part), again)
-        logits, pooled = self.head(tokens, again)
-        return _Answers(logits, pooled, trace)
+    def read(self, batch: Batch) -> Answers:
+        """The answers to a checked batch, in one pass."""
+        tokens, trace = self.encoder(self.embeddings(batch))
+        logits, pooled = self.head(tokens)
+        return Answers(logits, pooled, trace)
 
     def plan(self, length: int, *, special: int = 2, samples: Mapping[str, Tensor] | None = None) -> Plan:
         """What happens to the tokens of a document of `length` tokens, and what it costs.
@@ -271,14 +175,26 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         training, batch = self.training, {name: tensor.to(self.device) for name, tensor in samples.items()}
         try:
             self.train(False)
-            trace = self(**batch, reading="first").trace  # the plan counts the second one
+            trace = self(**batch).trace
         finally:
             self.train(training)
         mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
         return kept_shares(trace.kept, mask.sum(1).tolist())
 
 
-def _refuse_padded_outputs(attentions: bool | None, hidden_states: bool | None) -> None:
+def output_of(
+    answers: Answers, labels: Tensor | None, problem_type: str | None, return_dict: bool | None
+) -> TokensieveOutput | tuple[Any, ...]:
+    """The answers in transformers' form, with the loss where there are labels; as a plain tuple if asked for."""
+    logits, pooled, trace = answers
+    loss = None if labels is None else classification_loss(logits, labels, problem_type)
+    if return_dict is False:
+        return (logits,) if loss is None else (loss, logits)
+    return TokensieveOutput(loss=loss, logits=logits, pooled=pooled, trace=trace)
+
+
+def refuse_padded_outputs(attentions: bool | None, hidden_states: bool | None) -> None:
+    """Raise ConfigError where a caller asks for padded attentions or hidden states."""
     for name, asked in (("output_attentions", attentions), ("output_hidden_states", hidden_states)):
         if asked:
             raise ConfigError(

@@ -15,7 +15,6 @@ from transformers.activations import ACT2FN
 
 from tokensieve.checks import (
     BOOLEAN,
-    SHARE,
     TEXT,
     Check,
     check_values,
@@ -67,8 +66,6 @@ FIELDS: dict[str, Check] = {
     "special_token_ids": list_of(_ID, "ids of the vocabulary").or_none(),
     "tokenize_length": whole(_SHORTEST).or_none(),
     "text_pairs": BOOLEAN.or_none(),
-    "reread_below": SHARE.or_none(),
-    "second_norms": BOOLEAN,
     "attention_backend": one_of(("auto", *BACKENDS)),
 }
 """Our own fields, but for the reduction settings (`PTCConfig`) and the calibration (`check_calibration`)."""

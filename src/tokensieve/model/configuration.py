@@ -13,6 +13,9 @@ from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
 from tokensieve.model.config_fields import FIELDS, TEMPERATURE, check_base_fields, check_sizes
 
+_FIELDS_OF_0_1_0 = ("reread_below", "second_norms")
+"""Every model's config had these; only a cascade's (`tokensieve.cascade.old`) said something by them."""
+
 
 class TokensieveConfig(PreTrainedConfig):
     """Sizes of the backbone in BERT's names, what its family does differently, and the reduction settings.
@@ -35,9 +38,6 @@ class TokensieveConfig(PreTrainedConfig):
             model. (`temperature` alone is a word of text generation, and a config with it cannot be saved.)
         attention_backend: how attention is computed: "auto", or a key of `tokensieve.kernels.backends.BACKENDS`; read
             when the model is built.
-        reread_below: confidence (`model.probabilities.confidence`) below which a document is read again, in [0, 1];
-            None: no document is, as of settings without `reread` and until it is fitted.
-        second_norms: whether a second reading has norms and biases of its own (`model.second_norms`).
         thresholds: multi-label: the probability from which each label is given, in [0, 1]; None: 0.5 for all.
 
     Raises:
@@ -78,8 +78,6 @@ class TokensieveConfig(PreTrainedConfig):
         text_pairs: bool | None = None,
         calibration_temperature: float = 1.0,
         thresholds: list[float] | None = None,
-        reread_below: float | None = None,
-        second_norms: bool = False,
         attention_backend: str = "auto",
         **kwargs: Any,
     ) -> None:
@@ -88,6 +86,8 @@ class TokensieveConfig(PreTrainedConfig):
             raise ConfigError(
                 f"{', '.join(misplaced)}: reduction settings go into the nested record ptc=PTCConfig(...)"
             )
+        for name in _FIELDS_OF_0_1_0:
+            kwargs.pop(name, None)
         check_base_fields(kwargs, type(self))
         kwargs.setdefault("pad_token_id", 0)
         super().__init__(**kwargs)
@@ -109,8 +109,6 @@ class TokensieveConfig(PreTrainedConfig):
         self.text_pairs = text_pairs
         self.calibration_temperature = calibration_temperature
         self.thresholds = thresholds
-        self.reread_below = reread_below
-        self.second_norms = second_norms
         self.attention_backend = attention_backend
         check_values(vars(self), FIELDS)
         check_sizes(self)
@@ -120,9 +118,20 @@ class TokensieveConfig(PreTrainedConfig):
         try:
             settings = ptc if isinstance(ptc, PTCConfig) else PTCConfig.from_dict(ptc or {})
             settings.check_depth(num_hidden_layers)
+            self._check_stages(settings)
         except ConfigError as error:
             raise ConfigError(f"ptc: {error}") from error
         self.ptc: dict[str, Any] = settings.to_dict()
+
+    @classmethod
+    def _check_stages(cls, settings: PTCConfig) -> None:
+        """Raise ConfigError where the settings ask for more stages than such a config describes."""
+        if settings.reread:
+            raise ConfigError(
+                f"reread={settings.reread:g} asks for a cascade, and this is the config of one model: read the folder "
+                "with tokensieve.load or AutoModelForSequenceClassification, build a cascade with tokensieve.compress, "
+                "or leave reread out"
+            )
 
     @property
     def settings(self) -> PTCConfig:

@@ -31,7 +31,6 @@ class Choice:
     and finds the choice here: tokens are not scored anew, and cannot be chosen differently.
     """
 
-    reducer: Reducer | None = None  # that chooses; None: the layer's own
     kept: KeyRows | None = None
     merging: Merging | None = None
 
@@ -64,13 +63,11 @@ class Layer(GradientCheckpointingLayer):
             tokens: the batch.
             keys: rows that serve as keys and values here; None: all.
             exempt: documents that are not pruned.
-            choice: of this layer and pass; filled here, or, in a second run, followed. With another reducer than the
-                layer's own, that one decides.
+            choice: of this layer and pass; filled here, or, in a second run, followed.
 
         Returns:
             The tokens that go on, and the keys of the next layer.
         """
-        choice.reducer = choice.reducer or self.reducer
         if self.importance is not None:
             before, tokens = tokens, self._leave_ahead(tokens, exempt, choice)
             context, _ = self.attention.self(tokens, None, None, exempt, before if self.leaving_keys else None)
@@ -82,21 +79,20 @@ class Layer(GradientCheckpointingLayer):
     def _leave_ahead(self, tokens: Tokens, exempt: Sequence[bool], choice: Choice) -> Tokens:
         """The tokens that are queries and go on, chosen by their hidden states."""
         assert self.importance is not None
-        if self._may_lose(tokens, None, exempt, choice.reducer):
+        if self._may_lose(tokens, None, exempt):
             scores = self.importance(tokens.values)  # in a second run, too: dropout's random numbers come after noise's
-            choice.kept = choice.kept or _select(choice.reducer, tokens, None, scores, exempt)
+            choice.kept = choice.kept or _select(self.reducer, tokens, None, scores, exempt)
         return tokens if choice.kept is None else self._leave(tokens, choice.kept, choice)[0]
 
     def _attend_and_leave(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
     ) -> tuple[Tensor, Tokens, KeyRows | None]:
         """Context and tokens that go on, chosen by the attention that they received, and the keys of the next layer."""
-        reducer = choice.reducer
-        scored = self._scored_queries(tokens, keys, exempt, reducer) if choice.kept is None else None
+        scored = self._scored_queries(tokens, keys, exempt) if choice.kept is None else None
         context, received = self.attention.self(tokens, keys, scored, exempt)
         if received is not None:
-            assert reducer is not None
-            choice.kept = _select(reducer, tokens, keys, reducer.score(received), exempt)
+            assert self.reducer is not None
+            choice.kept = _select(self.reducer, tokens, keys, self.reducer.score(received), exempt)
         if choice.kept is None or self.prunes != "hidden":
             return context, tokens, choice.kept or keys
         tokens, onward = self._leave(tokens, choice.kept, choice)
@@ -114,22 +110,20 @@ class Layer(GradientCheckpointingLayer):
         merged = replace(left, values=merging.means(tokens.values, before, sizes), sizes=sizes)
         return merged, lambda values: merging.means(values, before, sizes)
 
-    def _scored_queries(
-        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], reducer: Reducer | None
-    ) -> Queries | None:
+    def _scored_queries(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> Queries | None:
         """What the reducer wants to see; None: nothing."""
-        if reducer is None or not self._may_lose(tokens, keys, exempt, reducer):
+        if self.reducer is None or not self._may_lose(tokens, keys, exempt):
             return None
-        combination = tokens.combination
+        reducer, combination = self.reducer, tokens.combination
         return lambda rows: reducer.queries(rows, combination)
 
-    def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], reducer: Reducer | None) -> bool:
+    def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> bool:
         """Whether scores are wanted: not where the counts say beforehand that every token stays."""
-        if reducer is None or self.prunes is None or all(exempt):
+        if self.reducer is None or self.prunes is None or all(exempt):
             return False
         lengths = tokens.lengths if keys is None else keys.lengths
         text = tuple(length - tokens.combination for length in lengths)
-        counts = reducer.counts(text, tokens.protected_counts)
+        counts = self.reducer.counts(text, tokens.protected_counts)
         return counts is None or any(
             count < own and not out for count, own, out in zip(counts, text, exempt, strict=True)
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
@@ -61,10 +60,10 @@ class Plan:
         length: text tokens, special tokens included.
         basis: "exact" counts, upper "bounds" (settings whose counts depend on the scores), or "measured" means.
         steps: the encoder's steps.
-        flops: of the whole model for one document: embedding projection, steps, head; and of a second reading the
-            share `reread`.
+        flops: of the whole model for one document: embedding projection, steps, head; in a cascade also those of the
+            next stage, for the share `deferred`.
         dense_flops: of the same backbone with nothing reduced and its own head.
-        reread: share of such documents that are read again, as the settings ask for.
+        deferred: share of such documents that a cascade's next stage reads as well.
     """
 
     length: int
@@ -72,7 +71,7 @@ class Plan:
     steps: tuple[PlanStep, ...]
     flops: float
     dense_flops: int
-    reread: float = 0.0
+    deferred: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -105,8 +104,8 @@ class Plan:
             f"{self.length} tokens:{basis} {self.flops / 1e9:.3f} GFLOPs, {self.ratio:.3f}x of dense "
             f"({self.dense_flops / 1e9:.3f} GFLOPs), {self.reduction:.2f} times fewer"
         )
-        if self.reread:
-            lines.append(f"{self.reread:.1%} of such documents are read again, which is counted")
+        if self.deferred:
+            lines.append(f"{self.deferred:.1%} of such documents are deferred to the next stage, which is counted")
         return "\n".join(lines)
 
 
@@ -142,17 +141,7 @@ def make_plan(
         for number, (step, own) in enumerate(zip(steps, bounds, strict=True), 1)
     )
     flops = embedding_flops(config, length) + sum(step.flops for step in planned) + head_flops(config)
-    reread = config.settings.reread if length >= config.settings.min_length else 0.0
-    if reread:
-        flops += reread * make_plan(_of_second_reading(config), length, special=special).flops
-    return Plan(length, basis, planned, flops, dense_flops(config, length), reread)
-
-
-def _of_second_reading(config: TokensieveConfig) -> TokensieveConfig:
-    """The model by whose settings documents are read a second time."""
-    second = copy.deepcopy(config)
-    second.ptc = config.settings.of_second_reading().to_dict()
-    return second
+    return Plan(length, basis, planned, flops, dense_flops(config, length))
 
 
 def kept_shares(kept: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[float]:

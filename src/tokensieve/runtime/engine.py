@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tokensieve.cascade.build import EncoderClassifier, rules_of, stages_of
+from tokensieve.cascade.cascade import run_cascade
 from tokensieve.data.documents import Document
 from tokensieve.data.stoppable import stop_asked
 from tokensieve.data.tokenize import Encodings, encode
 from tokensieve.data.tokenized import pairs_of
 from tokensieve.errors import ConfigError, InputError
-from tokensieve.model.classifier import TokensieveForSequenceClassification, TokensieveOutput
+from tokensieve.model.answers import Answers
+from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.probabilities import class_probabilities
 from tokensieve.runtime.ahead import iterate_ahead
-from tokensieve.runtime.batching import batches_by_tokens, windows
+from tokensieve.runtime.batching import batches_by_tokens, padded_batch, windows
 from tokensieve.runtime.budget import BATCH_TOKENS, fastest_budget
+from tokensieve.runtime.micro_batches import read_in_micro_batches
 
 _WINDOW_DOCUMENTS = 1024
 _WINDOW_CHARACTERS = 8_000_000  # bounds the memory of a window of very long documents
@@ -66,7 +71,7 @@ class Engine:
     """Runs a model over documents.
 
     Args:
-        model: in eval mode, on its device.
+        model: one model or a cascade, in eval mode, on its device.
         tokenizer: of the model.
         max_length: documents are truncated to this many tokens; None: what the checkpoint was trained with, or fits.
         batch_tokens: most tokens of a batch; "auto": the fastest on the first window that is large enough to tell.
@@ -81,7 +86,7 @@ class Engine:
 
     def __init__(
         self,
-        model: TokensieveForSequenceClassification,
+        model: EncoderClassifier,
         tokenizer: Any,
         *,
         max_length: int | None = None,
@@ -157,8 +162,8 @@ class Engine:
         with closing(self._windows(documents, 0, ahead)) as windows:
             for window in windows:
                 vectors.append(torch.empty(len(window.documents), self.model.config.hidden_size))
-                for batch, output in self._outputs(window.encodings):
-                    vectors[-1][batch] = output["pooled"].float().cpu()
+                for batch, answers in self._answers(window.encodings):
+                    vectors[-1][batch] = answers.pooled.float().cpu()
         return torch.cat(vectors)
 
     @torch.inference_mode()
@@ -170,7 +175,7 @@ class Engine:
 
     def _choose(self, encodings: Encodings) -> None:
         def run(batch: list[int]) -> None:
-            self.model(**self._inputs(encodings, batch), reading="first")["logits"].cpu()  # a GPU is waited for
+            self._read_batch(encodings, stages_of(self.model)[0], batch).logits.cpu()  # a GPU is waited for
 
         if self.batch_tokens == "auto":
             self.batch_tokens = fastest_budget(encodings.lengths, run) or "auto"
@@ -210,39 +215,43 @@ class Engine:
     def _classify(self, encodings: Encodings, tokens: bool) -> list[Result]:
         self.model.config.check_calibration()
         results: dict[int, Result] = {}
-        for batch, output in self._outputs(encodings):
-            rows = self._results(output, [encodings.input_ids[i] for i in batch], tokens)
+        for batch, answers in self._answers(encodings):
+            rows = self._results(answers, [encodings.input_ids[i] for i in batch], tokens)
             results.update(zip(batch, rows, strict=True))
         return [results[i] for i in range(len(encodings))]
 
-    def _outputs(self, encodings: Encodings) -> Iterator[tuple[list[int], TokensieveOutput]]:
-        """Every batch, as indices, with what the model makes of it. Documents that are read again come once more at the
-        end, in batches of their own: of one batch they are too few to be fast. With all tokens they are the most
-        work; a budget that was tried on first readings might be too large for them.
+    def _answers(self, encodings: Encodings) -> Iterator[tuple[list[int], Answers]]:
+        """Every batch of every stage, as indices, with the answers to it.
+
+        Documents that a stage defers wait for those of all batches: the few of one batch would be slow to read.
         """
         self.truncated += encodings.truncated
         self._choose(encodings)
-        lengths, unsure = encodings.lengths, list[int]()
-        for batch in batches_by_tokens(lengths, self.budget):
-            output = self.model(**self._inputs(encodings, batch), reading="first")
-            yield batch, output
-            unsure += (batch[row] for row in self.model.unsure(output["logits"], [lengths[i] for i in batch]))
-        for rows in batches_by_tokens([lengths[i] for i in unsure], min(self.budget, BATCH_TOKENS)):
-            again = [unsure[row] for row in rows]
-            yield again, self.model(**self._inputs(encodings, again), reading="second")
+        stages = stages_of(self.model)
+        # The budget was tried on the first stage. Later ones read more tokens, for which it may be too large.
+        budgets = [self.budget, *[min(self.budget, BATCH_TOKENS)] * (len(stages) - 1)]
+        readers = [partial(self._read, encodings, *own) for own in zip(stages, budgets, strict=True)]
+        return run_cascade(readers, rules_of(self.model), encodings.lengths)
 
-    def _inputs(self, encodings: Encodings, batch: list[int]) -> dict[str, Tensor]:
-        device = self.model.device
-        lengths = torch.tensor([len(encodings.input_ids[i]) for i in batch])
-        mask = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
-        inputs = {"input_ids": _padded(encodings.input_ids, batch), "attention_mask": mask}
-        inputs["special_tokens_mask"] = _padded(encodings.special_tokens_mask, batch)
-        if encodings.token_type_ids is not None and self.model.config.type_vocab_size:
-            inputs["token_type_ids"] = _padded(encodings.token_type_ids, batch)
-        return {name: tensor.to(device) for name, tensor in inputs.items()}
+    def _read(
+        self,
+        encodings: Encodings,
+        stage: TokensieveForSequenceClassification,
+        budget: int,
+        documents: Sequence[int],
+    ) -> Iterator[tuple[list[int], Answers]]:
+        """One stage's answers to some documents, a batch at a time."""
+        for rows in batches_by_tokens([encodings.lengths[i] for i in documents], budget):
+            batch = [documents[row] for row in rows]
+            yield batch, self._read_batch(encodings, stage, batch)
 
-    def _results(self, output: TokensieveOutput, ids: list[list[int]], tokens: bool) -> Iterator[Result]:
-        config, trace, logits = self.model.config, output["trace"], output["logits"].float()
+    def _read_batch(
+        self, encodings: Encodings, stage: TokensieveForSequenceClassification, batch: list[int]
+    ) -> Answers:
+        return read_in_micro_batches(stage, padded_batch(encodings, batch, stage.config, self.model.device))
+
+    def _results(self, answers: Answers, ids: list[list[int]], tokens: bool) -> Iterator[Result]:
+        config, trace, logits = self.model.config, answers.trace, answers.logits.float()
         probabilities = class_probabilities(logits, config.problem_type, config.calibration_temperature)
         survivors = trace.survivors() if tokens else None
         joined = trace.assignments() if tokens else None
@@ -282,7 +291,3 @@ def _cut(documents: Iterable[Document]) -> Iterator[list[Document]]:
         return len(document.text) + len(document.pair or "")
 
     return windows(documents, size, _WINDOW_DOCUMENTS, _WINDOW_CHARACTERS)
-
-
-def _padded(rows: list[list[int]], batch: list[int]) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence([torch.tensor(rows[i]) for i in batch], batch_first=True)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
 from tokensieve.data.folders import SingleSource
 from tokensieve.data.huggingface import DatasetSplit
 from tokensieve.data.sources import check_source
@@ -105,6 +106,9 @@ def _state(model: nn.Module) -> dict[str, Tensor | WordsOnDisk]:
             state[f"{prefix}weight"] = module
         else:
             module._save_to_state_dict(state, prefix, False)
+    if isinstance(model, TokensieveCascadeForSequenceClassification):
+        for name in model.shared_names():
+            state.pop(f"stages.1.{name}", None)
     return state
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from tokensieve.backbones.loading import file_of_tensor, first_line, load_config, load_tokenizer, load_weights
+from tokensieve.cascade.build import EncoderClassifier
+from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.data.documents import Document
 from tokensieve.data.labels import LabelRule
 from tokensieve.data.rows import Columns, Defect, Row
@@ -20,7 +22,6 @@ from tokensieve.data.usable import to_document
 from tokensieve.errors import CheckpointError, ConfigError, InputError
 from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.memory import return_freed_pages
-from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
 from tokensieve.model.words_on_disk import WordsOnDisk
@@ -52,8 +53,8 @@ class Classifier:
         self.labels = engine.model.config.label_names
 
     @property
-    def model(self) -> TokensieveForSequenceClassification:
-        """The model."""
+    def model(self) -> EncoderClassifier:
+        """The model, or the cascade."""
         return self.engine.model
 
     @property
@@ -178,15 +179,15 @@ def load(
         )
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
-    model = load_weights(TokensieveForSequenceClassification, path, strict=True, dtype=kind)
+    model: Any = load_weights(AutoModelForSequenceClassification, path, strict=True, dtype=kind)
     if unfitted(model):
         raise CheckpointError(
             f"{path}: its learned importance is not fitted, so that it would keep the first tokens whatever they are: "
             "train it with 'tokensieve train', from a dense classifier"
         )
-    if config.settings.reread and config.reread_below is None:
+    if isinstance(config, CascadeConfig) and config.defer_below is None:
         logger.warning(
-            "%s: reread=%g, and the confidence for it is not fitted: no document is read again; train it",
+            "%s: a cascade (reread=%g) whose defer_below is not fitted: no document is deferred; train it",
             path,
             config.settings.reread,
         )
@@ -206,13 +207,22 @@ def leave_words_on_disk(model: PreTrainedModel, path: str | Path) -> None:
     """
     table: Tensor = model.get_input_embeddings().weight  # type: ignore[assignment]
     name = next(name for name, own in model.named_parameters() if own is table)
-    file = file_of_tensor(path, model.config, name)
-    words = WordsOnDisk(file, name, model.dtype)
+    words = _words_of(path, model, name)
     if words.shape != tuple(table.shape):
-        raise CheckpointError(f"{file}: {name} has the shape {words.shape}, the model's is {tuple(table.shape)}")
+        raise CheckpointError(f"{path}: {name} has the shape {words.shape}, the model's is {tuple(table.shape)}")
     model.set_input_embeddings(words)
     model._apply(torch.clone)  # all are views of a mapping of the file, whose pages count as ours: let it go
     return_freed_pages()
+
+
+def _words_of(path: str | Path, model: PreTrainedModel, name: str) -> WordsOnDisk:
+    """The table of this name in the model's files; of a cascade of 0.1.0 it has the name that it has in a stage."""
+    try:
+        return WordsOnDisk(file_of_tensor(path, model.config, name), name, model.dtype)
+    except CheckpointError:
+        if (before := name.removeprefix("stages.0.")) == name:
+            raise
+        return WordsOnDisk(file_of_tensor(path, model.config, before), before, model.dtype)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
 
 from tokensieve.backbones.loading import load_weights
-from tokensieve.model.classifier import Reading, TokensieveForSequenceClassification
+from tokensieve.cascade.build import EncoderClassifier, read_alone, stages_of
 from tokensieve.training.sample import Sample, sum_type
 
 _RIDGE = 0.2  # of the mean squared length of a document vector, centred (docs/LOG.md)
@@ -24,55 +25,58 @@ _RIDGE = 0.2  # of the mean squared length of a document vector, centred (docs/L
 
 @torch.no_grad()
 def align_head(
-    model: TokensieveForSequenceClassification,
+    model: EncoderClassifier,
     base: str | Path,
     sample: Sample,
     device: torch.device,
 ) -> dict[str, float] | None:
     """Fit the head's last layer of a model to the classifier that it was made of, and that it does not read like: by
-    other settings, or with other norms and biases (`training.follow`).
+    other settings, or with other norms and biases (`training.follow`). In a cascade, each stage's last layer.
 
     Args:
-        model: its head is changed in place.
+        model: its heads are changed in place.
         base: folder of the classifier; it is read anew.
         sample: training documents.
         device: to compute on.
 
     Returns:
         "moved" and "left": the mean squared distance of the two vectors of a document before and after, as a share of
-        the variance of the classifier's; "moved_again" and "left_again" of the second reading, where it is fitted, too.
+        the variance of the classifier's; "moved_again" and "left_again" of the second stage, where it is fitted, too.
         None where nothing was to be fitted: it reads like the classifier, or all vectors are the same.
 
     Raises:
         CheckpointError: the base cannot be read.
     """
-    origin: Any = load_weights(TokensieveForSequenceClassification, base, strict=True, dtype=torch.float32)
+    origin: Any = load_weights(AutoModelForSequenceClassification, base, strict=True, dtype=torch.float32)
     if _read_alike(model, origin):
         return None
-    origin.config.reread_below = None  # so that its first reading is one, of documents too short to be pruned, too
-    whole = document_vectors(origin, sample, device, "second")
-    wanted = whole if model.settings.pruning == "none" else document_vectors(origin, sample, device)
-    moved = _align(model.head.classifier, document_vectors(model, sample, device), wanted) or {}
+    stages, several = stages_of(model), len(stages_of(origin)) > 1
+    whole = document_vectors(origin, sample, device, 1)
+    first = model.settings.pruning != "none" and several
+    wanted = document_vectors(origin, sample, device) if first else whole
+    moved = _align(stages[0].head.classifier, document_vectors(model, sample, device), wanted) or {}
     again: dict[str, float] = {}
-    if model.head.whole is not None:
-        read = _answered_by_whole(model, sample)
-        found = document_vectors(model, sample, device, "second")
-        again = _align(model.head.whole, found[read], whole[read]) or {} if any(read) else {}
+    if len(stages) > 1:
+        read = _answered_by_second(model, sample)
+        found = document_vectors(model, sample, device, 1)
+        again = _align(stages[1].head.classifier, found[read], whole[read]) or {} if any(read) else {}
     return moved | {f"{name}_again": share for name, share in again.items()} or None
 
 
-def _read_alike(model: TokensieveForSequenceClassification, origin: TokensieveForSequenceClassification) -> bool:
-    own, other = (each.encoder.state_dict() for each in (model, origin))
+def _read_alike(model: EncoderClassifier, origin: EncoderClassifier) -> bool:
+    own, other = (
+        {name: tensor for name, tensor in each.state_dict().items() if "encoder." in name} for each in (model, origin)
+    )
     same = model.settings == origin.settings and own.keys() == other.keys()
     return same and all(torch.equal(tensor.cpu(), other[name].cpu()) for name, tensor in own.items())
 
 
-def _answered_by_whole(model: TokensieveForSequenceClassification, sample: Sample) -> list[bool]:
-    """Of a second reading that leaves tokens out, only what is long enough to be pruned."""
+def _answered_by_second(model: EncoderClassifier, sample: Sample) -> list[bool]:
+    """Which documents a second stage answers: where it prunes, only those that are long enough to be pruned."""
     if model.settings.reread_ratios is None:
         return [True] * len(sample)
     masks = (batch["attention_mask"].sum(1).tolist() for batch in sample.batches(torch.device("cpu")))
-    return [own for lengths in masks for own in model.encoder.pruned(lengths)]
+    return [own for lengths in masks for own in stages_of(model)[0].encoder.pruned(lengths)]
 
 
 def _align(last: nn.Module, found: Tensor, wanted: Tensor) -> dict[str, float] | None:
@@ -84,13 +88,11 @@ def _align(last: nn.Module, found: Tensor, wanted: Tensor) -> dict[str, float] |
     return {"moved": alignment.distance(found), "left": alignment.distance(alignment(found))}
 
 
-def document_vectors(
-    model: TokensieveForSequenceClassification, sample: Sample, device: torch.device, reading: Reading = "first"
-) -> Tensor:
-    """The vectors [N, d] that the head's last layer reads, as at inference."""
+def document_vectors(model: EncoderClassifier, sample: Sample, device: torch.device, stage: int = 0) -> Tensor:
+    """The vectors [N, d] that the head's last layer reads, as at inference; of a cascade by one of its stages."""
     training = model.training
     nn.Module.to(model, device=device).train(False)
-    found: list[Any] = [model(**batch, reading=reading).pooled for batch in sample.batches(device)]
+    found = [read_alone(model, stage, **batch).pooled for batch in sample.batches(device)]
     model.train(training)
     return torch.cat(found)
 

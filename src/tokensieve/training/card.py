@@ -13,8 +13,8 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from tokensieve.cascade.build import EncoderClassifier
 from tokensieve.config import PTCConfig
-from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.plan import Plan
 from tokensieve.training.markdown import code, fenced, literal, table, visible
@@ -26,7 +26,7 @@ MOST_LABELS = 200
 """Rows of the table of labels."""
 
 
-def write_card(folder: Path, model: TokensieveForSequenceClassification, record: Mapping[str, Any]) -> None:
+def write_card(folder: Path, model: EncoderClassifier, record: Mapping[str, Any]) -> None:
     """Write README.md.
 
     Args:
@@ -88,7 +88,7 @@ def scores(record: Mapping[str, Any]) -> dict[str, float]:
     return {metric: best[f"eval_{metric}"] for metric in wanted if f"eval_{metric}" in best}
 
 
-def card_text(name: str, model: TokensieveForSequenceClassification, record: Mapping[str, Any]) -> str:
+def card_text(name: str, model: EncoderClassifier, record: Mapping[str, Any]) -> str:
     """The card below its front matter."""
     config, settings = model.config, model.settings
     longest = config.truncation_length()

@@ -22,6 +22,7 @@ from tokensieve.training.recipe import Recipe
 FOLDER = "checkpoints"
 _WHOLE = "whole.json"
 RUN = "run.json"
+_FORMAT_KEY, _FORMAT = "checkpoint_format", 2
 STATE = "trainer_state.json"
 """Trainer's own record of how far it is."""
 
@@ -155,9 +156,35 @@ def _replace_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
 
 
 def write_run(folder: Path, run: Mapping[str, Any]) -> None:
-    """Note what determines the run: only the same run is resumed."""
+    """Note what determines the run: only the same run is resumed, by a version that writes the same checkpoints."""
     folder.mkdir(exist_ok=True)
-    write_json(folder / RUN, dict(run))
+    write_json(folder / RUN, {_FORMAT_KEY: _FORMAT, **run})
+
+
+def check_format(note: Path) -> None:
+    """Refuse to go on with checkpoints of another version, whose tensors have other names.
+
+    Args:
+        note: what `write_run` wrote; that of 0.1.0 names no format.
+
+    Raises:
+        ConfigError: another version wrote it.
+        DataError: the note is not there or cannot be read.
+    """
+    found = _read_note(note).get(_FORMAT_KEY)
+    if found != _FORMAT:
+        writer = "tokensieve 0.1.0" if found is None else f"another version of tokensieve (format {found!r})"
+        raise ConfigError(
+            f"{note}: {writer} began this run, and its checkpoints cannot be resumed here: finish it with that "
+            "version, or start anew with --overwrite"
+        )
+
+
+def _read_note(note: Path) -> dict[str, Any]:
+    try:
+        return read_object(note)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{note}: cannot be read ({error}); start anew with --overwrite") from error
 
 
 _DIGESTS = {
@@ -177,10 +204,7 @@ def check_run(note: Path, run: Mapping[str, Any]) -> None:
         ConfigError: names what differs.
         DataError: the note is not there or cannot be read.
     """
-    try:
-        begun = read_object(note)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{note}: cannot be read ({error}); start anew with --overwrite") from error
+    begun = _read_note(note)
     now = json.loads(json.dumps(dict(run)))
     if "settings" in begun:  # those that came later were not there, or at their defaults
         begun["settings"] = _with_defaults(begun["settings"], note)

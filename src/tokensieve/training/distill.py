@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
+from transformers import AutoModelForSequenceClassification
 
 from tokensieve.backbones.loading import load_config, load_tokenizer, load_weights
+from tokensieve.cascade.build import EncoderClassifier, read_alone
 from tokensieve.data.documents import Document
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError
-from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.training.loss import PADDING_LABEL
 from tokensieve.training.recipe import Recipe
@@ -32,7 +33,7 @@ _BATCH = 32
 def teacher_targets(
     recipe: Recipe, documents: Sequence[Document], labels: Sequence[str], device: torch.device
 ) -> dict[str, Tensor]:
-    """What the recipe's teacher makes of documents; where it reads some again, by its second reading of all.
+    """What the recipe's teacher makes of documents; a cascade answers all of them by its second stage.
 
     Args:
         recipe: names the teacher: the folder of a classifier that `train` wrote.
@@ -55,7 +56,7 @@ def teacher_targets(
     found: dict[str, list[Tensor]] = {LOGITS: [], POOLED: []}
     for start in range(0, len(order), _BATCH):
         batch = tokenizer.pad([items[i] for i in order[start : start + _BATCH]], return_tensors="pt")
-        output = model(**{name: values.to(device) for name, values in batch.items()}, reading="second")
+        output = read_alone(model, 1, **{name: values.to(device) for name, values in batch.items()})
         found[LOGITS].append(output.logits[:, columns].float().cpu())
         found[POOLED].append(output.pooled.float().cpu())
     wanted = (LOGITS, POOLED) if recipe.distill_pooled else (LOGITS,)
@@ -63,7 +64,7 @@ def teacher_targets(
     return {name: torch.cat(found[name])[place] for name in wanted}
 
 
-def _load(teacher: str, labels: Sequence[str], device: torch.device) -> tuple[TokensieveForSequenceClassification, Any]:
+def _load(teacher: str, labels: Sequence[str], device: torch.device) -> tuple[EncoderClassifier, Any]:
     path = Path(teacher)
     config = load_config(path)
     if not isinstance(config, TokensieveConfig):
@@ -73,7 +74,7 @@ def _load(teacher: str, labels: Sequence[str], device: torch.device) -> tuple[To
             f"teacher={teacher!r}: its labels {', '.join(config.label_names[:5])} ... are not those of the data, "
             f"{', '.join(labels[:5])} ...: train it on the same data"
         )
-    model = load_weights(TokensieveForSequenceClassification, path, strict=True)
+    model: Any = load_weights(AutoModelForSequenceClassification, path, strict=True)
     torch.nn.Module.to(model, device=device)
     return model.eval(), load_tokenizer(path, config)
 

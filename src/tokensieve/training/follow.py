@@ -19,13 +19,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from tokensieve.cascade.build import EncoderClassifier, stages_of
+from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
 from tokensieve.data.documents import Document
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.model.attention import SelfAttention
-from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.dropout import Dropout
-from tokensieve.model.second_norms import norms_and_biases
+from tokensieve.model.norms import norms_and_biases
 from tokensieve.training.best import check_converged
 from tokensieve.training.distill import POOLED, TaughtLoss, teacher_targets
 from tokensieve.training.processes import own_forward
@@ -34,15 +35,15 @@ from tokensieve.training.trainer import RunOptions, make_trainer
 
 
 def follow(
-    model: TokensieveForSequenceClassification,
+    model: EncoderClassifier,
     base: str | Path,
     tokenizer: Any,
     splits: DataSplits,
     recipe: Recipe,
     options: RunOptions,
 ) -> dict[str, Any]:
-    """Tune the norms and biases of a model's layers in place, for `follow` epochs of the recipe: those of the first
-    reading, where there are two, and the second one keeps what they were.
+    """Tune the norms and biases of a model's layers in place, for `follow` epochs of the recipe: in a cascade those of
+    the first stage, and the second one keeps what they were.
 
     Args:
         model: made of the classifier, with other settings; or to follow it once more.
@@ -68,12 +69,13 @@ def follow(
     )
     read, nobody = (TokenizedDocuments(some, tokenizer, recipe.max_length, labels) for some in (documents, ()))
     loss = VectorLoss(float((vectors - vectors.mean(0)).square().sum(1).mean()))
-    if model.settings.reread and model.encoder.second_norms is None:
-        model.give_second_norms(True)  # it reads again by those of now, which are the classifier's
-    tuned = list(norms_and_biases(model.encoder.layer).values())
+    if isinstance(model, TokensieveCascadeForSequenceClassification) and not model.config.own_norms:
+        model.give_own_norms(True)  # the second stage keeps those of now, which are the classifier's
+    first = stages_of(model)[0]
+    tuned = list(norms_and_biases(first.encoder.layer).values())
     given, stdout = {POOLED: vectors}, contextlib.redirect_stdout(sys.stderr)  # stdout is for results
-    with only(model, tuned), without_dropout(model), own_forward(model), stdout:
-        trainer = make_trainer(model, tokenizer, read, nobody, stage, options.unobserved(), given, taught=loss)
+    with only(first, tuned), without_dropout(first), own_forward(first), stdout:
+        trainer = make_trainer(first, tokenizer, read, nobody, stage, options.unobserved(), given, taught=loss)
         trainer.train()
     check_converged(trainer.state.log_history, stage)
     distances = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tokensieve.backbones.compress import with_all_tokens
 from tokensieve.backbones.loading import load_config
+from tokensieve.cascade.build import with_all_tokens
 from tokensieve.errors import CheckpointError, DataError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig

@@ -50,6 +50,10 @@ def lora_config(
     require_peft()
     from peft import LoraConfig
 
+    if not isinstance(model, TokensieveForSequenceClassification):
+        raise ConfigError(
+            f"LoRA adapts one model, this is a {type(model).__name__}: give the stage to train, stages[0]"
+        )
     if not (type(rank) is int and rank >= 1):
         raise ConfigError(f"LoRA rank={rank!r}: give a whole number of 1 or more")
     if not 0 <= dropout < 1:

@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tokensieve.backbones import compress
 from tokensieve.backbones.host import host_config
 from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.cascade.build import EncoderClassifier, compress, stages_of
 from tokensieve.config import PTCConfig
 from tokensieve.model.attention import SelfAttention
-from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.training.lora import adapted, lora_config
 from tokensieve.training.recipe import Recipe
 
 
 def start_model(
     base: str | Path, settings: PTCConfig, recipe: Recipe, labels: Sequence[str], multi_label: bool
-) -> tuple[TokensieveForSequenceClassification, Any]:
-    """The model and its tokenizer; refuses a length that does not fit before weights are read.
+) -> tuple[EncoderClassifier, Any]:
+    """The model or cascade and its tokenizer; refuses a length that does not fit before weights are read.
 
     Raises:
         CheckpointError: `base` cannot be used.
@@ -34,8 +33,9 @@ def start_model(
     return model, tokenizer
 
 
-def fit_for_training(model: TokensieveForSequenceClassification, recipe: Recipe) -> Any:
-    """The model as the recipe trains it: its dropout, gradient checkpointing, and adapters around it.
+def fit_for_training(model: EncoderClassifier, recipe: Recipe) -> Any:
+    """What the recipe trains, the model or the first stage of a cascade: with its dropout, gradient checkpointing, and
+    adapters around it.
 
     Raises:
         ConfigError: LoRA settings that do not fit.
@@ -43,23 +43,24 @@ def fit_for_training(model: TokensieveForSequenceClassification, recipe: Recipe)
     """
     if recipe.attention_dropout is not None:
         set_attention_dropout(model, recipe.attention_dropout)
+    first = stages_of(model)[0]
     if recipe.gradient_checkpointing:
         # transformers gave it another name within its version 5
-        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable = getattr(first, "activation_checkpointing_enable", None) or first.gradient_checkpointing_enable
         enable()
     if recipe.lora_rank is None:
-        return model
+        return first
     options = {"alpha": recipe.lora_alpha, "dropout": recipe.lora_dropout, "targets": recipe.lora_targets}
-    return adapted(model, lora_config(model, recipe.lora_rank, **options))  # type: ignore[arg-type]
+    return adapted(first, lora_config(first, recipe.lora_rank, **options))  # type: ignore[arg-type]
 
 
-def keep_calibration(model: TokensieveForSequenceClassification, base: str | Path) -> None:
+def keep_calibration(model: EncoderClassifier, base: str | Path) -> None:
     """That of the classifier, whose answers are still the model's; what is calibrated afterwards takes its place."""
     own = load_config(base)
     model.config.calibration_temperature, model.config.thresholds = own.calibration_temperature, own.thresholds
 
 
-def set_attention_dropout(model: TokensieveForSequenceClassification, probability: float) -> None:
+def set_attention_dropout(model: EncoderClassifier, probability: float) -> None:
     """Change attention dropout in every layer and in the config."""
     model.config.attention_probs_dropout_prob = probability
     for module in model.modules():

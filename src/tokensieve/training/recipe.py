@@ -54,9 +54,8 @@ class Recipe:
         follow: epochs in which a trained classifier's layers, given other settings, first learn to make its document
             vectors from fewer tokens, by their norms and biases alone and without a label (`training.follow`).
         follow_rate: peak learning rate of these epochs.
-        reread_loss: points of accuracy that reading fewer tokens may cost, by what the second reading expects
-            (`training.reread_share`): in place of the settings' `reread` as few documents as that asks for are read
-            again; None: the settings' share.
+        reread_loss: points of accuracy that a cascade may be expected to lose (`cascade.fit`): it defers as few
+            documents as that takes, in place of the settings' `reread`; None: the settings' share.
         align: where a trained classifier is the start and gets other settings, fit the head's last layer to it first;
             not where training begins with its document vectors (`tighten`), or is to lead to them (`distill_pooled`).
         calibrate: fit a temperature to the validation documents, and with several labels a document their thresholds.

@@ -14,10 +14,10 @@ from typing import Any
 from tokensieve.config import PTCConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.errors import ConfigError
+from tokensieve.training.fit_cascade import check_cascade
 from tokensieve.training.importance import why_no_start
 from tokensieve.training.output import RECORD, can_resume, check_output, part_of
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.reread import check_reread
 from tokensieve.training.train import train
 from tokensieve.training.unlabelled import check_unlabelled
 
@@ -65,7 +65,7 @@ def train_in_stages(
     ways: dict[str, Any] = {"overwrite": overwrite, "resume": resume}
     if settings.score != "learned" or settings.pruning == "none":
         return train(base, settings, splits, output, recipe, **ways, **options)
-    check_reread(settings, recipe, len(splits.validation))  # before the first stage is trained
+    check_cascade(settings, recipe, len(splits.validation))  # before the first stage is trained
     check_unlabelled(recipe, splits)
     reason = why_no_start(base, splits.label_names)
     if reason is not None:

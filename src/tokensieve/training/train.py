@@ -17,6 +17,7 @@ import transformers
 from transformers import set_seed
 
 from tokensieve.backbones.default_model import HUB_NAME, name_of_base
+from tokensieve.cascade.build import EncoderClassifier, stages_of
 from tokensieve.config import PTCConfig
 from tokensieve.data.documents import Tally
 from tokensieve.data.splits import DataSplits
@@ -24,7 +25,6 @@ from tokensieve.data.tokenize import prepare_for_saving
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError
 from tokensieve.memory import peak_memory_bytes
-from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.layer import unfitted
 from tokensieve.training import checkpoints
 from tokensieve.training.alignment import align_head
@@ -32,6 +32,7 @@ from tokensieve.training.best import best_epoch
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.card import write_card
 from tokensieve.training.distill import teacher_targets
+from tokensieve.training.fit_cascade import check_cascade, fit_to_validation, warn_of_pruned_base
 from tokensieve.training.follow import follow
 from tokensieve.training.importance import fit_importance, why_no_start
 from tokensieve.training.lora import merged, require_peft
@@ -39,7 +40,6 @@ from tokensieve.training.output import RECORD, check_output, folder_in_the_makin
 from tokensieve.training.prepare import fit_for_training, keep_calibration, start_model
 from tokensieve.training.processes import processes
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.reread import check_reread, fit_to_validation, warn_of_pruned_base
 from tokensieve.training.sample import Sample
 from tokensieve.training.start import check_start, first_stage, warn_of_other_data, why_no_candidate
 from tokensieve.training.trainer import RunOptions, Trained, require_accelerate, run_trainer
@@ -114,7 +114,7 @@ def train(
     if not finished:
         check_output(output, overwrite, resume)
     recipe.check_validation(len(splits.validation))
-    check_reread(settings, recipe, len(splits.validation))
+    check_cascade(settings, recipe, len(splits.validation))
     check_unlabelled(recipe, splits)
     group = processes(device)
     if group.is_main_process:
@@ -129,7 +129,8 @@ def train(
         check_start(reason, "epochs=0 trains nothing and needs a whole trained classifier of the same labels")
     if recipe.follow:
         check_start(reason, f"follow={recipe.follow} needs a whole trained classifier of the same labels")
-    model.config.text_pairs = any(document.pair is not None for document in splits.train)
+    for own in (model, *stages_of(model)):
+        own.config.text_pairs = any(document.pair is not None for document in splits.train)
     training, validation = (
         TokenizedDocuments(documents, tokenizer, recipe.max_length, splits.label_names)
         for documents in (splits.train, splits.validation)
@@ -173,7 +174,7 @@ def train(
         importance = followed = alignment = None
         sample = Sample(training, tokenizer, min(16, recipe.batch_size), recipe.seed)
         if unfitted(model):
-            importance = fit_importance(model, base, sample, device)
+            importance = fit_importance(stages_of(model)[0], base, sample, device)
         if recipe.follow:
             followed = follow(model, base, tokenizer, splits, recipe, options)
         if recipe.aligns_first and reason is None:
@@ -187,7 +188,8 @@ def train(
             trainable, tokenizer, training, validation, recipe, options, targets, begins_trained=reason is None
         )
         if recipe.lora_rank is not None:
-            model = merged(trainable)
+            merged(trainable)  # into the model that it was put around
+        torch.nn.Module.to(model, device=device)  # a second stage was not trained
         if recipe.epochs == 0:
             keep_calibration(model, base)
         best = best_epoch(trained.history, recipe)
@@ -234,6 +236,7 @@ def work_folder(group: Any, output: str | Path, run: Mapping[str, Any], resume: 
         if (folder / RECORD).is_file():
             checkpoints.check_run(folder / RECORD, run)
         elif (last := checkpoints.last_whole(store)) is not None:
+            checkpoints.check_format(store / checkpoints.RUN)
             checkpoints.check_run(store / checkpoints.RUN, run)
             checkpoints.find_best(last)  # before anything is removed
             checkpoints.clear_broken(store)
@@ -262,7 +265,7 @@ def data_digest(*parts: TokenizedDocuments) -> str:
     return hashlib.sha256("".join(part.digest() for part in parts).encode()).hexdigest()
 
 
-def calibrated(model: TokensieveForSequenceClassification, trained: Trained, recipe: Recipe) -> dict[str, Any] | None:
+def calibrated(model: EncoderClassifier, trained: Trained, recipe: Recipe) -> dict[str, Any] | None:
     """Calibrate on the validation documents and write it to the model's config; None where there are none."""
     if trained.logits is None or not recipe.calibrate:
         return None
@@ -272,9 +275,7 @@ def calibrated(model: TokensieveForSequenceClassification, trained: Trained, rec
     return calibration.to_dict()
 
 
-def save_classifier(
-    folder: Path, model: TokensieveForSequenceClassification, tokenizer: Any, record: dict[str, Any]
-) -> None:
+def save_classifier(folder: Path, model: EncoderClassifier, tokenizer: Any, record: dict[str, Any]) -> None:
     """Weights, config, tokenizer (with its limits set right), card, and last of all the record of the run."""
     model.save_pretrained(folder)
     for weights in folder.glob("*.safetensors"):  # whose writer may keep them from other users

@@ -60,13 +60,14 @@ def test_a_smaller_model(prepare: Any) -> None:
     assert torch.equal(subject.module.state_dict()[name], setting.backbone.model.state_dict()[f"bert.{name}"])
 
 
-def test_documents_that_are_read_again(prepare: Any) -> None:
+def test_documents_that_are_deferred(prepare: Any) -> None:
     """As many as the settings say, of a head that is not trained; their FLOPs count."""
     own = {"kind": "tokensieve", "settings": RATIO | {"pooling": "mean", "reread": 0.5}}
     subject, _, work = one(prepare, own)
     read: list[Any] = []
     calls = subject.calls(work)
-    subject.module.embeddings.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    for stage in subject.module.stages:
+        stage.embeddings.register_forward_pre_hook(lambda _, given: read.append(given[0]))
     found = [call() for call in calls]
     documents, rows = len(work.ids), [len(batch.lengths) for batch in read]
     unsure = [
@@ -80,7 +81,7 @@ def test_documents_that_are_read_again(prepare: Any) -> None:
         for ids, mask in zip(batch.input_ids, batch.mask, strict=True)
     ]
     assert again == unsure
-    assert sum(rows[: -(documents // 2 // work.batch)]) == documents, "the second readings come last"
+    assert sum(rows[: -(documents // 2 // work.batch)]) == documents, "the second stage comes last"
     assert rows[documents // work.batch :] == [work.batch] * (documents // 2 // work.batch)
     once = one(prepare, own | {"settings": RATIO | {"pooling": "mean"}})[0]
     cost = subject.cost(work)
@@ -88,7 +89,7 @@ def test_documents_that_are_read_again(prepare: Any) -> None:
     assert cost.basis == "exact"
 
 
-def test_documents_read_again_from_file_to_file(prepare: Any, data: Path) -> None:
+def test_a_cascade_from_file_to_file(prepare: Any, data: Path) -> None:
     subjects = {"x": {"kind": "tokensieve", "settings": RATIO | {"reread": 0.5}}}
     with pytest.raises(ConfigError, match="reread with the measure 'end_to_end'"):
         toy = {"set": "toy", "max_length": 16}

@@ -135,7 +135,7 @@ def test_the_engine_chooses_once_and_answers_the_same(auto: Classifier, classifi
 def test_the_engine_uses_what_was_chosen(auto: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokensieve.runtime.engine.fastest_budget", lambda lengths, run: 124 if lengths else None)
     sizes: list[int] = []
-    auto.model.register_forward_hook(lambda _, __, output: sizes.append(len(output["logits"])))
+    auto.model.head.register_forward_hook(lambda _, __, output: sizes.append(len(output[0])))
     auto.predict(MANY)
     assert set(sizes) == {2}
 

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,7 +14,11 @@ import tokensieve
 from contract.variants import layer_trace
 from tokensieve.combiners import TokenCombiner
 from tokensieve.data import Document
+from tokensieve.model.answers import Answers
+from tokensieve.model.batch import Batch
+from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.micro_batches import read_in_micro_batches
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "dense": {"pruning": "none"},
@@ -35,15 +40,15 @@ def variant(
 
 
 def batch_sizes(classifier: Classifier, texts: list[str]) -> list[tuple[int, int]]:
-    """Documents and tokens of every batch that reached the model."""
+    """Documents and tokens of every batch that the engine reads."""
     seen: list[tuple[int, int]] = []
 
-    def note(_: torch.nn.Module, __: Any, inputs: dict[str, torch.Tensor]) -> None:
-        seen.append((len(inputs["input_ids"]), int(inputs["attention_mask"].sum())))
+    def read(model: TokensieveForSequenceClassification, batch: Batch) -> Answers:
+        seen.append((len(batch.lengths), sum(batch.lengths)))
+        return read_in_micro_batches(model, batch)
 
-    hook = classifier.model.register_forward_pre_hook(note, with_kwargs=True)
-    classifier.predict(texts)
-    hook.remove()
+    with patch("tokensieve.runtime.engine.read_in_micro_batches", read):
+        classifier.predict(texts)
     return seen
 
 

@@ -215,7 +215,7 @@ def test_a_saved_copy_predicts_the_same(classifier: Classifier, some_texts: list
 
 WORDS_OF_ALL_KINDS = {
     "pruned and combined": {"combine_layer": 3},
-    "read again": {"pruning": "ratio", "site": "hidden", "pooling": "mean", "reread": 0.5},
+    "a cascade": {"pruning": "ratio", "site": "hidden", "pooling": "mean", "reread": 0.5},
 }
 
 
@@ -226,7 +226,8 @@ def test_words_on_disk(
 ) -> None:
     """The same answers to the last digit, and nothing of the table in memory."""
     folder = save_classifier(tmp_path / "classifier", **settings)
-    edit_config(lambda record: record.update(reread_below=0.4))(folder)
+    if "reread" in settings:
+        edit_config(lambda record: record.update(defer_below=0.4))(folder)
     whole = tokensieve.load(folder, device="cpu", dtype=dtype)
     lean = tokensieve.load(folder, device="cpu", dtype=dtype, words_on_disk=True)
     np.testing.assert_array_equal(lean.predict_proba(some_texts), whole.predict_proba(some_texts))

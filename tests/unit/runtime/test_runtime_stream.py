@@ -148,7 +148,7 @@ def test_an_error_of_the_model_ends_the_thread(classifier: Classifier) -> None:
     stream = classifier.engine.stream(reader.documents())
     for _ in range(WINDOW):
         next(stream)
-    classifier.model.register_forward_hook(fail)
+    classifier.model.head.register_forward_hook(fail)
     with pytest.raises(torch.OutOfMemoryError):
         next(stream)
     assert reader.closed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from keyword_documents import labelled_documents
-from safetensors.torch import load_file
+from stage_files import is_cascade, own_of_second, weights_of
 
 import tokensieve
 from contract.variants import settings, tiny_model
@@ -15,7 +15,7 @@ from tokensieve import ConfigError, PTCConfig
 from tokensieve.data import DataSplits
 from tokensieve.data.documents import Tally
 from tokensieve.data.tokenized import TokenizedDocuments
-from tokensieve.model.second_norms import norms_and_biases
+from tokensieve.model.norms import norms_and_biases
 from tokensieve.training.distill import POOLED, teacher_targets
 from tokensieve.training.follow import VectorLoss, only, without_dropout
 from tokensieve.training.importance import fit_importance
@@ -38,10 +38,6 @@ def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("follow") / "dense"
     train(base, DENSE, DATA, folder, replace(RECIPE, epochs=2, learning_rate=3e-3), progress=False)
     return folder
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model.safetensors")
 
 
 def vectors_of(folder: Path) -> torch.Tensor:
@@ -85,30 +81,29 @@ def test_labels_are_not_looked_at(dense: Path, tmp_path: Path) -> None:
     assert all(torch.equal(own[name], other[name]) for name in own)
 
 
-def test_a_second_reading_has_the_norms_of_before(dense: Path, tmp_path: Path) -> None:
+def test_a_second_stage_has_the_norms_of_before(dense: Path, tmp_path: Path) -> None:
     ptc = replace(REDUCED, reread=0.25, min_length=6)
     train(dense, ptc, DATA, tmp_path / "out", FOLLOWING, progress=False)
-    weights, before = weights_of(tmp_path / "out"), weights_of(dense)
-    norms = {name: own for name, own in weights.items() if name.startswith("encoder.second_norms.")}
-    assert norms
-    for name, own in norms.items():
-        assert torch.equal(own, before[name.replace("second_norms", "layer").replace("/", ".")])
-    assert torch.equal(weights["head.whole.weight"], before["head.classifier.weight"])
+    own, before, first = own_of_second(tmp_path / "out"), weights_of(dense), weights_of(tmp_path / "out")
+    assert len(own) > 2, "no norms of its own"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in own.items())
+    assert {"LayerNorm.weight", "LayerNorm.bias", "dense.bias"} <= {
+        ".".join(name.split(".")[-2:]) for name in own if not torch.equal(own[name], first[name])
+    }
     assert "keeps those of the start" in (tmp_path / "out" / "README.md").read_text()
     found, wanted = (tokensieve.load(folder, device="cpu") for folder in (tmp_path / "out", dense))
-    found.model.config.reread_below = 1.0
+    found.model.config.defer_below = 1.0
     texts = [document.text for document in DATA.validation]
     torch.testing.assert_close(torch.tensor(found.predict_proba(texts)), torch.tensor(wanted.predict_proba(texts)))
-    found.model.config.reread_below = 0.0
+    found.model.config.defer_below = 0.0
     assert not torch.allclose(torch.tensor(found.predict_proba(texts)), torch.tensor(wanted.predict_proba(texts)))
 
 
-def test_a_second_reading_of_fewer_tokens_is_aligned_after_it(dense: Path, tmp_path: Path) -> None:
+def test_a_second_stage_of_fewer_tokens_is_aligned_after_it(dense: Path, tmp_path: Path) -> None:
     ptc = replace(REDUCED, reread=0.25, reread_ratios=(0.8,) * 4)
     record = train(dense, ptc, DATA, tmp_path / "out", FOLLOWING, progress=False)
     assert record["head_alignment"]["left_again"] < record["head_alignment"]["moved_again"]
-    weights = weights_of(tmp_path / "out")
-    assert not torch.equal(weights["head.whole.weight"], weights["head.classifier.weight"])
+    assert not torch.equal(*(weights_of(tmp_path / "out", stage)["head.classifier.weight"] for stage in (0, 1)))
 
 
 @pytest.mark.parametrize(("best", "kept"), [(1.0, False), (0.0, True)], ids=["an epoch is best", "the start is"])
@@ -121,26 +116,24 @@ def test_what_is_trained_afterwards_has_one_set_of_norms(
     monkeypatch.setattr("tokensieve.training.train.best_epoch", chosen)
     recipe = replace(FOLLOWING, follow=1, epochs=1, learning_rate=1e-3)
     train(dense, replace(REDUCED, reread=0.25), DATA, tmp_path / "out", recipe, progress=False)
-    weights = weights_of(tmp_path / "out")
-    assert any("second_norms" in name for name in weights) is kept
-    assert torch.equal(weights["head.whole.weight"], weights["head.classifier.weight"]) is not kept
-    config = tokensieve.load(tmp_path / "out", device="cpu").model.config
-    assert config.second_norms is kept
+    assert any("LayerNorm" in name for name in own_of_second(tmp_path / "out")) is kept
+    first, second = (weights_of(tmp_path / "out", stage)["head.classifier.weight"] for stage in (0, 1))
+    assert torch.equal(first, second) is not kept
+    assert tokensieve.load(tmp_path / "out", device="cpu").model.config.own_norms is kept
 
 
-def test_in_bfloat16_nothing_of_the_second_reading_changes(dense: Path, tmp_path: Path) -> None:
+def test_in_bfloat16_nothing_of_the_second_stage_changes(dense: Path, tmp_path: Path) -> None:
     """Trainer's autocast ends with it: what is fitted afterwards is fitted in the model's own type."""
     ptc = replace(REDUCED, reread=0.25)
     record = train(dense, ptc, DATA, tmp_path / "out", replace(FOLLOWING, follow=1, bf16=True), progress=False)
     assert set(record["head_alignment"]) == {"moved", "left"}
-    weights, before = weights_of(tmp_path / "out"), weights_of(dense)
-    for name in ("weight", "bias"):
-        assert torch.equal(weights[f"head.whole.{name}"], before[f"head.classifier.{name}"])
+    own, before = own_of_second(tmp_path / "out"), weights_of(dense)
+    assert own and all(torch.equal(tensor, before[name]) for name, tensor in own.items())
 
 
 @pytest.fixture(scope="module")
 def followed(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Documents of fewer than 6 tokens, of which there are some, are read at once by the second reading."""
+    """Documents of fewer than 6 tokens, of which there are some, go to the second stage at once."""
     folder = tmp_path_factory.mktemp("followed") / "out"
     train(dense, replace(REDUCED, reread=0.25, min_length=6), DATA, folder, FOLLOWING, progress=False)
     return folder
@@ -150,31 +143,32 @@ def probabilities(folder: Path, below: float | None = None) -> torch.Tensor:
     """Of the validation documents."""
     classifier = tokensieve.load(folder, device="cpu")
     if below is not None:
-        classifier.model.config.reread_below = below
+        classifier.model.config.defer_below = below
     return torch.tensor(classifier.predict_proba([document.text for document in DATA.validation]))
 
 
-def test_the_first_reading_alone_needs_no_other_head(followed: Path, tmp_path: Path) -> None:
+def test_the_first_stage_alone_needs_no_other_head(followed: Path, tmp_path: Path) -> None:
     """Its vectors are those that the head was fitted to, those of short documents among them."""
     ptc = replace(REDUCED, min_length=6)
     record = train(followed, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
     assert record["head_alignment"] is None
     found, wanted = weights_of(tmp_path / "out"), weights_of(followed)
-    assert not [name for name in found if "second_norms" in name or "whole" in name]
+    assert not is_cascade(tmp_path / "out")
     assert all(torch.equal(own, wanted[name]) for name, own in found.items())
 
 
-def test_another_share_is_read_again_by_the_same_norms(dense: Path, followed: Path, tmp_path: Path) -> None:
+def test_another_share_is_deferred_to_the_same_stage(dense: Path, followed: Path, tmp_path: Path) -> None:
     ptc = replace(REDUCED, reread=0.5, min_length=6)
     record = train(followed, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
     assert record["head_alignment"] is None
-    found, wanted = weights_of(tmp_path / "out"), weights_of(followed)
-    assert found.keys() == wanted.keys()
-    assert all(torch.equal(own, wanted[name]) for name, own in found.items())
+    for stage in (0, 1):
+        found, wanted = weights_of(tmp_path / "out", stage), weights_of(followed, stage)
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(own, wanted[name]) for name, own in found.items())
     torch.testing.assert_close(probabilities(tmp_path / "out", 1.0), probabilities(dense))
 
 
-def test_other_first_shares_leave_the_second_reading_alone(dense: Path, followed: Path, tmp_path: Path) -> None:
+def test_other_first_shares_leave_the_second_stage_alone(dense: Path, followed: Path, tmp_path: Path) -> None:
     ptc = replace(REDUCED, reread=0.25, keep_ratio=0.7, min_length=6)
     record = train(followed, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
     assert set(record["head_alignment"]) == {"moved", "left"}
@@ -189,31 +183,32 @@ def test_without_pruning_it_is_the_classifier_again(dense: Path, followed: Path,
     assert all(torch.equal(own, wanted[name]) for name, own in found.items())
 
 
-def test_following_leaves_a_second_reading_of_fewer_tokens_alone(dense: Path, tmp_path: Path) -> None:
+def test_following_leaves_a_second_stage_of_fewer_tokens_alone(dense: Path, tmp_path: Path) -> None:
     """Documents that are too short to be pruned are not read by it, so its last layer is not fitted to them."""
     ptc = replace(REDUCED, reread=0.25, reread_ratios=(0.8,) * 4, min_length=12)
     train(dense, ptc, DATA, tmp_path / "once", FOLLOWING, progress=False)
     record = train(tmp_path / "once", ptc, DATA, tmp_path / "twice", replace(FOLLOWING, follow=2), progress=False)
     assert set(record["head_alignment"]) == {"moved", "left"}
-    heads = (weights_of(tmp_path / name)["head.whole.weight"] for name in ("once", "twice"))
+    heads = (own_of_second(tmp_path / name)["head.classifier.weight"] for name in ("once", "twice"))
     assert torch.equal(*heads)
 
 
 def test_following_once_more(dense: Path, followed: Path, tmp_path: Path) -> None:
-    """The vectors are those of the second reading, whose norms stay; the head is fitted to the new ones."""
+    """The vectors are those of the second stage, whose norms stay; the head is fitted to the new ones."""
     ptc = replace(REDUCED, reread=0.25, min_length=6)
     again = replace(FOLLOWING, follow=3)
     record = train(followed, ptc, DATA, tmp_path / "out", again, progress=False)
     assert set(record["head_alignment"]) == {"moved", "left"}
     assert record["followed"]["distance"] < read_record(followed / "training.json")["followed"]["distance"]
     weights, before = weights_of(tmp_path / "out"), weights_of(followed)
-    second = {name for name in before if "second_norms" in name or "whole" in name}
-    assert second and all(torch.equal(weights[name], before[name]) for name in second)
+    second, second_before = own_of_second(tmp_path / "out"), own_of_second(followed)
+    assert len(second) > 2 and second.keys() == second_before.keys()
+    assert all(torch.equal(own, second_before[name]) for name, own in second.items())
     assert not torch.equal(*(own["encoder.layer.0.output.LayerNorm.bias"] for own in (weights, before)))
     torch.testing.assert_close(probabilities(tmp_path / "out", 1.0), probabilities(dense))
 
 
-def test_a_teacher_that_reads_again_is_its_second_reading(dense: Path, followed: Path) -> None:
+def test_a_teacher_that_is_a_cascade_is_its_second_stage(dense: Path, followed: Path) -> None:
     recipe = replace(RECIPE, teacher=str(followed), distill_pooled=1.0)
     found, wanted = (
         teacher_targets(replace(recipe, teacher=str(folder)), DATA.train, DATA.label_names, torch.device("cpu"))
@@ -246,7 +241,7 @@ def test_the_card_of_the_dense_stage_asks_for_no_other_documents(base: Path, tmp
 
 
 def test_importance_is_that_of_the_classifier_with_all_its_tokens(dense: Path, tmp_path: Path) -> None:
-    """A model that starts from one that has followed, too: its second reading is the classifier."""
+    """Of a cascade that has followed, too: its second stage is the classifier."""
     followed, wanted = tmp_path / "followed", tmp_path / "wanted"
     train(dense, replace(REDUCED, reread=0.25), DATA, followed, FOLLOWING, progress=False)
     other = replace(REDUCED, keep_ratio=0.4)

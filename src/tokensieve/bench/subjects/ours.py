@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from tokensieve.backbones import compress
 from tokensieve.bench.backbone import Backbone
 from tokensieve.bench.flops import Flops, reduced_cost
 from tokensieve.bench.subjects.kind import (
@@ -28,20 +27,26 @@ from tokensieve.bench.subjects.kind import (
     check_order,
 )
 from tokensieve.bench.work import Batch, Order, Work
+from tokensieve.cascade.build import EncoderClassifier, compress
+from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
+from tokensieve.cascade.fit import fit_defer
 from tokensieve.checks import check_boolean, check_integer
 from tokensieve.config import PTCConfig
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
 from tokensieve.kernels.linear import lay_out_weights, linear_backend
-from tokensieve.model.classifier import Reading, TokensieveForSequenceClassification
+from tokensieve.model.answers import Answers
+from tokensieve.model.batch import Batch as CheckedBatch
+from tokensieve.model.batch import check_batch
+from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
 from tokensieve.runtime.load import leave_words_on_disk, load
+from tokensieve.runtime.micro_batches import read_batch, read_in_micro_batches
 from tokensieve.runtime.part import part_file
 from tokensieve.runtime.precision import resolve_dtype
 from tokensieve.runtime.predict import is_prediction, write_predictions
-from tokensieve.training.reread import fit_reread
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Tokensieve(Kind):
         """Refuse settings that do not fit the backbone's depth, and from file to file those that need a trained head.
 
         Raises:
-            ConfigError: such settings; "end_to_end" with documents read again, as no confidence is fitted for that;
+            ConfigError: such settings; "end_to_end" with a cascade, as no confidence is fitted for it;
                 "training" with words on disk, which do not learn.
         """
         if self.reduction(backbone).reread and measure == "end_to_end":
@@ -143,23 +148,24 @@ class Tokensieve(Kind):
 
         return classify, facts
 
-    def _model(self, setting: Setting) -> TokensieveForSequenceClassification:
+    def _model(self, setting: Setting) -> EncoderClassifier:
         torch.manual_seed(setting.backbone.seed)  # a head of its own, combination tokens and module start at random
         tokenizer = setting.backbone.tokenizer if setting.texts else None
         # in eval mode, as the backbone is
         host: Any = setting.backbone.model
         if self.layers is not None:
             host = first_layers(compress(host, PTCConfig(pruning="none"), tokenizer=tokenizer), self.layers)
-        model = compress(host, self.reduction(setting.backbone), tokenizer=tokenizer)
+        model: EncoderClassifier = compress(host, self.reduction(setting.backbone), tokenizer=tokenizer)
         for layer in unfitted(model):  # which tokens stay does not matter here, only how many
             assert layer.importance is not None
             layer.importance.weight.normal_()
         if self.attention == "auto":
             return model
         model.config.attention_backend = self.attention
-        return compress(model, model.settings)  # built anew, with this backend
+        rebuilt: EncoderClassifier = compress(model, model.settings)  # with this backend
+        return rebuilt
 
-    def _facts(self, model: TokensieveForSequenceClassification) -> dict[str, Any]:
+    def _facts(self, model: EncoderClassifier) -> dict[str, Any]:
         return {
             "attention": model.attention_backend,
             "linear": linear_backend(),
@@ -181,7 +187,7 @@ class OurSubject(ModuleSubject):
 
     def __init__(
         self,
-        module: TokensieveForSequenceClassification,
+        module: EncoderClassifier,
         dense: TokensieveConfig,
         order: Order,
         dtype: str,
@@ -190,42 +196,48 @@ class OurSubject(ModuleSubject):
         super().__init__(module, order, dtype, facts)
         self.model, self.dense = module, dense
 
+    def outputs(self, batch: Batch) -> Answers:
+        """As the engine reads a batch; of a cascade both stages, the second one right after the first."""
+        return read_batch(self.model, checked(self.model, batch))
+
     def calls(self, work: Work) -> list[Callable[[], object]]:
-        """As for all, with weights as `load` lays them out. As many documents are read again as the settings say: at
+        """As for all, with weights as `load` lays them out. A cascade defers as many documents as the settings say: at
         once where a batch is one document, else at the end, in batches as large as the first ones, as the engine does.
         """
         lay_out_weights(self.model)
-        if not self.model.settings.reread:
+        if not isinstance(self.model, TokensieveCascadeForSequenceClassification):
             return super().calls(work)
         batches = work.batches(self.order)
-        unsure = self._fit(work, batches)
+        deferred = self._fit(self.model, work, batches)
         if work.batch == 1:
             return super().calls(work)
-        first = [partial(self._unsure_of, batch) for batch in batches]
-        return [*first, *(partial(self._read, batch, "second") for batch in work.batches_of(unsure))]
+        first = [partial(self._deferred_of, self.model, batch) for batch in batches]
+        return [*first, *(partial(self._read, self.model.second, batch) for batch in work.batches_of(deferred))]
 
-    def _fit(self, work: Work, batches: list[Batch]) -> list[int]:
-        """Let the share of the documents that the settings say be read again: which these are."""
+    def _fit(self, model: TokensieveCascadeForSequenceClassification, work: Work, batches: list[Batch]) -> list[int]:
+        """Let the share of the documents that the settings say be deferred: which these are."""
         places = [place for batch in batches for place in batch.documents]
         lengths = [work.lengths[place] for place in places]
-        logits = torch.cat([self._read(batch, "first") for batch in batches])
-        fit_reread(self.model, logits, lengths, trained=True)
-        return [places[row] for row in self.model.unsure(logits, lengths)]
+        logits = torch.cat([self._read(model.first, batch) for batch in batches])
+        fit_defer(model, logits, lengths, trained=True)
+        return [places[row] for row in model.rule.deferred(logits, lengths)]
 
-    def _unsure_of(self, batch: Batch) -> list[int]:
-        """Which documents of a batch its first reading is unsure of."""
-        return self.model.unsure(self._read(batch, "first"), batch.attention_mask.sum(1).tolist())
+    def _deferred_of(self, model: TokensieveCascadeForSequenceClassification, batch: Batch) -> list[int]:
+        """Which documents of a batch the first stage defers."""
+        return model.rule.deferred(self._read(model.first, batch), batch.attention_mask.sum(1).tolist())
 
     @torch.inference_mode()
-    def _read(self, batch: Batch, reading: Reading) -> Tensor:
-        logits: Tensor = self.model(
-            input_ids=batch.input_ids, attention_mask=batch.attention_mask, reading=reading
-        ).logits
-        return logits
+    def _read(self, stage: TokensieveForSequenceClassification, batch: Batch) -> Tensor:
+        return read_in_micro_batches(stage, checked(stage, batch)).logits
 
     def cost(self, work: Work) -> Flops:
         """By plan or trace."""
         return reduced_cost(self.model, self.dense, work)
+
+
+def checked(model: EncoderClassifier, batch: Batch) -> CheckedBatch:
+    """A batch of the work as a model takes it."""
+    return check_batch(model.config, batch.input_ids, batch.attention_mask)
 
 
 def first_layers(model: TokensieveForSequenceClassification, layers: int) -> TokensieveForSequenceClassification:
@@ -239,7 +251,7 @@ def first_layers(model: TokensieveForSequenceClassification, layers: int) -> Tok
     return shallow
 
 
-def _saved(model: TokensieveForSequenceClassification, setting: Setting) -> str:
+def _saved(model: EncoderClassifier, setting: Setting) -> str:
     """The folder of its own that the model is saved in."""
     folder = tempfile.mkdtemp(dir=setting.folder)
     model.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""The share that is read again, from what it may cost that the others are not."""
+"""The share that is deferred, from what it may cost that the others are not."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +11,11 @@ from keyword_documents import labelled_documents
 import tokensieve
 from contract.variants import settings, tiny_model
 from tokensieve import ConfigError, PTCConfig
+from tokensieve.cascade.build import cascade_of
+from tokensieve.cascade.fit import BothStages, expected_loss, fit_share
 from tokensieve.data import DataSplits
 from tokensieve.training.output import read_record
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.reread_share import Readings, expected_loss, fit_share
 from tokensieve.training.stages import train_in_stages
 from tokensieve.training.train import train
 
@@ -34,7 +35,7 @@ def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def logits_of(folder: Path, documents: Any, below: float | None) -> torch.Tensor:
     classifier = tokensieve.load(folder, device="cpu")
-    classifier.model.config.reread_below = below
+    classifier.model.config.defer_below = below
     return torch.tensor([result.logits for result in classifier.engine.classify(documents)])
 
 
@@ -50,8 +51,8 @@ def test_the_fewest_documents_that_keep_the_loss_as_allowed(dense: Path, tmp_pat
     first, second = (logits_of(tmp_path / "out", documents, below) for below in (0.0, 1.0))
     probabilities = first.softmax(1).amax(1)
     best = min(
-        ((second[:40] / heat).log_softmax(1)[range(40), truth()].sum().neg() + heat.log() ** 2 / 2, heat)
-        for heat in torch.linspace(0.05, 5, 2000)
+        ((second[:40].double() / heat).log_softmax(1)[range(40), truth()].sum().neg() + heat.log() ** 2 / 2, heat)
+        for heat in torch.linspace(0.05, 5, 2000, dtype=torch.float64)
     )[1]
     sure = (second / best).softmax(1)
     rows = range(len(documents))
@@ -62,11 +63,11 @@ def test_the_fewest_documents_that_keep_the_loss_as_allowed(dense: Path, tmp_pat
     assert 1 < wanted < len(documents) - 1, "a case that tells nothing"
     assert told["share"] == pytest.approx(wanted / len(documents))
     model = tokensieve.load(tmp_path / "out", device="cpu").model
-    assert model.settings.reread == told["share"] and model.config.reread_below == told["below"]
+    assert model.settings.reread == told["share"] and model.config.defer_below == told["below"]
     assert int((probabilities < told["below"]).sum()) == wanted
     assert told["expected_loss"] == pytest.approx(left[wanted], abs=1e-3)
     assert record["settings"]["reread"] == 0.1, "what was asked for"
-    assert model.plan(20).reread == told["share"]
+    assert model.plan(20).deferred == told["share"]
 
 
 def truth() -> list[int]:
@@ -74,7 +75,7 @@ def truth() -> list[int]:
     return [names.index(str(document.label)) for document in DATA.validation]
 
 
-def test_the_less_may_be_lost_the_more_is_read_again(
+def test_the_less_may_be_lost_the_more_is_deferred(
     dense: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shares = []
@@ -107,17 +108,16 @@ def test_documents_that_are_too_short_lose_nothing(dense: Path, tmp_path: Path) 
     assert told["documents"] == again and 0 < told["share"] < 1
 
 
-def test_nothing_is_read_again_that_loses_nothing() -> None:
+def test_nothing_is_deferred_that_loses_nothing() -> None:
     """However many there are: rounding leaves nothing of a sum of zeros."""
     generator = torch.Generator().manual_seed(0)
-    model = tiny_model(settings(pruning="ratio", site="hidden", pooling="mean", reread=0.1))
+    ptc = settings(pruning="ratio", site="hidden", pooling="mean", reread=0.1)
+    model = cascade_of(tiny_model(ptc.stages[0]), ptc)
     for _ in range(20):
         second = torch.randn(1000, 3, generator=generator)
         first = 3 * second.clone()
         first[:300] = torch.randn(300, 3, generator=generator) / 10  # the least sure of all
-        readings = Readings(first, second, [20] * 1000)
-        nobody = Readings(first[:0], second[:0], [])
-        _, left = fit_share(model, readings, second.argmax(1), nobody, 0.0)
+        left = fit_share(model, BothStages(first, second, [20] * 1000), 1.0, 0.0)
         assert left == 0 and model.settings.reread <= 0.7
 
 

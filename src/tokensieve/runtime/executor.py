@@ -1,7 +1,7 @@
-"""Parts of a batch side by side, each on a thread of its own.
+"""The executor: micro-batches at the same time, each on a thread of its own.
 
 By default all of torch's threads share every operation, and wait for one another at its end. The operations of pruned
-documents are short, and some are too small to share. A thread that has a part to itself waits for nobody: on two
+documents are short, and some are too small to share. A thread that has a micro-batch to itself waits for nobody: on two
 threads `fast` and `fastest` take a sixth less time (docs/LOG.md). As many threads are at work as before.
 """
 
@@ -20,10 +20,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST_TOGETHER = 16
-"""Parts; more would wait for Python's lock, which each holds for some percent of its time."""
+"""Micro-batches at once; more would wait for Python's lock, which each holds for some percent of its time."""
 
 
-def side_by_side(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def run_together(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
     """The results of `work`, in the order of the items; several at once where torch has threads for that.
 
     Args:
@@ -82,7 +82,7 @@ def _team(together: int, threads: int) -> ThreadPoolExecutor | None:
 def _started(together: int, threads: int) -> ThreadPoolExecutor:
     with ThreadPoolExecutor(1) as outside:  # what a thread sets for itself, threads that are yet to come begin with
         first = outside.submit(torch.get_num_threads).result()
-        team = ThreadPoolExecutor(together, "tokensieve-part", _use_threads, (threads // together,))
+        team = ThreadPoolExecutor(together, "tokensieve-executor", _use_threads, (threads // together,))
         everyone = Barrier(together + 1)
         try:
             for _ in range(together):

@@ -1,4 +1,4 @@
-"""Parts of a batch on threads of their own: as many threads as torch has, in the caller's modes, the same results."""
+"""Micro-batches on threads of their own: as many threads as torch has, in the caller's modes, the same results."""
 
 import os
 import threading
@@ -10,9 +10,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from contract.variants import batch, documents, settings, tiny_model
-from tokensieve.model import parts
-from tokensieve.model import side_by_side as module
-from tokensieve.model.side_by_side import side_by_side
+from tokensieve.model.batch import check_batch
+from tokensieve.runtime import executor as module
+from tokensieve.runtime import micro_batches
+from tokensieve.runtime.executor import run_together
+from tokensieve.runtime.micro_batches import read_in_micro_batches
 
 LENGTHS = (12, 30, 17, 25, 40, 9)
 
@@ -33,12 +35,12 @@ def test_several_items_at_once_on_as_many_threads_together() -> None:
         everyone.wait()  # comes back only if the other one is at work, too
         return item, torch.get_num_threads()
 
-    assert side_by_side(meet, [5, 6]) == [(5, 2), (6, 2)]
-    assert {name.rsplit("_", 1)[0] for name in side_by_side(where, range(3))} == {"tokensieve-part"}
+    assert run_together(meet, [5, 6]) == [(5, 2), (6, 2)]
+    assert {name.rsplit("_", 1)[0] for name in run_together(where, range(3))} == {"tokensieve-executor"}
 
 
 def test_the_numbers_of_threads_of_others_stay() -> None:
-    side_by_side(where, range(4))
+    run_together(where, range(4))
     assert torch.get_num_threads() == 4
     found: list[int] = []
     new = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
@@ -52,7 +54,7 @@ def test_the_order_is_that_of_the_items() -> None:
         time.sleep(0.05 * (item == 0))
         return item
 
-    assert side_by_side(slow_first, range(9)) == list(range(9))
+    assert run_together(slow_first, range(9)) == list(range(9))
 
 
 def test_an_error_comes_through_and_the_threads_go_on() -> None:
@@ -60,32 +62,32 @@ def test_an_error_comes_through_and_the_threads_go_on() -> None:
         raise ValueError(f"item {item}")
 
     with pytest.raises(ValueError, match="item 0"):
-        side_by_side(fail, range(4))
-    assert len(side_by_side(where, range(4))) == 4
+        run_together(fail, range(4))
+    assert len(run_together(where, range(4))) == 4
 
 
 def test_with_one_thread_or_one_item_the_caller_does_it() -> None:
     here = threading.current_thread().name
-    assert side_by_side(where, [1]) == [here]
+    assert run_together(where, [1]) == [here]
     torch.set_num_threads(1)
-    assert side_by_side(where, range(3)) == [here] * 3
+    assert run_together(where, range(3)) == [here] * 3
 
 
 def test_work_within_work_is_done_where_it_is() -> None:
     torch.set_num_threads(2)
-    nested = side_by_side(lambda _: [where(0), *side_by_side(where, range(2))], range(2))
+    nested = run_together(lambda _: [where(0), *run_together(where, range(2))], range(2))
     assert all(len(set(names)) == 1 for names in nested)
 
 
 def test_where_operations_are_followed_the_caller_does_it() -> None:
     here = [threading.current_thread().name] * 3
     with FlopCounterMode(display=False):
-        assert side_by_side(where, range(3)) == here
+        assert run_together(where, range(3)) == here
     with torch.device("meta"):
-        assert side_by_side(where, range(3)) == here
+        assert run_together(where, range(3)) == here
     with torch.profiler.profile():
-        assert side_by_side(where, range(3)) == here
-    assert side_by_side(where, range(3)) != here
+        assert run_together(where, range(3)) == here
+    assert run_together(where, range(3)) != here
 
 
 def test_the_modes_are_those_of_the_caller() -> None:
@@ -94,20 +96,20 @@ def test_the_modes_are_those_of_the_caller() -> None:
         return torch.is_grad_enabled(), torch.is_inference_mode_enabled(), made.is_inference(), made.dtype
 
     with torch.no_grad():
-        assert set(side_by_side(modes, range(4))) == {(False, False, False, torch.float32)}
+        assert set(run_together(modes, range(4))) == {(False, False, False, torch.float32)}
         with torch.autocast("cpu", torch.bfloat16):
-            assert set(side_by_side(modes, range(4))) == {(False, False, False, torch.bfloat16)}
+            assert set(run_together(modes, range(4))) == {(False, False, False, torch.bfloat16)}
     with torch.inference_mode():
-        assert set(side_by_side(modes, range(4))) == {(False, True, True, torch.float32)}
+        assert set(run_together(modes, range(4))) == {(False, True, True, torch.float32)}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_threads_of_its_own() -> None:
-    side_by_side(where, range(4))
+    run_together(where, range(4))
     child = os.fork()
     if not child:
-        os._exit(0 if len(side_by_side(where, range(4))) == 4 else 1)
+        os._exit(0 if len(run_together(where, range(4))) == 4 else 1)
     for _ in range(600):
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
@@ -123,7 +125,7 @@ def test_where_the_system_gives_no_more_threads_items_follow_one_another(monkeyp
     started: list[threading.Thread] = []
 
     def start(thread: threading.Thread) -> None:
-        if thread.name == "tokensieve-part_1":
+        if thread.name == "tokensieve-executor_1":
             raise RuntimeError("can't start new thread")
         started.append(thread)
         begin(thread)
@@ -131,27 +133,36 @@ def test_where_the_system_gives_no_more_threads_items_follow_one_another(monkeyp
     begin = threading.Thread.start
     monkeypatch.setattr(module, "_teams", {})
     monkeypatch.setattr(threading.Thread, "start", start)
-    assert set(side_by_side(where, range(4))) == {where(0)}
-    assert any(thread.name == "tokensieve-part_0" for thread in started)
+    assert set(run_together(where, range(4))) == {where(0)}
+    assert any(thread.name == "tokensieve-executor_0" for thread in started)
     assert not any(thread.is_alive() for thread in started)
     assert torch.get_num_threads() == 4
     started.clear()
-    assert set(side_by_side(where, range(4))) == {where(0)}  # nor are they asked for again
+    assert set(run_together(where, range(4))) == {where(0)}  # nor are they asked for again
     assert not started
 
 
 def test_a_batch_is_classified_by_several_threads_as_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "PART_TOKENS", 20)
+    monkeypatch.setattr(micro_batches, "MICRO_BATCH_TOKENS", 20)
     model = tiny_model(settings(pruning="ratio", site="hidden", combine_layer=3))
-    inputs, seen = batch(documents(LENGTHS), side="left"), set()
+    whole, seen = check_batch(model.config, **batch(documents(LENGTHS), side="left")), set()
     with torch.inference_mode():
         with FlopCounterMode(display=False) as counted:
-            alone = model(**inputs)
+            alone = read_in_micro_batches(model, whole)
         assert counted.get_total_flops() > 0
         model.embeddings.register_forward_pre_hook(lambda *_: seen.add(where(0)))
-        found = model(**inputs)
-    assert all(name.startswith("tokensieve-part") for name in seen)
+        found = read_in_micro_batches(model, whole)
+    assert all(name.startswith("tokensieve-executor") for name in seen)
     for name in ("logits", "pooled"):
-        torch.testing.assert_close(found[name], alone[name], atol=1e-5, rtol=0)
+        torch.testing.assert_close(getattr(found, name), getattr(alone, name), atol=1e-5, rtol=0)
     assert found.trace.kept == alone.trace.kept
     assert found.trace.survivors() == alone.trace.survivors()
+
+
+def test_a_model_called_by_itself_runs_in_the_callers_thread_as_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(micro_batches, "MICRO_BATCH_TOKENS", 20)
+    model, seen = tiny_model(settings(pruning="ratio", site="hidden")), list[tuple[str, int]]()
+    model.embeddings.register_forward_pre_hook(lambda _, given: seen.append((where(0), len(given[0].lengths))))
+    with torch.inference_mode():
+        model(**batch(documents(LENGTHS)))
+    assert seen == [(threading.current_thread().name, len(LENGTHS))]

@@ -1,4 +1,4 @@
-"""A batch at inference on CPU goes through the model some documents at a time, and nothing else shows it."""
+"""The engine takes a batch through the model some documents at a time on CPU, and nothing else shows it."""
 
 from collections.abc import Callable
 
@@ -7,21 +7,29 @@ import torch
 
 from contract.variants import SEP, UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
 from tokensieve import PTCConfig
-from tokensieve.model import classifier, parts
-from tokensieve.model.batch import Batch
+from tokensieve.model.answers import Answers
+from tokensieve.model.batch import Batch, check_batch
+from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.runtime import micro_batches
+from tokensieve.runtime.micro_batches import read_in_micro_batches
 
 LENGTHS = (*UNEQUAL, 9, 40)
 
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "PART_TOKENS", 20)
+    monkeypatch.setattr(micro_batches, "MICRO_BATCH_TOKENS", 20)
 
 
 @pytest.fixture(autouse=True)
 def one_thread(use_threads: Callable[[int], None]) -> None:
     """As in a worker of the whole suite; parts on threads of their own have tests of their own."""
     use_threads(1)
+
+
+@torch.no_grad()
+def read(model: TokensieveForSequenceClassification, **inputs: torch.Tensor) -> Answers:
+    return read_in_micro_batches(model, check_batch(model.config, **inputs))
 
 
 def seen_rows(model: torch.nn.Module) -> list[int]:
@@ -32,17 +40,17 @@ def seen_rows(model: torch.nn.Module) -> list[int]:
 
 
 @pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_parts_change_nothing(ptc: PTCConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_micro_batches_change_nothing(ptc: PTCConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     model, inputs = tiny_model(ptc), batch(documents(LENGTHS), side="left")
     rows = seen_rows(model)
     with torch.no_grad():
         whole = model(**inputs)
-        monkeypatch.setattr(parts, "PART_TOKENS", round(20 * model.encoder.entering[0]))
-        found = model(**inputs)
+    monkeypatch.setattr(micro_batches, "MICRO_BATCH_TOKENS", round(20 * model.encoder.first_share))
+    found = read(model, **inputs)
     more_work = ptc.score == "learned" and ptc.min_tokens > 1  # than the shares tell: each document is a part
     assert rows == [6, *([1] * 6 if more_work else [2, 1, 2, 1])]
     for name in ("logits", "pooled"):
-        torch.testing.assert_close(found[name], whole[name], atol=1e-5, rtol=0)
+        torch.testing.assert_close(getattr(found, name), whole[name], atol=1e-5, rtol=0)
     assert found.trace.kept == whole.trace.kept
     assert found.trace.survivors() == whole.trace.survivors()
     assert found.trace.assignments() == whole.trace.assignments()
@@ -62,14 +70,13 @@ def test_parts_change_nothing(ptc: PTCConfig, monkeypatch: pytest.MonkeyPatch) -
         (99, (512,) * 64, [1024] * 32),
     ],
 )
-def test_parts_are_even_and_a_multiple_of_those_side_by_side(
+def test_micro_batches_are_even_and_a_multiple_of_those_that_run_at_once(
     threads: int, lengths: tuple[int, ...], tokens: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     mask = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
     whole = Batch(mask.long(), None, mask, None, None, lengths)
-    with torch.no_grad():
-        found = parts.parts_of(whole)
+    found = micro_batches.micro_batches(whole)
     assert [sum(part.lengths) for part in found] == tokens
     assert torch.equal(torch.cat([part.mask for part in found]), mask)
 
@@ -77,18 +84,17 @@ def test_parts_are_even_and_a_multiple_of_those_side_by_side(
 def test_tokens_that_leave_ahead_of_the_first_layer_do_not_count() -> None:
     model = tiny_model(settings(pruning="ratio", site="hidden", score="learned", keep_ratio=0.5, min_length=100))
     lengths = (99, 400, 400, 800, 99, 300)
-    assert model.encoder.going_on(lengths) == [99, 200, 200, 400, 99, 150]
+    assert model.encoder.rows_after_first_pruning(lengths) == [99, 200, 200, 400, 99, 150]
     mask = torch.arange(800) < torch.tensor(lengths).unsqueeze(1)
     whole = Batch(mask.long(), None, mask, None, None, lengths)
-    with torch.no_grad():
-        assert len(parts.parts_of(whole)) == 3
-        found = parts.parts_of(whole, model.encoder.going_on(lengths))
+    assert len(micro_batches.micro_batches(whole)) == 3
+    found = micro_batches.micro_batches(whole, model.encoder.rows_after_first_pruning(lengths))
     assert [part.lengths for part in found] == [lengths[:3], lengths[3:]]
 
 
 @pytest.mark.parametrize("ptc", [settings(pruning="ratio", site="hidden"), settings(pruning="ratio"), settings()])
 def test_where_they_leave_later_all_tokens_count(ptc: PTCConfig) -> None:
-    assert tiny_model(ptc).encoder.going_on((5, 40)) == [5, 40]
+    assert tiny_model(ptc).encoder.rows_after_first_pruning((5, 40)) == [5, 40]
 
 
 @pytest.mark.usefixtures("few")
@@ -96,8 +102,7 @@ def test_documents_that_are_not_pruned_beside_others() -> None:
     """Sets of keys by head in one part, one set of all keys in another."""
     model = tiny_model(settings(pruning="ratio", heads="per_head", min_length=12))
     inputs = batch(documents((5, 9, 40)))
-    with torch.no_grad():
-        trace = model(**inputs).trace
+    trace = read(model, **inputs).trace
     assert [len(left) for left in trace.survivors()[:2]] == [5, 9]
     assert trace.kept[-1][2] < 40
 
@@ -116,9 +121,9 @@ def test_every_input_is_parted() -> None:
         own["position_ids"] = inputs["position_ids"]
     with torch.no_grad():
         expected = torch.cat([model(**own).logits for own in alone])
-        torch.testing.assert_close(model(**inputs).logits, expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(read(model, **inputs).logits, expected, atol=1e-5, rtol=0)
         words = model.embeddings.word_embeddings(inputs.pop("input_ids"))
-        torch.testing.assert_close(model(inputs_embeds=words, **inputs).logits, expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(read(model, inputs_embeds=words, **inputs).logits, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.usefixtures("few")
@@ -130,22 +135,13 @@ def test_with_gradients_the_batch_stays_whole() -> None:
 
 
 @pytest.mark.usefixtures("few")
-def test_what_several_parts_have_freed_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once a batch; a batch of one part and a training step leave it to the allocator."""
+def test_what_several_micro_batches_have_freed_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a batch; a batch of one micro-batch, and a model called by itself, leave it to the allocator."""
     model, returned = tiny_model(settings(pruning="ratio")), []
-    monkeypatch.setattr(classifier, "return_piled_up_pages", lambda: returned.append(True))
+    monkeypatch.setattr(micro_batches, "return_piled_up_pages", lambda: returned.append(True))
+    read(model, **batch(documents((5, 9))))
     with torch.no_grad():
-        model(**batch(documents((5, 9))))
-        assert not returned
         model(**batch(documents(LENGTHS)))
-    model(**batch(documents(LENGTHS)))
+    assert not returned
+    read(model, **batch(documents(LENGTHS)))
     assert returned == [True]
-
-
-@pytest.mark.usefixtures("few")
-def test_the_loss_is_that_of_the_batch() -> None:
-    model, inputs = tiny_model(settings(pruning="ratio")), batch(documents(LENGTHS))
-    labels = torch.tensor([0, 1, 2, 0, 1, 2])
-    whole = model(**inputs, labels=labels).loss
-    with torch.no_grad():
-        torch.testing.assert_close(model(**inputs, labels=labels).loss, whole.detach(), atol=1e-5, rtol=0)

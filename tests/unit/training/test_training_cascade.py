@@ -1,4 +1,4 @@
-"""The confidence below which documents are read again: fitted to validation documents, kept in the classifier."""
+"""The confidence below which documents are deferred: fitted to validation documents, kept in the cascade."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from keyword_documents import Train, labelled_documents
-from safetensors.torch import load_file
+from stage_files import is_cascade, own_of_second, weights_of
 
 import tokensieve
 from tokensieve import ConfigError, PTCConfig, compress
@@ -17,6 +17,7 @@ from tokensieve.backbones.host import host_config
 from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.data import DataSplits
 from tokensieve.kernels import linear
+from tokensieve.runtime.batching import padded_batch
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.output import read_record
 from tokensieve.training.recipe import Recipe
@@ -25,6 +26,7 @@ from tokensieve.training.train import train
 
 DENSE = PTCConfig(pruning="none", pooling="mean")
 REDUCED = PTCConfig(score="learned", pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean", reread=0.25)
+LAST_LAYER = (WEIGHT, _) = ("head.classifier.weight", "head.classifier.bias")
 RECIPE = Recipe(epochs=0, batch_size=8, max_length=32, calibrate=False)
 DATA = DataSplits(labelled_documents(60), labelled_documents(40, seed=1))
 
@@ -36,9 +38,9 @@ def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def head_of(folder: Path) -> dict[str, torch.Tensor]:
-    weights = load_file(folder / "model.safetensors")
-    return {name.removeprefix("head."): weight for name, weight in weights.items() if name.startswith("head.")}
+def card_of(folder: Path) -> str:
+    """The card on one line."""
+    return " ".join((folder / "README.md").read_text().split())
 
 
 def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Path, tmp_path: Path) -> None:
@@ -47,27 +49,28 @@ def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Pa
     again, once, whole = (
         tokensieve.load(folder, device="cpu") for folder in (tmp_path / "again", tmp_path / "once", dense)
     )
-    assert record["reread"]["below"] == again.model.config.reread_below
+    assert record["reread"]["below"] == again.model.config.defer_below
     assert record["reread"]["documents"] == 40
     read_twice = 0
     results = (own.engine.classify(DATA.validation) for own in (again, once, whole))
     for found, first, second in zip(*results, strict=True):
-        unsure = max(first.probabilities) < again.model.config.reread_below
+        unsure = max(first.probabilities) < again.model.config.defer_below
         read_twice += unsure
         np.testing.assert_allclose(found.logits, (second if unsure else first).logits, atol=1e-4)
         assert (found.kept == (found.length,) * 4) == unsure
     assert read_twice == 10
-    heads = head_of(tmp_path / "again"), head_of(dense)
-    for name in ("weight", "bias"):
-        assert torch.equal(heads[0][f"whole.{name}"], heads[1][f"classifier.{name}"])
-    assert not torch.equal(heads[0]["whole.weight"], heads[0]["classifier.weight"]), "the head was not aligned"
+    own, given = own_of_second(tmp_path / "again"), weights_of(dense)
+    assert own.keys() == {*LAST_LAYER}, "all else is shared"
+    assert all(torch.equal(own[name], given[name]) for name in LAST_LAYER)
+    assert not torch.equal(own[WEIGHT], weights_of(tmp_path / "again")[WEIGHT]), "the head was not aligned"
 
 
-def test_unsure_documents_of_all_batches_are_read_together(dense: Path, tmp_path: Path) -> None:
+def test_deferred_documents_of_all_batches_are_read_together(dense: Path, tmp_path: Path) -> None:
     train(dense, replace(REDUCED, reread=0.5), DATA, tmp_path / "again", RECIPE, progress=False)
     small, large = (tokensieve.load(tmp_path / "again", device="cpu", batch_tokens=own) for own in (70, 4096))
     read: list[tuple[int, ...]] = []
-    small.model.embeddings.register_forward_pre_hook(lambda _, given: read.append(given[0].lengths))
+    for stage in small.model.stages:
+        stage.embeddings.register_forward_pre_hook(lambda _, given: read.append(given[0].lengths))
     found, wanted = (own.engine.classify(DATA.validation) for own in (small, large))
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one.logits, other.logits, atol=1e-4)
@@ -78,39 +81,42 @@ def test_unsure_documents_of_all_batches_are_read_together(dense: Path, tmp_path
     assert all(sum(batch) <= 70 < sum(batch) + after[0] for batch, after in pairwise(read[first:])), "batches are full"
     encodings = small.engine._encode(DATA.validation)
     with torch.no_grad():
-        wanted_vectors = small.model(**small.engine._inputs(encodings, list(range(40)))).pooled.numpy()
+        batch = padded_batch(encodings, range(40), small.model.config, torch.device("cpu"))
+        wanted_vectors = small.model.read(batch).pooled.numpy()
     vectors = small.encode([document.text for document in DATA.validation])
     np.testing.assert_allclose(vectors, wanted_vectors, atol=1e-4)
 
 
-def test_a_second_reading_of_fewer_tokens_has_a_last_layer_aligned_to_them(dense: Path, tmp_path: Path) -> None:
+def test_a_second_stage_of_fewer_tokens_has_a_last_layer_aligned_to_them(dense: Path, tmp_path: Path) -> None:
     """Its answers are those of a classifier that reads every document so."""
     settings = replace(REDUCED, reread_ratios=(0.8, 0.9, 0.9, 0.9))
     record = train(dense, settings, DATA, tmp_path / "again", RECIPE, progress=False)
     fitted = record["head_alignment"]
     assert fitted["left_again"] < fitted["moved_again"] < fitted["moved"]
     train(dense, replace(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
-    train(dense, settings.of_second_reading(), DATA, tmp_path / "more", RECIPE, progress=False)
+    train(dense, settings.stages[1], DATA, tmp_path / "more", RECIPE, progress=False)
     again, once, more = (tokensieve.load(tmp_path / name, device="cpu") for name in ("again", "once", "more"))
     results = (own.engine.classify(DATA.validation) for own in (again, once, more))
     for found, first, second in zip(*results, strict=True):
-        wanted = second if max(first.probabilities) < again.model.config.reread_below else first
+        wanted = second if max(first.probabilities) < again.model.config.defer_below else first
         np.testing.assert_allclose(found.logits, wanted.logits, atol=1e-4)
         assert found.kept == wanted.kept
-    assert "is read again with more of its tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
+    assert "is deferred to the second stage, which reads more of its tokens" in " ".join(
+        (tmp_path / "again" / "README.md").read_text().split()
+    )
     train(tmp_path / "again", replace(settings, keep_ratio=0.6), DATA, tmp_path / "next", RECIPE, progress=False)
-    heads = head_of(tmp_path / "next"), head_of(tmp_path / "again")
-    torch.testing.assert_close(heads[0]["whole.weight"], heads[1]["whole.weight"])
+    own, before = own_of_second(tmp_path / "next"), own_of_second(tmp_path / "again")
+    torch.testing.assert_close(own[WEIGHT], before[WEIGHT])
 
 
-def test_started_from_a_classifier_that_reads_again(dense: Path, tmp_path: Path) -> None:
-    """Importance and head are fitted to its first reading, and its second last layer is handed on."""
+def test_started_from_a_cascade(dense: Path, tmp_path: Path) -> None:
+    """Importance and head are fitted to its first stage, and the last layer of its second one is handed on."""
     train(dense, REDUCED, DATA, tmp_path / "first", RECIPE, progress=False)
     train(tmp_path / "first", replace(REDUCED, keep_ratio=0.6), DATA, tmp_path / "second", RECIPE, progress=False)
-    own, given = head_of(tmp_path / "second"), head_of(dense)
-    assert torch.equal(own["whole.weight"], given["classifier.weight"])
+    own, given = own_of_second(tmp_path / "second"), weights_of(dense)
+    assert torch.equal(own[WEIGHT], given[WEIGHT])
     train(tmp_path / "first", replace(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
-    assert not [name for name in head_of(tmp_path / "once") if name.startswith("whole")]
+    assert not is_cascade(tmp_path / "once")
 
 
 @pytest.mark.parametrize("lora", [{}, {"lora_rank": 2, "lora_alpha": 4}], ids=["all weights", "adapters"])
@@ -121,8 +127,7 @@ def test_trained_weights_have_one_last_layer(base: Path, tmp_path: Path, lora: d
     settings = PTCConfig(pruning="ratio", keep_ratio=0.5, pooling="mean", reread=0.25)
     record = train(base, settings, DATA, tmp_path / "out", recipe, progress=False)
     assert record["best"]["epoch"] == 1
-    head = head_of(tmp_path / "out")
-    assert torch.equal(head["whole.weight"], head["classifier.weight"])
+    assert torch.equal(own_of_second(tmp_path / "out")[WEIGHT], weights_of(tmp_path / "out")[WEIGHT])
     assert 0 < read_record(tmp_path / "out" / "training.json")["reread"]["below"] < 1
 
 
@@ -137,7 +142,7 @@ def test_the_share_is_of_documents_that_are_pruned(dense: Path, tmp_path: Path) 
     assert len(once) == pruned - round(0.5 * pruned)
 
 
-def test_calibration_is_of_both_readings(dense: Path, tmp_path: Path) -> None:
+def test_calibration_is_of_both_stages(dense: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, calibrate=True)
     record = train(dense, replace(REDUCED, reread=0.9), DATA, tmp_path / "again", recipe, progress=False)
     results = tokensieve.load(tmp_path / "again", device="cpu").engine.classify(DATA.validation)
@@ -145,7 +150,9 @@ def test_calibration_is_of_both_readings(dense: Path, tmp_path: Path) -> None:
     truth = [names.index(str(document.label)) for document in DATA.validation]
     wanted = calibrate(torch.tensor([result.logits for result in results]), truth, multi_label=False)
     assert record["calibration"]["temperature"] == pytest.approx(wanted.temperature, rel=1e-3)
-    assert "is read again with all of its tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
+    assert "is deferred to the second stage, which reads all of its tokens" in " ".join(
+        (tmp_path / "again" / "README.md").read_text().split()
+    )
 
 
 def test_a_pruned_start_is_warned_of(dense: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -159,7 +166,7 @@ def test_not_fitted_is_warned_of(base: Path, tmp_path: Path, caplog: pytest.LogC
     compress(base, PTCConfig(pruning="ratio", pooling="mean", reread=0.1), num_labels=3).save_pretrained(tmp_path)
     load_tokenizer(base, host_config(load_config(base), base)).save_pretrained(tmp_path)
     tokensieve.load(tmp_path, device="cpu")
-    assert "reread=0.1, and the confidence for it is not fitted" in caplog.text
+    assert "a cascade (reread=0.1) whose defer_below is not fitted" in caplog.text
 
 
 def test_load_lays_the_weights_out_for_the_processor(dense: Path, monkeypatch: pytest.MonkeyPatch) -> None:

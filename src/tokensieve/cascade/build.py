@@ -1,0 +1,170 @@
+"""compress(): a checkpoint -> a model or a cascade with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tokensieve.backbones import compress as compress_one
+from tokensieve.backbones.host import host_config, load_host_model
+from tokensieve.backbones.loading import has_tokenizer, load_config, load_tokenizer
+from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
+from tokensieve.cascade.configuration import CascadeConfig
+from tokensieve.cascade.defer import Defer
+from tokensieve.config import PTCConfig
+from tokensieve.model.answers import Answers
+from tokensieve.model.batch import check_batch
+from tokensieve.model.classifier import TokensieveForSequenceClassification
+
+EncoderClassifier = TokensieveForSequenceClassification | TokensieveCascadeForSequenceClassification
+"""One model, or a cascade of two."""
+_OF_THE_WHOLE = (
+    *("calibration_temperature", "thresholds", "tokenize_length", "text_pairs"),
+    *("special_token_ids", "attention_backend"),
+)
+"""Fields that may have been set on a cascade's config since its stages were built."""
+
+
+def compress(
+    model_or_dir: PreTrainedModel | str | Path,
+    config: PTCConfig,
+    *,
+    tokenizer: Any = None,
+    num_labels: int | None = None,
+    id2label: Mapping[int, str] | None = None,
+    problem_type: str | None = None,
+) -> Any:
+    """Build a model from a checkpoint, or a cascade where the settings ask for one (`reread`); the given one is left as
+    it was and shares no tensor with it.
+
+    What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random, or
+    as `combine_init` says. A learned importance is zero until it is fitted (`training.importance`), and a cascade
+    defers nothing until the confidence for it is fitted (`cascade.fit`). One of ours keeps its calibration only with
+    its head.
+
+    Of a cascade, settings that prune get the tensors of its first stage; settings that prune nothing get those of its
+    second stage, once its confidence is fitted. A new cascade made of it keeps the second stage's last layer and norms,
+    and with the same settings the confidence.
+
+    Args:
+        model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder
+            or hub name of one (loaded in float32, safetensors only).
+        config: the reduction settings.
+        tokenizer: tells the ids of the special tokens; None: a folder's own tokenizer if it has one, else the first and
+            last token of each document are protected.
+        num_labels: classes; None: the checkpoint's, or 2.
+        id2label: class names; None: the checkpoint's where the number agrees.
+        problem_type: as transformers' configs have it; None: the checkpoint's.
+
+    Returns:
+        A `TokensieveForSequenceClassification`, or a `TokensieveCascadeForSequenceClassification`.
+
+    Raises:
+        CheckpointError: unreadable, of an unknown family, or its layers do not serve the settings.
+        ConfigError: settings that do not fit the model, or labels that contradict each other.
+    """
+    if not isinstance(model_or_dir, PreTrainedModel):
+        if tokenizer is None and has_tokenizer(model_or_dir):
+            tokenizer = load_tokenizer(model_or_dir, host_config(load_config(model_or_dir), model_or_dir))
+        model_or_dir = load_host_model(model_or_dir)
+    given = model_or_dir if isinstance(model_or_dir, TokensieveCascadeForSequenceClassification) else None
+    fitted = given is not None and given.config.defer_below is not None
+    start = model_or_dir if given is None else given.second if config.pruning == "none" and fitted else given.first
+    labels: dict[str, Any] = {"num_labels": num_labels, "id2label": id2label, "problem_type": problem_type}
+    if given is not None:
+        start = _labelled(start, given)
+    first = compress_one(start, config.stages[0], tokenizer=tokenizer, **labels)
+    if not config.reread:
+        return first
+    cascade = cascade_of(first, config)
+    if given is not None:
+        _take_second(cascade, given, labels)
+        renewed = any(own is not None for own in labels.values())
+        cascade.config.defer_below = None if renewed or given.settings != config else given.config.defer_below
+    return cascade
+
+
+def _labelled(stage: Any, cascade: TokensieveCascadeForSequenceClassification) -> Any:
+    """A stage, whose config tells the calibration and whatever else was set on the cascade."""
+    own = stage.config
+    for name in _OF_THE_WHOLE:
+        setattr(own, name, getattr(cascade.config, name))
+    return stage
+
+
+def cascade_of(first: TokensieveForSequenceClassification, settings: PTCConfig) -> Any:
+    """A cascade around a model, which is its first stage: the second one has the same tensors, and a copy of the last
+    layer.
+
+    Args:
+        first: by the settings' first stage.
+        settings: with `reread`.
+    """
+    record = {**first.config.to_dict(), "ptc": settings.to_dict(), "model_type": CascadeConfig.model_type}
+    config = CascadeConfig.from_dict(record)
+    config._attn_implementation = first.config._attn_implementation
+    with torch.device("meta"):
+        cascade = TokensieveCascadeForSequenceClassification(config)
+    cascade.stages[0] = first
+    last = cascade.second.head.classifier
+    for name, tensor in first.head.classifier.named_parameters():
+        last._parameters[name] = nn.Parameter(tensor.detach().clone())
+    cascade.share()
+    cascade.train(first.training)
+    return cascade
+
+
+def _take_second(cascade: Any, given: TokensieveCascadeForSequenceClassification, labels: Mapping[str, Any]) -> None:
+    """Give a new cascade what the second stage of another one has of its own."""
+    settings = cascade.settings
+    with torch.random.fork_rng(devices=[]):  # what is trained next draws what it would have drawn
+        second = compress_one(_labelled(given.second, given), settings.stages[1], **labels)
+    whole = not settings.combines or given.settings.combines  # else the combining module starts at random
+    cascade.give_own_norms(given.config.own_norms and whole)
+    own = second.state_dict()
+    state = {f"stages.1.{name}": tensor for name, tensor in own.items() if name not in cascade.shared_names()}
+    renewed = labels.get("num_labels") is not None or labels.get("id2label") is not None
+    if renewed and given.config.num_labels != cascade.config.num_labels:
+        state = {name: tensor for name, tensor in state.items() if ".head.classifier." not in name}
+    if given.settings.resolved_pooling != settings.resolved_pooling:
+        state = {name: tensor for name, tensor in state.items() if ".head." not in name}
+    cascade.load_state_dict(state, strict=False)
+
+
+def with_all_tokens(base: str | Path) -> TokensieveForSequenceClassification:
+    """A classifier of ours that prunes nothing: of a cascade the second stage, or what that would be.
+
+    Args:
+        base: its folder; it is read anew, in float32.
+
+    Raises:
+        CheckpointError: as `compress`.
+    """
+    own = load_config(base).settings
+    with torch.random.fork_rng(devices=[]):  # what is trained next draws what it would have drawn
+        plain = replace(own, pruning="none", ratio_scope="all", reread=0.0, reread_ratios=None)
+        model: TokensieveForSequenceClassification = compress(base, plain)
+        return model
+
+
+def read_alone(model: Any, stage: int, **inputs: Tensor) -> Answers:
+    """The answers of one stage of a cascade to a padded batch; of a model alone, its answers."""
+    if isinstance(model, TokensieveCascadeForSequenceClassification):
+        return model.read_alone(stage, **inputs)
+    return model.read(check_batch(model.config, **inputs))  # type: ignore[no-any-return]
+
+
+def stages_of(model: Any) -> list[TokensieveForSequenceClassification]:
+    """The encoders of a cascade in order of cost; a model alone is the only one."""
+    return [model.first, model.second] if isinstance(model, TokensieveCascadeForSequenceClassification) else [model]
+
+
+def rules_of(model: Any) -> list[Defer]:
+    """When each stage but the last one defers a document."""
+    return [model.rule] if isinstance(model, TokensieveCascadeForSequenceClassification) else []

@@ -1,0 +1,69 @@
+"""CascadeConfig: the config of two encoder stages that share a backbone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tokensieve.cascade import old
+from tokensieve.checks import BOOLEAN, SHARE, check_value
+from tokensieve.config import PTCConfig
+from tokensieve.errors import ConfigError
+from tokensieve.model.configuration import TokensieveConfig
+
+_OWN_FIELDS = ("defer_below", "own_norms")
+
+
+class CascadeConfig(TokensieveConfig):
+    """The config of a cascade: that of its backbone and labels, the settings of both stages, and when one defers.
+
+    `ptc` holds the recipe of the cascade: the settings of the first stage, the share of the documents that it defers
+    (`reread`) and the shares of tokens that the second stage keeps (`reread_ratios`; None: all).
+
+    Args:
+        defer_below: confidence below which the first stage defers a document, in [0, 1]; None: it is not fitted yet,
+            and no document is deferred.
+        own_norms: whether the second stage has norms and biases of its own. Its head's last layer always is its own.
+        fields: as `TokensieveConfig` takes them.
+
+    Raises:
+        ConfigError: as `TokensieveConfig`; or settings that defer nothing.
+    """
+
+    model_type = "tokensieve_cascade"
+
+    def __init__(self, defer_below: float | None = None, own_norms: bool = False, **fields: Any) -> None:
+        fields.setdefault("ptc", PTCConfig(pruning="ratio", reread=0.1))
+        super().__init__(**fields)
+        check_value("defer_below", defer_below, SHARE.or_none())
+        check_value("own_norms", own_norms, BOOLEAN)
+        self.defer_below, self.own_norms = defer_below, own_norms
+        if not self.settings.reread:
+            raise ConfigError("ptc: reread=0 in the config of a cascade: give the share of documents that is deferred")
+
+    @classmethod
+    def _check_stages(cls, settings: PTCConfig) -> None:
+        """Any number of stages that settings can ask for."""
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **options: Any) -> Any:
+        """As in transformers; also of the record of a model of 0.1.0 with a second reading."""
+        record = old.converted(config_dict) if old.is_cascade(config_dict) else config_dict
+        return super().from_dict(record, **options)
+
+    def stage(self, number: int) -> TokensieveConfig:
+        """The config of a stage, counted from 0, as of a model of its own."""
+        record = {name: value for name, value in self.to_dict().items() if name not in _OWN_FIELDS}
+        record |= {"ptc": self.settings.stages[number].to_dict(), "model_type": TokensieveConfig.model_type}
+        config = TokensieveConfig.from_dict(record)
+        config._attn_implementation = self._attn_implementation
+        return config
+
+
+class TokensieveConfigReader(TokensieveConfig):
+    """What transformers' AutoConfig reads `model_type: tokensieve` with: in 0.1.0 a cascade had the same type."""
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **options: Any) -> Any:
+        """The config of a record: of a model, or of what is a cascade now."""
+        kind = CascadeConfig if old.is_cascade(config_dict) else TokensieveConfig
+        return kind.from_dict(config_dict, **options)

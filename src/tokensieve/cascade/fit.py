@@ -1,0 +1,116 @@
+"""Fitting a cascade to validation documents: the confidence below which it defers, and the share that it has to defer.
+
+Where the answers of the two stages to a document differ, the first one's is expected to lose the probability of the
+second one's answer less that of its own, by the second stage. The second stage's probabilities are calibrated for this.
+The surest documents lose least: the least sure are deferred until the others are expected to lose no more than allowed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
+from tokensieve.model.probabilities import class_probabilities, confidence
+
+logger = logging.getLogger(__name__)
+
+_ALL = 1 - 1e-9  # a share is below 1, and this one of any number of documents all of them
+_DEAR = 0.4
+"""A larger share costs about as much in the second stage as the first one saves."""
+
+
+class BothStages(NamedTuple):
+    """Logits [N, C] of some documents by both stages, and their lengths in tokens."""
+
+    first: Tensor
+    second: Tensor
+    lengths: list[int]
+
+    def with_more(self, other: BothStages) -> BothStages:
+        """Those of these documents and of others."""
+        first, second = torch.cat([self.first, other.first]), torch.cat([self.second, other.second])
+        return BothStages(first, second, self.lengths + other.lengths)
+
+
+def fit_defer(model: Any, logits: Any, lengths: Sequence[int], trained: bool) -> dict[str, float] | None:
+    """Fit `defer_below` of a cascade, so that it defers the share of documents that its settings ask for (`reread`).
+
+    Args:
+        model: a cascade, whose config gets it; or a model alone, which defers nothing.
+        logits: [N, C], tensor or array, by the first stage.
+        lengths: tokens of each document. Only documents that are pruned count.
+        trained: whether the weights were trained further: then the second stage has no norms and last layer of its own.
+
+    Returns:
+        "below", the confidence, and "documents", how many it was fitted to; None for a model alone.
+    """
+    if not isinstance(model, TokensieveCascadeForSequenceClassification):
+        return None
+    if trained:
+        model.share_everything()
+    pruned = torch.tensor(model.first.encoder.pruned(lengths))
+    sure = confidence(torch.as_tensor(logits), model.config.problem_type).cpu()[pruned].sort().values
+    deferred = round(model.settings.reread * len(sure))
+    bounds = torch.cat([sure.new_zeros(1), sure, sure.new_ones(1)])
+    model.config.defer_below = float(bounds[deferred : deferred + 2].mean()) if deferred else 0.0
+    return {"below": model.config.defer_below, "documents": len(sure)}
+
+
+def fit_share(
+    model: TokensieveCascadeForSequenceClassification, answers: BothStages, temperature: float, allowed: float
+) -> float:
+    """Set the share that a cascade defers to the smallest that keeps the expected loss as allowed; one document is
+    deferred in any case.
+
+    Args:
+        model: its config gets the share (`reread`).
+        answers: of the documents that it is fitted to.
+        temperature: calibrates the second stage.
+        allowed: points of accuracy (of several labels, of documents with all of them right).
+
+    Returns:
+        What the documents that are not deferred are expected to lose, in points of all documents.
+    """
+    kind = model.config.problem_type
+    pruned = torch.tensor(model.first.encoder.pruned(answers.lengths))
+    lost = expected_loss(answers.first, answers.second, kind, temperature)[pruned]
+    order = confidence(answers.first, kind)[pruned].argsort(stable=True)
+    if not len(order):
+        return 0.0
+    # What those after each of them lose, summed from the last one on: where none does, it is exactly 0.
+    left = 100 * torch.cat([lost[order].flip(0).cumsum(0).flip(0)[1:], lost.new_zeros(1)]) / len(answers.lengths)
+    deferred = int((left <= allowed).nonzero()[0]) + 1
+    share = min(deferred / len(order), _ALL)
+    if share > _DEAR:
+        logger.warning(
+            "reread_loss=%g: %.0f %% of the documents have to be deferred for it, which costs about what pruning "
+            "saves: prune less, or allow more",
+            allowed,
+            100 * share,
+        )
+    model.config.ptc = replace(model.settings, reread=share).to_dict()
+    return float(left[deferred - 1])
+
+
+def expected_loss(first: Tensor, second: Tensor, problem_type: str | None, temperature: float = 1.0) -> Tensor:
+    """How much less likely the first stage's answers are right than the second one's, by the latter's probabilities:
+    [N] float64, 0 where both are the same.
+
+    Args:
+        first: logits [N, C].
+        second: logits [N, C].
+        problem_type: as in transformers' configs; of several labels all have to be right, each at probability 0.5.
+        temperature: divides the second stage's logits.
+    """
+    probabilities = class_probabilities(second.double(), problem_type, temperature).double()
+    if problem_type == "multi_label_classification":
+        right = [torch.where(own > 0, probabilities, 1 - probabilities).prod(1) for own in (second, first)]
+    else:
+        right = [probabilities.gather(1, own.argmax(1, keepdim=True)).squeeze(1) for own in (second, first)]
+    return (right[0] - right[1]).clamp(min=0)

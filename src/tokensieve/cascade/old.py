@@ -1,0 +1,89 @@
+"""Cascades of version 0.1.0: a model that read unsure documents a second time, with tensors of the second reading."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tokensieve.errors import CheckpointError
+
+_FIELDS = {"reread_below": "defer_below", "second_norms": "own_norms"}
+_NORMS = (
+    *(f"attention/self/{name}/bias" for name in ("query", "key", "value")),
+    *(f"{place}/{name}" for place in ("attention/output", "output") for name in ("LayerNorm/weight", "LayerNorm/bias")),
+    *(f"{place}/dense/bias" for place in ("attention/output", "intermediate", "output")),
+    *(f"{name}/bias" for name in ("query", "key", "value", "dense")),  # of the combining module
+    *(f"{norm}/{name}" for norm in ("combination_norm", "text_norm") for name in ("weight", "bias")),
+)
+"""Norms and biases of a step, by the names that their copies had."""
+
+NAMES = {
+    **{
+        rf"^encoder\.second_norms\.(\d+)\.{name}$": rf"stages.1.encoder.layer.\1.{name.replace('/', '.')}"
+        for name in _NORMS
+    },
+    r"^head\.whole\.": "stages.1.head.classifier.",
+    r"^embeddings\.": "stages.0.embeddings.",
+    r"^encoder\.layer\.": "stages.0.encoder.layer.",
+    r"^head\.": "stages.0.head.",
+}
+"""Patterns of the tensors' names, and what takes their place; a name has at most one of them."""
+
+
+def is_cascade(record: Mapping[str, Any]) -> bool:
+    """Whether a config.json of 0.1.0 is that of a model with a second reading."""
+    settings = record.get("ptc")
+    return record.get("model_type") == "tokensieve" and isinstance(settings, Mapping) and bool(settings.get("reread"))
+
+
+def converted(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a config of 0.1.0 as that of a cascade."""
+    named = {_FIELDS.get(name, name): value for name, value in record.items()}
+    return {**named, "model_type": "tokensieve_cascade", "architectures": None}
+
+
+def new_name(name: str) -> str:
+    """The name of a tensor of 0.1.0 in a cascade; names that are new already stay."""
+    for pattern, place in NAMES.items():
+        found, count = re.subn(pattern, place, name)
+        if count:
+            return found
+    return name
+
+
+def convert_adapter(folder: str | Path, output: str | Path) -> None:
+    """Write an adapter of PEFT that was made for a model of 0.1.0 with a second reading as one for the cascade.
+
+    In 0.1.0 both readings went through the adapted layers; so both stages get them. Modules that were trained whole
+    belong to the first stage alone.
+
+    Args:
+        folder: holds adapter_config.json and adapter_model.safetensors.
+        output: folder to write to.
+
+    Raises:
+        CheckpointError: a file is missing or cannot be read.
+    """
+    try:
+        config = json.loads((Path(folder) / "adapter_config.json").read_text(encoding="utf-8"))
+        tensors = load_file(Path(folder) / "adapter_model.safetensors")
+    except Exception as error:
+        raise CheckpointError(f"{folder}: cannot be read as an adapter of PEFT ({error})") from error
+    prefix, found = "base_model.model.", dict[str, Tensor]()
+    for name, tensor in tensors.items():
+        first = new_name(name.removeprefix(prefix))
+        found[prefix + first] = tensor
+        if ".lora_" in name:
+            found[prefix + first.replace("stages.0.", "stages.1.", 1)] = tensor.clone()
+    whole = {name.removeprefix(prefix).rpartition(".")[0] for name in found if ".lora_" not in name}
+    config |= {"modules_to_save": sorted(whole) or None, "task_type": None}  # a task would add every classifier
+    Path(output).mkdir(parents=True, exist_ok=True)
+    save_file(found, Path(output) / "adapter_model.safetensors", metadata={"format": "pt"})
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    (Path(output) / "adapter_config.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,139 @@
+"""The last stage of a training: a cascade is fitted to the validation documents (`tokensieve.cascade.fit`)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tokensieve.backbones.loading import load_config
+from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
+from tokensieve.cascade.fit import BothStages, fit_defer, fit_share
+from tokensieve.config import PTCConfig
+from tokensieve.data.splits import DataSplits
+from tokensieve.data.tokenized import TokenizedDocuments
+from tokensieve.errors import ConfigError
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.training.calibrate import best_temperature
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.sample import padded
+from tokensieve.training.trainer import Trained
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 32
+
+
+def check_cascade(settings: PTCConfig, recipe: Recipe, documents: int) -> None:
+    """Raise ConfigError where a cascade has no validation documents to be fitted to; or where there is none, and a loss
+    is given that it may cost.
+    """
+    if recipe.reread_loss is not None and not settings.reread:
+        raise ConfigError(
+            f"reread_loss={recipe.reread_loss:g} with reread=0: there is no cascade whose share it could fit; "
+            "give reread any share, such as 0.1, or leave reread_loss out"
+        )
+    if settings.reread and not documents:
+        raise ConfigError(
+            f"reread={settings.reread:g} needs validation documents, whose confidence tells which are deferred: give "
+            "some, or a validation_fraction above 0, or set reread to 0"
+        )
+
+
+def warn_of_pruned_base(settings: PTCConfig, base: str | Path) -> None:
+    """Warn where the second stage would get a last layer that has learned to read fewer tokens."""
+    config = load_config(base)
+    own = config.settings if isinstance(config, TokensieveConfig) else None
+    if settings.reread and own is not None and own.pruning != "none" and not own.reread:
+        logger.warning(
+            "%s prunes, and its head is to read all tokens in the second stage: better start from a dense one", base
+        )
+
+
+def fit_to_validation(
+    model: Any,
+    result: Trained,
+    validation: TokenizedDocuments,
+    tokenizer: Any,
+    recipe: Recipe,
+    splits: DataSplits,
+    trained: bool,
+) -> tuple[dict[str, float] | None, Trained]:
+    """`fit_defer` to the validation documents of a run, and the cascade's answers to these, for calibration.
+
+    Args:
+        model: a cascade on its device; or a model alone, to which nothing is fitted.
+        result: its logits are of the first stage.
+        validation: the documents.
+        tokenizer: pads.
+        recipe: with `reread_loss` the share is fitted first.
+        splits: documents without labels serve for that, too.
+        trained: as in `fit_defer`.
+
+    Returns:
+        As `fit_defer`, with "share", and "changed", those of the deferred validation documents whose predicted class is
+        another, and with `reread_loss` "expected_loss", points that the others lose; and the result with the logits of
+        the cascade.
+    """
+    if not isinstance(model, TokensieveCascadeForSequenceClassification):
+        return None, result
+    first, lengths = torch.as_tensor(result.logits), validation.lengths.tolist()
+    if trained:
+        model.share_everything()
+    if recipe.reread_loss is None:
+        fitted = fit_defer(model, first, lengths, False)
+    else:
+        more = TokenizedDocuments(splits.unlabelled, tokenizer, recipe.max_length)
+        judged, others = (_by_both_stages(model, documents, tokenizer) for documents in (validation, more))
+        every = judged.with_more(others)
+        left = fit_share(model, every, _temperature(model, judged.second, result.truth), recipe.reread_loss)
+        fitted, first = fit_defer(model, every.first, every.lengths, False), judged.first
+        fitted = fitted and {**fitted, "expected_loss": left}
+    assert fitted is not None
+    deferred = model.rule.deferred(first, lengths)
+    skipped = [row for row, skips in enumerate(model.rule.skips(lengths)) if skips]
+    second = first.clone()
+    for rows in (deferred, skipped):
+        second[rows] = _answered(model, 1, validation, rows, tokenizer)
+    changed = int((first[deferred].argmax(1) != second[deferred].argmax(1)).sum())
+    return {**fitted, "share": model.settings.reread, "changed": changed}, replace(result, logits=second.numpy())
+
+
+def _temperature(model: TokensieveCascadeForSequenceClassification, logits: Tensor, truth: Any) -> float:
+    """The temperature that calibrates the second stage."""
+    several, true = model.config.is_multi_label, torch.as_tensor(truth)
+    return best_temperature(logits, true.float() if several else true.long(), multi_label=several)
+
+
+def _by_both_stages(
+    model: TokensieveCascadeForSequenceClassification, documents: TokenizedDocuments, tokenizer: Any
+) -> BothStages:
+    """All of the documents."""
+    first, second = (_answered(model, stage, documents, range(len(documents)), tokenizer) for stage in (0, 1))
+    return BothStages(first, second, documents.lengths.tolist())
+
+
+@torch.no_grad()
+def _answered(
+    model: TokensieveCascadeForSequenceClassification,
+    stage: int,
+    documents: TokenizedDocuments,
+    rows: Sequence[int],
+    tokenizer: Any,
+) -> Tensor:
+    """Logits [N, C] float32 of some documents by one stage, as at inference."""
+    order, training = sorted(rows, key=lambda row: int(documents.lengths[row])), model.training
+    places = {row: place for place, row in enumerate(rows)}
+    logits = torch.zeros(len(rows), model.config.num_labels or 0)
+    model.train(False)
+    for start in range(0, len(order), _BATCH):
+        some = order[start : start + _BATCH]
+        batch = padded([documents[row] for row in some], tokenizer, model.device)
+        logits[[places[row] for row in some]] = model.read_alone(stage, **batch).logits.float().cpu()
+    model.train(training)
+    return logits
