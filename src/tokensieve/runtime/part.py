@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tokensieve.errors import ConfigError
-from tokensieve.system import system_errors_explained
+from tokensieve.system import resolved, system_errors_explained
 
 _STATE_KEYS = {"fingerprint", "documents", "size"}
 
@@ -34,7 +34,7 @@ def output_place(path: Path) -> Path:
     """
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise ConfigError(f"output {path}: give a file in a folder that exists")
-    return path.resolve()
+    return resolved(path)
 
 
 def part_name(path: Path) -> Path:
@@ -140,9 +140,13 @@ def check_replaceable(path: Path, ours: Callable[[IO[str]], bool]) -> None:
         ours: whether an opened file is one of ours.
 
     Raises:
-        ConfigError: there is another file, which is not empty.
+        ConfigError: there is another file, which is not empty, or one that is write-protected.
     """
-    if not path.is_file() or not path.stat().st_size:
+    if not path.is_file():
+        return
+    if not os.access(path, os.W_OK):  # renaming would replace it all the same
+        raise ConfigError(f"output {path} is write-protected, so it is not overwritten: name another file")
+    if not path.stat().st_size:
         return
     opener: Any = gzip.open if path.suffix == ".gz" else open
     try:
