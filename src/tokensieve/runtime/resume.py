@@ -33,7 +33,7 @@ from tokensieve.runtime.part import (
     to_disk,
     write_state,
 )
-from tokensieve.system import system_errors_explained
+from tokensieve.system import locked, resolved, system_errors_explained
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def check_resume(input: Collection[Path], output: str, *, resume: bool, restart:
         )
     if resume or restart or is_stream(output):
         return
-    part = part_name(Path(output).resolve())
+    part = part_name(resolved(Path(output)))
     if (found := read_state(part)) is not None:
         raise ConfigError(
             f"output {output}: {part.name} holds {found.documents} documents of a run that was cut off: "
@@ -217,17 +217,7 @@ def _start(part: Path, file: IO[bytes], fingerprint: Fingerprint, resume: bool) 
 
 
 def _lock(file: IO[bytes], part: Path) -> None:
-    """Keep a second run out, whose records would get between ours; the lock ends with the process, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        ours = part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat())
-    except BlockingIOError:
-        ours = False
-    except OSError:  # a file system without locks
-        return
+    """Keep a second run out, whose records would get between ours."""
+    ours = locked(file.fileno()) and part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat())
     if not ours:  # or renamed by the other run since we opened it
         raise ConfigError(f"{part} is being written by another run: wait until it ends, or name another output")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tokensieve.errors import ConfigError, TrainingError
-from tokensieve.system import system_errors_explained
+from tokensieve.system import locked, resolved, system_errors_explained
 from tokensieve.training.checkpoints import FOLDER, RUN, last_whole
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def check_output(output: str | Path, overwrite: bool, resume: bool = False) -> N
             `output`.part holds something that tokensieve did not write; it exists and `overwrite` is not set; or an
             interrupted run is there and neither `resume` nor `overwrite` is set.
     """
-    path = Path(output).resolve()
+    path = resolved(Path(output))
     if overwrite and resume:
         raise ConfigError(
             f"output {output}: --resume goes on with an interrupted run and --overwrite throws it away: give one"
@@ -152,17 +153,15 @@ def folder_in_the_making(output: str | Path, resume: bool = False) -> Iterator[P
     If anything fails before, it is removed, unless it can be resumed and the training did not diverge.
 
     Raises:
-        ConfigError: as `check_part`.
+        ConfigError: as `check_part`; or another run is making the same folder.
         OperatingSystemError: the disk is full, or the system refuses something else.
     """
-    path = Path(output).resolve()  # of a link, the folder that it names
+    path = resolved(Path(output))  # of a link, the folder that it names
     part = part_of(path)
     check_part(path)
-    with system_errors_explained(part):
+    with system_errors_explained(part), _alone(part):
         if not (resume and can_resume(path)):
-            if part.is_dir():
-                shutil.rmtree(part)
-            part.mkdir()
+            _empty(part)
         try:
             yield part
             put_in_place(part, path)
@@ -174,6 +173,35 @@ def folder_in_the_making(output: str | Path, resume: bool = False) -> Iterator[P
                 logger.warning("the training is interrupted and not lost: go on with it (--resume)")
             else:
                 shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[None]:
+    """Make the folder if it is not there, and keep a second run out of it: each would delete the other's files.
+
+    Raises:
+        ConfigError: another run is at work in it.
+    """
+    part.mkdir(exist_ok=True)
+    if os.name == "nt":  # a folder cannot be locked there
+        yield
+        return
+    folder = os.open(part, os.O_RDONLY)
+    try:
+        # The other run may have renamed it since we opened it.
+        if not locked(folder) or not part.exists() or not os.path.samestat(os.fstat(folder), part.stat()):
+            raise ConfigError(f"{part} is being written by another run: wait until it ends, or name another output")
+        yield
+    finally:
+        os.close(folder)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def put_in_place(part: Path, path: Path) -> None:
