@@ -47,13 +47,21 @@ _OURS = (*PUBLISHED, ESTIMATOR, "chat_template.jinja")
 _IN_THE_MAKING = (*_OURS, "*.json.part", FOLDER)
 
 
-def check_output(output: str | Path, overwrite: bool, resume: bool = False) -> None:
+def check_output(
+    output: str | Path, overwrite: bool, resume: bool = False, sources: Sequence[str | Path | None] = ()
+) -> None:
     """Refuse a folder that cannot be made or must not be replaced, before any work is done.
+
+    Args:
+        output: folder to make.
+        overwrite: replace it if it is there.
+        resume: go on with an interrupted run.
+        sources: as in `check_sources`.
 
     Raises:
         ConfigError: `output` is a file, the current folder or one above it, or lies in no folder; it or its
             `output`.part holds something that tokensieve did not write; it exists and `overwrite` is not set; or an
-            interrupted run is there and neither `resume` nor `overwrite` is set.
+            interrupted run is there and neither `resume` nor `overwrite` is set; or as `check_sources`.
     """
     path = resolved(Path(output))
     if overwrite and resume:
@@ -69,6 +77,7 @@ def check_output(output: str | Path, overwrite: bool, resume: bool = False) -> N
             f"output {output} exists and is a file, which --overwrite does not replace: name a folder to make"
         )
     check_part(path)
+    check_sources(output, *sources)
     if can_resume(path) and not resume and not overwrite:
         raise ConfigError(
             f"{part_of(path).name} beside output {output} holds a training that was interrupted: go on with it "
@@ -84,6 +93,25 @@ def check_output(output: str | Path, overwrite: bool, resume: bool = False) -> N
             "overwritten: give another folder"
         )
     _refuse_foreign(path, _OURS, "is not overwritten")
+
+
+def check_sources(output: str | Path, *sources: str | Path | None) -> None:
+    """Refuse a model that the run reads and that lies in `output`.part, which the run empties first.
+
+    Args:
+        output: folder to make.
+        sources: folders or hub names of models; None where there is none.
+
+    Raises:
+        ConfigError: names the folder.
+    """
+    part = part_of(resolved(Path(output)))
+    for source in sources:
+        if source is not None and Path(source).exists() and resolved(Path(source)).is_relative_to(part):
+            raise ConfigError(
+                f"model {source} lies in {part}, where the work in progress goes and which is emptied first: move it, "
+                "or name another output"
+            )
 
 
 def check_part(path: Path) -> None:

@@ -164,3 +164,16 @@ def test_what_a_run_has_left_is_no_part_of_the_next(make: Make) -> None:
     part = make("clf.part", training_json=OURS, config_json="{}", checkpoints__run_json='{"settings": {}}')
     write(part.with_name("clf"))
     assert contents(part.parent) == {"clf/training.json": OURS.encode()}
+
+
+@pytest.mark.parametrize("inside", ["", "checkpoints/checkpoint-1"])
+def test_a_model_that_lies_in_the_work_in_progress_is_not_removed(make: Make, tmp_path: Path, inside: str) -> None:
+    """It was deleted, and then not found."""
+    part = make("clf.part", training_json=OURS, **{"checkpoints__checkpoint-1__config_json": "{}"})
+    before = contents(part)
+    (tmp_path / "link").symlink_to(part / inside)
+    for source in (part / inside, tmp_path / "link"):
+        with pytest.raises(ConfigError, match=r"model .* lies in .*clf\.part.*: move it, or name another output"):
+            check_output(tmp_path / "clf", True, False, (None, source))
+    check_output(tmp_path / "clf", True, False, (None, "a-hub-name", tmp_path / "clf.dense", tmp_path))
+    assert contents(part) == before
