@@ -26,6 +26,7 @@ from tokensieve.runtime.part import (
     check_part,
     check_replaceable,
     is_stream,
+    keep_alone,
     output_place,
     part_name,
     remove_state,
@@ -33,7 +34,7 @@ from tokensieve.runtime.part import (
     to_disk,
     write_state,
 )
-from tokensieve.system import locked, resolved, system_errors_explained
+from tokensieve.system import resolved, system_errors_explained
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +187,7 @@ def resumable_part(path: Path, fingerprint: Fingerprint, *, resume: bool) -> Ite
     check_part(name)
     with system_errors_explained(path):
         with open(name, "ab") as file:
-            _lock(file, name)
+            keep_alone(file, name)
             part = ResumablePart(name, file, _start(name, file, fingerprint, resume), place.suffix == ".gz")
             try:
                 yield part
@@ -214,10 +215,3 @@ def _start(part: Path, file: IO[bytes], fingerprint: Fingerprint, resume: bool) 
     logger.info("resuming after %d documents", found.documents)
     file.truncate(found.size)
     return found
-
-
-def _lock(file: IO[bytes], part: Path) -> None:
-    """Keep a second run out, whose records would get between ours."""
-    ours = locked(file.fileno()) and part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat())
-    if not ours:  # or renamed by the other run since we opened it
-        raise ConfigError(f"{part} is being written by another run: wait until it ends, or name another output")

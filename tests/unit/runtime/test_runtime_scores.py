@@ -183,3 +183,22 @@ def test_a_file_that_is_write_protected_is_not_replaced(tmp_path: Path, monkeypa
     with pytest.raises(ConfigError, match=r"a\.csv is write-protected.*another file"), part_file(path, is_prediction):
         pass
     assert path.read_text() == "line,label,probability:x\n"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_two_runs_do_not_write_one_file(tmp_path: Path, name: str) -> None:
+    """Of documents on standard input, whose runs cannot be resumed: records of both got into the file."""
+    pytest.importorskip("fcntl")
+    with part_file(tmp_path / name, is_prediction) as out:
+        out.write("first\n")
+        out.flush()
+        with (
+            pytest.raises(ConfigError, match=rf"{name}\.part is being written by another run: wait"),
+            part_file(tmp_path / name, is_prediction) as second,
+        ):
+            second.write("second\n")
+        out.write("still the first\n")
+    opener = gzip.open if name.endswith(".gz") else open
+    with opener(tmp_path / name, "rt", encoding="utf-8") as written:
+        assert written.read() == "first\nstill the first\n"
+    assert [file.name for file in tmp_path.iterdir()] == [name]
