@@ -36,6 +36,8 @@ def load_config(path: str | Path) -> Any:
             settings that are refused.
         OperatingSystemError: the system does not let us read config.json, or refuses something else.
     """
+    if not isinstance(path, (str, Path)):
+        raise CheckpointError(f"{path!r} is no checkpoint: give a folder, or the name of one on a hub")
     folder = Path(path)
     if not str(path):
         raise CheckpointError("the name of the model is empty: give a folder, or a hub name")
@@ -200,7 +202,7 @@ def _refuse_pickled_parts(path: str | Path) -> None:
 
 def has_tokenizer(path: str | Path) -> bool:
     """Whether a folder holds a vocabulary."""
-    return any((Path(path) / name).is_file() for name in _VOCABULARIES)
+    return isinstance(path, (str, Path)) and any((Path(path) / name).is_file() for name in _VOCABULARIES)
 
 
 def first_line(error: BaseException) -> str:

@@ -44,7 +44,7 @@ PUBLISHED = (
 )
 """Files of a classifier's folder that go to a hub."""
 _OURS = (*PUBLISHED, ESTIMATOR, "chat_template.jinja")
-_IN_THE_MAKING = (*_OURS, "*.json.part", FOLDER)
+_IN_THE_MAKING = (*_OURS, "*.json.part")
 
 
 def check_output(
@@ -127,19 +127,28 @@ def check_part(path: Path) -> None:
             "name another output"
         )
     if part.is_dir():
-        _refuse_foreign(part, _IN_THE_MAKING, "is not removed")
+        _refuse_foreign(part, _IN_THE_MAKING, "is not removed", (FOLDER,))
+    if (part / FOLDER).is_dir():
+        _refuse_foreign(part / FOLDER, (RUN, f"{RUN}.part"), "is not removed", ("checkpoint-*", "tmp-checkpoint-*"))
 
 
 def _is_in_use(part: Path) -> bool:
     return any(part.iterdir()) and not (is_ours(part) or _holds(part / FOLDER / RUN, "settings"))
 
 
-def _refuse_foreign(folder: Path, ours: Sequence[str], consequence: str) -> None:
-    """Raise ConfigError if a folder of ours holds something else, which the user may have put there."""
+def _refuse_foreign(folder: Path, ours: Sequence[str], consequence: str, folders: Sequence[str] = ()) -> None:
+    """Raise ConfigError if a folder of ours holds something else, which the user may have put there.
+
+    Args:
+        folder: is ours.
+        ours: patterns of the files in it that are ours.
+        consequence: what is not done, for the message.
+        folders: patterns of the folders in it that are ours.
+    """
     foreign = sorted(
         entry.name
         for entry in folder.iterdir()
-        if (entry.is_dir() and entry.name != FOLDER) or not any(fnmatch(entry.name, pattern) for pattern in ours)
+        if not any(fnmatch(entry.name, pattern) for pattern in (folders if entry.is_dir() else ours))
     )
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""

@@ -349,3 +349,11 @@ def test_a_link_to_nothing_and_an_empty_name(tmp_path: Path) -> None:
         load("")
     with pytest.raises(OperatingSystemError, match="File name too long; give a shorter name"):
         load("x" * 300)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"model", ["model"]], ids=repr)
+def test_what_is_no_path(path: Any) -> None:
+    with pytest.raises(CheckpointError, match="is no checkpoint: give a folder"):
+        load(path)
+    with pytest.raises(CheckpointError, match="is no checkpoint: give a folder"):
+        tokensieve.compress(path, tokensieve.PTCConfig())

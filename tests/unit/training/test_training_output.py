@@ -60,6 +60,8 @@ def test_neighbours_are_left_alone(make: Make, tmp_path: Path, neighbour: str, t
         {"checkpoints__notes_txt": "n"},
         {"checkpoints__run_json": '{"my": "own"}'},
         {"checkpoints__run_json": '{"settings": {}}', "notes_txt": "n"},
+        {"checkpoints__run_json": '{"settings": {}}', "checkpoints__notes_txt": "n"},
+        {"checkpoints__run_json": '{"settings": {}}', "checkpoints__photos__notes_txt": "n"},
         {"training_json": OURS, "photos__notes_txt": "n"},
     ],
     ids=str,
