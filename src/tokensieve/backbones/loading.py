@@ -200,7 +200,7 @@ def _refuse_pickled_parts(path: str | Path) -> None:
             )
 
 
-def has_tokenizer(path: str | Path) -> bool:
+def has_tokenizer(path: object) -> bool:
     """Whether a folder holds a vocabulary."""
     return isinstance(path, (str, Path)) and any((Path(path) / name).is_file() for name in _VOCABULARIES)
 
