@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from tokensieve.data import Document, standard_library_corpus
-from tokensieve.errors import TokensieveError
+from tokensieve.errors import ConfigError, TokensieveError
 from tokensieve.runtime.load import Classifier, load
 from tokensieve.runtime.part import check_replaceable, json_with
-from tokensieve.training.output import check_output
+from tokensieve.training.output import RECORD, check_output, read_record
+from tokensieve.training.reproduce import EMBEDDED_CORPUS
 
 TRAIN_DOCUMENTS = 500
 ROUNDS = 3
@@ -55,6 +56,7 @@ def run_demo(folder: Path, show: Show) -> dict[str, Any]:
     check_replaceable(folder / "demo.json", json_with("corpus", "recipe", "models"))
     for name in VARIANTS:
         check_output(folder / name, overwrite=True)
+        _check_made_by_a_demo(folder / name)
     models = {name: _train_and_score(name, folder / name, show) for name in VARIANTS}
     classifiers = {name: load(folder / name, device="cpu") for name in VARIANTS}
     timed = corpus.test[:TIMED_DOCUMENTS]
@@ -64,7 +66,7 @@ def run_demo(folder: Path, show: Show) -> dict[str, Any]:
         models[name] |= {"documents_per_second": speeds, "flops": plan.flops}
     record = {
         "corpus": {
-            "name": "Python standard library",
+            "name": EMBEDDED_CORPUS,
             "train": TRAIN_DOCUMENTS,
             "test": len(corpus.test),
             "timed": len(timed),
@@ -76,6 +78,14 @@ def run_demo(folder: Path, show: Show) -> dict[str, Any]:
     for line in [*comparison(models), *survivors(classifiers["fast"], corpus.test[:3])]:
         show(line)
     return record
+
+
+def _check_made_by_a_demo(folder: Path) -> None:
+    """Raise ConfigError if a classifier is there that was trained on other data than a demo's."""
+    if (folder / RECORD).is_file() and read_record(folder / RECORD).get("data") != EMBEDDED_CORPUS:
+        raise ConfigError(
+            f"output {folder} is a classifier that no demo made, so it is not overwritten: give another folder"
+        )
 
 
 def time_in_turns(

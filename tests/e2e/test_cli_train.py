@@ -112,10 +112,10 @@ def test_without_validation(cli: Cli, work: Path) -> None:
 
 def test_overwrite(cli: Cli, work: Path) -> None:
     cli(*TRAIN, "--data", "good.jsonl", "--json").json()
-    (work / "out" / "old").touch()
+    (work / "out" / "merges.txt").touch()
     assert "--overwrite" in cli(*TRAIN, "--data", "good.jsonl").error()
     cli(*TRAIN, "--data", "good.jsonl", "--overwrite", "--json").json()
-    assert not (work / "out" / "old").exists()
+    assert not (work / "out" / "merges.txt").exists()
 
 
 def test_a_preset_with_two_stages(cli: Cli, work: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from tokensieve.backbones.record import check_record
 from tokensieve.checks import read_object
 from tokensieve.errors import CheckpointError, TokensieveError
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.system import refuse, system_errors_explained
 
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
 
@@ -32,9 +34,18 @@ def load_config(path: str | Path) -> Any:
     Raises:
         CheckpointError: no folder, no readable config.json, an unknown model_type, code of the folder's own, or
             settings that are refused.
+        OperatingSystemError: the system does not let us read config.json, or refuses something else.
     """
+    if not isinstance(path, (str, Path)):
+        raise CheckpointError(f"{path!r} is no checkpoint: give a folder, or the name of one on a hub")
     folder = Path(path)
-    if folder.exists() and not folder.is_dir():
+    if not str(path):
+        raise CheckpointError("the name of the model is empty: give a folder, or a hub name")
+    with system_errors_explained(path):
+        is_there = folder.exists()
+    if folder.is_symlink() and not is_there:
+        raise CheckpointError(f"{path}: a link to {os.readlink(path)}, which is not there; correct the link")
+    if is_there and not folder.is_dir():
         raise CheckpointError(f"{path} is a file: give the folder that holds config.json and model.safetensors")
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise CheckpointError(f"{path}: no config.json in this folder: give a folder written by save_pretrained")
@@ -46,6 +57,7 @@ def load_config(path: str | Path) -> Any:
     except TokensieveError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except Exception as error:
+        refuse(error, path)
         _refuse_code(path, "config.json", error)
         local = folder.is_dir()
         remedy = "config.json is broken or of an unknown kind" if local else "no such folder, nor a model of that name"
@@ -63,8 +75,10 @@ def load_weights(loader: Any, path: str | Path, *, strict: bool, **options: Any)
 
     Raises:
         CheckpointError: weights missing, broken, pickled, of other shapes or for another model, or an adapter's.
+        OperatingSystemError: the system does not let us read them, or refuses something else.
     """
     _refuse_adapter(path)
+    _check_readable(path, "*.safetensors")
     _refuse_pickled_parts(path)
     safe = {"config": load_config(path), "use_safetensors": True, "trust_remote_code": False}
     try:
@@ -73,6 +87,7 @@ def load_weights(loader: Any, path: str | Path, *, strict: bool, **options: Any)
                 path, output_loading_info=True, ignore_mismatched_sizes=True, **safe, **options
             )
     except Exception as error:
+        refuse(error, path)
         raise CheckpointError(
             f"{path}: the weights cannot be read as safetensors ({first_line(error)}); "
             "give a folder with an intact model.safetensors (pickled .bin weights are not loaded)"
@@ -122,6 +137,7 @@ def load_tokenizer(path: str | Path, config: TokensieveConfig) -> Any:
 
     Raises:
         CheckpointError: none there, unreadable, or with more ids than the model's table of embeddings.
+        OperatingSystemError: the system does not let us read it, or refuses something else.
     """
     if Path(path).is_dir() and not has_tokenizer(path):
         raise CheckpointError(
@@ -131,6 +147,7 @@ def load_tokenizer(path: str | Path, config: TokensieveConfig) -> Any:
         with _quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except Exception as error:
+        refuse(error, path)
         _refuse_code(path, "tokenizer_config.json", error)
         reason = first_line(error)
         raise CheckpointError(f"{path}: no readable tokenizer ({reason}); save it beside the model") from error
@@ -140,6 +157,13 @@ def load_tokenizer(path: str | Path, config: TokensieveConfig) -> Any:
             "they are not of one checkpoint; save the model's own tokenizer beside it"
         )
     return tokenizer
+
+
+def _check_readable(path: str | Path, pattern: str) -> None:
+    """Raise OperatingSystemError if a folder's file may not be read; safetensors says "No such file" of it."""
+    for file in sorted(Path(path).glob(pattern)) if Path(path).is_dir() else ():
+        with system_errors_explained(file), open(file, "rb"):
+            pass
 
 
 def _refuse_code(path: str | Path, file: str, error: Exception) -> None:
@@ -176,9 +200,9 @@ def _refuse_pickled_parts(path: str | Path) -> None:
             )
 
 
-def has_tokenizer(path: str | Path) -> bool:
+def has_tokenizer(path: object) -> bool:
     """Whether a folder holds a vocabulary."""
-    return any((Path(path) / name).is_file() for name in _VOCABULARIES)
+    return isinstance(path, (str, Path)) and any((Path(path) / name).is_file() for name in _VOCABULARIES)
 
 
 def first_line(error: BaseException) -> str:

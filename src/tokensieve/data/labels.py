@@ -56,6 +56,8 @@ def name_defect(line: int, name: str) -> Defect | None:
         return Defect(line, Reason.MISSING_LABEL, shorten(name))
     if SURROGATE.search(name):
         return Defect(line, Reason.ENCODING, f"label {shorten(name)}")
+    if "\0" in name:
+        return Defect(line, Reason.BINARY_TEXT, f"label {shorten(name)}")
     if is_written_list(name.strip()):
         return Defect(line, Reason.LABEL_TYPE, f"{shorten(name)} is a list written as text")
     return None

@@ -114,8 +114,9 @@ def check_source(path: str | Path, format: str | None) -> str:
     found = format or EXTENSIONS.get(extension)
     if found is None:
         raise DataError(
-            f"{path}: the extension {extension!r} names no known format; rename the file to one of "
-            f"{', '.join(EXTENSIONS)} (text formats also with .gz), or name the format"
+            f"{path}: the extension {extension!r} names no known format: write the data as one of "
+            f"{', '.join(EXTENSIONS)} (text formats also with .gz); or, if they are in one of these already, rename "
+            "the file, or name the format (format=; of predict --input-format)"
         )
     if found == "parquet" and gzipped:
         raise DataError(f"{path}: Parquet is compressed inside and cannot be read through gzip; decompress the file")

@@ -19,6 +19,7 @@ from tokensieve.data.sources import check_source
 from tokensieve.model.words_on_disk import WordsOnDisk
 from tokensieve.runtime.load import Classifier
 from tokensieve.runtime.part import is_stream
+from tokensieve.system import system_errors_explained
 from tokensieve.version import __version__
 
 Fingerprint = dict[str, Any]
@@ -81,6 +82,9 @@ def hash_of_model(classifier: Classifier) -> str:
 
     What was loaded is hashed and not its files: so hub names need no second look-up, and files of the folder that
     change no answer (a model card, the record of the training) do not count.
+
+    Raises:
+        OperatingSystemError: no room for the tokenizer in the system's folder for temporary files.
     """
     found = hashlib.sha256()
     for name, tensor in sorted(_state(classifier.model).items()):
@@ -89,7 +93,8 @@ def hash_of_model(classifier: Classifier) -> str:
             found.update(piece.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     config = {key: value for key, value in classifier.model.config.to_dict().items() if key not in _CONFIG_IGNORES}
     found.update(_canonical(config))
-    with tempfile.TemporaryDirectory() as folder:  # the one form in which every kind of tokenizer tells all of itself
+    # The one form in which every kind of tokenizer tells all of itself.
+    with system_errors_explained(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
         classifier.engine.tokenizer.save_pretrained(folder)
         for file in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
             found.update(f"{file.name}\n".encode())

@@ -7,6 +7,7 @@ have that name: only files that tokensieve wrote are ever replaced or removed.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import IO, Any
 
 from tokensieve.checks import read_object
 from tokensieve.errors import ConfigError
-from tokensieve.system import system_errors_explained
+from tokensieve.system import locked, resolved, system_errors_explained
 
 _STATE_KEYS = {"fingerprint", "documents", "size"}
 
@@ -35,7 +36,7 @@ def output_place(path: Path) -> Path:
     """
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise ConfigError(f"output {path}: give a file in a folder that exists")
-    return path.resolve()
+    return resolved(path)
 
 
 def part_name(path: Path) -> Path:
@@ -92,6 +93,18 @@ def remove_state(part: Path) -> None:
         name.unlink(missing_ok=True)
 
 
+def keep_alone(file: IO[bytes], part: Path) -> None:
+    """Keep a second run out of an opened part, whose records would get between ours.
+
+    Raises:
+        ConfigError: another run is writing it.
+    """
+    # The other run may have renamed it since we opened it.
+    ours = locked(file.fileno()) and part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat())
+    if not ours:
+        raise ConfigError(f"{part} is being written by another run: wait until it ends, or name another output")
+
+
 def to_disk(file: IO[bytes] | IO[str]) -> None:
     """Wait until the disk has what was written to a file."""
     file.flush()
@@ -109,7 +122,7 @@ def part_file(path: Path, ours: Callable[[IO[str]], bool]) -> Iterator[IO[str]]:
         ours: as in `check_replaceable`.
 
     Raises:
-        ConfigError: as `output_place`, `check_replaceable` and `check_part`.
+        ConfigError: as `output_place`, `check_replaceable`, `check_part` and `keep_alone`.
         OperatingSystemError: the disk is full, or the system refuses something else.
     """
     place = output_place(path)
@@ -122,14 +135,20 @@ def part_file(path: Path, ours: Callable[[IO[str]], bool]) -> Iterator[IO[str]]:
         part = part_name(place)
         check_replaceable(path, ours)
         check_part(part)
-        try:
-            write_state(part, {"fingerprint": {}, "documents": 0, "size": 0})
-            with opener(part, "wt", encoding="utf-8", newline="") as out:
-                yield out
-            os.replace(part, place)
-        finally:
-            part.unlink(missing_ok=True)
-            remove_state(part)
+        with open(part, "ab") as file:
+            keep_alone(file, part)
+            file.truncate(0)
+            try:
+                write_state(part, {"fingerprint": {}, "documents": 0, "size": 0})
+                binary: Any = gzip.GzipFile("", "wb", fileobj=file) if place.suffix == ".gz" else file
+                with io.TextIOWrapper(binary, encoding="utf-8", newline="") as out:
+                    yield out
+            except BaseException:
+                part.unlink(missing_ok=True)
+                remove_state(part)
+                raise
+        os.replace(part, place)
+        remove_state(part)
 
 
 def check_replaceable(path: Path, ours: Callable[[IO[str]], bool]) -> None:
@@ -140,9 +159,13 @@ def check_replaceable(path: Path, ours: Callable[[IO[str]], bool]) -> None:
         ours: whether an opened file is one of ours.
 
     Raises:
-        ConfigError: there is another file, which is not empty.
+        ConfigError: there is another file, which is not empty, or one that is write-protected.
     """
-    if not path.is_file() or not path.stat().st_size:
+    if not path.is_file():
+        return
+    if not os.access(path, os.W_OK):  # renaming would replace it all the same
+        raise ConfigError(f"output {path} is write-protected, so it is not overwritten: name another file")
+    if not path.stat().st_size:
         return
     opener: Any = gzip.open if path.suffix == ".gz" else open
     try:

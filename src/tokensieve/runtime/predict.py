@@ -16,6 +16,7 @@ from tokensieve.runtime.results import Result
 from tokensieve.runtime.resume import ResumablePart
 
 OutputFormat = Literal["jsonl", "csv"]
+_FIELDS = {"line", "label", "labels", "probabilities", "tokens", "joined"}
 _LONGEST_LINE = 1 << 24  # characters that are read of a file which may be of another kind
 
 
@@ -135,15 +136,21 @@ def check_label_cells(classifier: Classifier, kind: OutputFormat, separator: str
 
 
 def is_prediction(file: IO[str]) -> bool:
-    """Whether an opened file holds predictions of ours, by its first line."""
+    """Whether an opened file holds predictions of ours and nothing more, by its first line.
+
+    A column or a field that predictions do not have is the user's: a correction, a note.
+    """
     line = file.readline(_LONGEST_LINE)
     if line.startswith(("line,label,", "line,labels,")):
-        return "probability:" in line
+        columns = next(csv.reader([line]))[2:]
+        if columns[-2:] == ["tokens", "joined"]:
+            columns = columns[:-2]
+        return bool(columns) and all(column.startswith("probability:") for column in columns)
     try:
         record = json.loads(line)
     except ValueError:
         return False
-    return isinstance(record, dict) and {"line", "probabilities"} <= record.keys()
+    return isinstance(record, dict) and {"line", "probabilities"} <= record.keys() <= _FIELDS
 
 
 def _write(

@@ -26,6 +26,7 @@ from tokensieve.runtime.part import (
     check_part,
     check_replaceable,
     is_stream,
+    keep_alone,
     output_place,
     part_name,
     remove_state,
@@ -33,7 +34,7 @@ from tokensieve.runtime.part import (
     to_disk,
     write_state,
 )
-from tokensieve.system import system_errors_explained
+from tokensieve.system import resolved, system_errors_explained
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def check_resume(input: Collection[Path], output: str, *, resume: bool, restart:
         )
     if resume or restart or is_stream(output):
         return
-    part = part_name(Path(output).resolve())
+    part = part_name(resolved(Path(output)))
     if (found := read_state(part)) is not None:
         raise ConfigError(
             f"output {output}: {part.name} holds {found.documents} documents of a run that was cut off: "
@@ -191,7 +192,7 @@ def resumable_part(path: Path, fingerprint: Fingerprint, *, resume: bool) -> Ite
     check_part(name)
     with system_errors_explained(path):
         with open(name, "ab") as file:
-            _lock(file, name)
+            keep_alone(file, name)
             part = ResumablePart(name, file, _start(name, file, fingerprint, resume), place.suffix == ".gz")
             try:
                 yield part
@@ -219,20 +220,3 @@ def _start(part: Path, file: IO[bytes], fingerprint: Fingerprint, resume: bool) 
     logger.info("resuming after %d documents", found.documents)
     file.truncate(found.size)
     return found
-
-
-def _lock(file: IO[bytes], part: Path) -> None:
-    """Keep a second run out, whose records would get between ours; the lock ends with the process, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        ours = part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat())
-    except BlockingIOError:
-        ours = False
-    except OSError:  # a file system without locks
-        return
-    if not ours:  # or renamed by the other run since we opened it
-        raise ConfigError(f"{part} is being written by another run: wait until it ends, or name another output")

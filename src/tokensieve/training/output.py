@@ -7,6 +7,7 @@ that tokensieve made, with nothing of the user's in them, are ever replaced or r
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 
 from tokensieve.checks import read_object
 from tokensieve.errors import CheckpointError, ConfigError, TrainingError
-from tokensieve.system import system_errors_explained
+from tokensieve.system import locked, resolved, system_errors_explained
 from tokensieve.training.checkpoints import FOLDER, RUN, last_whole
 
 logger = logging.getLogger(__name__)
@@ -43,18 +44,26 @@ PUBLISHED = (
 )
 """Files of a classifier's folder that go to a hub."""
 _OURS = (*PUBLISHED, ESTIMATOR, "chat_template.jinja")
-_IN_THE_MAKING = (*_OURS, "*.json.part", FOLDER)
+_IN_THE_MAKING = (*_OURS, "*.json.part")
 
 
-def check_output(output: str | Path, overwrite: bool, resume: bool = False) -> None:
+def check_output(
+    output: str | Path, overwrite: bool, resume: bool = False, sources: Sequence[str | Path | None] = ()
+) -> None:
     """Refuse a folder that cannot be made or must not be replaced, before any work is done.
+
+    Args:
+        output: folder to make.
+        overwrite: replace it if it is there.
+        resume: go on with an interrupted run.
+        sources: as in `check_sources`.
 
     Raises:
         ConfigError: `output` is a file, the current folder or one above it, or lies in no folder; it or its
             `output`.part holds something that tokensieve did not write; it exists and `overwrite` is not set; or an
-            interrupted run is there and neither `resume` nor `overwrite` is set.
+            interrupted run is there and neither `resume` nor `overwrite` is set; or as `check_sources`.
     """
-    path = Path(output).resolve()
+    path = resolved(Path(output))
     if overwrite and resume:
         raise ConfigError(
             f"output {output}: --resume goes on with an interrupted run and --overwrite throws it away: give one"
@@ -68,6 +77,7 @@ def check_output(output: str | Path, overwrite: bool, resume: bool = False) -> N
             f"output {output} exists and is a file, which --overwrite does not replace: name a folder to make"
         )
     check_part(path)
+    check_sources(output, *sources)
     if can_resume(path) and not resume and not overwrite:
         raise ConfigError(
             f"{part_of(path).name} beside output {output} holds a training that was interrupted: go on with it "
@@ -85,6 +95,25 @@ def check_output(output: str | Path, overwrite: bool, resume: bool = False) -> N
     _refuse_foreign(path, _OURS, "is not overwritten")
 
 
+def check_sources(output: str | Path, *sources: str | Path | None) -> None:
+    """Refuse a model that the run reads and that lies in `output`.part, which the run empties first.
+
+    Args:
+        output: folder to make.
+        sources: folders or hub names of models; None where there is none.
+
+    Raises:
+        ConfigError: names the folder.
+    """
+    part = part_of(resolved(Path(output)))
+    for source in sources:
+        if source is not None and Path(source).exists() and resolved(Path(source)).is_relative_to(part):
+            raise ConfigError(
+                f"model {source} lies in {part}, where the work in progress goes and which is emptied first: move it, "
+                "or name another output"
+            )
+
+
 def check_part(path: Path) -> None:
     """Refuse if `path`.part, where the work in progress goes, is something that tokensieve did not write.
 
@@ -98,19 +127,28 @@ def check_part(path: Path) -> None:
             "name another output"
         )
     if part.is_dir():
-        _refuse_foreign(part, _IN_THE_MAKING, "is not removed")
+        _refuse_foreign(part, _IN_THE_MAKING, "is not removed", (FOLDER,))
+    if (part / FOLDER).is_dir():
+        _refuse_foreign(part / FOLDER, (RUN, f"{RUN}.part"), "is not removed", ("checkpoint-*", "tmp-checkpoint-*"))
 
 
 def _is_in_use(part: Path) -> bool:
     return any(part.iterdir()) and not (is_ours(part) or _holds(part / FOLDER / RUN, "settings"))
 
 
-def _refuse_foreign(folder: Path, ours: Sequence[str], consequence: str) -> None:
-    """Raise ConfigError if a folder of ours holds something else, which the user may have put there."""
+def _refuse_foreign(folder: Path, ours: Sequence[str], consequence: str, folders: Sequence[str] = ()) -> None:
+    """Raise ConfigError if a folder of ours holds something else, which the user may have put there.
+
+    Args:
+        folder: is ours.
+        ours: patterns of the files in it that are ours.
+        consequence: what is not done, for the message.
+        folders: patterns of the folders in it that are ours.
+    """
     foreign = sorted(
         entry.name
         for entry in folder.iterdir()
-        if (entry.is_dir() and entry.name != FOLDER) or not any(fnmatch(entry.name, pattern) for pattern in ours)
+        if not any(fnmatch(entry.name, pattern) for pattern in (folders if entry.is_dir() else ours))
     )
     if foreign:
         more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
@@ -151,17 +189,15 @@ def folder_in_the_making(output: str | Path, resume: bool = False) -> Iterator[P
     If anything fails before, it is removed, unless it can be resumed and the training did not diverge.
 
     Raises:
-        ConfigError: as `check_part`.
+        ConfigError: as `check_part`; or another run is making the same folder.
         OperatingSystemError: the disk is full, or the system refuses something else.
     """
-    path = Path(output).resolve()  # of a link, the folder that it names
+    path = resolved(Path(output))  # of a link, the folder that it names
     part = part_of(path)
     check_part(path)
-    with system_errors_explained(part):
+    with system_errors_explained(part), _alone(part):
         if not (resume and can_resume(path)):
-            if part.is_dir():
-                shutil.rmtree(part)
-            part.mkdir()
+            _empty(part)
         try:
             yield part
             put_in_place(part, path)
@@ -173,6 +209,35 @@ def folder_in_the_making(output: str | Path, resume: bool = False) -> Iterator[P
                 logger.warning("the training is interrupted and not lost: go on with it (--resume)")
             else:
                 shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[None]:
+    """Make the folder if it is not there, and keep a second run out of it: each would delete the other's files.
+
+    Raises:
+        ConfigError: another run is at work in it.
+    """
+    part.mkdir(exist_ok=True)
+    if os.name == "nt":  # a folder cannot be locked there
+        yield
+        return
+    folder = os.open(part, os.O_RDONLY)
+    try:
+        # The other run may have renamed it since we opened it.
+        if not locked(folder) or not part.exists() or not os.path.samestat(os.fstat(folder), part.stat()):
+            raise ConfigError(f"{part} is being written by another run: wait until it ends, or name another output")
+        yield
+    finally:
+        os.close(folder)
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def put_in_place(part: Path, path: Path) -> None:

@@ -16,7 +16,7 @@ from tokensieve.data.splits import DataSplits
 from tokensieve.errors import ConfigError
 from tokensieve.training.fit_cascade import check_cascade
 from tokensieve.training.importance import why_no_start
-from tokensieve.training.output import RECORD, can_resume, check_output, part_of
+from tokensieve.training.output import RECORD, can_resume, check_output, check_sources, part_of
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
 from tokensieve.training.unlabelled import check_unlabelled
@@ -71,6 +71,8 @@ def train_in_stages(
     if reason is not None:
         dense = dense_folder(output)
         second = check_places(base, output, dense, ways)
+        check_sources(output, base, recipe.teacher)
+        check_teacher(recipe.teacher, output, dense)
         logger.info("%s: first a dense one, %s", reason, dense)
         plain = PTCConfig(pruning="none", pooling=settings.resolved_pooling)
         alone = replace(recipe, teacher=None, tighten=0.0, follow=0, reread_loss=None)
@@ -94,6 +96,20 @@ def dense_folder(output: str | Path) -> Path:
     """Where the dense stage leaves its classifier."""
     path = Path(output).resolve()
     return path.with_name(path.name + ".dense")
+
+
+def check_teacher(teacher: str | None, output: str | Path, dense: Path) -> None:
+    """Refuse a teacher that the dense stage would replace by its own classifier before it is asked.
+
+    Raises:
+        ConfigError: names it.
+    """
+    check_sources(dense, teacher)
+    if teacher is not None and Path(teacher).resolve() == dense:
+        raise ConfigError(
+            f"teacher {teacher} is where the dense stage of output {output} goes: name another output, or start from "
+            f"it (--model {teacher})"
+        )
 
 
 def check_places(base: str | Path, output: str | Path, dense: Path, ways: dict[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def train(
     done = Path(output) / RECORD
     finished = resume and keep_finished and done.is_file()
     if not finished:
-        check_output(output, overwrite, resume)
+        check_output(output, overwrite, resume, (base, recipe.teacher))
     recipe.check_validation(len(splits.validation))
     check_cascade(settings, recipe, len(splits.validation))
     check_unlabelled(recipe, splits)

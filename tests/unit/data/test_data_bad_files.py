@@ -41,7 +41,7 @@ def test_a_folder_where_a_file_is_wanted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.xlsx", "a.arrow", "a", "a.gz", "a.pkl.gz"])
 def test_an_unknown_extension(put: Put, name: str) -> None:
-    _refuses(put(name, JSON_LINE), r"names no known format; rename the file to one of .csv, .tsv, .jsonl")
+    _refuses(put(name, JSON_LINE), r"names no known format: write the data as one of \.csv, \.tsv, \.jsonl.*rename")
 
 
 def test_parquet_in_gzip(put: Put) -> None:

@@ -242,3 +242,10 @@ def test_what_pandas_makes_of_lists(tmp_path: Path) -> None:
             _labels(path)
     pd.DataFrame({"text": ["one"], "label": [json.dumps(["a", "x"])]}).to_csv(path, index=False)
     assert _labels(path, multi_label=True) == [("a", "x")]
+
+
+def test_a_label_with_a_null_character_is_binary_data(put: Put) -> None:
+    """As a text with one is; numpy would cut it off the end of a class's name."""
+    for kind in ("jsonl", "csv"):
+        with pytest.raises(DataError, match=r"binary data in place of text: label 'x.x00'"):
+            _labels(put(f"a.{kind}", [{"text": "one", "label": "x\0"}]))

@@ -89,7 +89,6 @@ def test_a_table_that_does_not_tell(table: Any, columns: dict[str, list[Any]], p
         (np.array([["a", "b", "c"]]), r"shape \(1, 3\)"),
         (pd.DataFrame([TEXTS], columns=["text", "text"]), "more than one column 'text'"),
     ],
-    ids=repr,
 )
 def test_what_holds_no_texts(source: Any, told: str) -> None:
     with pytest.raises(DataError, match=told):

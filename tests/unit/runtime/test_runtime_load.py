@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import tokensieve
 from tokensieve import CheckpointError, ConfigError
-from tokensieve.errors import DataError
+from tokensieve.errors import DataError, OperatingSystemError
 from tokensieve.runtime.fingerprint import hash_of_model
 from tokensieve.runtime.load import Classifier, leave_words_on_disk, load
 
@@ -326,3 +326,34 @@ def test_a_tables_texts_are_classified_not_its_columns(save_classifier: Callable
     for unclear in (frame.rename(columns={"text": "body"}).assign(more=texts), {"label": texts, "body": texts}):
         with pytest.raises(DataError, match="not clear which hold the texts"):
             classifier.predict(unclear)
+
+
+def test_a_file_that_may_not_be_read(classifier_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """safetensors says "No such file", and transformers' words were followed by remedies for broken files."""
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    for name, file in (("open", "model.safetensors"), ("read_object", "config.json")):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"tokensieve.backbones.loading.{name}", refuse, raising=False)
+            with pytest.raises(OperatingSystemError, match=rf"{file}: Permission denied; ask for the right"):
+                load(classifier_dir)
+
+
+def test_a_link_to_nothing_and_an_empty_name(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("moved")
+    with pytest.raises(CheckpointError, match=r"link: a link to moved, which is not there; correct the link"):
+        load(tmp_path / "link")
+    with pytest.raises(CheckpointError, match="the name of the model is empty: give a folder, or a hub name"):
+        load("")
+    with pytest.raises(OperatingSystemError, match="File name too long; give a shorter name"):
+        load("x" * 300)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"model", ["model"]], ids=repr)
+def test_what_is_no_path(path: Any) -> None:
+    with pytest.raises(CheckpointError, match="is no checkpoint: give a folder"):
+        load(path)
+    with pytest.raises(CheckpointError, match="is no checkpoint: give a folder"):
+        tokensieve.compress(path, tokensieve.PTCConfig())

@@ -153,3 +153,52 @@ def test_records_in_both_formats_say_the_same(classifier: Classifier, some_texts
         if tokens:
             assert record["tokens"] == row["tokens"].split(" ")
             assert record["joined"] == [int(place) for place in row["joined"].split(" ")]
+
+
+def test_predictions_that_the_user_has_added_to_are_not_replaced(tmp_path: Path) -> None:
+    own = {
+        "a.csv": "line,label,probability:x,probability:y\n",
+        "b.csv": 'line,labels,"probability:a, b",tokens,joined\n',
+        "c.jsonl": '{"line": 1, "label": "x", "probabilities": {"x": 1.0}}\n',
+        "d.jsonl": '{"line": 1, "labels": [], "probabilities": {}, "tokens": [], "joined": null}\n',
+    }
+    added = {
+        "a.csv": "line,label,probability:x,corrected\n",
+        "b.csv": "line,label,corrected,probability:x\n",
+        "c.jsonl": '{"line": 1, "label": "x", "probabilities": {"x": 1.0}, "corrected": "y"}\n',
+        "d.csv": "line,label,tokens,joined\n",
+    }
+    for texts, is_own in ((own, True), (added, False)):
+        for name, text in texts.items():
+            (tmp_path / name).write_text(text, encoding="utf-8")
+            with open(tmp_path / name, encoding="utf-8") as file:
+                assert is_prediction(file) is is_own, name
+
+
+def test_a_file_that_is_write_protected_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renaming another file to its name asks for the right to write to the folder alone."""
+    path = tmp_path / "a.csv"
+    path.write_text("line,label,probability:x\n")
+    monkeypatch.setattr("tokensieve.runtime.part.os.access", lambda place, mode: place != path)
+    with pytest.raises(ConfigError, match=r"a\.csv is write-protected.*another file"), part_file(path, is_prediction):
+        pass
+    assert path.read_text() == "line,label,probability:x\n"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_two_runs_do_not_write_one_file(tmp_path: Path, name: str) -> None:
+    """Of documents on standard input, whose runs cannot be resumed: records of both got into the file."""
+    pytest.importorskip("fcntl")
+    with part_file(tmp_path / name, is_prediction) as out:
+        out.write("first\n")
+        out.flush()
+        with (
+            pytest.raises(ConfigError, match=rf"{name}\.part is being written by another run: wait"),
+            part_file(tmp_path / name, is_prediction) as second,
+        ):
+            second.write("second\n")
+        out.write("still the first\n")
+    opener = gzip.open if name.endswith(".gz") else open
+    with opener(tmp_path / name, "rt", encoding="utf-8") as written:
+        assert written.read() == "first\nstill the first\n"
+    assert [file.name for file in tmp_path.iterdir()] == [name]

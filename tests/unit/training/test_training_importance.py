@@ -264,6 +264,21 @@ def test_the_dense_stage_does_not_replace_its_own_start(dense: Path, tmp_path: P
         train_in_stages(tmp_path / "out.dense", LEARNED, two, tmp_path / "out", RECIPE, progress=False, overwrite=True)
 
 
+def test_the_dense_stage_does_not_replace_the_teacher(
+    base: Path, dense: Path, splits: DataSplits, tmp_path: Path
+) -> None:
+    """It was replaced by what the stage made, which was then asked in its place."""
+    for name in ("out.dense", "out.dense.part", "out.part"):
+        teacher = shutil.copytree(dense, tmp_path / name)
+        before = (teacher / "model.safetensors").read_bytes()
+        recipe = replace(RECIPE, teacher=str(teacher))
+        with pytest.raises(ConfigError, match=rf"{name} .*: .*name another output"):
+            train_in_stages(base, LEARNED, splits, tmp_path / "out", recipe, progress=False, overwrite=True)
+        assert (teacher / "model.safetensors").read_bytes() == before
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        shutil.rmtree(teacher)
+
+
 def test_stages_resume(base: Path, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut off in the second stage: the first one is not repeated, and one that differs is refused."""
 

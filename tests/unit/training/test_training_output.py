@@ -60,6 +60,8 @@ def test_neighbours_are_left_alone(make: Make, tmp_path: Path, neighbour: str, t
         {"checkpoints__notes_txt": "n"},
         {"checkpoints__run_json": '{"my": "own"}'},
         {"checkpoints__run_json": '{"settings": {}}', "notes_txt": "n"},
+        {"checkpoints__run_json": '{"settings": {}}', "checkpoints__notes_txt": "n"},
+        {"checkpoints__run_json": '{"settings": {}}', "checkpoints__photos__notes_txt": "n"},
         {"training_json": OURS, "photos__notes_txt": "n"},
     ],
     ids=str,
@@ -136,3 +138,44 @@ def test_a_full_disk_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     shutil.rmtree(tmp_path)
     with pytest.raises(OperatingSystemError, match=r"No such file.*may have been moved"):
         write(tmp_path / "clf")
+
+
+def test_an_output_that_links_to_itself_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for output in (tmp_path / "loop", tmp_path / "loop" / "clf"):
+        with pytest.raises(OperatingSystemError, match=r"Too many levels of symbolic links; .*correct it"):
+            check_output(output, overwrite=False)
+
+
+def test_two_runs_do_not_share_a_folder(make: Make, tmp_path: Path) -> None:
+    """The second one deleted what the first had written so far, and both told of success."""
+    pytest.importorskip("fcntl")
+    with folder_in_the_making(tmp_path / "clf") as part:
+        (part / "training.json").write_text(OURS)
+        with (
+            pytest.raises(ConfigError, match=r"clf\.part is being written by another run: wait .*another output"),
+            folder_in_the_making(tmp_path / "clf"),
+        ):
+            pass
+        assert contents(part) == {"training.json": OURS.encode()}
+    assert contents(tmp_path / "clf") == {"training.json": OURS.encode()}
+    write(tmp_path / "clf")
+
+
+def test_what_a_run_has_left_is_no_part_of_the_next(make: Make) -> None:
+    part = make("clf.part", training_json=OURS, config_json="{}", checkpoints__run_json='{"settings": {}}')
+    write(part.with_name("clf"))
+    assert contents(part.parent) == {"clf/training.json": OURS.encode()}
+
+
+@pytest.mark.parametrize("inside", ["", "checkpoints/checkpoint-1"])
+def test_a_model_that_lies_in_the_work_in_progress_is_not_removed(make: Make, tmp_path: Path, inside: str) -> None:
+    """It was deleted, and then not found."""
+    part = make("clf.part", training_json=OURS, **{"checkpoints__checkpoint-1__config_json": "{}"})
+    before = contents(part)
+    (tmp_path / "link").symlink_to(part / inside)
+    for source in (part / inside, tmp_path / "link"):
+        with pytest.raises(ConfigError, match=r"model .* lies in .*clf\.part.*: move it, or name another output"):
+            check_output(tmp_path / "clf", True, False, (None, source))
+    check_output(tmp_path / "clf", True, False, (None, "a-hub-name", tmp_path / "clf.dense", tmp_path))
+    assert contents(part) == before
