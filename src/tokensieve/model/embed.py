@@ -39,6 +39,7 @@ class Embeddings(nn.Module):
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.projection = Linear(width, config.hidden_size) if width != config.hidden_size else None
         settings = config.settings
+        self.protects = settings.protect_special
         self.combination_tokens: CombinationTokens | None = None
         if settings.combines:
             self.combination_tokens = CombinationTokens(settings.combination_tokens, config.hidden_size)
@@ -47,7 +48,8 @@ class Embeddings(nn.Module):
         """Pack and embed: the values of the result are [T, hidden_size], T counting no padding."""
         ids = None if batch.input_ids is None else pack(batch.input_ids, batch.mask)
         origin = torch.cat([torch.arange(length) for length in batch.lengths]).to(batch.mask.device)
-        protected = protected_tokens(self.config, batch, origin)
+        nothing = torch.zeros_like(origin, dtype=torch.bool)
+        protected = protected_tokens(self.config, batch, origin) if self.protects else nothing
         tokens = Tokens(
             values=self.embed(ids, self.positions(batch, ids, origin), batch),
             lengths=batch.lengths,

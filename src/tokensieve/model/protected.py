@@ -17,7 +17,7 @@ from tokensieve.tokens import pack
 
 
 def protected_tokens(config: TokensieveConfig, batch: Batch, origin: Tensor) -> Tensor:
-    """Which packed tokens no reducer may remove, [T] bool.
+    """Which packed tokens no reducer may remove, [T] bool, where the settings protect special tokens.
 
     With the tokenizer's `special_tokens_mask` these are the tokens that it marks. Without it they are the first and the
     last real token of each document, and the separators where its second text begins.
@@ -27,8 +27,6 @@ def protected_tokens(config: TokensieveConfig, batch: Batch, origin: Tensor) -> 
         batch: the padded batch.
         origin: [T] position of each packed token in its document.
     """
-    if not config.settings.protect_special:
-        return torch.zeros_like(origin, dtype=torch.bool)
     if batch.special is not None:
         return pack(batch.special, batch.mask)
     last = torch.cat([torch.full((length,), length - 1) for length in batch.lengths]).to(origin.device)
