@@ -9,7 +9,12 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
 from contract.variants import CASCADES, UNEQUAL, batch, documents, tiny_cascade
-from tokensieve import PTCConfig, TokensieveCascadeForSequenceClassification, TokensieveForSequenceClassification
+from tokensieve import (
+    ConfigError,
+    PTCConfig,
+    TokensieveCascadeForSequenceClassification,
+    TokensieveForSequenceClassification,
+)
 from tokensieve.model.batch import check_batch
 from tokensieve.model.plan import make_plan
 from tokensieve.model.probabilities import confidence
@@ -139,3 +144,12 @@ def test_equal_tensors_are_there_once_in_memory_and_in_the_file(ptc: PTCConfig, 
                 f"stages.1.{name}" for name in distinct
             }
     assert load_file(tmp_path / "model.safetensors").keys() == cascade.state_dict().keys()
+
+
+def test_checkpointing_that_loses_the_gradient_is_refused() -> None:
+    """As of a model alone."""
+    cascade = tiny_cascade(next(iter(CASCADES.values())))
+    with pytest.raises(ConfigError, match="use_reentrant"):
+        cascade.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
+    cascade.gradient_checkpointing_enable()
+    assert cascade.is_gradient_checkpointing

@@ -8,26 +8,24 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from tokensieve.cascade.cascade import run_cascade
 from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.cascade.defer import Defer
 from tokensieve.cascade.old import NAMES, new_name
 from tokensieve.cascade.plan import plan_of
-from tokensieve.config import PTCConfig
 from tokensieve.model.answers import Answers
 from tokensieve.model.batch import Batch, check_batch
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.norms import norms_and_biases
-from tokensieve.model.output import TokensieveOutput, output_of, refuse_padded_outputs
 from tokensieve.model.plan import Plan
+from tokensieve.model.pretrained import TokensievePreTrainedModel
 
 Read = Callable[[TokensieveForSequenceClassification, Batch], Answers]
 _LAST_LAYER = ("head.classifier.weight", "head.classifier.bias")
 
 
-class TokensieveCascadeForSequenceClassification(PreTrainedModel):
+class TokensieveCascadeForSequenceClassification(TokensievePreTrainedModel):
     """A cascade of two encoders: the first prunes, and defers the documents that it is unsure of to the second.
 
     The second stage has the tensors of the first one, in memory and on disk, but for its head's last layer and, with
@@ -39,12 +37,6 @@ class TokensieveCascadeForSequenceClassification(PreTrainedModel):
 
     config_class = CascadeConfig
     config: CascadeConfig
-    base_model_prefix = ""
-    main_input_name = "input_ids"
-    accepts_loss_kwargs = False  # as of a stage
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _no_split_modules = ["Layer", "TokenCombiner"]  # noqa: RUF012 - transformers reads a list
 
     def __init__(self, config: CascadeConfig) -> None:
         super().__init__(config)
@@ -58,11 +50,6 @@ class TokensieveCascadeForSequenceClassification(PreTrainedModel):
         self.register_state_dict_post_hook(_leave_shared_out)  # type: ignore[no-untyped-call]
         self.register_load_state_dict_pre_hook(_complete)  # type: ignore[no-untyped-call]
         self.post_init()  # type: ignore[no-untyped-call]
-
-    @property
-    def settings(self) -> PTCConfig:
-        """The recipe: the settings of the first stage, and how many documents it defers to what second stage."""
-        return self.config.settings
 
     @property
     def first(self) -> TokensieveForSequenceClassification:
@@ -126,31 +113,6 @@ class TokensieveCascadeForSequenceClassification(PreTrainedModel):
         self.give_own_norms(False)
         self.second.head.classifier.load_state_dict(self.first.head.classifier.state_dict())
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        special_tokens_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> TokensieveOutput | tuple[Any, ...]:
-        """Classify a padded batch; arguments and errors as of `TokensieveForSequenceClassification`.
-
-        Returns:
-            Loss (with labels), logits [B, num_labels], document vectors and the trace of the tokens: of each document
-            those of the stage that answered it.
-        """
-        refuse_padded_outputs(output_attentions, output_hidden_states)
-        batch = check_batch(
-            self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, special_tokens_mask
-        )
-        return output_of(self.read(batch), labels, self.config.problem_type, return_dict)
-
     def read(self, batch: Batch, by: Read = TokensieveForSequenceClassification.read) -> Answers:
         """The answers to a checked batch.
 
@@ -193,7 +155,6 @@ class TokensieveCascadeForSequenceClassification(PreTrainedModel):
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """As in transformers; what the stages share is written once, under the name that it has in the first."""
         self.share()
-        self._weight_conversions = None  # as of a stage
         super().save_pretrained(*args, **kwargs)
 
     @classmethod

@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from tokensieve.config import PTCConfig
-from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
 from tokensieve.model.answers import Answers
 from tokensieve.model.attention import SelfAttention
-from tokensieve.model.batch import Batch, check_batch
+from tokensieve.model.batch import Batch
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.embed import CombinationTokens, Embeddings
 from tokensieve.model.encoder import Encoder
 from tokensieve.model.head import HEADS
-from tokensieve.model.output import TokensieveOutput, output_of, refuse_padded_outputs
 from tokensieve.model.plan import Plan, kept_shares, make_plan
+from tokensieve.model.pretrained import TokensievePreTrainedModel
 from tokensieve.reducers import Importance
 
 
-class TokensieveForSequenceClassification(PreTrainedModel):
+class TokensieveForSequenceClassification(TokensievePreTrainedModel):
     """A BERT-family document classifier with Pruned Token Compression, on packed tokens.
 
     Build one with `tokensieve.compress`, or read one with `from_pretrained`.
     """
-
-    config_class = TokensieveConfig
-    config: TokensieveConfig
-    base_model_prefix = ""
-    main_input_name = "input_ids"
-    # forward normalises its own loss, so Trainer has to divide it by the accumulation steps.
-    accepts_loss_kwargs = False
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _no_split_modules = ["Layer", "TokenCombiner"]  # noqa: RUF012 - transformers reads a list
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__(config)
@@ -49,11 +34,6 @@ class TokensieveForSequenceClassification(PreTrainedModel):
         self.encoder = Encoder(config)
         self.head = HEADS[config.settings.resolved_pooling](config)
         self.post_init()  # type: ignore[no-untyped-call]
-
-    @property
-    def settings(self) -> PTCConfig:
-        """The reduction settings."""
-        return self.config.settings
 
     @property
     def attention_backend(self) -> str:
@@ -76,62 +56,6 @@ class TokensieveForSequenceClassification(PreTrainedModel):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
         if isinstance(module, Importance):
             init.zeros_(module.weight)
-
-    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """As in transformers, with the weights always under the names that they have here."""
-        # A loaded model remembers the names in its file, and saving brings them back: in transformers 5.0 to 5.5 always
-        # LayerNorm.gamma and beta, later if the file had them. Trainer, on resume and for the best weights, warns that
-        # it finds none of these, and leaves the norms as they are.
-        self._weight_conversions = None
-        super().save_pretrained(*args, **kwargs)
-
-    def _set_gradient_checkpointing(  # type: ignore[override]  # its options differ between versions
-        self, enable: bool = True, gradient_checkpointing_func: Callable[..., Any] = checkpoint, **options: Any
-    ) -> None:
-        if enable and getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant"):
-            raise ConfigError(
-                "gradient checkpointing with use_reentrant=True: it loses the gradient of packed tokens; "
-                "use gradient_checkpointing_kwargs={'use_reentrant': False}, which is the default"
-            )
-        super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **options)
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        special_tokens_mask: Tensor | None = None,
-        labels: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> TokensieveOutput | tuple[Any, ...]:
-        """Classify a padded batch; padding on either side is left out before the first layer.
-
-        Args:
-            input_ids: [B, L].
-            attention_mask: [B, L], non-zero for real tokens; None: all are real.
-            token_type_ids: [B, L]; None: segment 0. position_ids: [B, L]; None: the family's own rule.
-            inputs_embeds: [B, L, embedding_size] word vectors in place of ids.
-            special_tokens_mask: [B, L], non-zero for special tokens that the tokenizer added; None: told by position.
-            labels: [B] class ids, [B, num_labels] floats (multi-label) or [B] floats (regression).
-            output_attentions, output_hidden_states: not offered; True is refused.
-            return_dict: False for a plain tuple.
-
-        Returns:
-            Loss (with labels), logits [B, num_labels], document vectors and the trace of the tokens.
-
-        Raises:
-            InputError: a document without tokens, or longer than the position table.
-            ConfigError: attentions or hidden states asked for.
-        """
-        refuse_padded_outputs(output_attentions, output_hidden_states)
-        batch = check_batch(
-            self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, special_tokens_mask
-        )
-        return output_of(self.read(batch), labels, self.config.problem_type, return_dict)
 
     def read(self, batch: Batch) -> Answers:
         """The answers to a checked batch, in one pass."""

@@ -1,0 +1,96 @@
+"""What every model of ours has from transformers: inputs and output of forward, and how it is saved and trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from tokensieve.config import PTCConfig
+from tokensieve.errors import ConfigError
+from tokensieve.model.answers import Answers
+from tokensieve.model.batch import Batch, check_batch
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.output import TokensieveOutput, output_of, refuse_padded_outputs
+
+
+class TokensievePreTrainedModel(PreTrainedModel):
+    """Base of the classifiers on packed tokens. A subclass writes `read`."""
+
+    config_class: type[TokensieveConfig] = TokensieveConfig
+    config: TokensieveConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    # forward normalises its own loss, so Trainer has to divide it by the accumulation steps.
+    accepts_loss_kwargs = False
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules = ["Layer", "TokenCombiner"]  # noqa: RUF012 - transformers reads a list
+
+    def read(self, batch: Batch) -> Answers:
+        """The answers to a checked batch."""
+        raise NotImplementedError
+
+    @property
+    def settings(self) -> PTCConfig:
+        """The reduction settings; of a cascade those of its first stage, with how many documents it defers to what."""
+        return self.config.settings
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        special_tokens_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> TokensieveOutput | tuple[Any, ...]:
+        """Classify a padded batch; padding on either side is left out before the first layer.
+
+        Args:
+            input_ids: [B, L].
+            attention_mask: [B, L], non-zero for real tokens; None: all are real.
+            token_type_ids: [B, L]; None: segment 0. position_ids: [B, L]; None: the family's own rule.
+            inputs_embeds: [B, L, embedding_size] word vectors in place of ids.
+            special_tokens_mask: [B, L], non-zero for special tokens that the tokenizer added; None: told by position.
+            labels: [B] class ids, [B, num_labels] floats (multi-label) or [B] floats (regression).
+            output_attentions, output_hidden_states: not offered; True is refused.
+            return_dict: False for a plain tuple.
+
+        Returns:
+            Loss (with labels), logits [B, num_labels], document vectors and the trace of the tokens.
+
+        Raises:
+            InputError: a document without tokens, or longer than the position table.
+            ConfigError: attentions or hidden states asked for.
+        """
+        refuse_padded_outputs(output_attentions, output_hidden_states)
+        batch = check_batch(
+            self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, special_tokens_mask
+        )
+        return output_of(self.read(batch), labels, self.config.problem_type, return_dict)
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """As in transformers, with the weights always under the names that they have here."""
+        # A loaded model remembers the names in its file, and saving brings them back: in transformers 5.0 to 5.5 always
+        # LayerNorm.gamma and beta, later if the file had them. Trainer, on resume and for the best weights, warns that
+        # it finds none of these, and leaves the norms as they are.
+        self._weight_conversions = None
+        super().save_pretrained(*args, **kwargs)
+
+    def _set_gradient_checkpointing(  # type: ignore[override]  # its options differ between versions
+        self, enable: bool = True, gradient_checkpointing_func: Callable[..., Any] = checkpoint, **options: Any
+    ) -> None:
+        if enable and getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant"):
+            raise ConfigError(
+                "gradient checkpointing with use_reentrant=True: it loses the gradient of packed tokens; "
+                "use gradient_checkpointing_kwargs={'use_reentrant': False}, which is the default"
+            )
+        super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **options)
