@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tokensieve.backbones.host import COMBINE, Host, host_config, load_host_model, read_host, renumbered
-from tokensieve.backbones.loading import has_tokenizer, load_config, load_tokenizer
+from tokensieve.backbones.host import COMBINE, Host, read_host, renumbered
 from tokensieve.combiners import TokenCombiner
 from tokensieve.config import PTCConfig
 from tokensieve.errors import CheckpointError, ConfigError
@@ -24,7 +22,7 @@ PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "r
 
 
 def compress(
-    model_or_dir: PreTrainedModel | str | Path,
+    given: PreTrainedModel,
     config: PTCConfig,
     *,
     tokenizer: Any = None,
@@ -32,31 +30,17 @@ def compress(
     id2label: Mapping[int, str] | None = None,
     problem_type: str | None = None,
 ) -> TokensieveForSequenceClassification:
-    """Build a tokensieve model from a checkpoint; the given one is left as it was and shares no tensor with it.
-
-    What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random, or
-    as `combine_init` says; a learned importance is zero until it is fitted (`training.importance`). One of ours keeps
-    its calibration only with its head. For settings with several stages see `tokensieve.cascade.build.compress`.
+    """Build a single model by the settings; `tokensieve.cascade.build.compress` describes arguments and errors.
 
     Args:
-        model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder
-            or hub name of one (loaded in float32, safetensors only).
+        given: a model of transformers or one of ours, but no cascade; it is left as it was.
         config: the reduction settings.
-        tokenizer: tells the ids of the special tokens; None: a folder's own tokenizer if it has one, else the first and
-            last token of each document are protected.
-        num_labels: classes; None: the checkpoint's, or 2.
-        id2label: class names; None: the checkpoint's where the number agrees.
-        problem_type: as transformers' configs have it; None: the checkpoint's.
-
-    Raises:
-        CheckpointError: unreadable, of an unknown family, or its layers do not serve the settings.
-        ConfigError: settings that do not fit the model, or labels that contradict each other.
+        tokenizer: tells the ids of the special tokens; None: those of `given`, if it knows them.
+        num_labels: classes.
+        id2label: class names.
+        problem_type: as transformers' configs have it.
     """
-    if not isinstance(model_or_dir, PreTrainedModel):
-        if tokenizer is None and has_tokenizer(model_or_dir):
-            tokenizer = load_tokenizer(model_or_dir, host_config(load_config(model_or_dir), model_or_dir))
-        model_or_dir = load_host_model(model_or_dir)
-    host = read_host(model_or_dir)
+    host = read_host(given)
     _set_labels(host, num_labels, id2label, problem_type)
     config.check_depth(host.config.num_hidden_layers)
     host.config.ptc = config.to_dict()
@@ -64,14 +48,14 @@ def compress(
         host.config.special_token_ids = special_token_ids(tokenizer)
     model = TokensieveForSequenceClassification(host.config)
     state = _pick(host, model)
-    renewed = any(given is not None for given in (num_labels, id2label, problem_type)) or _LAST_LAYER not in state
+    renewed = any(own is not None for own in (num_labels, id2label, problem_type)) or _LAST_LAYER not in state
     if renewed:
         model.config.calibration_temperature, model.config.thresholds = 1.0, None
     _load(model, state)
     if config.combine_init == "identity":
         _start_as_identity(model, state)
-    nn.Module.to(model, device=model_or_dir.device, dtype=model_or_dir.dtype)
-    model.train(model_or_dir.training)
+    nn.Module.to(model, device=given.device, dtype=given.dtype)
+    model.train(given.training)
     return model
 
 
