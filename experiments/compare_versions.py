@@ -34,7 +34,7 @@ from tokensieve.data import read_documents, resolve_split_file
 CLOSE = 1e-4
 """Margin below which another label is a rounding error."""
 BATCHES = 4
-"""Of random ids."""
+"""Batches of random ids in a round."""
 
 
 def main(given: list[str] | None = None) -> None:

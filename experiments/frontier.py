@@ -1,7 +1,7 @@
 """Accuracy over several data sets, and beside it speed and memory: tables and a picture for `report.py`.
 
-Of a results folder (`records.py`) accuracy is of accuracy/<name>-<set>.json, speed of bench/<name>-<set>.json, memory
-of bench/<"memory">-<set>.json, whose subjects are called like the variants, or as these say with "subject". A
+A results folder (`records.py`) has accuracy in accuracy/<name>-<set>.json, speed in bench/<name>-<set>.json, and memory
+in bench/<"memory">-<set>.json. Their subjects are called like the variants, or as these say with "subject". A
 config names its "baselines": dense, and dense trained for as long as the variants that start from it; the variants of
 the "headline": those of the README and the picture, which have no room for all; subjects with the "same answers" as a
 variant at another cost; and the benchmarks of "memory".

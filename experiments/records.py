@@ -13,9 +13,9 @@ from typing import Any
 from machine import ROOT
 
 RESULTS = ROOT / "results"
-"""Where scripts write to."""
+"""Scripts write their records here."""
 SHOWN = RESULTS / "0.1.0"
-"""What the tables in README.md and docs/ are made from."""
+"""The tables in README.md and docs/ are made from these records."""
 RENAMED: dict[str, dict[str, str]] = {"0.1.0": {}}
 """By version, keys of its records and what they are called today. They are looked for at any depth, and the name of a
 variant or subject is a key, too: no such name may be among them.
