@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from tokensieve.config.reduction import Deferral, Prune, ReductionConfig
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
-from tokensieve.reduce.schedule import Listed, Taper
+from tokensieve.reduce.schedule import Listed, OneLayer, Taper
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
 from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.reduce.site import Ahead, Hidden, Keys
 
-CELLS = (CombiningModule, MostSimilar, Listed, Taper, Learned, Received, Fuzzy, TopShare, Ahead, Hidden, Keys)
+CELLS = (CombiningModule, MostSimilar, Listed, OneLayer, Taper, Learned, Received, Fuzzy, TopShare, Ahead, Hidden, Keys)
 """What records may name."""
 
 
