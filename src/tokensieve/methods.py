@@ -15,10 +15,11 @@ from tokensieve.reduce.schedule import Listed, OneLayer, Taper
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
+from tokensieve.reduce.select.quantile import Quantile
 from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.reduce.site import Ahead, Hidden, Keys
 
-CELLS = (CombiningModule, MostSimilar, Listed, OneLayer, Taper, Learned, Received, Fuzzy, TopShare, Ahead, Hidden, Keys)
+CELLS = (CombiningModule, MostSimilar, Listed, Taper, Learned, Received, Fuzzy, TopShare, Ahead, Hidden, Keys)
 """What records may name."""
 
 
@@ -78,6 +79,10 @@ METHODS: dict[str, Method] = {
     "paper-c-11": _paper(None, "11/12"),
     "paper-pfc-7": _paper(_PF, "7/12"),
     "paper-pfc-11": _paper(_PF, "11/12"),
+    "quantile": Method(
+        ReductionConfig(prune=Prune(Received(), Quantile(), OneLayer(2, 0.5), Hidden()), pooling="mean", min_length=32),
+        "Qi et al., arXiv 2408.11799, by its abstract",
+    ),
     "accurate": _ours(0.95, 0.48),
     "balanced": _ours(0.9, 0.3),
     "fast": _ours(0.42, 0.1, hasty=True, deferred=0.08),

@@ -22,6 +22,7 @@ from tokensieve.reduce.contract import Score, Select
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
+from tokensieve.reduce.select.quantile import Quantile
 from tokensieve.reduce.select.top_share import TopShare
 
 
@@ -203,7 +204,16 @@ def fuzzy(cell: Fuzzy, share: Fraction, scores: Tensor, free: Tensor, total: Ten
     return ~candidate, count.amax(1, keepdim=True)
 
 
-SELECTIONS: dict[type[Select], Any] = {TopShare: top_share, Fuzzy: fuzzy}
+def quantile(cell: Select, share: Fraction, scores: Tensor, free: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    """What scores at least as high as the free token that a share of 1 - p of the others score below."""
+    number = free.sum(-1, keepdim=True)
+    place = (number - 1).clamp(min=0) * (share.denominator - share.numerator) // share.denominator
+    up_to = ((scores.unsqueeze(-1) >= scores.unsqueeze(-2)) & free.unsqueeze(-2)).sum(-1)  # with itself
+    leaves = free & (up_to <= place)
+    return ~free, (total - leaves.sum(-1, keepdim=True)).amax(1, keepdim=True)
+
+
+SELECTIONS: dict[type[Select], Any] = {TopShare: top_share, Fuzzy: fuzzy, Quantile: quantile}
 """(cell, share, scores [B, S, L], free [B, S, L], total [B, S, 1]) -> what is spared [B, S, L], and how many stay."""
 
 
