@@ -13,6 +13,7 @@ from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
 from tokensieve.reduce.schedule import Listed, OneLayer, Taper
 from tokensieve.reduce.score.learned import Learned
+from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
 from tokensieve.reduce.select.quantile import Quantile
@@ -87,4 +88,10 @@ METHODS: dict[str, Method] = {
     "balanced": _ours(0.9, 0.3),
     "fast": _ours(0.42, 0.1, hasty=True, deferred=0.08),
     "fastest": _ours(0.42, 0.04, hasty=True),
+    "random": Method(
+        ReductionConfig(
+            prune=Prune(Random(), TopShare(), Taper(0.9, 0.3), Ahead()), pooling="mean", min_length=_SHORTEST
+        ),
+        "a floor for comparisons: as many tokens as `balanced` keeps, at random",
+    ),
 }
