@@ -80,6 +80,10 @@ METHODS: dict[str, Method] = {
     "paper-c-11": _paper(None, "11/12"),
     "paper-pfc-7": _paper(_PF, "7/12"),
     "paper-pfc-11": _paper(_PF, "11/12"),
+    "merge": Method(
+        ReductionConfig(prune=Prune(Received(), TopShare(), site=Hidden(), merge=MostSimilar()), pooling="mean"),
+        "P, and the weighted mean of token merging (Bolya et al., ICLR 2023)",
+    ),
     "quantile": Method(
         ReductionConfig(prune=Prune(Received(), Quantile(), OneLayer(2, 0.5), Hidden()), pooling="mean", min_length=32),
         "Qi et al., arXiv 2408.11799, by its abstract",
