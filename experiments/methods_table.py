@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
-from typing import Any
+from dataclasses import fields
+
+from machine import ROOT
 
 from tokensieve.methods import METHODS
 from tokensieve.reduce.cell import Cell
+
+PAGES = ROOT / "docs" / "methods"
 
 
 def methods_table() -> str:
@@ -18,19 +21,17 @@ def methods_table() -> str:
         cells = ("-",) * 4
         if prune is not None:
             merged = "" if prune.merge is None else f", merged into the {_cell(prune.merge)}"
-            cells = (_cell(prune.score), _cell(prune.select), _cell(prune.schedule), _cell(prune.site) + merged)
+            where = _cell(prune.site) + merged
+            cells = (_cell(prune.score), _cell(prune.select), _cell(prune.schedule, whole=True), where)
         deferred = "" if defer is None else f"; defers {100 * defer.share:g} % of the documents to all their tokens"
         combine = "-" if method.settings.combine is None else _cell(method.settings.combine)
-        rows.append((f"`{name}`", *cells, combine, method.source + deferred))
+        named = f"[`{name}`]({name}.md)" if (PAGES / f"{name}.md").is_file() else f"`{name}`"
+        rows.append((named, *cells, combine, method.source + deferred))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _cell(cell: Cell) -> str:
-    """Name and settings, such as "top-share (min_tokens=24)"."""
-    changed = [f"{field.name}={_value(cell, field)}" for field in fields(cell) if _value(cell, field) != field.default]  # type: ignore[arg-type]
-    return cell.name + (f" ({', '.join(changed)})" if changed else "")
-
-
-def _value(cell: Cell, field: Any) -> Any:
-    assert field.default is not MISSING
-    return getattr(cell, field.name)
+def _cell(cell: Cell, whole: bool = False) -> str:
+    """Name and settings, such as "top-share (min_tokens=24)": those that differ from the defaults, or all."""
+    settings = {field.name: (getattr(cell, field.name), field.default) for field in fields(cell)}  # type: ignore[arg-type]
+    told = [f"{name}={value}" for name, (value, default) in settings.items() if whole or value != default]
+    return cell.name + (f" ({', '.join(told)})" if told else "")
