@@ -62,8 +62,9 @@ def is_flat(record: Mapping[str, Any]) -> bool:
     version = record.get("format_version")
     names = record.keys() - {"format_version"}
     shared = ("pooling", "protect_special", "min_length")
-    flat = any(name in FIELDS and name not in shared for name in names) or record.get("pooling") == "host"
-    return flat or (type(version) is int and version == FORMAT_VERSION)
+    if "format_version" in record:
+        return type(version) is int and version == FORMAT_VERSION
+    return any(name in FIELDS and name not in shared for name in names) or record.get("pooling") == "host"
 
 
 def from_flat(flat: Mapping[str, Any]) -> ReductionConfig:
