@@ -14,6 +14,9 @@ from tokensieve.errors import ConfigError
 
 T = TypeVar("T")
 
+_RENAMED = {"words_on_disk": "offload_embeddings"}
+"""Keys of configs of version 0.1.0, which are read as well, and what they are called today."""
+
 
 def read_config(path: Path) -> tuple[BenchConfig, dict[str, Any]]:
     """A config and the record it was read from.
@@ -49,7 +52,7 @@ def parse_config(record: Any, name: str) -> BenchConfig:
 
 
 def _subject(name: str, record: Any) -> Kind:
-    values = dict(_object(record, f"subject {name!r}"))
+    values = _today(_object(record, f"subject {name!r}"))
     kind = values.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
         raise ConfigError(f"subject {name!r} has kind={kind!r}: choose one of {', '.join(map(repr, KINDS))}")
@@ -73,6 +76,18 @@ def _build(cls: type[T], record: Any, where: str) -> T:
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
     except ConfigError as error:
         raise ConfigError(str(error) if where == "the config" else f"{where}: {error}") from error
+
+
+def _today(record: Mapping[str, Any]) -> dict[str, Any]:
+    """An object under the keys of today.
+
+    Raises:
+        ConfigError: a key under both its names.
+    """
+    for old, new in _RENAMED.items():
+        if old in record and new in record:
+            raise ConfigError(f"{new!r} and {old!r} are the same key: give {new!r} alone")
+    return {_RENAMED.get(key, key): value for key, value in record.items()}
 
 
 def _object(record: Any, where: str) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from tokensieve.bench.subjects.ours import Tokensieve
 ROOT = Path(__file__).resolve().parents[3]
 COMMITTED = sorted((ROOT / "experiments" / "bench").glob("*.json"))
 TRAINING = {"measure": "training", "training": {"attention_dropout": 0.0}}
+OFFLOADED = "words_on_disk", "offload_embeddings"
 DATA = {"set": "bbc", "max_length": 64}
 
 
@@ -46,7 +47,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "attention": (subjects(kind="tokensieve", attention="flash"), ("attention_backend='flash'", "fused")),
     "attention is no text": (subjects(kind="tokensieve", attention=1), ("attention=1",)),
     "budget": (subjects(kind="tokensieve", batch_tokens=0), ("batch_tokens=0", "'auto'")),
-    "words": (subjects(kind="tokensieve", words_on_disk="yes"), ("words_on_disk='yes'", "True or False")),
+    "words": (subjects(kind="tokensieve", offload_embeddings="yes"), ("offload_embeddings='yes'", "True or False")),
     "batch sizes": (subjects(kind="pipeline", batch_sizes=[0]), ("batch_sizes=(0,)", "1 or more")),
     "window": (subjects(kind="longformer", attention_window=3), ("attention_window=3", "even")),
     "blocks": (subjects(kind="bigbird", block_size=0), ("block_size=0",)),
@@ -97,6 +98,14 @@ def test_a_config_that_is_right() -> None:
     assert (found.lengths, found.batches, found.rounds) == ((8,), (2,), 3)
     assert found.bars[0].at_least == 2
     assert isinstance(found.subjects["ours"], Tokensieve)
+
+
+def test_keys_of_0_1_0() -> None:
+    """A record of that version has its config in it, which is still read."""
+    old, new = (parse_config(config(**subjects(kind="tokensieve", **{key: True})), "here") for key in OFFLOADED)
+    assert old == new
+    with pytest.raises(ConfigError, match="'offload_embeddings' and 'words_on_disk' are the same key"):
+        parse_config(config(**subjects(kind="tokensieve", **dict.fromkeys(OFFLOADED, True))), "here")
 
 
 @pytest.mark.parametrize(("changes", "hints"), REFUSED.values(), ids=REFUSED)

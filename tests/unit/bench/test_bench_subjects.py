@@ -99,32 +99,32 @@ def test_a_cascade_from_file_to_file(prepare: Any, data: Path) -> None:
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_words_on_disk(prepare: Any, alone: bool) -> None:
+def test_offloaded_embeddings(prepare: Any, alone: bool) -> None:
     """The same logits; the table is not in memory."""
     own = {"kind": "tokensieve", "settings": RATIO}
     whole, _, work = one(prepare, own)
-    lean = one(prepare, own | {"words_on_disk": True}, alone=alone)[0]
+    lean = one(prepare, own | {"offload_embeddings": True}, alone=alone)[0]
     batch = work.batches("sorted")[0]
     assert torch.equal(lean.forward(batch), whole.forward(batch))
     assert "embeddings.word_embeddings.weight" not in dict(lean.module.named_parameters())
-    assert lean.facts["words_on_disk"]
-    assert not whole.facts["words_on_disk"]
+    assert lean.facts["offload_embeddings"]
+    assert not whole.facts["offload_embeddings"]
     assert lean.cost(work) == whole.cost(work)
 
 
-def test_words_on_disk_from_file_to_file(prepare: Any, data: Path, tmp_path: Path) -> None:
-    subjects = {"x": {"kind": "tokensieve", "settings": RATIO, "words_on_disk": True}}
+def test_offloaded_embeddings_from_file_to_file(prepare: Any, data: Path, tmp_path: Path) -> None:
+    subjects = {"x": {"kind": "tokensieve", "settings": RATIO, "offload_embeddings": True}}
     changes = {"measure": "end_to_end", "batches": ..., "lengths": ..., "bars": ..., "baseline": "x"}
     config, setting, _ = prepare(data, subjects=subjects, data={"set": "toy", "max_length": 16}, **changes)
     classify, facts = config.subjects["x"].load_for_files(setting)
     classify(data / "toy" / "test.jsonl", tmp_path / "out.jsonl")
     assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 6
-    assert facts["words_on_disk"]
+    assert facts["offload_embeddings"]
 
 
-def test_words_on_disk_do_not_learn(prepare: Any) -> None:
-    subjects = SUBJECTS | {"x": {"kind": "tokensieve", "settings": RATIO, "words_on_disk": True}}
-    with pytest.raises(ConfigError, match="words_on_disk with the measure 'training'"):
+def test_offloaded_embeddings_do_not_learn(prepare: Any) -> None:
+    subjects = SUBJECTS | {"x": {"kind": "tokensieve", "settings": RATIO, "offload_embeddings": True}}
+    with pytest.raises(ConfigError, match="offload_embeddings with the measure 'training'"):
         prepare(subjects=subjects, measure="training", training={"attention_dropout": 0.0})
 
 

@@ -42,8 +42,9 @@ from tokensieve.model.batch import check_batch
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
-from tokensieve.runtime.load import leave_words_on_disk, load
+from tokensieve.runtime.load import load
 from tokensieve.runtime.micro_batches import read_batch, read_in_micro_batches
+from tokensieve.runtime.offload import offload_input_embeddings
 from tokensieve.runtime.part import part_file
 from tokensieve.runtime.precision import resolve_dtype
 from tokensieve.runtime.predict import is_prediction, write_predictions
@@ -61,7 +62,7 @@ class Tokensieve(Kind):
         dtype: of weights and activations.
         attention: backend of attention, as `TokensieveConfig.attention_backend`.
         batch_tokens: the engine's budget or "auto", for the measure "end_to_end"; None: the engine's own.
-        words_on_disk: as of `load`.
+        offload_embeddings: as of `load`.
     """
 
     preset: str | None = None
@@ -71,7 +72,7 @@ class Tokensieve(Kind):
     dtype: str = "float32"
     attention: str = "auto"
     batch_tokens: int | str | None = None
-    words_on_disk: bool = False
+    offload_embeddings: bool = False
 
     measures: ClassVar[frozenset[str]] = RUNNING | {"training", "end_to_end"}
     modules: ClassVar[tuple[str, ...]] = ("transformers.models.bert.modeling_bert",)
@@ -86,7 +87,7 @@ class Tokensieve(Kind):
         if not isinstance(self.attention, str):
             raise ConfigError(f"attention={self.attention!r}: give the name of a backend")
         resolve_backend(self.attention)
-        check_boolean(self, "words_on_disk")
+        check_boolean(self, "offload_embeddings")
         if self.batch_tokens not in (None, "auto") and (type(self.batch_tokens) is not int or self.batch_tokens < 1):
             raise ConfigError(f"batch_tokens={self.batch_tokens!r}: give 1 or more, or 'auto'")
 
@@ -95,12 +96,12 @@ class Tokensieve(Kind):
 
         Raises:
             ConfigError: such settings; "end_to_end" with a cascade, as no confidence is fitted for it;
-                "training" with words on disk, which do not learn.
+                "training" with offloaded embeddings, which do not learn.
         """
         if self.reduction(backbone).reread and measure == "end_to_end":
             raise ConfigError("reread with the measure 'end_to_end': its head is not trained; use 'throughput'")
-        if self.words_on_disk and measure == "training":
-            raise ConfigError("words_on_disk with the measure 'training': words in a file do not learn; leave it out")
+        if self.offload_embeddings and measure == "training":
+            raise ConfigError("offload_embeddings with the measure 'training': these do not learn; leave it out")
 
     def reduction(self, backbone: Backbone) -> PTCConfig:
         """The settings for a backbone.
@@ -121,8 +122,8 @@ class Tokensieve(Kind):
     def load(self, setting: Setting) -> Subject:
         """The model; in company it shares the backbone's tensors, until `calls` lays some out; alone it has its own."""
         model, dtype = self._model(setting), resolve_dtype(self.dtype, CPU)
-        if self.words_on_disk:
-            leave_words_on_disk(model, _saved(model, setting))
+        if self.offload_embeddings:
+            offload_input_embeddings(model, _saved(model, setting))
         if setting.alone:
             setting.backbone.forget()
         elif dtype == torch.float32:
@@ -135,7 +136,7 @@ class Tokensieve(Kind):
         model = self._model(setting)
         folder = _saved(model, setting)
         setting.backbone.tokenizer.save_pretrained(folder)
-        options: dict[str, Any] = {"max_length": setting.max_length, "words_on_disk": self.words_on_disk}
+        options: dict[str, Any] = {"max_length": setting.max_length, "offload_embeddings": self.offload_embeddings}
         if self.batch_tokens is not None:
             options["batch_tokens"] = self.batch_tokens
         classifier = load(folder, device="cpu", dtype=self.dtype, **options)
@@ -170,7 +171,7 @@ class Tokensieve(Kind):
             "attention": model.attention_backend,
             "linear": linear_backend(),
             "settings": model.settings.to_dict(),
-            "words_on_disk": self.words_on_disk,
+            "offload_embeddings": self.offload_embeddings,
         }
 
 

@@ -1,0 +1,109 @@
+"""Names of earlier versions, which go on working for one release: each warns and gives what it is called today."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+MODULES: dict[str, str] = {
+    "tokensieve.model.words_on_disk": "tokensieve.runtime.offload",
+}
+"""Old module or package -> the new one; the modules in a package follow it."""
+
+NAMES: dict[str, str] = {
+    "tokensieve.model.words_on_disk.WordsOnDisk": "tokensieve.runtime.offload.OffloadedEmbeddings",
+    "tokensieve.runtime.load.leave_words_on_disk": "tokensieve.runtime.offload.offload_input_embeddings",
+}
+"""Old class or function -> the new one, both with their modules.
+
+A module that is still there has to find its old names by `__getattr__ = renamed(__name__)`.
+"""
+
+
+def install() -> None:
+    """Let the modules of `MODULES` be imported; a second call does nothing."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())
+
+
+def renamed(module: str) -> Callable[[str], Any]:
+    """The `__getattr__` of a module some of whose names are old ones of `NAMES`.
+
+    Args:
+        module: its dotted name.
+    """
+
+    def find(name: str) -> Any:
+        if (new := NAMES.get(f"{module}.{name}")) is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warn(f"{module}.{name}", new, stacklevel=3)
+        return _import_name(new)
+
+    return find
+
+
+def warn(old: str, new: str, *, stacklevel: int) -> None:
+    """Warn of an old name.
+
+    Args:
+        old: as the caller gave it.
+        new: what takes its place.
+        stacklevel: frames from here to the user's line; 2 is the caller of this function.
+    """
+    text = f"{old} is now called {new}; the old name goes with the next release"
+    warnings.warn(text, DeprecationWarning, stacklevel=stacklevel)
+
+
+def _import_name(dotted: str) -> Any:
+    module, _, name = dotted.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _module_today(module: str) -> str | None:
+    """The module that an old one has become; None for any other."""
+    for old, new in MODULES.items():
+        if module == old or module.startswith(f"{old}."):
+            return MODULES.get(module, new + module.removeprefix(old))
+    return None
+
+
+class _Finder(MetaPathFinder):
+    """Is asked last, for modules that are nowhere else."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        new = _module_today(fullname)
+        return None if new is None else ModuleSpec(fullname, _Loader(new), is_package=True)
+
+
+class _Loader(Loader):
+    """Makes a module whose attributes are those of another one.
+
+    Args:
+        new: the other one's dotted name.
+    """
+
+    def __init__(self, new: str) -> None:
+        self._new = new
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Warn, and take the attributes from the new module when they are asked for."""
+        old = module.__name__
+        try:
+            today = import_module(self._new)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"No module named {old!r}", name=old) from error
+        warn(old, self._new, stacklevel=3)
+
+        def find(name: str) -> Any:
+            new = NAMES.get(f"{old}.{name}")
+            return getattr(today, name) if new is None else _import_name(new)
+
+        module.__dict__["__getattr__"] = find
