@@ -5,19 +5,25 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MODULES: dict[str, str] = {
     "tokensieve.model.words_on_disk": "tokensieve.runtime.offload",
+    "tokensieve.runtime.ahead": "tokensieve.runtime.prefetch",
 }
 """Old module or package -> the new one; the modules in a package follow it."""
 
 NAMES: dict[str, str] = {
     "tokensieve.model.words_on_disk.WordsOnDisk": "tokensieve.runtime.offload.OffloadedEmbeddings",
+    "tokensieve.runtime.ahead.iterate_ahead": "tokensieve.runtime.prefetch.prefetched",
     "tokensieve.runtime.load.leave_words_on_disk": "tokensieve.runtime.offload.offload_input_embeddings",
 }
 """Old class or function -> the new one, both with their modules.
@@ -46,6 +52,29 @@ def renamed(module: str) -> Callable[[str], Any]:
         return _import_name(new)
 
     return find
+
+
+def renamed_keyword(old: str, new: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorate a function that still takes a keyword under its old name.
+
+    Args:
+        old: not in the function's signature.
+        new: today's name; giving both is a TypeError.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            if old in kwargs:
+                if new in kwargs:
+                    raise TypeError(f"{function.__name__}() got {new!r} twice: {old!r} is its old name")
+                warn(f"{function.__name__}({old}=...)", f"{new}=...", stacklevel=3)
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
 
 
 def warn(old: str, new: str, *, stacklevel: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tokensieve
-from tokensieve.old_names import MODULES, NAMES
+from tokensieve.old_names import MODULES, NAMES, renamed_keyword
 
 PACKAGE = Path(tokensieve.__file__).parent
 
@@ -46,6 +46,19 @@ def test_the_old_module_is_gone(old: str) -> None:
     place = PACKAGE.joinpath(*old.split(".")[1:])
     assert not place.with_suffix(".py").exists()
     assert not (place / "__init__.py").exists()
+
+
+def test_keywords() -> None:
+    @renamed_keyword("ahead", "prefetch")
+    def read(number: int, *, prefetch: bool = True) -> tuple[int, bool]:
+        return number, prefetch
+
+    assert read(1, prefetch=False) == (1, False)
+    with pytest.warns(DeprecationWarning, match=r"read\(ahead=\.\.\.\) is now called prefetch=\.\.\.") as caught:
+        assert read(1, **{"ahead": False}) == (1, False)
+    assert caught[0].filename == __file__
+    with pytest.raises(TypeError, match="got 'prefetch' twice"):
+        read(1, prefetch=False, **{"ahead": False})
 
 
 def test_a_module_that_never_was() -> None:

@@ -22,7 +22,7 @@ from tokensieve.errors import CheckpointError, ConfigError, InputError
 from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
-from tokensieve.old_names import renamed, warn
+from tokensieve.old_names import renamed, renamed_keyword
 from tokensieve.runtime.budget import BATCH_TOKENS
 from tokensieve.runtime.engine import Engine
 from tokensieve.runtime.offload import offload_input_embeddings
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 Text = str | tuple[str, str]
 """A text, or two that are classified together."""
 
-_READ_AHEAD = 1024  # from so many texts on: before, there is one window, and a thread has nothing to do beside it
+_PREFETCH_FROM = 1024  # from so many texts on: before, there is one window, and a thread has nothing to do beside it
 
 
 class Classifier:
@@ -91,7 +91,7 @@ class Classifier:
     def results(self, texts: Iterable[Text], *, tokens: bool = False) -> list[Result]:
         """Everything the engine tells of each text; with `tokens` also the tokens that survived."""
         found = self._texts(texts)
-        stream = self.engine.stream(_documents(found), tokens=tokens, ahead=_is_large(found))
+        stream = self.engine.stream(_documents(found), tokens=tokens, prefetch=_is_large(found))
         return [result for _, result in stream]
 
     def encode(self, texts: Iterable[Text], *, normalize_embeddings: bool = False) -> np.ndarray:
@@ -108,7 +108,7 @@ class Classifier:
             InputError, DataError, ConfigError: as `predict`.
         """
         found = self._texts(texts)
-        vectors = self.engine.embed(_documents(found), ahead=_is_large(found))
+        vectors = self.engine.embed(_documents(found), prefetch=_is_large(found))
         return (torch.nn.functional.normalize(vectors, dim=1) if normalize_embeddings else vectors).numpy()
 
     def _texts(self, texts: Iterable[Text]) -> Iterable[Text]:
@@ -118,7 +118,7 @@ class Classifier:
 
 
 def _is_large(texts: Iterable[Text]) -> bool:
-    return isinstance(texts, Collection) and len(texts) > _READ_AHEAD
+    return isinstance(texts, Collection) and len(texts) > _PREFETCH_FROM
 
 
 def _documents(texts: Iterable[Text]) -> Iterator[Document]:
@@ -140,6 +140,7 @@ def _documents(texts: Iterable[Text]) -> Iterator[Document]:
         yield found
 
 
+@renamed_keyword("words_on_disk", "offload_embeddings")
 def load(
     path: str | Path,
     *,
@@ -148,7 +149,6 @@ def load(
     max_length: int | None = None,
     batch_tokens: int | str = BATCH_TOKENS,
     offload_embeddings: bool = False,
-    words_on_disk: bool | None = None,
 ) -> Classifier:
     """Read a folder written by `tokensieve train` or `save_pretrained` (with its tokenizer).
 
@@ -162,16 +162,12 @@ def load(
         offload_embeddings: leave the word vectors in their file, and read those that a batch needs
             (`OffloadedEmbeddings`): the same answers in less memory. The model is for inference alone. Its file may be
             replaced once it is loaded, but not written to.
-        words_on_disk: old name of `offload_embeddings`.
 
     Raises:
         CheckpointError: no tokensieve model there, it cannot be read, or its learned importance is not fitted.
         ConfigError: an unknown device or dtype, a length that does not fit, or `offload_embeddings` on a system that
             cannot read at an offset of a file.
     """
-    if words_on_disk is not None:
-        warn("load(words_on_disk=...)", "offload_embeddings", stacklevel=3)
-        offload_embeddings = words_on_disk
     config = load_config(path)
     if not isinstance(config, TokensieveConfig):
         raise CheckpointError(
