@@ -16,12 +16,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MODULES: dict[str, str] = {
+    "tokensieve.backbones.host": "tokensieve.backbones.source",
     "tokensieve.model.words_on_disk": "tokensieve.runtime.offload",
     "tokensieve.runtime.ahead": "tokensieve.runtime.prefetch",
 }
 """Old module or package -> the new one; the modules in a package follow it."""
 
 NAMES: dict[str, str] = {
+    "tokensieve.backbones.host.Host": "tokensieve.backbones.source.SourceCheckpoint",
+    "tokensieve.backbones.host.host_config": "tokensieve.backbones.source.source_config",
+    "tokensieve.backbones.host.load_host_model": "tokensieve.backbones.source.load_source_model",
+    "tokensieve.backbones.host.read_host": "tokensieve.backbones.source.read_source",
+    "tokensieve.model.head.HostHead": "tokensieve.model.head.PretrainedHead",
     "tokensieve.model.words_on_disk.WordsOnDisk": "tokensieve.runtime.offload.OffloadedEmbeddings",
     "tokensieve.runtime.ahead.iterate_ahead": "tokensieve.runtime.prefetch.prefetched",
     "tokensieve.runtime.load.leave_words_on_disk": "tokensieve.runtime.offload.offload_input_embeddings",

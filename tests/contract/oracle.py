@@ -273,9 +273,11 @@ def _combine(ptc: PTCConfig, config: Any, weights: dict[str, Tensor], name: str,
 
 
 def _head(ptc: PTCConfig, weights: dict[str, Tensor], rows: Tensor, sizes: Sequence[float]) -> Tensor:
-    host = ptc.pooling == "host" or (ptc.pooling == "auto" and ptc.combine_layer is None)
+    pretrained_head = ptc.pooling == "host" or (ptc.pooling == "auto" and ptc.combine_layer is None)
     pooled = (
-        torch.tanh(_linear(weights, "head.dense", rows[0])) if host else _means([[*range(len(rows))]], rows, sizes)[0]
+        torch.tanh(_linear(weights, "head.dense", rows[0]))
+        if pretrained_head
+        else _means([[*range(len(rows))]], rows, sizes)[0]
     )
     return _linear(weights, "head.classifier", pooled)
 

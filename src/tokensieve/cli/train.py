@@ -200,8 +200,8 @@ def train_command(
     """
     given = dict(locals())
     prepare(threads, quiet=json)
-    from tokensieve.backbones.host import host_config
     from tokensieve.backbones.loading import load_config
+    from tokensieve.backbones.source import source_config
     from tokensieve.memory import return_large_blocks
     from tokensieve.runtime.load import resolve_device
     from tokensieve.training.output import check_output
@@ -221,7 +221,7 @@ def train_command(
     check_output(output, overwrite, resume)
     base = base_checkpoint(model)
     settings = reduction_settings(
-        host_config(load_config(base), base), preset, {f.name: given[f.name] for f in dataclasses.fields(PTCConfig)}
+        source_config(load_config(base), base), preset, {f.name: given[f.name] for f in dataclasses.fields(PTCConfig)}
     )
     reading = {
         "text_column": text_column,

@@ -13,8 +13,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from tokensieve.backbones.host import host_config
 from tokensieve.backbones.loading import load_config
+from tokensieve.backbones.source import source_config
 from tokensieve.config import PTCConfig
 from tokensieve.data.documents import Document
 from tokensieve.data.doubts import similar_labels
@@ -233,7 +233,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def _settings(self, base: str) -> PTCConfig:
         if self.config is not None and self.preset is not None:
             raise ConfigError(f"preset={self.preset!r} and a config are given, which set the same: give one of them")
-        checkpoint = host_config(load_config(base), base)
+        checkpoint = source_config(load_config(base), base)
         if self.config is not None:
             if not isinstance(self.config, PTCConfig):
                 raise ConfigError(f"config={self.config!r}: give a tokensieve.PTCConfig")

@@ -214,7 +214,7 @@ def test_the_backend_of_attention_is_as_given(prepare: Any) -> None:
 def test_settings_that_do_not_fit_are_refused_before_weights_are_read(
     prepare: Any, own: dict[str, Any], hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokensieve.bench.backbone.load_host_model", lambda path: pytest.fail("weights were read"))
+    monkeypatch.setattr("tokensieve.bench.backbone.load_source_model", lambda path: pytest.fail("weights were read"))
     with pytest.raises(ConfigError, match=hint):
         prepare(subjects=SUBJECTS | {"x": {"kind": "tokensieve", **own}})
 

@@ -153,10 +153,10 @@ class Tokensieve(Kind):
         torch.manual_seed(setting.backbone.seed)  # a head of its own, combination tokens and module start at random
         tokenizer = setting.backbone.tokenizer if setting.texts else None
         # in eval mode, as the backbone is
-        host: Any = setting.backbone.model
+        source: Any = setting.backbone.model
         if self.layers is not None:
-            host = first_layers(compress(host, PTCConfig(pruning="none"), tokenizer=tokenizer), self.layers)
-        model: EncoderClassifier = compress(host, self.reduction(setting.backbone), tokenizer=tokenizer)
+            source = first_layers(compress(source, PTCConfig(pruning="none"), tokenizer=tokenizer), self.layers)
+        model: EncoderClassifier = compress(source, self.reduction(setting.backbone), tokenizer=tokenizer)
         for layer in unfitted(model):  # which tokens stay does not matter here, only how many
             assert layer.importance is not None
             layer.importance.weight.normal_()
@@ -259,9 +259,9 @@ def _saved(model: EncoderClassifier, setting: Setting) -> str:
     return folder
 
 
-def share_tensors(model: nn.Module, host: nn.Module) -> None:
-    """Let parameters of `model` that equal one of `host` be the very same memory, so that many models fit into it."""
-    known: dict[tuple[Any, ...], Tensor] = {_mark(tensor): tensor for tensor in host.parameters()}
+def share_tensors(model: nn.Module, source: nn.Module) -> None:
+    """Let parameters of `model` that equal one of `source` be the very same memory, so that many models fit into it."""
+    known: dict[tuple[Any, ...], Tensor] = {_mark(tensor): tensor for tensor in source.parameters()}
     for parameter in model.parameters():
         same = known.get(_mark(parameter))
         if same is not None and torch.equal(same, parameter):
