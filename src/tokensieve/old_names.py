@@ -17,6 +17,9 @@ T = TypeVar("T")
 
 MODULES: dict[str, str] = {
     "tokensieve.backbones.host": "tokensieve.backbones.source",
+    "tokensieve.bench.subjects": "tokensieve.bench.contenders",
+    "tokensieve.bench.subjects.kind": "tokensieve.bench.contenders.contender",
+    "tokensieve.bench.turns": "tokensieve.bench.rounds",
     "tokensieve.model.words_on_disk": "tokensieve.runtime.offload",
     "tokensieve.runtime.ahead": "tokensieve.runtime.prefetch",
 }
@@ -27,6 +30,16 @@ NAMES: dict[str, str] = {
     "tokensieve.backbones.host.host_config": "tokensieve.backbones.source.source_config",
     "tokensieve.backbones.host.load_host_model": "tokensieve.backbones.source.load_source_model",
     "tokensieve.backbones.host.read_host": "tokensieve.backbones.source.read_source",
+    "tokensieve.bench.subjects.KINDS": "tokensieve.bench.contenders.CONTENDER_CONFIGS",
+    "tokensieve.bench.subjects.Kind": "tokensieve.bench.contenders.ContenderConfig",
+    "tokensieve.bench.subjects.Subject": "tokensieve.bench.contenders.Contender",
+    "tokensieve.bench.subjects.kind.Kind": "tokensieve.bench.contenders.contender.ContenderConfig",
+    "tokensieve.bench.subjects.kind.Subject": "tokensieve.bench.contenders.contender.Contender",
+    "tokensieve.bench.subjects.kind.ModuleSubject": "tokensieve.bench.contenders.contender.ModuleContender",
+    "tokensieve.bench.subjects.kind.DenseSubject": "tokensieve.bench.contenders.contender.DenseContender",
+    "tokensieve.bench.turns.in_turns": "tokensieve.bench.rounds.run_interleaved",
+    "tokensieve.bench.figures.realisation": "tokensieve.bench.figures.efficiency",
+    "tokensieve.bench.figures.pruning_realisation": "tokensieve.bench.figures.pruning_efficiency",
     "tokensieve.model.head.HostHead": "tokensieve.model.head.PretrainedHead",
     "tokensieve.model.words_on_disk.WordsOnDisk": "tokensieve.runtime.offload.OffloadedEmbeddings",
     "tokensieve.runtime.ahead.iterate_ahead": "tokensieve.runtime.prefetch.prefetched",

@@ -1,4 +1,4 @@
-"""The backbone: a classifier of transformers whose weights all subjects share where they can."""
+"""The backbone: a classifier of transformers whose weights all contenders share where they can."""
 
 from __future__ import annotations
 

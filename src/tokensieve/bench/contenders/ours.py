@@ -14,18 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from tokensieve.bench.backbone import Backbone
-from tokensieve.bench.flops import Flops, reduced_cost
-from tokensieve.bench.subjects.kind import (
+from tokensieve.bench.contenders.contender import (
     CPU,
     RUNNING,
+    Contender,
+    ContenderConfig,
     FileClassifier,
-    Kind,
-    ModuleSubject,
+    ModuleContender,
     Setting,
-    Subject,
     check_dtype,
     check_order,
 )
+from tokensieve.bench.flops import Flops, reduced_cost
 from tokensieve.bench.work import Batch, Order, Work
 from tokensieve.cascade.build import EncoderClassifier, compress
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
@@ -51,7 +51,7 @@ from tokensieve.runtime.predict import is_prediction, write_predictions
 
 
 @dataclass(frozen=True)
-class Tokensieve(Kind):
+class Tokensieve(ContenderConfig):
     """A model of ours.
 
     Attributes:
@@ -119,7 +119,7 @@ class Tokensieve(Kind):
         settings.check_depth(layers)
         return settings
 
-    def load(self, setting: Setting) -> Subject:
+    def load(self, setting: Setting) -> Contender:
         """The model; in company it shares the backbone's tensors, until `calls` lays some out; alone it has its own."""
         model, dtype = self._model(setting), resolve_dtype(self.dtype, CPU)
         if self.offload_embeddings:
@@ -129,7 +129,7 @@ class Tokensieve(Kind):
         elif dtype == torch.float32:
             share_tensors(model, setting.backbone.model)
         nn.Module.to(model, dtype=dtype)
-        return OurSubject(model, setting.backbone.ours, self.order, self.dtype, self._facts(model))
+        return TokensieveContender(model, setting.backbone.ours, self.order, self.dtype, self._facts(model))
 
     def load_for_files(self, setting: Setting) -> tuple[FileClassifier, dict[str, Any]]:
         """What `tokensieve predict` does once the model is loaded."""
@@ -175,7 +175,7 @@ class Tokensieve(Kind):
         }
 
 
-class OurSubject(ModuleSubject):
+class TokensieveContender(ModuleContender):
     """A model of ours, which counts its FLOPs.
 
     Args:
