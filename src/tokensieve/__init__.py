@@ -24,14 +24,14 @@ from tokensieve.errors import (
 )
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.old_names import install
+from tokensieve.old_names import install, renamed
 from tokensieve.runtime.load import load
 from tokensieve.training.lora import lora_config
 from tokensieve.training.recipe import Recipe
 from tokensieve.version import __version__
 
 if TYPE_CHECKING:
-    from tokensieve.estimator import PTCClassifier
+    from tokensieve.estimator import TokensieveClassifier
 
 __all__ = [
     "CascadeConfig",
@@ -41,10 +41,10 @@ __all__ = [
     "HubError",
     "InputError",
     "MissingExtraError",
-    "PTCClassifier",
     "PTCConfig",
     "Recipe",
     "TokensieveCascadeForSequenceClassification",
+    "TokensieveClassifier",
     "TokensieveConfig",
     "TokensieveError",
     "TokensieveForSequenceClassification",
@@ -55,6 +55,7 @@ __all__ = [
     "lora_config",
 ]
 
+_old_name = renamed(__name__, stacklevel=4)
 install()
 AutoConfig.register(TokensieveConfig.model_type, TokensieveConfigReader, exist_ok=True)
 AutoConfig.register(CascadeConfig.model_type, CascadeConfig, exist_ok=True)
@@ -63,9 +64,9 @@ AutoModelForSequenceClassification.register(CascadeConfig, TokensieveCascadeForS
 
 
 def __getattr__(name: str) -> Any:
-    """PTCClassifier on first use: it brings scikit-learn, which takes a second to load and most programs never need."""
-    if name == "PTCClassifier":
-        from tokensieve.estimator import PTCClassifier
+    """TokensieveClassifier on first use, as scikit-learn takes a second to load and most programs never need it."""
+    if name == "TokensieveClassifier":
+        from tokensieve.estimator import TokensieveClassifier
 
-        return PTCClassifier
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return TokensieveClassifier
+    return _old_name(name)

@@ -26,6 +26,9 @@ MODULES: dict[str, str] = {
 """Old module or package -> the new one; the modules in a package follow it."""
 
 NAMES: dict[str, str] = {
+    "tokensieve.PTCClassifier": "tokensieve.TokensieveClassifier",
+    "tokensieve.estimator.PTCClassifier": "tokensieve.estimator.TokensieveClassifier",
+    "tokensieve.estimator.classifier.PTCClassifier": "tokensieve.estimator.classifier.TokensieveClassifier",
     "tokensieve.backbones.host.Host": "tokensieve.backbones.source.SourceCheckpoint",
     "tokensieve.backbones.host.host_config": "tokensieve.backbones.source.source_config",
     "tokensieve.backbones.host.load_host_model": "tokensieve.backbones.source.load_source_model",
@@ -57,17 +60,18 @@ def install() -> None:
         sys.meta_path.append(_Finder())
 
 
-def renamed(module: str) -> Callable[[str], Any]:
+def renamed(module: str, *, stacklevel: int = 3) -> Callable[[str], Any]:
     """The `__getattr__` of a module some of whose names are old ones of `NAMES`.
 
     Args:
         module: its dotted name.
+        stacklevel: one more where the module's `__getattr__` calls this one.
     """
 
     def find(name: str) -> Any:
         if (new := NAMES.get(f"{module}.{name}")) is None:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        warn(f"{module}.{name}", new, stacklevel=3)
+        warn(f"{module}.{name}", new, stacklevel=stacklevel)
         return _import_name(new)
 
     return find

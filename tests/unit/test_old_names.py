@@ -42,6 +42,12 @@ def test_names(old: str, new: str) -> None:
         assert imported(old) is imported(new)
 
 
+def test_the_front_door() -> None:
+    with pytest.warns(DeprecationWarning, match="PTCClassifier") as caught:
+        assert tokensieve.PTCClassifier is tokensieve.TokensieveClassifier
+    assert caught[0].filename == __file__
+
+
 @pytest.mark.parametrize("old", MODULES)
 def test_the_old_module_is_gone(old: str) -> None:
     place = PACKAGE.joinpath(*old.split(".")[1:])

@@ -1,4 +1,4 @@
-"""PTCClassifier: the whole of tokensieve behind scikit-learn's fit and predict."""
+"""TokensieveClassifier: the whole of tokensieve behind scikit-learn's fit and predict."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ from tokensieve.errors import ConfigError
 from tokensieve.estimator.folder import read_folder, write_folder
 from tokensieve.estimator.inputs import class_names, places_in_model, read_classes, read_documents
 from tokensieve.estimator.state import off_its_device, on_its_device, quiet, random_states_kept
+from tokensieve.old_names import renamed
 from tokensieve.runtime.load import Classifier, load, resolve_device
 from tokensieve.runtime.results import Result
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.settings import base_checkpoint, reduction_settings
 from tokensieve.training.stages import train_in_stages
 
+__getattr__ = renamed(__name__)
 _REDUCTION = ("pruning", "keep_ratio", "site", "combine_layer", "combination_tokens")
 _RECIPE = ("learning_rate", "epochs", "batch_size", "max_length")
 
 
-class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
     """A document classifier with token pruning and combining, as a scikit-learn estimator.
 
     `fit` trains by `tokensieve.training.stages.train_in_stages`, so the model is the one that `tokensieve train` makes
@@ -116,7 +118,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.device = device
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> PTCClassifier:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> TokensieveClassifier:  # noqa: N803
         """Train on texts and their classes.
 
         Args:
@@ -192,7 +194,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             write_folder(self, folder, overwrite=overwrite)
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "auto") -> PTCClassifier:
+    def load(cls, folder: str | Path, *, device: str = "auto") -> TokensieveClassifier:
         """Read a folder that `save` or `tokensieve train` wrote; of the latter, classes are strings.
 
         Args:
@@ -219,7 +221,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if self.validation_fraction > 0:
             splits = DataSplits(*carve_validation(documents, self.validation_fraction, recipe.seed))
         with tempfile.TemporaryDirectory() as folder:
-            output, name = Path(folder) / "classifier", "PTCClassifier.fit"
+            output, name = Path(folder) / "classifier", "TokensieveClassifier.fit"
             progress = bool(self.verbose)
             options: dict[str, Any] = {"device": place, "data_name": name, "progress": progress}
             record = train_in_stages(base, settings, splits, output, recipe, **options)

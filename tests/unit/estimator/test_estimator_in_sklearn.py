@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from tokensieve import ConfigError, PTCClassifier, PTCConfig, Recipe
+from tokensieve import ConfigError, PTCConfig, Recipe, TokensieveClassifier
 
 X, Y = texts_and_labels(24)
 
@@ -30,7 +30,7 @@ def lower(texts: Any) -> list[str]:
     return [text.lower() for text in texts]
 
 
-def test_clone_takes_parameters_and_nothing_fitted(fitted: PTCClassifier) -> None:
+def test_clone_takes_parameters_and_nothing_fitted(fitted: TokensieveClassifier) -> None:
     copied = clone(fitted)
     assert copied.get_params() == fitted.get_params()
     assert not hasattr(copied, "classes_")
@@ -71,7 +71,7 @@ def test_cross_validation(make: Make) -> None:
 
 def test_in_a_pipeline(make: Make) -> None:
     pipeline = make_pipeline(FunctionTransformer(lower), make(**LEARNS))
-    pipeline.set_params(ptcclassifier__keep_ratio=0.95).fit([text.upper() for text in X], Y)
+    pipeline.set_params(tokensieveclassifier__keep_ratio=0.95).fit([text.upper() for text in X], Y)
     assert pipeline[-1].record_["settings"]["keep_ratio"] == 0.95
     assert pipeline.score([text.upper() for text in X], Y) > 0.8
     np.testing.assert_array_equal(pipeline.predict_proba(X), pipeline[-1].predict_proba(X))
@@ -81,7 +81,7 @@ METHODS = ["sigmoid", "isotonic"] + ["temperature"] * (Version(sklearn.__version
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_calibrated_after_fitting(fitted: PTCClassifier, method: str) -> None:
+def test_calibrated_after_fitting(fitted: TokensieveClassifier, method: str) -> None:
     calibrated = CalibratedClassifierCV(FrozenEstimator(fitted), method=method).fit(*texts_and_labels(30, seed=2))
     probabilities = calibrated.predict_proba(X)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -103,14 +103,14 @@ def test_voting_beside_a_classifier_of_words(make: Make) -> None:
 
 
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda estimator: pickle.loads(pickle.dumps(estimator))])
-def test_copies_of_a_fitted_one_predict_the_same(fitted: PTCClassifier, copier: Any) -> None:
+def test_copies_of_a_fitted_one_predict_the_same(fitted: TokensieveClassifier, copier: Any) -> None:
     copied = copier(fitted)
     np.testing.assert_array_equal(copied.predict_proba(X), fitted.predict_proba(X))
     np.testing.assert_array_equal(copied.classes_, fitted.classes_)
     assert copied.classifier_.model is not fitted.classifier_.model
 
 
-def test_a_pickle_moves_to_a_device_that_is_here(fitted: PTCClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_moves_to_a_device_that_is_here(fitted: TokensieveClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pickled where there was a GPU, read where there is none."""
     pickled = pickle.dumps(copy.copy(fitted).set_params(device="cuda:0"))
 
@@ -123,7 +123,7 @@ def test_a_pickle_moves_to_a_device_that_is_here(fitted: PTCClassifier, monkeypa
     np.testing.assert_array_equal(moved.predict_proba(X), fitted.predict_proba(X))
 
 
-def test_a_pickle_holds_a_copy_on_the_cpu(fitted: PTCClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_holds_a_copy_on_the_cpu(fitted: TokensieveClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a model that is elsewhere, which stays there."""
     model, engine = fitted.classifier_.model, fitted.classifier_.engine
     monkeypatch.setattr(type(model), "device", torch.device("cuda"))
