@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from tokensieve.cascade.build import compress
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
 from tokensieve.cascade.configuration import CascadeConfig, TokensieveConfigReader
-from tokensieve.config import PTCConfig
+from tokensieve.config import Deferral, Prune, ReductionConfig
 from tokensieve.errors import (
     CheckpointError,
     ConfigError,
@@ -22,6 +22,7 @@ from tokensieve.errors import (
     TokensieveError,
     TrainingError,
 )
+from tokensieve.methods import METHODS
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.old_names import install, renamed
@@ -34,15 +35,18 @@ if TYPE_CHECKING:
     from tokensieve.estimator import TokensieveClassifier
 
 __all__ = [
+    "METHODS",
     "CascadeConfig",
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "Deferral",
     "HubError",
     "InputError",
     "MissingExtraError",
-    "PTCConfig",
+    "Prune",
     "Recipe",
+    "ReductionConfig",
     "TokensieveCascadeForSequenceClassification",
     "TokensieveClassifier",
     "TokensieveConfig",
@@ -64,7 +68,11 @@ AutoModelForSequenceClassification.register(CascadeConfig, TokensieveCascadeForS
 
 
 def __getattr__(name: str) -> Any:
-    """TokensieveClassifier on first use, as scikit-learn takes a second to load and most programs never need it."""
+    """Import on first use: TokensieveClassifier, which brings scikit-learn, and the names of version 0.1.0."""
+    if name == "PTCConfig":
+        from tokensieve.config.old import PTCConfig
+
+        return PTCConfig
     if name == "TokensieveClassifier":
         from tokensieve.estimator import TokensieveClassifier
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
-from parity.sources import LABELS, LAYERS, SOURCES, build_source, source_batch
-from tokensieve import PTCConfig, compress
+from parity.sources import LABELS, SOURCES, build_source, source_batch
+from tokensieve import ReductionConfig, compress
 
 each_source = pytest.mark.parametrize("name", SOURCES)
-DENSE = PTCConfig.preset("dense", LAYERS)
+DENSE = ReductionConfig.preset("dense")
 WITH_SEGMENTS = ("bert", "electra", "electra-projected")
 
 

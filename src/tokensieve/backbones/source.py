@@ -18,7 +18,7 @@ from tokensieve.backbones.registry import BACKBONES
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.reducers.schedule import encoder_steps
+from tokensieve.model.steps import encoder_steps
 
 COMBINE = "combine"
 """What stands in the place of a step's number for the combining module, where the source is a model of ours."""
@@ -32,7 +32,7 @@ class SourceCheckpoint:
     Attributes:
         config: its sizes and labels as a TokensieveConfig (reduction settings not yet decided).
         state: parameters; `encoder.layer.<i>` with i as in the source.
-        pooling: of a model of ours; "host" for those of transformers.
+        pooling: of a model of ours; "pretrained" for those of transformers.
     """
 
     config: TokensieveConfig
@@ -56,7 +56,7 @@ def read_source(model: PreTrainedModel) -> SourceCheckpoint:
     state = BACKBONES[model.config.model_type].rename(model.state_dict())
     if not classifies:  # another task's output layer is no start for ours
         state = {name: tensor for name, tensor in state.items() if not name.startswith("head.classifier")}
-    return SourceCheckpoint(config, state, "host")
+    return SourceCheckpoint(config, state, "pretrained")
 
 
 def source_config(config: Any, name: str | Path) -> TokensieveConfig:

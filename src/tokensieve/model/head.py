@@ -52,4 +52,4 @@ class MeanHead(nn.Module):
         return self.classifier(self.dropout(pooled)), pooled
 
 
-HEADS: dict[str, type[PretrainedHead] | type[MeanHead]] = {"host": PretrainedHead, "mean": MeanHead}
+HEADS: dict[str, type[PretrainedHead] | type[MeanHead]] = {"pretrained": PretrainedHead, "mean": MeanHead}

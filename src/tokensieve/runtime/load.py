@@ -97,8 +97,8 @@ class Classifier:
     def encode(self, texts: Iterable[Text], *, normalize_embeddings: bool = False) -> np.ndarray:
         """The vector of each text, [N, hidden size] float32: what the last layer of the model's head reads.
 
-        With pooling "host" that is the output of the family's own pooler on the first token, with "mean" the mean of
-        the final tokens. The vectors are those of a classifier: near each other where the labels are.
+        With pooling "pretrained" that is the output of the family's own pooler on the first token. With "mean" it is
+        the mean of the final tokens. The vectors are those of a classifier: near each other where the labels are.
 
         Args:
             texts: as in `predict`.
@@ -189,9 +189,9 @@ def load(
         )
     if isinstance(config, CascadeConfig) and config.defer_below is None:
         logger.warning(
-            "%s: a cascade (reread=%g) whose defer_below is not fitted: no document is deferred; train it",
+            "%s: a cascade (defer.share=%g) whose defer_below is not fitted: no document is deferred; train it",
             path,
-            config.settings.reread,
+            config.settings.deferred,
         )
     if offload_embeddings:
         offload_input_embeddings(model, path)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from bench_records import CONTENDERS, config
 
-from tokensieve import ConfigError, PTCConfig
+from flat import reduction
+from tokensieve import ConfigError, ReductionConfig
 from tokensieve.bench.config import BenchConfig
 from tokensieve.bench.contenders import CONTENDER_CONFIGS
 from tokensieve.bench.contenders.ours import Tokensieve
@@ -153,8 +154,8 @@ def test_committed_configs_fit_their_backbones(path: Path) -> None:
     depth = {"default": 6, "bert-base": 12, "tiny": 2}[found.backbone]
     for contender in found.contenders.values():
         if isinstance(contender, Tokensieve):
-            start = PTCConfig() if contender.preset is None else PTCConfig.preset(contender.preset, depth)
-            PTCConfig.from_dict({**start.to_dict(), **contender.settings}).check_depth(depth)
+            start = reduction() if contender.preset is None else ReductionConfig.preset(contender.preset)
+            ReductionConfig.from_dict({**start.to_dict(), **contender.settings}).check_depth(depth)
     assert json.loads(json.dumps(record)) == record
 
 
