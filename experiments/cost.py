@@ -2,7 +2,7 @@
 
     python experiments/cost.py experiments/configs/bbc-256.json --data DATA --threads 2
 
-Run on an idle machine, after accuracy.py: it times the classifiers of the last seed. Times are taken in turns, so that
+Run on an idle machine, after accuracy.py: it times the classifiers of the last seed. Rounds are interleaved, so that
 all variants meet the same machine; memory is the peak of a process of its own, less what it used after its imports.
 """
 
@@ -23,7 +23,7 @@ from runs import base_of, config_parser, configs_of, run_folder, settings_of, sp
 from tokensieve import compress, load
 from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.backbones.loading import load_config, load_tokenizer
-from tokensieve.bench.turns import in_turns, seconds
+from tokensieve.bench.rounds import run_interleaved, seconds
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.memory import peak_memory_bytes, return_large_blocks
 from tokensieve.training.prepare import set_attention_dropout
@@ -61,8 +61,8 @@ def main() -> None:
 
 
 def timed(works: Mapping[str, Callable[[], Any]], per: int = 1) -> dict[str, list[float]]:
-    """Seconds of each work, the works taking turns, after a round to warm up."""
-    found = in_turns({name: partial(seconds, work) for name, work in works.items()}, ROUNDS, lambda _: None)
+    """Seconds of each work in interleaved rounds, after a warm-up."""
+    found = run_interleaved({name: partial(seconds, work) for name, work in works.items()}, ROUNDS, lambda _: None)
     return {name: [taken / per for taken in rounds] for name, rounds in found.items()}
 
 

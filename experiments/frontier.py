@@ -1,9 +1,9 @@
 """Accuracy over several data sets, and beside it speed and memory: tables and a picture for `report.py`.
 
 A results folder (`records.py`) has accuracy in accuracy/<name>-<set>.json, speed in bench/<name>-<set>.json, and memory
-in bench/<"memory">-<set>.json. Their subjects are called like the variants, or as these say with "subject". A
+in bench/<"memory">-<set>.json. Their contenders are called like the variants, or as these say with "contender". A
 config names its "baselines": dense, and dense trained for as long as the variants that start from it; the variants of
-the "headline": those of the README and the picture, which have no room for all; subjects with the "same answers" as a
+the "headline": those of the README and the picture, which have no room for all; contenders with the "same answers" as a
 variant at another cost; and the benchmarks of "memory".
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from machine import ROOT
 from records import Results
-from tables import interval, told
+from tables import interval, with_interval
 
 from tokensieve.bench.figures import memory_ratio, reduction, speedup, working_memory_ratio
 from tokensieve.bench.table import conditions, render
@@ -108,8 +108,8 @@ def frontier_table(results: Results, name: str, *, brief: bool = False) -> str:
         for baseline in baselines:
             cells += _compared(records, variant, baseline, "test")
         cells.append(_read_again(records, variant))
-        subject = subject_of(config, row)
-        rows.append([*cells, *_speeds(speeds, subject), *_shares_of_memory(memories, subject)])
+        contender = contender_of(config, row)
+        rows.append([*cells, *_speeds(speeds, contender), *_shares_of_memory(memories, contender)])
     lines = render(rows, "markdown")
     if brief:
         return "\n".join(lines)
@@ -131,14 +131,14 @@ def preset_table(results: Results, name: str) -> str:
     records, speeds, config = accuracy_records(results, name), bench_records(results, name), config_of(name)
     rows = [["preset", "take it when", "documents/s, times transformers", "accuracy against dense, points"]]
     for preset, when in PRESETS.items():
-        faster = _speeds(speeds, subject_of(config, preset))[0]
+        faster = _speeds(speeds, contender_of(config, preset))[0]
         rows.append([f"`{preset}`", when, faster, _compared(records, preset, config["baselines"][0], "test")[0]])
     return "\n".join(render(rows, "markdown"))
 
 
-def subject_of(config: dict[str, Any], variant: str) -> str:
+def contender_of(config: dict[str, Any], variant: str) -> str:
     """What a variant is called in the benchmarks: how it was trained makes no difference there."""
-    name: str = config["variants"].get(variant, {}).get("subject", variant)
+    name: str = config["variants"].get(variant, {}).get("contender", variant)
     return name
 
 
@@ -149,12 +149,12 @@ def _rows(config: dict[str, Any], variants: Iterable[str]) -> Iterator[tuple[str
         yield from ((row, given) for row, given in config.get("same answers", {}).items() if given == variant)
 
 
-def mean_speed(speeds: Records, subject: str) -> float | None:
+def mean_speed(speeds: Records, contender: str) -> float | None:
     """Times faster than the benchmarks' baseline: the geometric mean over the sets; None where it was not measured."""
     found = [
-        speedup(record["cells"][0], subject, record["baseline"]).median
+        speedup(record["cells"][0], contender, record["baseline"]).median
         for record in speeds.values()
-        if subject in record["subjects"]
+        if contender in record["contenders"]
     ]
     return geometric_mean(found) if found else None
 
@@ -172,7 +172,7 @@ def frontier_plot(results: Results, name: str, path: Path) -> None:
         axes = figure.subplots()
         points = {}
         for variant in _headline(config, records):
-            faster = mean_speed(speeds, subject_of(config, variant))
+            faster = mean_speed(speeds, contender_of(config, variant))
             by_document = differences(records, variant, baseline, "test")
             if faster is None or by_document is None:
                 continue
@@ -219,7 +219,7 @@ def _compared(records: Records, variant: str, baseline: str, split: str) -> tupl
     if by_document is None:
         return "", ""
     ends = interval(by_document)
-    return told(by_document, ends), verdict(ends[0])
+    return with_interval(by_document, ends), verdict(ends[0])
 
 
 def _read_again(records: Records, variant: str) -> str:
@@ -233,15 +233,15 @@ def _read_again(records: Records, variant: str) -> str:
     return f"{np.mean(shares):.0f} ({min(shares):.0f}-{max(shares):.0f})" if max(shares) else ""
 
 
-def _speeds(speeds: Records, subject: str) -> list[str]:
+def _speeds(speeds: Records, contender: str) -> list[str]:
     """Over the sets, with the range: times faster than transformers, than our dense model; FLOPs."""
-    own = [record for record in speeds.values() if subject in record["subjects"]]
+    own = [record for record in speeds.values() if contender in record["contenders"]]
     if not own:
         return [""] * 3
-    against = [speedup(record["cells"][0], subject, record["baseline"]).median for record in own]
-    of_dense = [speedup(record["cells"][0], subject, "dense").median for record in own]
-    fewer = [reduction(record["cells"][0], subject) or 1.0 for record in own]
-    return [_told(against), _told(of_dense), f"{geometric_mean(fewer):.2f}"]
+    against = [speedup(record["cells"][0], contender, record["baseline"]).median for record in own]
+    of_dense = [speedup(record["cells"][0], contender, "dense").median for record in own]
+    fewer = [reduction(record["cells"][0], contender) or 1.0 for record in own]
+    return [_mean_and_range(against), _mean_and_range(of_dense), f"{geometric_mean(fewer):.2f}"]
 
 
 def _memory_batches(memories: Records) -> list[int]:
@@ -249,21 +249,21 @@ def _memory_batches(memories: Records) -> list[int]:
     return sorted({cell["batch"] for record in memories.values() for cell in record["cells"]})
 
 
-def _shares_of_memory(memories: Records, subject: str) -> list[str]:
+def _shares_of_memory(memories: Records, contender: str) -> list[str]:
     """By size of the batches, over the sets with the range: share of the peak of transformers' process, and of what
     that takes above the loaded model.
     """
-    own = [record for record in memories.values() if subject in record["subjects"]]
+    own = [record for record in memories.values() if contender in record["contenders"]]
     found = []
     for batch in _memory_batches(memories):
         cells = [(record["baseline"], cell) for record in own for cell in record["cells"] if cell["batch"] == batch]
         for ratio in (memory_ratio, working_memory_ratio):
-            shares = [ratio(cell, subject, baseline).median for baseline, cell in cells]
-            found.append(f"{_told(shares)}x" if shares else "")
+            shares = [ratio(cell, contender, baseline).median for baseline, cell in cells]
+            found.append(f"{_mean_and_range(shares)}x" if shares else "")
     return found
 
 
-def _told(ratios: list[float]) -> str:
+def _mean_and_range(ratios: list[float]) -> str:
     return f"{geometric_mean(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 

@@ -16,9 +16,16 @@ RESULTS = ROOT / "results"
 """Scripts write their records here."""
 SHOWN = RESULTS / "0.1.0"
 """The tables in README.md and docs/ are made from these records."""
-RENAMED: dict[str, dict[str, str]] = {"0.1.0": {}}
+RENAMED: dict[str, dict[str, str]] = {
+    "0.1.0": {
+        "subjects": "contenders",
+        "subject": "contender",
+        "words_on_disk": "offload_embeddings",
+        **{f"{preset}, words on disk": f"{preset}, embeddings offloaded" for preset in ("dense", "fast", "fastest")},
+    }
+}
 """By version, keys of its records and what they are called today. They are looked for at any depth, and the name of a
-variant or subject is a key, too: no such name may be among them.
+variant or contender is a key, too: no such name may be among them.
 """
 
 Record = dict[str, Any]

@@ -24,7 +24,7 @@ from tokensieve.demo import comparison
 
 PAGES = ("README.md", "docs/summary.md", "docs/flops.md", "docs/results.md", "docs/methods/README.md")
 """What the tables are in."""
-TOLD = (
+IN_SUMMARY = (
     "base-512",
     "base-512-bf16",
     "base-training-512",
@@ -97,14 +97,14 @@ def _place_benchmarks(results: Results, summary: Path, docs: Path, pictures: Pat
         pages.append("\n".join([*_section(record), "", f"![{record['name']}](bench/{picture.name})"]))
     _place(docs, "bench", "\n\n".join(pages))
     _place(docs, "bench-avx2", "\n\n".join("\n".join(_section(record)) for record in older))
-    told = [record for record in records if record["name"] in TOLD]
-    _place(summary, "bars", "\n".join(bars_table(told, "markdown")))
+    shown = [record for record in records if record["name"] in IN_SUMMARY]
+    _place(summary, "bars", "\n".join(bars_table(shown, "markdown")))
     _place(summary, "headline", _headline(next(record for record in records if record["name"] == "base-512")))
 
 
 def _headline(record: dict[str, Any]) -> str:
-    """The subjects that tell most, and what the figures hold for."""
-    few = record | {"subjects": {name: record["subjects"][name] for name in HEADLINE}}
+    """The contenders that tell most, and what the figures hold for."""
+    few = record | {"contenders": {name: record["contenders"][name] for name in HEADLINE}}
     return "\n".join([*figure_table(few, "markdown"), "", *(f"- {line}" for line in conditions(few))])
 
 

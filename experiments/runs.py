@@ -20,7 +20,7 @@ from tokensieve.data import DataSplits, load_splits
 from tokensieve.runtime.precision import is_native
 from tokensieve.training.recipe import Recipe
 
-NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "seeds", "subject", "unlabelled")
+NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "seeds", "contender", "unlabelled")
 """Keys of a variant that are no reduction settings."""
 
 

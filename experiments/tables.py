@@ -50,7 +50,7 @@ def difference(own: np.ndarray, dense: np.ndarray) -> str:
     """Mean over the seeds that both have, and a bootstrap interval over documents, on the same documents."""
     seeds = min(len(own), len(dense))
     by_document = (own[:seeds].astype(float) - dense[:seeds]).mean(0) * 100
-    return told(by_document, interval(by_document))
+    return with_interval(by_document, interval(by_document))
 
 
 def interval(by_document: np.ndarray) -> tuple[float, float]:
@@ -61,7 +61,7 @@ def interval(by_document: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def told(by_document: np.ndarray, ends: tuple[float, float]) -> str:
+def with_interval(by_document: np.ndarray, ends: tuple[float, float]) -> str:
     """Mean and interval."""
     low, high = ends
     return f"{by_document.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
@@ -72,7 +72,7 @@ COST = ["inference", "training step", "peak memory, inference", "peak memory, tr
 
 
 def costs(cost: dict[str, Any], variant: str) -> list[str]:
-    """Speed as times faster than dense, memory as a share of dense's; medians of rounds taken in turn."""
+    """Speed as times faster than dense, memory as a share of dense's; medians of interleaved rounds."""
     cells = []
     for kind in ("inference_seconds", "training_step_seconds"):
         own, dense = cost[kind][variant], cost[kind]["dense"]
@@ -104,10 +104,10 @@ def conditions(record: dict[str, Any], cost: dict[str, Any] | None) -> str:
     ]
     if cost is not None:
         lines.append(
-            f"- Cost: {cost['machine']['threads']} threads, float32, {cost['rounds']} rounds in turn after one to warm "
-            f"up; inference is text to label of the first {cost['documents']} test documents, speeds and shares are "
-            "against our own dense model (packed, fused attention); memory a process's peak less what it used after "
-            f"its imports; training in batches of {cost['training']['batch']} with AdamW, attention dropout 0."
+            f"- Cost: {cost['machine']['threads']} threads, float32, {cost['rounds']} interleaved rounds after a "
+            f"warm-up; inference is text to label of the first {cost['documents']} test documents, speeds and shares "
+            "are against our own dense model (packed, fused attention); memory a process's peak less what it used "
+            f"after its imports; training in batches of {cost['training']['batch']} with AdamW, attention dropout 0."
         )
     return "\n".join(lines)
 

@@ -1,6 +1,7 @@
 """tokensieve: document classifiers that let unimportant tokens go, for real.
 
-Importing it registers the config and model types with transformers and does nothing else.
+Importing it registers the config and model types with transformers, lets old module names be imported (`old_names`),
+and does nothing else.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -24,13 +25,14 @@ from tokensieve.errors import (
 from tokensieve.methods import METHODS
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.old_names import install, renamed
 from tokensieve.runtime.load import load
 from tokensieve.training.lora import lora_config
 from tokensieve.training.recipe import Recipe
 from tokensieve.version import __version__
 
 if TYPE_CHECKING:
-    from tokensieve.estimator import PTCClassifier
+    from tokensieve.estimator import TokensieveClassifier
 
 __all__ = [
     "METHODS",
@@ -42,11 +44,11 @@ __all__ = [
     "HubError",
     "InputError",
     "MissingExtraError",
-    "PTCClassifier",
     "Prune",
     "Recipe",
     "ReductionConfig",
     "TokensieveCascadeForSequenceClassification",
+    "TokensieveClassifier",
     "TokensieveConfig",
     "TokensieveError",
     "TokensieveForSequenceClassification",
@@ -57,6 +59,8 @@ __all__ = [
     "lora_config",
 ]
 
+_old_name = renamed(__name__, stacklevel=4)
+install()
 AutoConfig.register(TokensieveConfig.model_type, TokensieveConfigReader, exist_ok=True)
 AutoConfig.register(CascadeConfig.model_type, CascadeConfig, exist_ok=True)
 AutoModelForSequenceClassification.register(TokensieveConfig, TokensieveForSequenceClassification, exist_ok=True)
@@ -64,13 +68,13 @@ AutoModelForSequenceClassification.register(CascadeConfig, TokensieveCascadeForS
 
 
 def __getattr__(name: str) -> Any:
-    """What is imported on first use: PTCClassifier, which brings scikit-learn, and the names of version 0.1.0."""
+    """Import on first use: TokensieveClassifier, which brings scikit-learn, and the names of version 0.1.0."""
     if name == "PTCConfig":
         from tokensieve.config.old import PTCConfig
 
         return PTCConfig
-    if name == "PTCClassifier":
-        from tokensieve.estimator import PTCClassifier
+    if name == "TokensieveClassifier":
+        from tokensieve.estimator import TokensieveClassifier
 
-        return PTCClassifier
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return TokensieveClassifier
+    return _old_name(name)

@@ -1,9 +1,8 @@
 """The demonstration: a dense classifier and one of ours that starts from it, trained and measured side by side.
 
-Both come from the default model and the embedded corpus. Dense is trained for more epochs than it needs, so that those
-which the other adds are no advantage. Training and scoring run as commands of their
-own, so that memory peaks are those of one model; speed is timed in turns in this process, so that all meet the same
-machine.
+Both come from the default model and the embedded corpus. Dense is trained for more epochs than it needs, so that the
+epochs which the other adds are no advantage. Training and scoring run as commands of their own, so that each memory
+peak is that of one model. Speed is timed in interleaved rounds in this process, so that all meet the same machine.
 """
 
 from __future__ import annotations
@@ -60,8 +59,8 @@ def run_demo(folder: Path, show: Show) -> dict[str, Any]:
     models = {name: _train_and_score(name, folder / name, show) for name in VARIANTS}
     classifiers = {name: load(folder / name, device="cpu") for name in VARIANTS}
     timed = corpus.test[:TIMED_DOCUMENTS]
-    show(f"\ntiming {len(timed)} test documents, {ROUNDS} rounds in turn after one to warm up")
-    for name, speeds in time_in_turns(classifiers, timed, ROUNDS).items():
+    show(f"\ntiming {len(timed)} test documents, {ROUNDS} interleaved rounds after a warm-up")
+    for name, speeds in time_interleaved(classifiers, timed, ROUNDS).items():
         plan = classifiers[name].model.plan(round(models[name]["scores"]["mean_length"]))
         models[name] |= {"documents_per_second": speeds, "flops": plan.flops}
     record = {
@@ -88,18 +87,18 @@ def _check_made_by_a_demo(folder: Path) -> None:
         )
 
 
-def time_in_turns(
+def time_interleaved(
     classifiers: Mapping[str, Classifier], documents: Sequence[Document], rounds: int
 ) -> dict[str, list[float]]:
-    """Documents per second of each classifier, the classifiers taking turns for so many rounds after a warm-up."""
+    """Documents per second of each classifier, in interleaved rounds after a warm-up."""
     from tqdm import tqdm
 
     speeds: dict[str, list[float]] = {name: [] for name in classifiers}
-    for turn in tqdm(range(rounds + 1), desc="timing", unit=" rounds"):
+    for number in tqdm(range(rounds + 1), desc="timing", unit=" rounds"):
         for name, classifier in classifiers.items():
             start = time.perf_counter()
             classifier.engine.classify(documents)
-            if turn > 0:
+            if number > 0:
                 speeds[name].append(len(documents) / (time.perf_counter() - start))
     return speeds
 

@@ -30,7 +30,7 @@ def push_to_hub(
     The repository is made if it is not there. The folder is loaded first: what is published can be used.
 
     Args:
-        folder: written by `tokensieve train`, `PTCClassifier.save`, or `save_pretrained` of model and tokenizer.
+        folder: written by `tokensieve train`, `TokensieveClassifier.save`, or `save_pretrained` of model and tokenizer.
         repo_id: "name", or "user-or-organisation/name".
         private: nobody else may see it; refused where the repository is there and public. False: the account's default.
         token: of the hub; None: that of `hf auth login`, or of the variable HF_TOKEN.
@@ -90,7 +90,9 @@ def files_to_publish(folder: Path) -> list[str]:
     files = sorted(file.name for file in folder.iterdir() if file.is_file())
     names = [name for name in files if any(fnmatch(name, pattern) for pattern in PUBLISHED)]
     if CARD not in names:
-        logger.warning("%s: no model card (%s): 'tokensieve train' and PTCClassifier.save write one", folder, CARD)
+        logger.warning(
+            "%s: no model card (%s): 'tokensieve train' and TokensieveClassifier.save write one", folder, CARD
+        )
     left = sorted(set(files) - set(names))
     logger.info("uploading %s%s", ", ".join(names), f"; not {', '.join(left)}" if left else "")
     return names

@@ -46,7 +46,7 @@ def build(recipe: dict[str, Any], tokenizer: Any) -> TokensieveForSequenceClassi
         model = TokensieveForSequenceClassification(config)
     else:
         labels = {"id2label": LABELS, **more}
-        model = compress(host(family, len(tokenizer)), settings, tokenizer=tokenizer, **labels)
+        model = compress(source(family, len(tokenizer)), settings, tokenizer=tokenizer, **labels)
     model.eval()
     with torch.no_grad():
         for own in norms_and_biases(model).values():
@@ -71,7 +71,7 @@ def between(figures: Tensor, share: float) -> float:
     return round(float(ordered[place - 1 : place + 1].mean()), 6)
 
 
-def host(family: str, words: int) -> PreTrainedModel:
+def source(family: str, words: int) -> PreTrainedModel:
     """A random classifier of another family of transformers."""
     own = {"vocab_size": words, "num_labels": len(LABELS), "max_position_embeddings": documents.POSITIONS}
     if family == "electra":

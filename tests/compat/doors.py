@@ -170,7 +170,7 @@ def by_peft(name: str, folder: Path) -> Answers:
 
 def load_estimator(folder: Path) -> Any:
     """The scikit-learn estimator of a folder."""
-    return tokensieve.PTCClassifier.load(folder, device="cpu")
+    return tokensieve.TokensieveClassifier.load(folder, device="cpu")
 
 
 def train(base: Path, settings: Any, recipe: dict[str, Any], output: Path, **options: Any) -> dict[str, Any]:

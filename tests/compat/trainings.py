@@ -14,7 +14,7 @@ from transformers import BertConfig, BertForSequenceClassification, TrainerCallb
 
 import tokensieve
 from compat import documents
-from tokensieve import PTCClassifier, PTCConfig, Recipe
+from tokensieve import PTCConfig, Recipe
 from tokensieve.data import DataSplits, Document
 from tokensieve.training.stages import train_in_stages
 from tokensieve.training.train import train
@@ -60,7 +60,7 @@ def make(target: Path) -> None:
             shutil.copytree(start, "start")
             settings = PTCConfig.preset("fast", 2)
             train_in_stages("start", settings, splits(), "trained", Recipe(**RECIPE, follow=1), progress=False)
-            estimator = PTCClassifier("start", config=SETTINGS, recipe=Recipe(**RECIPE), device="cpu")
+            estimator = tokensieve.PTCClassifier("start", config=SETTINGS, recipe=Recipe(**RECIPE), device="cpu")
             texts, labels = zip(*((own.text, str(own.label)) for own in splits().train), strict=True)
             estimator.fit(list(texts), list(labels)).save("estimator")
             interrupted()

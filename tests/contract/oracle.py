@@ -276,10 +276,10 @@ def _combine(
 
 
 def _head(ptc: SimpleNamespace, weights: dict[str, Tensor], rows: Tensor, sizes: Sequence[float]) -> Tensor:
-    host = ptc.pooling == "host" or (ptc.pooling == "auto" and ptc.combine_layer is None)
-    pooled = (
-        torch.tanh(_linear(weights, "head.dense", rows[0])) if host else _means([[*range(len(rows))]], rows, sizes)[0]
-    )
+    if ptc.pooling == "host" or (ptc.pooling == "auto" and ptc.combine_layer is None):
+        pooled = torch.tanh(_linear(weights, "head.dense", rows[0]))
+    else:
+        pooled = _means([[*range(len(rows))]], rows, sizes)[0]
     return _linear(weights, "head.classifier", pooled)
 
 

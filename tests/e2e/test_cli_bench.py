@@ -24,7 +24,7 @@ def write_config(name: str, **changes: Any) -> None:
         "documents": 4,
         "rounds": 2,
         "baseline": "sdpa",
-        "subjects": {"sdpa": {"kind": "transformers"}, "hidden": HIDDEN},
+        "contenders": {"sdpa": {"kind": "transformers"}, "hidden": HIDDEN},
     }
     record = {key: value for key, value in (record | changes).items() if value is not ...}
     Path(name).write_text(json.dumps(record), encoding="utf-8")
@@ -40,7 +40,7 @@ def place(work: Path) -> Path:
 
 
 def test_the_committed_smoke_config(cli: Cli, place: Path) -> None:
-    """All kinds of subjects at once; those of ONNX too."""
+    """All kinds of contenders at once; those of ONNX too."""
     pytest.importorskip("onnxruntime")
     found = cli("bench", SMOKE, "--rounds", 1, "--threads", 1, "--output", "out.json")
     assert found.code == 0, found.err
@@ -50,22 +50,22 @@ def test_the_committed_smoke_config(cli: Cli, place: Path) -> None:
     assert (record["name"], record["rounds"], record["machine"]["threads"]) == ("smoke", 1, 1)
     assert [(cell["batch"], cell["length"]) for cell in record["cells"]] == [(1, 16), (2, 16), (1, 200), (2, 200)]
     for cell in record["cells"]:
-        assert set(cell["seconds"]) == set(config["subjects"])
+        assert set(cell["seconds"]) == set(config["contenders"])
         assert all(len(own) == 1 and own[0] > 0 for own in cell["seconds"].values())
         assert cell["flops"]["PF candidates"]["basis"] == "measured"
         assert cell["flops"]["hidden p=.7"]["own"] < cell["flops"]["dense"]["own"]
         assert cell["flops"]["Longformer"] is None
     assert record["parity"] < 1e-5
-    assert record["subjects"]["ONNX"]["parity"] < 1e-5
-    assert "parity" not in record["subjects"]["ONNX int8"]
+    assert record["contenders"]["ONNX"]["parity"] < 1e-5
+    assert "parity" not in record["contenders"]["ONNX int8"]
     lines = found.out.splitlines()
     assert sum("hidden p=.7" in line for line in lines) == 4
     assert lines[-1] == "raw figures: out.json"
 
 
 def test_latency_on_documents(cli: Cli, place: Path) -> None:
-    subjects = {"sdpa": {"kind": "transformers"}, "hidden": HIDDEN, "pipeline": {"kind": "pipeline"}}
-    write_config("mine.json", measure="latency", documents=5, subjects=subjects, **TOY)
+    contenders = {"sdpa": {"kind": "transformers"}, "hidden": HIDDEN, "pipeline": {"kind": "pipeline"}}
+    write_config("mine.json", measure="latency", documents=5, contenders=contenders, **TOY)
     record = cli("bench", "mine.json", "--data", "data", "--output", "out.json", "--json").json()
     assert record == json.loads((place / "out.json").read_text(encoding="utf-8"))
     (cell,) = record["cells"]
@@ -75,10 +75,10 @@ def test_latency_on_documents(cli: Cli, place: Path) -> None:
 
 
 def test_from_file_to_file(cli: Cli, place: Path) -> None:
-    subjects = {"pipeline": {"kind": "pipeline", "batch_sizes": [2]}, "hidden": HIDDEN | {"batch_tokens": 64}}
-    subjects["auto"] = HIDDEN | {"batch_tokens": "auto"}
-    bars = [{"subject": "hidden", "metric": "speedup", "at_least": 1e-6}]
-    options = {"documents": 5, "baseline": "pipeline", "subjects": subjects, "bars": bars, "num_labels": 3}
+    contenders = {"pipeline": {"kind": "pipeline", "batch_sizes": [2]}, "hidden": HIDDEN | {"batch_tokens": 64}}
+    contenders["auto"] = HIDDEN | {"batch_tokens": "auto"}
+    bars = [{"contender": "hidden", "metric": "speedup", "at_least": 1e-6}]
+    options = {"documents": 5, "baseline": "pipeline", "contenders": contenders, "bars": bars, "num_labels": 3}
     write_config("mine.json", measure="end_to_end", **options, **TOY)
     record = cli("bench", "mine.json", "--data", "data", "--json", "--output", "out.json").json()
     assert {name: len(own) for name, own in record["cells"][0]["seconds"].items()} == {
@@ -86,15 +86,15 @@ def test_from_file_to_file(cli: Cli, place: Path) -> None:
         "hidden": 2,
         "auto": 2,
     }
-    assert record["subjects"]["pipeline"]["batch_size"] == 2
-    assert record["subjects"]["hidden"]["batch_tokens"] == 64
-    assert record["subjects"]["auto"]["batch_tokens"] > 64
+    assert record["contenders"]["pipeline"]["batch_size"] == 2
+    assert record["contenders"]["hidden"]["batch_tokens"] == 64
+    assert record["contenders"]["auto"]["batch_tokens"] > 64
 
 
 @pytest.mark.parametrize("measure", ["memory", "training"])
 def test_processes_of_their_own(cli: Cli, place: Path, measure: str) -> None:
     own: dict[str, Any] = {"training": {"attention_dropout": 0.1, "steps": 2}} if measure == "training" else {}
-    bars = [{"what": "small", "subject": "hidden", "metric": "memory_ratio", "at_most": 9}]
+    bars = [{"what": "small", "contender": "hidden", "metric": "memory_ratio", "at_most": 9}]
     write_config("mine.json", measure=measure, lengths=[60], rounds=1, bars=bars, **own)
     found = cli("bench", "mine.json", "--threads", "1")
     assert found.code == 0, found.err
@@ -107,12 +107,12 @@ def test_processes_of_their_own(cli: Cli, place: Path, measure: str) -> None:
     assert [line for line in found.out.splitlines() if line.startswith("small ") and " met " in line]
 
 
-def test_only_some_subjects_go_elsewhere(cli: Cli, place: Path) -> None:
-    write_config("mine.json", subjects={"sdpa": {"kind": "transformers"}, "a": HIDDEN, "b": HIDDEN})
+def test_only_some_contenders_go_elsewhere(cli: Cli, place: Path) -> None:
+    write_config("mine.json", contenders={"sdpa": {"kind": "transformers"}, "a": HIDDEN, "b": HIDDEN})
     found = cli("bench", "mine.json", "--only", "b", "--rounds", 1)
     assert found.code == 0, found.err
     record = json.loads((place / "build" / "bench" / "mine.json").read_text(encoding="utf-8"))
-    assert list(record["subjects"]) == ["sdpa", "b"]
+    assert list(record["contenders"]) == ["sdpa", "b"]
     assert not (place / "results").exists()
 
 
@@ -140,7 +140,7 @@ def test_refused(cli: Cli, place: Path, given: str, hints: tuple[str, ...]) -> N
     write_config("many.json", **TOY | {"documents": 13})
     write_config("long.json", lengths=[65])
     deep = HIDDEN | {"settings": {"combine_layer": 9}}
-    write_config("deep.json", subjects={"sdpa": {"kind": "transformers"}, "deep": deep})
+    write_config("deep.json", contenders={"sdpa": {"kind": "transformers"}, "deep": deep})
     write_config("ours.json", backbone="model")
     write_config("nowhere.json", backbone="nowhere")
     options = [] if "--output" in given or "--only" in given else ["--output", "out.json"]

@@ -32,7 +32,7 @@ def test_the_figures(cli: Cli, work: Path) -> None:
     hit = sum(row["recall"] * row["support"] for row in scores["classes"].values())
     assert hit == pytest.approx(sum(right))
     assert (scores["batch_tokens"], scores["dtype"], scores["environment"]["dtype"]) == (4096, "float32", "float32")
-    assert not scores["words_on_disk"]
+    assert not scores["offload_embeddings"]
     assert scores["environment"].keys() >= {"device", "dtype", "threads", "torch", "transformers", "tokensieve"}
 
 
@@ -46,10 +46,10 @@ def test_other_formats_give_the_same(cli: Cli, work: Path, kind: str) -> None:
     assert scores[0]["classes"] == scores[1]["classes"]
 
 
-def test_words_on_disk_give_the_same(cli: Cli, work: Path) -> None:
+def test_offloaded_embeddings_give_the_same(cli: Cli, work: Path) -> None:
     whole, lean = (cli(*EVALUATE, "good.jsonl", "--json", *flags).json() for flags in ((), ("--words-on-disk",)))
-    assert lean["words_on_disk"]
-    differ = {"words_on_disk", "documents_per_second", "seconds", "loaded_memory_bytes", "peak_memory_bytes"}
+    assert lean["offload_embeddings"]
+    differ = {"offload_embeddings", "documents_per_second", "seconds", "loaded_memory_bytes", "peak_memory_bytes"}
     assert {key: lean[key] for key in lean.keys() - differ} == {key: whole[key] for key in whole.keys() - differ}
 
 

@@ -31,18 +31,18 @@ def inputs(default_model_dir: Path) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def test_logits_are_transformers(default_model_dir: Path, inputs: dict[str, torch.Tensor]) -> None:
-    host = BertForSequenceClassification.from_pretrained(default_model_dir, num_labels=4).eval()
+    source = BertForSequenceClassification.from_pretrained(default_model_dir, num_labels=4).eval()
     assert inputs["input_ids"].shape == (4, 512)
-    ours = compress(host, ReductionConfig.preset("dense"))(**inputs).logits
-    torch.testing.assert_close(ours, host(**inputs).logits, atol=1e-4, rtol=0)
+    ours = compress(source, ReductionConfig.preset("dense"))(**inputs).logits
+    torch.testing.assert_close(ours, source(**inputs).logits, atol=1e-4, rtol=0)
 
 
 def test_the_folder_brings_tokenizer_and_pooler(default_model_dir: Path) -> None:
     model = compress(default_model_dir, reduction(), num_labels=4)
     tokenizer = AutoTokenizer.from_pretrained(default_model_dir)
     assert model.config.special_token_ids == sorted([tokenizer.cls_token_id, tokenizer.sep_token_id])
-    host = BertForSequenceClassification.from_pretrained(default_model_dir)
-    assert torch.equal(model.head.dense.weight, host.bert.pooler.dense.weight)
+    source = BertForSequenceClassification.from_pretrained(default_model_dir)
+    assert torch.equal(model.head.dense.weight, source.bert.pooler.dense.weight)
 
 
 @pytest.mark.parametrize("changes", REDUCED.values(), ids=REDUCED)

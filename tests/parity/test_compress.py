@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from flat import flat_of, reduction, with_flat
-from parity.hosts import HOSTS, LABELS, LAYERS, bert, build_host, host_batch
+from parity.sources import LABELS, LAYERS, SOURCES, bert, build_source, source_batch
 from tokensieve import CheckpointError, ConfigError, ReductionConfig, TokensieveForSequenceClassification, compress
 
 PFC = reduction(combine_layer=2, combination_tokens=4)
@@ -37,24 +37,24 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("training", [True, False])
 def test_the_given_model_is_left_as_it_was(name: str, training: bool) -> None:
-    host = build_host(name).train(training)
-    host.config.problem_type = "multi_label_classification"
-    state, config = copy.deepcopy(host.state_dict()), copy.deepcopy(host.config.to_dict())
-    model = compress(host, PFC, num_labels=5)
+    source = build_source(name).train(training)
+    source.config.problem_type = "multi_label_classification"
+    state, config = copy.deepcopy(source.state_dict()), copy.deepcopy(source.config.to_dict())
+    model = compress(source, PFC, num_labels=5)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-    assert same(host.state_dict(), state)
-    assert host.config.to_dict() == config
-    assert host.training == training
-    assert not storages(host) & storages(model)
+    assert same(source.state_dict(), state)
+    assert source.config.to_dict() == config
+    assert source.training == training
+    assert not storages(source) & storages(model)
 
 
 def test_ours_is_left_as_it_was_too() -> None:
-    first = compress(build_host("bert"), PFC)
+    first = compress(build_source("bert"), PFC)
     config = copy.deepcopy(first.config.to_dict())
     second = compress(first, reduction(combine_layer=2, combination_tokens=4, keep_ratio=0.5), num_labels=7)
     assert first.config.to_dict() == config
@@ -63,7 +63,7 @@ def test_ours_is_left_as_it_was_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "combine_layer", "sources"),
+    ("mode", "combine_layer", "source_layers"),
     [
         ("replace", 1, [None, 1, 2]),
         ("replace", 2, [0, None, 2]),
@@ -72,37 +72,37 @@ def test_ours_is_left_as_it_was_too() -> None:
         ("insert", 4, [0, 1, 2, None]),
     ],
 )
-def test_layers_take_their_places(mode: Any, combine_layer: int, sources: list[int | None]) -> None:
-    host = build_host("bert")
-    model = compress(host, reduction(combine_layer=combine_layer, combine_mode=mode))
-    assert len(model.encoder.layer) == len(sources)
-    for place, source in enumerate(sources):
+def test_layers_take_their_places(mode: Any, combine_layer: int, source_layers: list[int | None]) -> None:
+    source = build_source("bert")
+    model = compress(source, reduction(combine_layer=combine_layer, combine_mode=mode))
+    assert len(model.encoder.layer) == len(source_layers)
+    for place, source_layer in enumerate(source_layers):
         ours = weights(model, f"encoder.layer.{place}.")
-        if source is None:
+        if source_layer is None:
             assert "attention.self.query.weight" not in ours
         else:
-            assert same(ours, weights(host, f"bert.encoder.layer.{source}."))
+            assert same(ours, weights(source, f"bert.encoder.layer.{source_layer}."))
 
 
 def test_no_parameter_is_there_for_nothing() -> None:
     """Neither the replaced layer, nor the pooler where the mean is taken, nor segments that the family has not."""
     module = 4 * (32 * 32 + 32) + 2 * 2 * 32 + 4 * 32  # four linear layers, two norms, four combination tokens
-    host = build_host("distilbert")
-    layer = sum(parameter.numel() for parameter in host.distilbert.transformer.layer[1].parameters())
+    source = build_source("distilbert")
+    layer = sum(parameter.numel() for parameter in source.distilbert.transformer.layer[1].parameters())
     pooler = 32 * 32 + 32
-    expected = host.num_parameters() - layer - pooler + module
-    assert compress(host, PFC).num_parameters() == expected
+    expected = source.num_parameters() - layer - pooler + module
+    assert compress(source, PFC).num_parameters() == expected
 
 
 @pytest.mark.parametrize(
-    ("headless", "host"), [(BertModel, "bert"), (RobertaModel, "roberta"), (DistilBertModel, "distilbert")]
+    ("headless", "source"), [(BertModel, "bert"), (RobertaModel, "roberta"), (DistilBertModel, "distilbert")]
 )
 @torch.no_grad()
-def test_a_headless_checkpoint_keeps_its_body(headless: type[PreTrainedModel], host: str) -> None:
-    body = headless(build_host(host).config).eval()
+def test_a_headless_checkpoint_keeps_its_body(headless: type[PreTrainedModel], source: str) -> None:
+    body = headless(build_source(source).config).eval()
     model = compress(body, MEAN, num_labels=6)
     assert not model.training
-    inputs = host_batch(body)
+    inputs = source_batch(body)
     hidden, mask = body(**inputs).last_hidden_state, inputs["attention_mask"].unsqueeze(-1)
     mean = (hidden * mask).sum(1) / mask.sum(1)
     torch.testing.assert_close(model(**inputs).logits, model.head.classifier(mean), atol=1e-4, rtol=0)
@@ -111,7 +111,7 @@ def test_a_headless_checkpoint_keeps_its_body(headless: type[PreTrainedModel], h
 
 @pytest.mark.parametrize("pooler", [True, False])
 def test_a_headless_pooler_is_kept(pooler: bool) -> None:
-    body = BertModel(build_host("bert").config, add_pooling_layer=pooler)
+    body = BertModel(build_source("bert").config, add_pooling_layer=pooler)
     model = compress(body, ReductionConfig.preset("dense"))
     assert model.num_labels == 2
     if pooler:
@@ -122,7 +122,7 @@ def test_a_headless_pooler_is_kept(pooler: bool) -> None:
 @pytest.mark.parametrize("other", [BertForMaskedLM, BertForTokenClassification, ElectraForPreTraining])
 def test_the_head_of_another_task_is_not_taken(other: type[PreTrainedModel]) -> None:
     torch.manual_seed(0)
-    model = other(build_host("electra-projected" if other is ElectraForPreTraining else "bert").config)
+    model = other(build_source("electra-projected" if other is ElectraForPreTraining else "bert").config)
     ours = compress(model, MEAN, num_labels=LABELS)
     taken = [value for value in model.state_dict().values() if value.shape == ours.head.classifier.weight.shape]
     assert not any(torch.equal(value, ours.head.classifier.weight) for value in taken)
@@ -131,28 +131,28 @@ def test_the_head_of_another_task_is_not_taken(other: type[PreTrainedModel]) -> 
 
 
 def test_labels_are_the_checkpoints() -> None:
-    host = bert(id2label={0: "no", 1: "yes", 2: "maybe"}, label2id={"no": 0, "yes": 1, "maybe": 2})
-    host.config.problem_type = "multi_label_classification"
-    model = compress(host, reduction())
+    source = bert(id2label={0: "no", 1: "yes", 2: "maybe"}, label2id={"no": 0, "yes": 1, "maybe": 2})
+    source.config.problem_type = "multi_label_classification"
+    model = compress(source, reduction())
     assert model.config.id2label == {0: "no", 1: "yes", 2: "maybe"}
     assert model.config.label2id == {"no": 0, "yes": 1, "maybe": 2}
     assert model.config.problem_type == "multi_label_classification"
-    assert torch.equal(model.head.classifier.weight, host.classifier.weight)
-    same_number = compress(host, reduction(), num_labels=3, problem_type="single_label_classification")
+    assert torch.equal(model.head.classifier.weight, source.classifier.weight)
+    same_number = compress(source, reduction(), num_labels=3, problem_type="single_label_classification")
     assert same_number.config.id2label == model.config.id2label
     assert same_number.config.problem_type == "single_label_classification"
 
 
 @pytest.mark.parametrize("labels", [{"num_labels": 2}, {"id2label": {0: "a", 1: "b"}}], ids=str)
 def test_other_labels_get_a_new_classifier(labels: dict[str, Any]) -> None:
-    host = build_host("bert")
-    model = compress(host, reduction(), **labels)
+    source = build_source("bert")
+    model = compress(source, reduction(), **labels)
     names = labels.get("id2label", {0: "LABEL_0", 1: "LABEL_1"})
     assert model.config.id2label == names
     assert model.config.label2id == {name: number for number, name in names.items()}
     assert model.num_labels == model.config.num_labels == 2
     assert model.head.classifier.weight.shape == (2, 32)
-    assert torch.equal(model.head.dense.weight, host.bert.pooler.dense.weight)
+    assert torch.equal(model.head.dense.weight, source.bert.pooler.dense.weight)
 
 
 @pytest.mark.parametrize(
@@ -170,46 +170,46 @@ def test_other_labels_get_a_new_classifier(labels: dict[str, Any]) -> None:
 )
 def test_labels_that_cannot_be(labels: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
-        compress(build_host("bert"), reduction(), **labels)
+        compress(build_source("bert"), reduction(), **labels)
 
 
 def test_special_tokens_come_from_the_tokenizer(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
-    host = build_host("bert")
+    source = build_source("bert")
     expected = sorted(tiny_tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]"]))
-    assert compress(host, reduction(), tokenizer=tiny_tokenizer).config.special_token_ids == expected
-    assert compress(host, reduction()).config.special_token_ids is None
+    assert compress(source, reduction(), tokenizer=tiny_tokenizer).config.special_token_ids == expected
+    assert compress(source, reduction()).config.special_token_ids is None
     other = copy.deepcopy(tiny_tokenizer)
     other.cls_token = other.sep_token = None
     other.bos_token, other.eos_token = "the", "."
     expected = sorted(other.convert_tokens_to_ids(["the", "."]))
-    assert compress(host, reduction(), tokenizer=other).config.special_token_ids == expected
+    assert compress(source, reduction(), tokenizer=other).config.special_token_ids == expected
 
 
 @pytest.mark.parametrize("combine_layer", [LAYERS + 1, 99])
 def test_a_layer_that_is_not_there(combine_layer: int) -> None:
     with pytest.raises(ConfigError, match=rf"combine.layer={combine_layer}.*1 to {LAYERS}\b"):
-        compress(build_host("bert"), reduction(combine_layer=combine_layer))
+        compress(build_source("bert"), reduction(combine_layer=combine_layer))
     with pytest.raises(ConfigError, match="combine_layer=5"):
-        compress(build_host("bert"), reduction(combine_layer=5, combine_mode="insert"))
+        compress(build_source("bert"), reduction(combine_layer=5, combine_mode="insert"))
 
 
 def test_a_replaced_layer_cannot_come_back() -> None:
-    once = compress(build_host("bert"), PFC)
+    once = compress(build_source("bert"), PFC)
     for elsewhere in (reduction(), reduction(combine_layer=3), reduction(combine_layer=2, combine_mode="insert")):
         with pytest.raises(CheckpointError, match="cannot come back"):
             compress(once, elsewhere)
 
 
 def test_an_inserted_module_may_go_and_the_host_is_whole() -> None:
-    host = build_host("bert")
-    inserted = compress(host, reduction(combine_layer=2, combine_mode="insert"))
+    source = build_source("bert")
+    inserted = compress(source, reduction(combine_layer=2, combine_mode="insert"))
     back = compress(inserted, ReductionConfig.preset("dense"), num_labels=LABELS)
-    assert same(weights(back, "encoder."), weights(host, "bert.encoder."))
-    assert same(weights(back, "embeddings."), weights(compress(host, reduction()), "embeddings."))
+    assert same(weights(back, "encoder."), weights(source, "bert.encoder."))
+    assert same(weights(back, "embeddings."), weights(compress(source, reduction()), "embeddings."))
 
 
 def test_the_dial_on_one_checkpoint_keeps_what_was_learned() -> None:
-    once = compress(build_host("bert"), PFC)
+    once = compress(build_source("bert"), PFC)
     again = compress(once, reduction(combine_layer=2, combination_tokens=4, keep_ratio=0.5, site="hidden"))
     assert same(again.state_dict(), once.state_dict())
     assert flat_of(again.settings).site == "hidden"
@@ -217,9 +217,9 @@ def test_the_dial_on_one_checkpoint_keeps_what_was_learned() -> None:
 
 def test_combination_tokens_that_begin_as_words() -> None:
     """Those of the vocabulary at equal distances, normed as text is; what was learned since is not begun anew."""
-    host = build_host("bert")
+    source = build_source("bert")
     config = reduction(combine_layer=2, combination_tokens=3, combine_init="identity")
-    model = compress(host, config)
+    model = compress(source, config)
     table, size = model.embeddings, model.config.vocab_size
     words = table.LayerNorm(table.word_embeddings.weight[[size // 4, size // 2, size * 3 // 4]])
     torch.testing.assert_close(model.embeddings.combination_tokens.weight, words)
@@ -234,9 +234,9 @@ def test_combination_tokens_that_begin_as_words() -> None:
 
 
 def test_modes_and_types_are_the_hosts() -> None:
-    host = build_host("bert").train().double()
-    model = compress(host, PFC)
+    source = build_source("bert").train().double()
+    model = compress(source, PFC)
     assert model.training
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
-    assert isinstance(compress(host.eval(), PFC), TokensieveForSequenceClassification)
-    assert not compress(host.eval(), PFC).training
+    assert isinstance(compress(source.eval(), PFC), TokensieveForSequenceClassification)
+    assert not compress(source.eval(), PFC).training

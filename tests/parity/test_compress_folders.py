@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel, GPT2Config, GPT2Model
 
 from flat import reduction
-from parity.hosts import HOSTS, LABELS, build_host, host_batch
+from parity.sources import LABELS, SOURCES, build_source, source_batch
 from tokensieve import CheckpointError, ReductionConfig, compress
 
 DENSE = ReductionConfig.preset("dense")
@@ -20,24 +20,24 @@ TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "in
 @pytest.fixture
 def bert_dir(tmp_path: Path) -> Path:
     """Folder with a tiny random BERT classifier, without tokenizer."""
-    build_host("bert").save_pretrained(tmp_path)
+    build_source("bert").save_pretrained(tmp_path)
     return tmp_path
 
 
-@pytest.mark.parametrize("name", HOSTS)
+@pytest.mark.parametrize("name", SOURCES)
 @torch.no_grad()
 def test_a_folder_is_the_model_in_it(name: str, tmp_path: Path) -> None:
-    host = build_host(name)
-    host.save_pretrained(tmp_path)
+    source = build_source(name)
+    source.save_pretrained(tmp_path)
     model = compress(str(tmp_path), DENSE)
     assert not model.training
     assert model.num_labels == LABELS
-    inputs = host_batch(host)
-    torch.testing.assert_close(model(**inputs).logits, host(**inputs).logits, atol=1e-4, rtol=0)
+    inputs = source_batch(source)
+    torch.testing.assert_close(model(**inputs).logits, source(**inputs).logits, atol=1e-4, rtol=0)
 
 
 def test_a_folder_is_read_in_float32(tmp_path: Path) -> None:
-    build_host("bert").bfloat16().save_pretrained(tmp_path)
+    build_source("bert").bfloat16().save_pretrained(tmp_path)
     assert {parameter.dtype for parameter in compress(tmp_path, DENSE).parameters()} == {torch.float32}
 
 
@@ -114,7 +114,7 @@ def test_a_file_in_place_of_a_folder(bert_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "named"),
+    ("source", "named"),
     [
         (AlbertModel(AlbertConfig(**TINY, embedding_size=8)), "albert"),
         (GPT2Model(GPT2Config(vocab_size=50, n_embd=32, n_layer=2, n_head=2)), "gpt2"),
@@ -122,6 +122,6 @@ def test_a_file_in_place_of_a_folder(bert_dir: Path) -> None:
     ],
     ids=["albert", "gpt2", "decoder"],
 )
-def test_models_that_are_no_hosts(host: torch.nn.Module, named: str) -> None:
+def test_models_that_are_no_source(source: torch.nn.Module, named: str) -> None:
     with pytest.raises(CheckpointError, match=named):
-        compress(host, reduction())
+        compress(source, reduction())

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import tokensieve
-from tokensieve.backbones.host import load_host_model
 from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.backbones.source import load_source_model
 from tokensieve.errors import CheckpointError
 
 PACKAGE = Path(tokensieve.__file__).parent
@@ -56,7 +56,7 @@ def classifier(save_classifier: Callable[..., Path], tmp_path_factory: pytest.Te
 
 def test_a_config_with_code_is_refused(changed: Change, classifier: Path, tmp_path: Path) -> None:
     folder = changed(classifier, "config.json", model_type="x", auto_map={"AutoConfig": "x.XConfig"})
-    for door in (tokensieve.load, load_config, load_host_model, lambda path: tokensieve.compress(path, PTC)):
+    for door in (tokensieve.load, load_config, load_source_model, lambda path: tokensieve.compress(path, PTC)):
         with pytest.raises(CheckpointError, match=r"evil: model_type='x'.*Python code .*never run; give one of"):
             door(folder)
     assert nothing_ran(tmp_path)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tokensieve.backbones.host import COMBINE, Host, read_host, renumbered
+from tokensieve.backbones.source import COMBINE, SourceCheckpoint, read_source, renumbered
 from tokensieve.config import ReductionConfig
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
@@ -40,14 +40,14 @@ def compress(
         id2label: class names.
         problem_type: as transformers' configs have it.
     """
-    host = read_host(given)
-    _set_labels(host, num_labels, id2label, problem_type)
-    config.check_depth(host.config.num_hidden_layers)
-    host.config.reduction = config.to_dict()
+    source = read_source(given)
+    _set_labels(source, num_labels, id2label, problem_type)
+    config.check_depth(source.config.num_hidden_layers)
+    source.config.reduction = config.to_dict()
     if tokenizer is not None:
-        host.config.special_token_ids = special_token_ids(tokenizer)
-    model = TokensieveForSequenceClassification(host.config)
-    state = _pick(host, model)
+        source.config.special_token_ids = special_token_ids(tokenizer)
+    model = TokensieveForSequenceClassification(source.config)
+    state = _pick(source, model)
     renewed = any(own is not None for own in (num_labels, id2label, problem_type)) or _LAST_LAYER not in state
     if renewed:
         model.config.calibration_temperature, model.config.thresholds = 1.0, None
@@ -66,7 +66,7 @@ def special_token_ids(tokenizer: Any) -> list[int]:
 
 
 def _set_labels(
-    host: Host, num_labels: int | None, id2label: Mapping[int, str] | None, problem_type: str | None
+    source: SourceCheckpoint, num_labels: int | None, id2label: Mapping[int, str] | None, problem_type: str | None
 ) -> None:
     if id2label is not None:
         if num_labels is not None and num_labels != len(id2label):
@@ -75,25 +75,25 @@ def _set_labels(
             raise ConfigError(f"id2label={dict(id2label)!r}: give at least one label, and every one its own name")
         if sorted(id2label) != list(range(len(id2label))):
             raise ConfigError(f"id2label has the ids {sorted(id2label)}: number the labels 0 to {len(id2label) - 1}")
-        host.config.id2label = dict(id2label)
-    elif num_labels is not None and num_labels != host.config.num_labels:
+        source.config.id2label = dict(id2label)
+    elif num_labels is not None and num_labels != source.config.num_labels:
         if num_labels < 1:
             raise ConfigError(f"num_labels={num_labels}: give 1 or more")
-        host.config.num_labels = num_labels  # names them LABEL_0 and so on
-    names: Any = host.config.id2label
-    host.config.label2id = {name: number for number, name in names.items()}
+        source.config.num_labels = num_labels  # names them LABEL_0 and so on
+    names: Any = source.config.id2label
+    source.config.label2id = {name: number for number, name in names.items()}
     if problem_type is not None:
         if problem_type not in PROBLEM_TYPES:
             raise ConfigError(f"problem_type={problem_type!r}: choose one of {', '.join(PROBLEM_TYPES)}")
-        host.config.problem_type = problem_type  # type: ignore[assignment]
+        source.config.problem_type = problem_type  # type: ignore[assignment]
 
 
-def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, Tensor]:
-    """The host's parameters under the names of the steps that use them."""
+def _pick(source: SourceCheckpoint, model: TokensieveForSequenceClassification) -> dict[str, Tensor]:
+    """The source's parameters under the names of the steps that use them."""
     steps = encoder_steps(model.settings, model.config.num_hidden_layers)
     places = {COMBINE if step.source is None else str(step.source): str(i) for i, step in enumerate(steps)}
-    picked = {renumbered(name, places): tensor for name, tensor in host.state.items()}
-    same_pooling = host.pooling == model.settings.resolved_pooling
+    picked = {renumbered(name, places): tensor for name, tensor in source.state.items()}
+    same_pooling = source.pooling == model.settings.resolved_pooling
     wanted = model.state_dict()
     return {
         name: tensor

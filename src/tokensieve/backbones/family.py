@@ -20,7 +20,7 @@ class Family:
         names: (pattern, replacement) from the family's parameter names, without prefix, to ours; first match wins.
         fields: our field of `TokensieveConfig` -> the family's own name for it.
         fixed: fields of `TokensieveConfig` that have one value in the whole family.
-        head: parameter name in the host -> in our host head; checkpoints without head lack them.
+        head: parameter name in the source -> in our pretrained head; checkpoints without head lack them.
     """
 
     name: str
@@ -30,13 +30,13 @@ class Family:
     head: Mapping[str, str]
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
-    def sizes(self, host: Any) -> dict[str, Any]:
+    def sizes(self, config: Any) -> dict[str, Any]:
         """Fields of `TokensieveConfig` from the family's config."""
-        own = {ours: getattr(host, theirs, None) for ours, theirs in self.fields.items()}
-        return {"family": self.name, **own, **self.fixed}
+        sizes = {ours: getattr(config, theirs, None) for ours, theirs in self.fields.items()}
+        return {"family": self.name, **sizes, **self.fixed}
 
     def rename(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The host's parameters under our names, layers numbered as in the host; what we do not use is left out."""
+        """The source's parameters under our names, with its layer numbers; what we do not use is left out."""
         renamed = {}
         for name, tensor in state.items():
             ours = self._head_name(name) or self._body_name(name.removeprefix(self.prefix))

@@ -6,8 +6,8 @@ from tokensieve.backbones.family import BERT_LAYERS, EMBEDDINGS, SHARED_FIELDS, 
 
 
 class _Roberta(Family):
-    def sizes(self, host: Any) -> dict[str, Any]:
-        sizes = super().sizes(host)
+    def sizes(self, config: Any) -> dict[str, Any]:
+        sizes = super().sizes(config)
         pad = sizes["pad_token_id"]
         return {**sizes, "position_offset": 0 if pad is None else pad + 1}  # without padding it is refused
 

@@ -1,4 +1,4 @@
-"""The backbone: a classifier of transformers whose weights all subjects share where they can."""
+"""The backbone: a classifier of transformers whose weights all contenders share where they can."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedModel
 
 from tokensieve.backbones.default_model import default_model_dir
-from tokensieve.backbones.host import host_config, load_host_model
 from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.backbones.source import load_source_model, source_config
 from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
 
@@ -64,7 +64,7 @@ class Backbone:
             for own in names:
                 if value is not None and hasattr(self.config, own):
                     setattr(self.config, own, value)
-        self.ours: TokensieveConfig = host_config(self.config, name)
+        self.ours: TokensieveConfig = source_config(self.config, name)
         self.ours.num_labels = num_labels
 
     @cached_property
@@ -73,7 +73,7 @@ class Backbone:
         torch.manual_seed(self.seed)
         model: PreTrainedModel = AutoModelForSequenceClassification.from_config(self.config, attn_implementation="sdpa")
         if self._folder is not None:
-            self._fill(model, load_host_model(self._folder))
+            self._fill(model, load_source_model(self._folder))
         model.eval()
         return model
 
@@ -94,11 +94,11 @@ class Backbone:
         self.__dict__.pop("model", None)
 
     @staticmethod
-    def _fill(model: PreTrainedModel, host: PreTrainedModel) -> None:
+    def _fill(model: PreTrainedModel, source: PreTrainedModel) -> None:
         """Copy what the checkpoint has; a head for other labels stays random."""
-        prefix = "" if type(host) is type(model) else f"{model.base_model_prefix}."
+        prefix = "" if type(source) is type(model) else f"{model.base_model_prefix}."
         wanted = model.state_dict()
-        given = {f"{prefix}{name}": tensor for name, tensor in host.state_dict().items()}
+        given = {f"{prefix}{name}": tensor for name, tensor in source.state_dict().items()}
         model.load_state_dict(
             {name: tensor for name, tensor in given.items() if name in wanted and wanted[name].shape == tensor.shape},
             strict=False,

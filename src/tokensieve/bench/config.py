@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tokensieve.bench.subjects import KINDS, Kind
+from tokensieve.bench.contenders import CONTENDER_CONFIGS, ContenderConfig
 from tokensieve.checks import TEXT, check_choice, check_integer, check_number, check_values, is_whole, shown, whole
 from tokensieve.errors import ConfigError
 
 Measure = Literal["throughput", "latency", "training", "memory", "end_to_end"]
-Metric = Literal["speedup", "p95_speedup", "memory_ratio", "realisation"]
+Metric = Literal["speedup", "p95_speedup", "memory_ratio", "efficiency"]
 
 
 _OF_A_BAR = {
-    "subject": TEXT,
+    "contender": TEXT,
     "against": TEXT.or_none(),
     "batch": whole(1).or_none(),
     "length": whole(3).or_none(),
@@ -49,7 +49,7 @@ class Training:
     """A training step, by AdamW.
 
     Attributes:
-        attention_dropout: on the attention weights, of all subjects alike.
+        attention_dropout: on the attention weights, of all contenders alike.
         dropout: elsewhere.
         steps: timed steps of a process, after one to warm up.
         learning_rate: so small that the weights hardly move.
@@ -69,21 +69,21 @@ class Training:
 
 @dataclass(frozen=True)
 class Bar:
-    """What a subject is asked to reach, in every cell that is meant.
+    """What a contender is asked to reach, in every cell that is meant.
 
     Attributes:
-        subject: whose figure.
+        contender: whose figure.
         metric: "speedup" (times faster), "p95_speedup" (the same by the 95th percentile of latencies), "memory_ratio"
-            (peak as a share), "realisation" (speed-up by FLOP reduction).
+            (peak as a share), "efficiency" (speed-up / FLOP reduction).
         at_least: the bar from below, or
         at_most: the bar from above.
-        against: the subject to compare with; None: the baseline.
+        against: the contender to compare with; None: the baseline.
         batch: cells of this batch size; None: of all.
         length: cells of this length; None: of all.
-        what: how a table calls it; "": by the subject.
+        what: its name in a table; "": the contender and the metric.
     """
 
-    subject: str
+    contender: str
     metric: Metric
     at_least: float | None = None
     at_most: float | None = None
@@ -110,8 +110,8 @@ class BenchConfig:
         measure: "throughput" (seconds of a pass over all documents), "latency" (batch 1, seconds of every document),
             "training" (seconds of a step, and peak memory), "memory" (peak at inference), "end_to_end" (from a file of
             documents to a file of labels).
-        subjects: who takes part, by name.
-        baseline: the subject that the others are compared with.
+        contenders: who takes part, by name.
+        baseline: the contender that the others are compared with.
         documents: of a cell; of a data set the first so many.
         batches: documents of a batch.
         lengths: tokens of a document, special tokens included; random ids. Or
@@ -125,7 +125,7 @@ class BenchConfig:
 
     backbone: str
     measure: Measure
-    subjects: Mapping[str, Kind]
+    contenders: Mapping[str, ContenderConfig]
     baseline: str
     documents: int
     batches: tuple[int, ...] = (1,)
@@ -145,7 +145,7 @@ class BenchConfig:
             check_integer(self, name, least)
         _check_sizes(self, "batches", 1)
         self._check_documents()
-        self._check_subjects()
+        self._check_contenders()
         for bar in self.bars:
             self._check_bar(bar)
 
@@ -159,43 +159,49 @@ class BenchConfig:
         if self.measure in ("latency", "end_to_end") and self.batches != (1,):
             raise ConfigError(
                 f"batches={list(self.batches)}: with measure {self.measure!r} documents come one at a time, or as each "
-                "subject likes it; leave batches out"
+                "contender likes it; leave batches out"
             )
         if self.measure == "end_to_end" and self.data is None:
             raise ConfigError("measure 'end_to_end' reads real documents: give data")
         if (self.measure == "training") != (self.training is not None):
             raise ConfigError("measure 'training' and the settings of the same name go together: give both or neither")
 
-    def _check_subjects(self) -> None:
-        if self.baseline not in self.subjects:
-            raise ConfigError(f"baseline={self.baseline!r}: choose one of {', '.join(map(repr, self.subjects))}")
-        for name, kind in self.subjects.items():
-            if self.measure not in kind.measures:
-                fitting = ", ".join(repr(other) for other, own in KINDS.items() if self.measure in own.measures)
-                raise ConfigError(f"subject {name!r} cannot be measured for {self.measure}; kinds that can: {fitting}")
-            if kind.needs_texts and self.data is None:
-                raise ConfigError(f"subject {name!r} reads texts, and fixed lengths are made of random ids: give data")
+    def _check_contenders(self) -> None:
+        if self.baseline not in self.contenders:
+            raise ConfigError(f"baseline={self.baseline!r}: choose one of {', '.join(map(repr, self.contenders))}")
+        for name, contender in self.contenders.items():
+            if self.measure not in contender.measures:
+                fitting = ", ".join(
+                    repr(kind) for kind, config in CONTENDER_CONFIGS.items() if self.measure in config.measures
+                )
+                raise ConfigError(
+                    f"contender {name!r} cannot be measured for {self.measure}; kinds that can: {fitting}"
+                )
+            if contender.needs_texts and self.data is None:
+                raise ConfigError(
+                    f"contender {name!r} reads texts, and fixed lengths are made of random ids: give data"
+                )
 
     def _check_bar(self, bar: Bar) -> None:
-        for name in (bar.subject, bar.against):
-            if name is not None and name not in self.subjects:
-                raise ConfigError(f"a bar names the subject {name!r}: choose one of {', '.join(self.subjects)}")
+        for name in (bar.contender, bar.against):
+            if name is not None and name not in self.contenders:
+                raise ConfigError(f"a bar names the contender {name!r}: choose one of {', '.join(self.contenders)}")
         if bar.batch is not None and bar.batch not in self.batches:
             raise ConfigError(f"a bar names the batch size {bar.batch!r}: choose one of {list(self.batches)}")
         if bar.length is not None and bar.length not in self.lengths:
             raise ConfigError(f"a bar names the length {bar.length!r}: choose one of {list(self.lengths)}")
 
     def only(self, names: tuple[str, ...]) -> BenchConfig:
-        """The same with these subjects, the baseline, and the bars that they can be held to.
+        """The same with these contenders, the baseline, and the bars that they can be held to.
 
         Raises:
-            ConfigError: a name that no subject has.
+            ConfigError: a name that no contender has.
         """
-        if unknown := [name for name in names if name not in self.subjects]:
-            raise ConfigError(f"--only {unknown[0]!r}: choose from {', '.join(map(repr, self.subjects))}")
-        kept = {name: kind for name, kind in self.subjects.items() if name in (*names, self.baseline)}
-        bars = tuple(bar for bar in self.bars if bar.subject in kept and (bar.against or self.baseline) in kept)
-        return dataclasses.replace(self, subjects=kept, bars=bars)
+        if unknown := [name for name in names if name not in self.contenders]:
+            raise ConfigError(f"--only {unknown[0]!r}: choose from {', '.join(map(repr, self.contenders))}")
+        kept = {name: contender for name, contender in self.contenders.items() if name in (*names, self.baseline)}
+        bars = tuple(bar for bar in self.bars if bar.contender in kept and (bar.against or self.baseline) in kept)
+        return dataclasses.replace(self, contenders=kept, bars=bars)
 
 
 def _check_text(settings: object, name: str) -> None:

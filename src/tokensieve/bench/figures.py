@@ -1,4 +1,7 @@
-"""What follows from the raw figures of a record: medians and spread, ratios to the baseline, realisation, bars."""
+"""What follows from the raw figures of a record: medians and spread, ratios to the baseline, efficiency, bars.
+
+Efficiency is the speed-up divided by the cut in FLOPs: 1 where the clock follows the FLOPs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
+
+from tokensieve.old_names import renamed
+
+__getattr__ = renamed(__name__)
 
 Record = Mapping[str, Any]
 Cell = Mapping[str, Any]
@@ -27,18 +34,18 @@ class Spread:
         return cls(median(figures), min(figures), max(figures))
 
 
-def round_seconds(cell: Cell, subject: str, percentile: float = 50) -> list[float]:
+def round_seconds(cell: Cell, contender: str, percentile: float = 50) -> list[float]:
     """One figure a round: seconds of a pass, of a training step (mean), or a percentile of a document's seconds."""
     if "call_seconds" in cell:
-        return [float(np.percentile(calls, percentile)) for calls in cell["call_seconds"][subject]]
+        return [float(np.percentile(calls, percentile)) for calls in cell["call_seconds"][contender]]
     if "step_seconds" in cell:
-        return [fmean(steps) for steps in cell["step_seconds"][subject]]
-    return list(cell["seconds"][subject])
+        return [fmean(steps) for steps in cell["step_seconds"][contender]]
+    return list(cell["seconds"][contender])
 
 
-def latency(cell: Cell, subject: str, percentile: float) -> float:
+def latency(cell: Cell, contender: str, percentile: float) -> float:
     """A percentile of the seconds of single documents, those of all rounds together."""
-    return float(np.percentile([own for calls in cell["call_seconds"][subject] for own in calls], percentile))
+    return float(np.percentile([own for calls in cell["call_seconds"][contender] for own in calls], percentile))
 
 
 def has_seconds(cell: Cell) -> bool:
@@ -46,35 +53,35 @@ def has_seconds(cell: Cell) -> bool:
     return not {"seconds", "call_seconds", "step_seconds"}.isdisjoint(cell)
 
 
-def speedup(cell: Cell, subject: str, against: str, percentile: float = 50) -> Spread:
-    """How many times faster than another subject, in the same round."""
-    return _ratios(round_seconds(cell, against, percentile), round_seconds(cell, subject, percentile))
+def speedup(cell: Cell, contender: str, against: str, percentile: float = 50) -> Spread:
+    """How many times faster than another contender, in the same round."""
+    return _ratios(round_seconds(cell, against, percentile), round_seconds(cell, contender, percentile))
 
 
-def documents_per_second(cell: Cell, subject: str) -> Spread:
+def documents_per_second(cell: Cell, contender: str) -> Spread:
     """Of every round."""
     documents = 1 if "call_seconds" in cell else cell["batch"] if "step_seconds" in cell else cell["documents"]
-    return Spread.of([documents / own for own in round_seconds(cell, subject)])
+    return Spread.of([documents / own for own in round_seconds(cell, contender)])
 
 
-def peak_bytes(cell: Cell, subject: str) -> Spread | None:
+def peak_bytes(cell: Cell, contender: str) -> Spread | None:
     """Peak memory less imports; None where it was not measured."""
-    return Spread.of(cell["peak_bytes"][subject]) if "peak_bytes" in cell else None
+    return Spread.of(cell["peak_bytes"][contender]) if "peak_bytes" in cell else None
 
 
-def memory_ratio(cell: Cell, subject: str, against: str) -> Spread:
-    """Peak memory as a share of another subject's, in the same round."""
-    return _ratios(cell["peak_bytes"][subject], cell["peak_bytes"][against])
+def memory_ratio(cell: Cell, contender: str, against: str) -> Spread:
+    """Peak memory as a share of another contender's, in the same round."""
+    return _ratios(cell["peak_bytes"][contender], cell["peak_bytes"][against])
 
 
-def working_memory_ratio(cell: Cell, subject: str, against: str) -> Spread:
+def working_memory_ratio(cell: Cell, contender: str, against: str) -> Spread:
     """As `memory_ratio`, of what the work took above the loaded model."""
 
     def working(name: str) -> list[int]:
         pairs = zip(cell["peak_bytes"][name], cell["loaded_bytes"][name], strict=True)
         return [max(1, peak - own) for peak, own in pairs]  # of a tiny model the two may be the same
 
-    return _ratios(working(subject), working(against))
+    return _ratios(working(contender), working(against))
 
 
 def _ratios(figures: Sequence[float], others: Sequence[float]) -> Spread:
@@ -82,43 +89,43 @@ def _ratios(figures: Sequence[float], others: Sequence[float]) -> Spread:
     return Spread.of([own / other for own, other in zip(figures, others, strict=True)])
 
 
-def reduction(cell: Cell, subject: str) -> float | None:
+def reduction(cell: Cell, contender: str) -> float | None:
     """How many times fewer FLOPs than dense without padding; None where nobody has counted them."""
-    flops = cell.get("flops", {}).get(subject)
+    flops = cell.get("flops", {}).get(contender)
     return None if flops is None else float(flops["dense"] / flops["own"])
 
 
-def realisation(record: Record, cell: Cell, subject: str, against: str | None = None) -> Spread | None:
-    """Speed-up over the fair dense baseline / FLOP reduction; 1 where the clock follows the FLOPs.
+def efficiency(record: Record, cell: Cell, contender: str, against: str | None = None) -> Spread | None:
+    """Divide the speed-up over the fair dense baseline by the FLOP reduction.
 
-    None where FLOPs or time are not known, the subject is not float32, or the baseline is not transformers' model on
+    None where FLOPs or time are not known, the contender is not float32, or the baseline is not transformers' model on
     documents sorted by length.
     """
     baseline = against or record["baseline"]
-    return _share_of_flops(record, cell, subject, baseline) if is_fair(record, baseline) else None
+    return _share_of_flops(record, cell, contender, baseline) if is_fair(record, baseline) else None
 
 
-def pruning_realisation(record: Record, cell: Cell, subject: str) -> Spread | None:
-    """The same over our own dense model: what pruning alone wins, as kernels and packing are the same on both sides.
+def pruning_efficiency(record: Record, cell: Cell, contender: str) -> Spread | None:
+    """Efficiency over our own dense model: what pruning alone wins, as kernels and packing are the same on both sides.
 
-    None besides where no dense model of ours took part, or the subject is none of ours.
+    None besides where no dense model of ours took part, or the contender is none of ours.
     """
     dense = our_dense(record)
-    if dense in (None, subject) or record["config"]["subjects"][subject]["kind"] != "tokensieve":
+    if dense in (None, contender) or record["config"]["contenders"][contender]["kind"] != "tokensieve":
         return None
-    return _share_of_flops(record, cell, subject, str(dense))
+    return _share_of_flops(record, cell, contender, str(dense))
 
 
 def our_dense(record: Record) -> str | None:
-    """The subject that is our packed model with nothing reduced, in float32, sorted; None where there is none."""
-    return next((name for name in record["subjects"] if _is_our_dense(record["config"]["subjects"][name])), None)
+    """The contender that is our packed model with nothing reduced, in float32, sorted; None where there is none."""
+    return next((name for name in record["contenders"] if _is_our_dense(record["config"]["contenders"][name])), None)
 
 
-def _share_of_flops(record: Record, cell: Cell, subject: str, baseline: str) -> Spread | None:
-    fewer = reduction(cell, subject)
-    if fewer is None or not has_seconds(cell) or not _is_float32(record["config"]["subjects"][subject]):
+def _share_of_flops(record: Record, cell: Cell, contender: str, baseline: str) -> Spread | None:
+    fewer = reduction(cell, contender)
+    if fewer is None or not has_seconds(cell) or not _is_float32(record["config"]["contenders"][contender]):
         return None  # what another type wins is not pruning's
-    faster = speedup(cell, subject, baseline)
+    faster = speedup(cell, contender, baseline)
     return Spread(faster.median / fewer, faster.low / fewer, faster.high / fewer)
 
 
@@ -131,9 +138,9 @@ def _is_our_dense(options: Mapping[str, Any]) -> bool:
     return plain and options["kind"] == "tokensieve" and options.get("preset") == "dense" and _is_float32(options)
 
 
-def is_fair(record: Record, subject: str) -> bool:
-    """Whether a subject is the dense baseline that realisation is told against: float32, fused, sorted by length."""
-    given: Mapping[str, str] = record["config"]["subjects"][subject]
+def is_fair(record: Record, contender: str) -> bool:
+    """Whether a contender can be the baseline of efficiency: dense, float32, fused, sorted by length."""
+    given: Mapping[str, str] = record["config"]["contenders"][contender]
     return given["kind"] == "transformers" and _is_float32(given) and given.get("order", "sorted") == "sorted"
 
 
@@ -160,7 +167,7 @@ def verdicts(record: Record) -> list[Verdict]:
     for bar in record["config"].get("bars", []):
         against = bar.get("against") or record["baseline"]
         cells = [cell for cell in record["cells"] if _meant(bar, cell)]
-        if not cells or not {bar["subject"], against} <= set(record["subjects"]):
+        if not cells or not {bar["contender"], against} <= set(record["contenders"]):
             continue  # left out by --only
         figures = [(cell, figure) for cell in cells if (figure := _figure(record, bar, cell, against)) is not None]
         least, most = bar.get("at_least"), bar.get("at_most")
@@ -179,7 +186,7 @@ def _meant(bar: Mapping[str, Any], cell: Cell) -> bool:
 def _figure(record: Record, bar: Mapping[str, Any], cell: Cell, against: str) -> Spread | None:
     metric = bar["metric"]
     if metric == "memory_ratio":
-        return memory_ratio(cell, bar["subject"], against)
-    if metric == "realisation":
-        return realisation(record, cell, bar["subject"], against)
-    return speedup(cell, bar["subject"], against, 95 if metric == "p95_speedup" else 50)
+        return memory_ratio(cell, bar["contender"], against)
+    if metric == "efficiency":
+        return efficiency(record, cell, bar["contender"], against)
+    return speedup(cell, bar["contender"], against, 95 if metric == "p95_speedup" else 50)

@@ -22,7 +22,7 @@ class Flops:
     """Means over the documents of a cell.
 
     Attributes:
-        own: of the subject.
+        own: of the contender.
         dense: of the same backbone with nothing reduced.
         basis: "exact", or "measured" where the counts depend on the scores.
     """

@@ -13,8 +13,8 @@ import torch
 from tokensieve.backbones import compress
 from tokensieve.bench.backbone import Backbone
 from tokensieve.bench.config import BenchConfig
-from tokensieve.bench.subjects import Setting, Subject
-from tokensieve.bench.turns import Told, in_turns, seconds
+from tokensieve.bench.contenders import Contender, Setting
+from tokensieve.bench.rounds import Report, run_interleaved, seconds
 from tokensieve.bench.work import Batch, Work
 from tokensieve.config import ReductionConfig
 from tokensieve.errors import TokensieveError
@@ -57,19 +57,21 @@ def compare(backbone: Backbone, batch: Batch, name: str, logits: Callable[[], to
     return difference
 
 
-def throughput(config: BenchConfig, subjects: Mapping[str, Subject], work: Work, told: Told) -> dict[str, Any]:
+def throughput(config: BenchConfig, contenders: Mapping[str, Contender], work: Work, report: Report) -> dict[str, Any]:
     """Seconds of every round: of a pass over all documents."""
-    found = in_turns(
-        {name: partial(_passed, subject.calls(work)) for name, subject in subjects.items()}, config.rounds, told
+    found = run_interleaved(
+        {name: partial(_passed, contender.calls(work)) for name, contender in contenders.items()}, config.rounds, report
     )
     return {"seconds": {name: [sum(calls) for calls in own] for name, own in found.items()}}
 
 
-def latency(config: BenchConfig, subjects: Mapping[str, Subject], work: Work, told: Told) -> dict[str, Any]:
+def latency(config: BenchConfig, contenders: Mapping[str, Contender], work: Work, report: Report) -> dict[str, Any]:
     """Seconds of every round and document."""
     return {
-        "call_seconds": in_turns(
-            {name: partial(_passed, subject.calls(work)) for name, subject in subjects.items()}, config.rounds, told
+        "call_seconds": run_interleaved(
+            {name: partial(_passed, contender.calls(work)) for name, contender in contenders.items()},
+            config.rounds,
+            report,
         )
     }
 
@@ -78,17 +80,17 @@ def _passed(calls: list[Callable[[], object]]) -> list[float]:
     return [seconds(call) for call in calls]
 
 
-def end_to_end(config: BenchConfig, setting: Setting, told: Told) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Seconds of every round, from a file of documents to a file of labels, models loaded; and facts by subject."""
+def end_to_end(config: BenchConfig, setting: Setting, report: Report) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Seconds of every round, from a file of documents to a file of labels, models loaded; and facts by contender."""
     source = setting.folder / "documents.jsonl"
     lines = (json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in setting.texts)
     source.write_text("".join(lines), encoding="utf-8")
     works, facts = {}, {}
-    for number, (name, kind) in enumerate(config.subjects.items()):
-        told(f"loading {name}")
-        classify, facts[name] = kind.load_for_files(setting)
+    for number, (name, contender) in enumerate(config.contenders.items()):
+        report(f"loading {name}")
+        classify, facts[name] = contender.load_for_files(setting)
         works[name] = partial(_classified, classify, source, setting.folder / f"labels-{number}.jsonl")
-    return {"seconds": in_turns(works, config.rounds, told)}, facts
+    return {"seconds": run_interleaved(works, config.rounds, report)}, facts
 
 
 def _classified(classify: Callable[[Path, Path], None], source: Path, target: Path) -> float:

@@ -17,10 +17,10 @@ import torch
 
 from tokensieve.bench.backbone import Backbone
 from tokensieve.bench.config import BenchConfig, Training
+from tokensieve.bench.contenders import Contender, Setting
+from tokensieve.bench.contenders.contender import ModuleContender
 from tokensieve.bench.reading import parse_config
-from tokensieve.bench.subjects import Setting, Subject
-from tokensieve.bench.subjects.kind import ModuleSubject
-from tokensieve.bench.turns import seconds
+from tokensieve.bench.rounds import seconds
 from tokensieve.bench.work import Work, make_works
 from tokensieve.errors import TokensieveError
 from tokensieve.memory import peak_memory_bytes, reset_peak_memory, return_freed_pages
@@ -34,7 +34,7 @@ class Request:
 
     Attributes:
         record: the config, as its file has it.
-        subject: by name.
+        contender: by name.
         cell: its number among the config's.
         folder: of files that all processes share.
         data: folder of data sets, or None.
@@ -42,7 +42,7 @@ class Request:
     """
 
     record: dict[str, Any]
-    subject: str
+    contender: str
     cell: int
     folder: str
     data: str | None
@@ -52,8 +52,8 @@ class Request:
 def thread_variables(threads: int) -> dict[str, str]:
     """What tells libraries how many threads to start: OpenMP, and the tokenizers' (Rayon).
 
-    transformers' pipeline would switch the tokenizers' threads off for the whole process, those of other subjects too,
-    unless the variable says already what it should be.
+    transformers' pipeline would switch the tokenizers' threads off for the whole process, and so for other contenders,
+    unless the variable already says what it should be.
     """
     return {
         "OMP_NUM_THREADS": str(threads),
@@ -83,37 +83,37 @@ def ask(request: Request) -> dict[str, Any]:
             return figures
     said = run.stderr.strip().splitlines()[-1:] or ["it said nothing"]
     why = f"was killed by signal {-run.returncode}; is there enough memory?" if run.returncode < 0 else said[0]
-    raise TokensieveError(f"the process that measures {request.subject!r} failed: {why}")
+    raise TokensieveError(f"the process that measures {request.contender!r} failed: {why}")
 
 
 def measure_alone(request: Request) -> dict[str, Any]:
-    """Figures of one subject in one cell, in this process, which has done nothing yet.
+    """Figures of one contender in one cell, in this process, which has done nothing yet.
 
     Returns:
         "peak_bytes": peak of the resident set during the work, less what imports had taken; "loaded_bytes": what the
-        loaded subject took of that; "seconds" of each training step, none at inference; "facts"; "flops".
+        loaded contender took of that; "seconds" of each training step, none at inference; "facts"; "flops".
     """
-    config = parse_config(request.record, "the config").only((request.subject,))
-    kind = config.subjects[request.subject]
+    config = parse_config(request.record, "the config").only((request.contender,))
+    asked = config.contenders[request.contender]
     torch.set_num_threads(request.threads)
-    for module in kind.modules:
+    for module in asked.modules:
         importlib.import_module(module)
     before = _resident()
     data = None if request.data is None else Path(request.data)
     setting, works = make_setting(config, Path(request.folder), data, request.threads, alone=True)
-    subject, work = kind.load(setting), works[request.cell]
+    contender, work = asked.load(setting), works[request.cell]
     loaded = _resident() - before
-    steps = [] if config.training is None else train(subject, work, config.training, config.num_labels)
+    steps = [] if config.training is None else train(contender, work, config.training, config.num_labels)
     if config.training is None:
-        for call in subject.calls(work):
+        for call in contender.calls(work):
             call()
     peak = max(peak_memory_bytes(CPU) - before, loaded)  # the system counts to a few pages
-    cost = subject.cost(work)
+    cost = contender.cost(work)
     return {
         "peak_bytes": peak,
         "loaded_bytes": loaded,
         "seconds": steps,
-        "facts": subject.facts,
+        "facts": contender.facts,
         "flops": None if cost is None else dataclasses.asdict(cost),
     }
 
@@ -121,15 +121,15 @@ def measure_alone(request: Request) -> dict[str, Any]:
 def make_setting(
     config: BenchConfig, folder: Path, data: Path | None, threads: int, *, alone: bool
 ) -> tuple[Setting, list[Work]]:
-    """What the subjects of a config are made in, and the work of its cells.
+    """What the contenders of a config are made in, and the work of its cells.
 
     Raises:
-        ConfigError, CheckpointError, DataError, MissingExtraError: as `Backbone`, `Kind.check` and `make_works`.
+        ConfigError, CheckpointError, DataError, MissingExtraError: as `Backbone`, `make_works` and the contenders.
     """
     dropout = {} if (own := config.training) is None else _dropout(own)
     backbone = Backbone(config.backbone, seed=config.seed, num_labels=config.num_labels, **dropout)
-    for kind in config.subjects.values():
-        kind.check(backbone, config.measure)
+    for contender in config.contenders.values():
+        contender.check(backbone, config.measure)
     works = make_works(config, backbone, data)
     return Setting(backbone, folder, threads, works[0].texts, works[0].max_length, alone), works
 
@@ -138,10 +138,10 @@ def _dropout(training: Training) -> dict[str, float]:
     return {"dropout": training.dropout, "attention_dropout": training.attention_dropout}
 
 
-def train(subject: Subject, work: Work, training: Training, labels: int) -> list[float]:
+def train(contender: Contender, work: Work, training: Training, labels: int) -> list[float]:
     """Seconds of each step that counts: forward, backward and AdamW's update on a batch; one step comes before them."""
-    assert isinstance(subject, ModuleSubject)
-    module, batches = subject.module.train(), work.batches(subject.order)
+    assert isinstance(contender, ModuleContender)
+    module, batches = contender.module.train(), work.batches(contender.order)
     optimizer = torch.optim.AdamW(module.parameters(), lr=training.learning_rate)
 
     def step(number: int) -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tokensieve.bench.config import Bar, BenchConfig, DataSet, Training
-from tokensieve.bench.subjects import KINDS, Kind
+from tokensieve.bench.contenders import CONTENDER_CONFIGS, ContenderConfig
 from tokensieve.errors import ConfigError
 
 T = TypeVar("T")
+
+_RENAMED = {"subjects": "contenders", "subject": "contender", "words_on_disk": "offload_embeddings"}
+"""Keys of configs of version 0.1.0, which are read as well, and what they are called today."""
+_RENAMED_METRICS = {"realisation": "efficiency"}
 
 
 def read_config(path: Path) -> tuple[BenchConfig, dict[str, Any]]:
@@ -27,16 +31,17 @@ def read_config(path: Path) -> tuple[BenchConfig, dict[str, Any]]:
         raise ConfigError(f"{path}: cannot be read ({error}); give the JSON file of a benchmark") from error
     except (RecursionError, ValueError) as error:
         raise ConfigError(f"{path}: not JSON as it should be ({error})") from error
-    return parse_config(record, str(path)), record
+    config = parse_config(record, str(path))
+    return config, _today(record)
 
 
 def parse_config(record: Any, name: str) -> BenchConfig:
     """A config from its record; messages begin with `name`."""
     try:
-        values = dict(_object(record, "the config"))
-        if not isinstance(values.get("subjects"), dict) or not values["subjects"]:
-            raise ConfigError("subjects: give an object that names at least one, each with its kind")
-        values["subjects"] = {own: _subject(own, given) for own, given in values["subjects"].items()}
+        values = _today(_object(record, "the config"))
+        if not isinstance(values.get("contenders"), dict) or not values["contenders"]:
+            raise ConfigError("contenders: give an object that names at least one, each with its kind")
+        values["contenders"] = {own: _contender(own, given) for own, given in values["contenders"].items()}
         for key, cls in (("data", DataSet), ("training", Training)):
             if values.get(key) is not None:
                 values[key] = _build(cls, values[key], key)
@@ -48,12 +53,14 @@ def parse_config(record: Any, name: str) -> BenchConfig:
         raise ConfigError(f"{name}: {error}") from error
 
 
-def _subject(name: str, record: Any) -> Kind:
-    values = dict(_object(record, f"subject {name!r}"))
+def _contender(name: str, record: Any) -> ContenderConfig:
+    values = dict(_object(record, f"contender {name!r}"))
     kind = values.pop("kind", None)
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ConfigError(f"subject {name!r} has kind={kind!r}: choose one of {', '.join(map(repr, KINDS))}")
-    return _build(KINDS[kind], values, f"subject {name!r}")
+    if not isinstance(kind, str) or kind not in CONTENDER_CONFIGS:
+        raise ConfigError(
+            f"contender {name!r} has kind={kind!r}: choose one of {', '.join(map(repr, CONTENDER_CONFIGS))}"
+        )
+    return _build(CONTENDER_CONFIGS[kind], values, f"contender {name!r}")
 
 
 def _build(cls: type[T], record: Any, where: str) -> T:
@@ -73,6 +80,32 @@ def _build(cls: type[T], record: Any, where: str) -> T:
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
     except ConfigError as error:
         raise ConfigError(str(error) if where == "the config" else f"{where}: {error}") from error
+
+
+def _today(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A config under the keys of today; what is no config stays as it is, for others to refuse.
+
+    Raises:
+        ConfigError: a key under both its names.
+    """
+    values: dict[str, Any] = _renamed(record)
+    if isinstance(contenders := values.get("contenders"), Mapping):
+        values["contenders"] = {name: _renamed(own) for name, own in contenders.items()}
+    if isinstance(values.get("bars"), list):
+        values["bars"] = [_renamed(bar) for bar in values["bars"]]
+    return values
+
+
+def _renamed(record: Any) -> Any:
+    if not isinstance(record, Mapping):
+        return record
+    for old, new in _RENAMED.items():
+        if old in record and new in record:
+            raise ConfigError(f"{new!r} and {old!r} are the same key: give {new!r} alone")
+    values = {_RENAMED.get(key, key): value for key, value in record.items()}
+    if isinstance(metric := values.get("metric"), str):
+        values["metric"] = _RENAMED_METRICS.get(metric, metric)
+    return values
 
 
 def _object(record: Any, where: str) -> Mapping[str, Any]:

@@ -12,11 +12,11 @@ from typing import Any
 
 from tokensieve.bench import measure
 from tokensieve.bench.config import BenchConfig
+from tokensieve.bench.contenders import Contender, Setting
+from tokensieve.bench.contenders.onnx import Onnx
 from tokensieve.bench.machine import load_average, machine
 from tokensieve.bench.process import Request, ask, make_setting, thread_variables
-from tokensieve.bench.subjects import Setting, Subject
-from tokensieve.bench.subjects.onnx import Onnx
-from tokensieve.bench.turns import in_turns
+from tokensieve.bench.rounds import Report, run_interleaved
 from tokensieve.bench.work import Work
 from tokensieve.runtime.part import json_with
 
@@ -32,16 +32,16 @@ def run_bench(
     """Measure what a config asks for.
 
     Args:
-        config: perhaps with fewer subjects, or other rounds, than its record.
+        config: perhaps with fewer contenders, or other rounds, than its record.
         record: what it was read from.
         name: of the benchmark.
         data: folder of data sets.
         threads: of torch, which has them already; of all others too.
 
     Returns:
-        A record for JSON: "name", "config", "rounds", "subjects" (name -> facts), "baseline", "parity" (largest
+        A record for JSON: "name", "config", "rounds", "contenders" (name -> facts), "baseline", "parity" (largest
         difference of logits between transformers and our dense model), "machine", and "cells", each with "batch",
-        "length" (None: the documents' own), "documents", "mean_length", "flops" and raw figures of every subject.
+        "length" (None: the documents' own), "documents", "mean_length", "flops" and raw figures of every contender.
 
     Raises:
         TokensieveError: whatever is wrong, before anything is timed if it can be known.
@@ -67,35 +67,35 @@ def run_bench(
             cells, facts = _apart(config, record, setting, works, data)
         else:
             cells, facts = _together(config, setting, works)
-    return result | {"subjects": facts, "cells": cells}
+    return result | {"contenders": facts, "cells": cells}
 
 
 def _together(config: BenchConfig, setting: Setting, works: list[Work]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """All subjects in this process."""
-    subjects: dict[str, Subject] = {}
+    """All contenders in this process."""
+    contenders: dict[str, Contender] = {}
     facts: dict[str, Any] = {}
-    for name, kind in config.subjects.items():
+    for name, asked in config.contenders.items():
         logger.info("loading %s", name)
-        subjects[name] = subject = kind.load(setting)
-        facts[name] = dict(subject.facts)
-        if kind == Onnx(order=subject.order):  # float32: the same function, or the export went wrong
+        contenders[name] = contender = asked.load(setting)
+        facts[name] = dict(contender.facts)
+        if asked == Onnx(order=contender.order):  # float32: the same function, or the export went wrong
             batch = works[0].batches("sorted")[0]
-            facts[name]["parity"] = measure.compare(setting.backbone, batch, name, partial(subject.forward, batch))
+            facts[name]["parity"] = measure.compare(setting.backbone, batch, name, partial(contender.forward, batch))
     timing = measure.latency if config.measure == "latency" else measure.throughput
     cells = []
     for work in works:
-        costs = {name: subject.cost(work) for name, subject in subjects.items()}
+        costs = {name: contender.cost(work) for name, contender in contenders.items()}
         flops = {name: None if cost is None else dataclasses.asdict(cost) for name, cost in costs.items()}
-        cells.append(_cell(work) | {"flops": flops} | timing(config, subjects, work, _told(work)))
+        cells.append(_cell(work) | {"flops": flops} | timing(config, contenders, work, _reporter(work)))
     return cells, facts
 
 
 def _apart(
     config: BenchConfig, record: dict[str, Any], setting: Setting, works: list[Work], data: Path | None
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Every subject and round in a process of its own."""
-    for kind in config.subjects.values():
-        kind.prepare(setting)
+    """Every contender and round in a process of its own."""
+    for contender in config.contenders.values():
+        contender.prepare(setting)
     setting.backbone.forget()  # the processes may need the memory
     where = None if data is None else str(data)
     cells: list[dict[str, Any]] = []
@@ -103,9 +103,9 @@ def _apart(
     for number, work in enumerate(works):
         asked = {
             name: partial(ask, Request(record, name, number, str(setting.folder), where, setting.threads))
-            for name in config.subjects
+            for name in config.contenders
         }
-        found = in_turns(asked, config.rounds, _told(work), warm_up=False)
+        found = run_interleaved(asked, config.rounds, _reporter(work), warm_up=False)
         facts |= {name: rounds[0]["facts"] for name, rounds in found.items()}
         cell = _cell(work) | {"flops": {name: rounds[0]["flops"] for name, rounds in found.items()}}
         for key in ("peak_bytes", "loaded_bytes"):
@@ -126,6 +126,6 @@ def _cell(work: Work) -> dict[str, Any]:
     }
 
 
-def _told(work: Work) -> Any:
+def _reporter(work: Work) -> Report:
     where = f"batch {work.batch}, " + ("lengths of the data" if work.length is None else f"{work.length} tokens")
     return lambda what: logger.info("%s: %s", where, what)

@@ -1,4 +1,4 @@
-"""Records as tables: a row for each subject in each cell, the bars, and the conditions that the figures hold for."""
+"""Records as tables: a row for each contender in each cell, the bars, and the conditions that the figures hold for."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tokensieve.bench.figures import (
     Record,
     Spread,
     documents_per_second,
+    efficiency,
     has_seconds,
     latency,
     memory_ratio,
     our_dense,
     peak_bytes,
-    pruning_realisation,
-    realisation,
+    pruning_efficiency,
     reduction,
     round_seconds,
     speedup,
@@ -30,47 +30,47 @@ Rows = list[list[str]]
 
 
 def figure_table(record: Record, form: Form = "plain") -> list[str]:
-    """Every subject in every cell, the baseline first; medians of the rounds, [lowest to highest] of ratios."""
-    subjects = sorted(record["subjects"], key=lambda name: name != record["baseline"])
+    """Every contender in every cell, the baseline first; medians of the rounds, [lowest to highest] of ratios."""
+    contenders = sorted(record["contenders"], key=lambda name: name != record["baseline"])
     rows = [
-        [*_place(record, cell).values(), subject, *_cells(record, cell, subject).values()]
+        [*_place(record, cell).values(), contender, *_cells(record, cell, contender).values()]
         for cell in record["cells"]
-        for subject in subjects
+        for contender in contenders
     ]
     first = record["cells"][0]
-    return render([[*_place(record, first), "subject", *_cells(record, first, subjects[0])], *rows], form)
+    return render([[*_place(record, first), "contender", *_cells(record, first, contenders[0])], *rows], form)
 
 
 def _place(record: Record, cell: Cell) -> dict[str, str]:
-    """Column -> what tells the cell from others; from file to file every subject has batches of its own."""
+    """Column -> what tells the cell from others; from file to file every contender has batches of its own."""
     batch = {} if record["config"]["measure"] == "end_to_end" else {"batch": str(cell["batch"])}
     return batch | {"tokens": "own" if cell["length"] is None else str(cell["length"])}
 
 
-def _cells(record: Record, cell: Cell, subject: str) -> dict[str, str]:
+def _cells(record: Record, cell: Cell, contender: str) -> dict[str, str]:
     """Column -> cell of a row."""
     baseline, shown = record["baseline"], {}
     if "call_seconds" in cell:
         for percentile in (50, 95):
-            shown[f"p{percentile}, ms"] = f"{1000 * latency(cell, subject, percentile):.1f}"
+            shown[f"p{percentile}, ms"] = f"{1000 * latency(cell, contender, percentile):.1f}"
     elif "step_seconds" in cell:
-        shown["s a step"] = f"{median(round_seconds(cell, subject)):.3g}"
+        shown["s a step"] = f"{median(round_seconds(cell, contender)):.3g}"
     elif has_seconds(cell):
-        shown["documents/s"] = f"{documents_per_second(cell, subject).median:.4g}"
+        shown["documents/s"] = f"{documents_per_second(cell, contender).median:.4g}"
     if has_seconds(cell):
-        shown["speed-up"] = _times(speedup(cell, subject, baseline)) if subject != baseline else "1"
-    fewer, real = reduction(cell, subject), realisation(record, cell, subject)
+        shown["speed-up"] = _times(speedup(cell, contender, baseline)) if contender != baseline else "1"
+    fewer, real = reduction(cell, contender), efficiency(record, cell, contender)
     if "flops" in cell:
-        shown["FLOPs, times fewer"] = "" if fewer is None else f"{fewer:.2f}{_mark(cell, subject)}"
+        shown["FLOPs, times fewer"] = "" if fewer is None else f"{fewer:.2f}{_mark(cell, contender)}"
         if has_seconds(cell):
-            shown["realisation"] = "" if real is None else f"{real.median:.2f}"
+            shown["efficiency"] = "" if real is None else f"{real.median:.2f}"
             if our_dense(record) is not None:
-                alone = pruning_realisation(record, cell, subject)
+                alone = pruning_efficiency(record, cell, contender)
                 shown["of pruning alone"] = "" if alone is None else f"{alone.median:.2f}"
-    if (peak := peak_bytes(cell, subject)) is not None:
+    if (peak := peak_bytes(cell, contender)) is not None:
         shown["peak, MB"] = f"{peak.median / 1e6:.0f}"
         for column, ratio in (("share of memory", memory_ratio), ("above the loaded model", working_memory_ratio)):
-            shown[column] = _times(ratio(cell, subject, baseline)) if subject != baseline else "1"
+            shown[column] = _times(ratio(cell, contender, baseline)) if contender != baseline else "1"
     return shown
 
 
@@ -78,8 +78,8 @@ def _times(spread: Spread) -> str:
     return f"{spread.median:.2f}x [{spread.low:.2f} to {spread.high:.2f}]"
 
 
-def _mark(cell: Cell, subject: str) -> str:
-    return " (measured)" if cell["flops"][subject]["basis"] == "measured" else ""
+def _mark(cell: Cell, contender: str) -> str:
+    return " (measured)" if cell["flops"][contender]["basis"] == "measured" else ""
 
 
 def bars_table(records: Iterable[Record], form: Form = "plain") -> list[str]:
@@ -93,7 +93,7 @@ def bars_table(records: Iterable[Record], form: Form = "plain") -> list[str]:
             where = ", ".join(f"{name} {value}" for name, value in _place(record, cell).items())
             rows.append(
                 [
-                    bar.get("what") or f"{bar['subject']}, {bar['metric']}",
+                    bar.get("what") or f"{bar['contender']}, {bar['metric']}",
                     f"{limit} of {against}",
                     _times(verdict.figure),
                     "met" if verdict.met else "missed",
@@ -114,7 +114,7 @@ def conditions(record: Record) -> list[str]:
     lines = [
         f"{config['backbone']}, {config['measure']}; {' or '.join(map(str, counts))} documents a cell, {source}"
         + (f", {mean:.0f} tokens on average, {data['max_length']} at most" if data else ""),
-        f"{record['rounds']} rounds in turn, medians; ratios are of the same round, to {record['baseline']!r}",
+        f"{record['rounds']} interleaved rounds, medians; ratios are of the same round, to {record['baseline']!r}",
         f"{machine['threads']} threads for all, {machine['cores']} cores of {_processor(machine)}; "
         f"{', '.join(versions)}, Python {machine['python']}; commit {_short(machine['commit'])}",
     ]

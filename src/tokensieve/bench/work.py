@@ -1,4 +1,4 @@
-"""What subjects work on: the documents of a cell, in batches that are the same for all."""
+"""What contenders work on: the documents of a cell, in batches that are the same for all."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tokensieve.backbones import compress as compress_one
-from tokensieve.backbones.host import host_config, load_host_model
 from tokensieve.backbones.loading import has_tokenizer, load_config, load_tokenizer
+from tokensieve.backbones.source import load_source_model, source_config
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
 from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.cascade.defer import Defer
@@ -71,8 +71,8 @@ def compress(
     """
     if not isinstance(model_or_dir, PreTrainedModel):
         if tokenizer is None and has_tokenizer(model_or_dir):
-            tokenizer = load_tokenizer(model_or_dir, host_config(load_config(model_or_dir), model_or_dir))
-        model_or_dir = load_host_model(model_or_dir)
+            tokenizer = load_tokenizer(model_or_dir, source_config(load_config(model_or_dir), model_or_dir))
+        model_or_dir = load_source_model(model_or_dir)
     given = model_or_dir if isinstance(model_or_dir, TokensieveCascadeForSequenceClassification) else None
     fitted = given is not None and given.config.defer_below is not None
     start = model_or_dir if given is None else given.second if config.prune is None and fitted else given.first

@@ -32,12 +32,12 @@ def bench_command(
     ] = None,
     rounds: Annotated[int | None, typer.Option("--rounds", help="Rounds that count, in place of the config's.")] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Measure this subject and the baseline; may be given again.")
+        list[str] | None, typer.Option("--only", help="Measure this contender and the baseline; may be given again.")
     ] = None,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Measure speed, latency, training steps or memory of several models on the same documents, taking turns.
+    """Measure speed, latency, training steps or memory of several models on the same documents, in interleaved rounds.
 
     Writes raw figures of every round as JSON, and prints the table that follows from them. The machine should have
     nothing else to do. What each figure means: docs/bench.md.

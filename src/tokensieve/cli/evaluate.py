@@ -101,7 +101,7 @@ def evaluate_command(
         "model": str(model),
         "data": name_of_data(data),
         "max_length": classifier.engine.max_length,
-        "words_on_disk": words_on_disk,
+        "offload_embeddings": words_on_disk,
         **scores,
         "rows": tally.to_dict(),
         "settings": classifier.model.config.reduction,

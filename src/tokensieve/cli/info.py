@@ -58,8 +58,8 @@ def info_command(
     Example: tokensieve info --preset paper-pfc-7 --length 512
     """
     prepare(None, quiet=True)
-    from tokensieve.backbones.host import host_config
     from tokensieve.backbones.loading import load_config
+    from tokensieve.backbones.source import source_config
     from tokensieve.cascade.plan import plan_of
     from tokensieve.kernels.backends import resolve_backend
     from tokensieve.kernels.linear import linear_backend
@@ -70,7 +70,7 @@ def info_command(
     device = resolve_device("auto")
     base = base_checkpoint(model)
     raw = load_config(base)
-    config = host_config(raw, base)
+    config = source_config(raw, base)
     trained = isinstance(raw, TokensieveConfig)
     if sample is not None and not trained:
         raise ConfigError(

@@ -129,7 +129,7 @@ def load_classifier(
         dtype=dtype,
         max_length=max_length,
         batch_tokens=_number_or_word(batch_tokens),
-        words_on_disk=words_on_disk,
+        offload_embeddings=words_on_disk,
     )
 
 

@@ -200,8 +200,8 @@ def train_command(
     """
     given = dict(locals())
     prepare(threads, quiet=json)
-    from tokensieve.backbones.host import host_config
     from tokensieve.backbones.loading import load_config
+    from tokensieve.backbones.source import source_config
     from tokensieve.memory import return_large_blocks
     from tokensieve.runtime.load import resolve_device
     from tokensieve.training.output import check_output
@@ -221,7 +221,7 @@ def train_command(
     check_output(output, overwrite, resume)
     base = base_checkpoint(model)
     settings = reduction_settings(
-        host_config(load_config(base), base),
+        source_config(load_config(base), base),
         preset,
         assignments({name: given[name] for name in FIELDS if given[name] is not None}),
     )

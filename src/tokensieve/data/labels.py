@@ -19,7 +19,7 @@ MULTI_LABEL_REMEDY = "; read lists of labels with --multi-label (multi_label=Tru
 WANTED = "a string, a whole number or a boolean"
 INDICATOR_REMEDY = (
     "these look like indicators, 0 or 1 for each class: give the names of the labels that apply "
-    "(PTCClassifier takes the matrix)"
+    "(TokensieveClassifier takes the matrix)"
 )
 
 _INDICATORS = frozenset({"0", "1", "0.0", "1.0", "true", "false", "True", "False"})

@@ -1,8 +1,10 @@
-"""PTCClassifier: training and prediction as a scikit-learn estimator.
+"""TokensieveClassifier: training and prediction as a scikit-learn estimator.
 
 Needs scikit-learn when imported, so that the front door loads it on first use only.
 """
 
-from tokensieve.estimator.classifier import PTCClassifier
+from tokensieve.estimator.classifier import TokensieveClassifier
+from tokensieve.old_names import renamed
 
-__all__ = ["PTCClassifier"]
+__all__ = ["TokensieveClassifier"]
+__getattr__ = renamed(__name__)

@@ -1,4 +1,4 @@
-"""PTCClassifier: the whole of tokensieve behind scikit-learn's fit and predict."""
+"""TokensieveClassifier: the whole of tokensieve behind scikit-learn's fit and predict."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from tokensieve.backbones.host import host_config
 from tokensieve.backbones.loading import load_config
+from tokensieve.backbones.source import source_config
 from tokensieve.config import ReductionConfig
 from tokensieve.data.documents import Document
 from tokensieve.data.doubts import similar_labels
@@ -26,6 +26,7 @@ from tokensieve.errors import ConfigError
 from tokensieve.estimator.folder import read_folder, write_folder
 from tokensieve.estimator.inputs import class_names, places_in_model, read_classes, read_documents
 from tokensieve.estimator.state import off_its_device, on_its_device, quiet, random_states_kept
+from tokensieve.old_names import renamed
 from tokensieve.runtime.load import Classifier, load, resolve_device
 from tokensieve.runtime.results import Result
 from tokensieve.settings_paths import Assignment
@@ -33,10 +34,11 @@ from tokensieve.training.recipe import Recipe
 from tokensieve.training.settings import base_checkpoint, keep_share, reduction_settings
 from tokensieve.training.stages import train_in_stages
 
+__getattr__ = renamed(__name__)
 _RECIPE = ("learning_rate", "epochs", "batch_size", "max_length")
 
 
-class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
     """A document classifier with token pruning and combining, as a scikit-learn estimator.
 
     `fit` trains by `tokensieve.training.stages.train_in_stages`, so the model is the one that `tokensieve train` makes
@@ -108,7 +110,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.device = device
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> PTCClassifier:  # noqa: N803
+    def fit(self, X: Any, y: Any) -> TokensieveClassifier:  # noqa: N803
         """Train on texts and their classes.
 
         Args:
@@ -184,7 +186,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             write_folder(self, folder, overwrite=overwrite)
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "auto") -> PTCClassifier:
+    def load(cls, folder: str | Path, *, device: str = "auto") -> TokensieveClassifier:
         """Read a folder that `save` or `tokensieve train` wrote; of the latter, classes are strings.
 
         Args:
@@ -211,7 +213,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if self.validation_fraction > 0:
             splits = DataSplits(*carve_validation(documents, self.validation_fraction, recipe.seed))
         with tempfile.TemporaryDirectory() as folder:
-            output, name = Path(folder) / "classifier", "PTCClassifier.fit"
+            output, name = Path(folder) / "classifier", "TokensieveClassifier.fit"
             progress = bool(self.verbose)
             options: dict[str, Any] = {"device": place, "data_name": name, "progress": progress}
             record = train_in_stages(base, settings, splits, output, recipe, **options)
@@ -225,7 +227,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def _settings(self, base: str) -> ReductionConfig:
         if self.config is not None and self.preset is not None:
             raise ConfigError(f"preset={self.preset!r} and a config are given, which set the same: give one of them")
-        checkpoint = host_config(load_config(base), base)
+        checkpoint = source_config(load_config(base), base)
         if self.config is not None:
             if not isinstance(self.config, ReductionConfig):
                 raise ConfigError(f"config={self.config!r}: give a tokensieve.ReductionConfig")

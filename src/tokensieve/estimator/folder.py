@@ -23,10 +23,10 @@ _FLAT = ("pruning", "keep_ratio", "site", "combine_layer", "combination_tokens")
 """Parameters of version 0.1.0, which are among `settings` now."""
 
 if TYPE_CHECKING:
-    from tokensieve.estimator.classifier import PTCClassifier
+    from tokensieve.estimator.classifier import TokensieveClassifier
 
 
-def write_folder(estimator: PTCClassifier, folder: str | Path, *, overwrite: bool) -> None:
+def write_folder(estimator: TokensieveClassifier, folder: str | Path, *, overwrite: bool) -> None:
     """Write a fitted estimator; the folder appears when it is whole.
 
     Raises:
@@ -115,5 +115,5 @@ def _read_json(path: Path) -> dict[str, Any]:
         return read_object(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: cannot be used ({error}); give a folder that PTCClassifier.save or 'tokensieve train' wrote"
+            f"{path}: cannot be used ({error}); give a folder of TokensieveClassifier.save or 'tokensieve train'"
         ) from error

@@ -142,7 +142,9 @@ def _plain(value: Any) -> Any:
 def _targets(y: Any) -> tuple[np.ndarray, str]:
     """y as an array, and what scikit-learn takes it for; its judgement in an error of ours."""
     if y is None:
-        raise DataError("PTCClassifier requires y to be passed, but the target y is None; give a label a document")
+        raise DataError(
+            "TokensieveClassifier requires y to be passed, but the target y is None; give a label a document"
+        )
     y = y.toarray() if hasattr(y, "toarray") else y
     # Before it becomes an array: numpy makes a string of the NaN among strings.
     missing = [

@@ -23,7 +23,7 @@ class TokensieveConfig(PreTrainedConfig):
 
     Args:
         family: the backbone's family, a key of `tokensieve.backbones.BACKBONES`.
-        num_hidden_layers: D, layers of the host checkpoint; a replaced layer counts.
+        num_hidden_layers: D, layers of the source checkpoint; a replaced layer counts.
         embedding_size: width of the embeddings; where it differs from hidden_size they are projected (ELECTRA).
         position_offset: position of a document's first token in the position table (RoBERTa: pad_token_id + 1).
         positions_skip_padding: ids equal to pad_token_id take no position, even where they are attended to (RoBERTa).

@@ -10,11 +10,14 @@ from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.ragged import document_means
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.dropout import Dropout
+from tokensieve.old_names import renamed
 from tokensieve.tokens import Tokens
 
+__getattr__ = renamed(__name__)
 
-class HostHead(nn.Module):
-    """The family's own head on each document's first token: linear, activation, dropout, linear.
+
+class PretrainedHead(nn.Module):
+    """The checkpoint's own head on each document's first token: linear, activation, dropout, linear.
 
     Families differ in the activation and in whether the input is dropped as well.
     """
@@ -49,4 +52,4 @@ class MeanHead(nn.Module):
         return self.classifier(self.dropout(pooled)), pooled
 
 
-HEADS: dict[str, type[HostHead] | type[MeanHead]] = {"pretrained": HostHead, "mean": MeanHead}
+HEADS: dict[str, type[PretrainedHead] | type[MeanHead]] = {"pretrained": PretrainedHead, "mean": MeanHead}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tokensieve.config import Prune
 from tokensieve.model.classifier import TokensieveForSequenceClassification
-from tokensieve.model.head import HostHead, MeanHead
+from tokensieve.model.head import MeanHead, PretrainedHead
 from tokensieve.model.layer import Layer
 from tokensieve.reduce.combine.combining_module import TokenCombiner
 from tokensieve.reduce.contract import Score, Select
@@ -290,9 +290,9 @@ def combine(module: TokenCombiner, text: Tensor, combination: Tensor, mask: Tens
     return torch.where(number > 0, combination + module.dense(mean), combination)
 
 
-def head(module: HostHead | MeanHead, values: Tensor, rows: Tensor) -> Tensor:
+def head(module: PretrainedHead | MeanHead, values: Tensor, rows: Tensor) -> Tensor:
     """Logits from the padded values [B, R, d] and the tokens [B, R] that every row stands for, 0 where it is gone."""
-    if isinstance(module, HostHead):
+    if isinstance(module, PretrainedHead):
         first = (rows > 0).int().argmax(1)
         pooled = module.activation(module.dense(values[torch.arange(len(values)), first]))
     else:

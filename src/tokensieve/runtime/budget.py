@@ -30,7 +30,7 @@ Run = Callable[[list[int]], object]
 
 
 def fastest_budget(lengths: Sequence[int], run: Run, clock: Callable[[], float] = time.perf_counter) -> int | None:
-    """Time the candidates on some of the documents, in turns, and choose.
+    """Time the candidates on some of the documents, in interleaved rounds, and choose.
 
     All are timed on documents of middling length, in the batches that they would be in. It costs some 70 000 tokens
     of work at most, and on a slow machine ten seconds, the run of the default budget included.

@@ -21,15 +21,16 @@ from tokensieve.data.tokenized import pairs_of
 from tokensieve.errors import ConfigError, InputError
 from tokensieve.model.answers import Answers
 from tokensieve.model.classifier import TokensieveForSequenceClassification
-from tokensieve.runtime.ahead import iterate_ahead
+from tokensieve.old_names import renamed_keyword
 from tokensieve.runtime.batching import batches_by_tokens, padded_batch, windows
 from tokensieve.runtime.budget import BATCH_TOKENS, fastest_budget
 from tokensieve.runtime.micro_batches import read_in_micro_batches
+from tokensieve.runtime.prefetch import prefetched
 from tokensieve.runtime.results import Result, results_of
 
 _WINDOW_DOCUMENTS = 1024
 _WINDOW_CHARACTERS = 8_000_000  # bounds the memory of a window of very long documents
-_WINDOWS_AHEAD = 2  # read and tokenized while the model is at work
+_PREFETCHED_WINDOWS = 2  # read and tokenized while the model is at work
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +78,24 @@ class Engine:
         """Most tokens of a batch as of now: the default while "auto" has not chosen."""
         return self.batch_tokens if isinstance(self.batch_tokens, int) else BATCH_TOKENS
 
+    @renamed_keyword("ahead", "prefetch")
     def stream(
-        self, documents: Iterable[Document], *, tokens: bool = False, ahead: bool = True
+        self, documents: Iterable[Document], *, tokens: bool = False, prefetch: bool = True
     ) -> Generator[tuple[Document, Result], None, None]:
         """Classify a stream of any length, a window at a time; results come in the order of the documents.
 
         Args:
             documents: as in `stream_windows`.
             tokens: name the tokens that survived.
-            ahead: as in `stream_windows`.
+            prefetch: as in `stream_windows`.
         """
-        with closing(self.stream_windows(documents, tokens=tokens, ahead=ahead)) as windows:
+        with closing(self.stream_windows(documents, tokens=tokens, prefetch=prefetch)) as windows:
             for window in windows:
                 yield from window
 
+    @renamed_keyword("ahead", "prefetch")
     def stream_windows(
-        self, documents: Iterable[Document], *, tokens: bool = False, skip: int = 0, ahead: bool = True
+        self, documents: Iterable[Document], *, tokens: bool = False, skip: int = 0, prefetch: bool = True
     ) -> Generator[list[tuple[Document, Result]], None, None]:
         """As `stream`, with the results of a window together.
 
@@ -101,10 +104,10 @@ class Engine:
             tokens: name the tokens that survived.
             skip: documents at the start that are read but have no results. The windows are those of the whole stream,
                 as the last digits of a probability depend on the batch.
-            ahead: read and tokenize in a thread, two windows ahead of the model. False: in the caller's thread, no
+            prefetch: read and tokenize in a thread, two windows ahead of the model. False: in the caller's thread, no
                 further than the window needs, for iterators that belong to a thread such as those of a database.
         """
-        with closing(self._windows(documents, skip, ahead)) as windows:
+        with closing(self._windows(documents, skip, prefetch)) as windows:
             for window in windows:
                 results = self._classify(window.encodings, tokens)
                 yield list(zip(window.documents, results, strict=True))[window.done :]
@@ -120,20 +123,21 @@ class Engine:
         """
         return self._classify(self._encode(documents), tokens)
 
+    @renamed_keyword("ahead", "prefetch")
     @torch.inference_mode()
-    def embed(self, documents: Iterable[Document], *, ahead: bool = True) -> Tensor:
+    def embed(self, documents: Iterable[Document], *, prefetch: bool = True) -> Tensor:
         """Document vectors [N, d] float32 on the CPU, which the head's last layer reads; any number of documents.
 
         Args:
             documents: as in `stream_windows`.
-            ahead: as in `stream_windows`.
+            prefetch: as in `stream_windows`.
 
         Raises:
             InputError: a text without any token.
             DataError: some documents have a second text and others have not.
         """
         vectors = [torch.empty(0, self.model.config.hidden_size)]
-        with closing(self._windows(documents, 0, ahead)) as windows:
+        with closing(self._windows(documents, 0, prefetch)) as windows:
             for window in windows:
                 vectors.append(torch.empty(len(window.documents), self.model.config.hidden_size))
                 for batch, answers in self._answers(window.encodings):
@@ -154,9 +158,9 @@ class Engine:
         if self.batch_tokens == "auto":
             self.batch_tokens = fastest_budget(encodings.lengths, run) or "auto"
 
-    def _windows(self, documents: Iterable[Document], skip: int, ahead: bool) -> Generator[_Window, None, None]:
+    def _windows(self, documents: Iterable[Document], skip: int, prefetch: bool) -> Generator[_Window, None, None]:
         windows = self._encoded(documents, skip)
-        return iterate_ahead(windows, _WINDOWS_AHEAD) if ahead else windows
+        return prefetched(windows, _PREFETCHED_WINDOWS) if prefetch else windows
 
     def _encoded(self, documents: Iterable[Document], skip: int) -> Generator[_Window, None, None]:
         """Windows as they are read, but for those that are skipped as a whole. Touches nothing but the tokenizer."""

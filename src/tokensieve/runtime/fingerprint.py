@@ -16,8 +16,8 @@ from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassifica
 from tokensieve.data.folders import SingleSource
 from tokensieve.data.huggingface import DatasetSplit
 from tokensieve.data.sources import check_source
-from tokensieve.model.words_on_disk import WordsOnDisk
 from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.offload import OffloadedEmbeddings
 from tokensieve.runtime.part import is_stream
 from tokensieve.system import system_errors_explained
 from tokensieve.version import __version__
@@ -89,7 +89,7 @@ def hash_of_model(classifier: Classifier) -> str:
     found = hashlib.sha256()
     for name, tensor in sorted(_state(classifier.model).items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        for piece in tensor.pieces() if isinstance(tensor, WordsOnDisk) else (tensor,):
+        for piece in tensor.pieces() if isinstance(tensor, OffloadedEmbeddings) else (tensor,):
             found.update(piece.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     config = {key: value for key, value in classifier.model.config.to_dict().items() if key not in _CONFIG_IGNORES}
     found.update(_canonical(config))
@@ -102,12 +102,12 @@ def hash_of_model(classifier: Classifier) -> str:
     return found.hexdigest()
 
 
-def _state(model: nn.Module) -> dict[str, Tensor | WordsOnDisk]:
+def _state(model: nn.Module) -> dict[str, Tensor | OffloadedEmbeddings]:
     """As `state_dict`, without reading what is on disk."""
-    state: dict[str, Tensor | WordsOnDisk] = {}
+    state: dict[str, Tensor | OffloadedEmbeddings] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         prefix = f"{name}." if name else ""
-        if isinstance(module, WordsOnDisk):
+        if isinstance(module, OffloadedEmbeddings):
             state[f"{prefix}weight"] = module
         else:
             module._save_to_state_dict(state, prefix, False)

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
-from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModelForSequenceClassification
 
-from tokensieve.backbones.loading import file_of_tensor, first_line, load_config, load_tokenizer, load_weights
+from tokensieve.backbones.loading import first_line, load_config, load_tokenizer, load_weights
 from tokensieve.cascade.build import EncoderClassifier
 from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.data.documents import Document
@@ -21,24 +20,25 @@ from tokensieve.data.texts import texts_in
 from tokensieve.data.usable import to_document
 from tokensieve.errors import CheckpointError, ConfigError, InputError
 from tokensieve.kernels.linear import lay_out_weights
-from tokensieve.memory import return_freed_pages
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
-from tokensieve.model.words_on_disk import WordsOnDisk
+from tokensieve.old_names import renamed, renamed_keyword
 from tokensieve.runtime.budget import BATCH_TOKENS
 from tokensieve.runtime.engine import Engine
+from tokensieve.runtime.offload import offload_input_embeddings
 from tokensieve.runtime.precision import dtype_name, resolve_dtype
 from tokensieve.runtime.results import Result
 
 if TYPE_CHECKING:
     import numpy as np
 
+__getattr__ = renamed(__name__)
 logger = logging.getLogger(__name__)
 
 Text = str | tuple[str, str]
 """A text, or two that are classified together."""
 
-_READ_AHEAD = 1024  # from so many texts on: before, there is one window, and a thread has nothing to do beside it
+_PREFETCH_FROM = 1024  # from so many texts on: before, there is one window, and a thread has nothing to do beside it
 
 
 class Classifier:
@@ -91,14 +91,14 @@ class Classifier:
     def results(self, texts: Iterable[Text], *, tokens: bool = False) -> list[Result]:
         """Everything the engine tells of each text; with `tokens` also the tokens that survived."""
         found = self._texts(texts)
-        stream = self.engine.stream(_documents(found), tokens=tokens, ahead=_is_large(found))
+        stream = self.engine.stream(_documents(found), tokens=tokens, prefetch=_is_large(found))
         return [result for _, result in stream]
 
     def encode(self, texts: Iterable[Text], *, normalize_embeddings: bool = False) -> np.ndarray:
         """The vector of each text, [N, hidden size] float32: what the last layer of the model's head reads.
 
-        With pooling "pretrained" that is the output of the family's own pooler on the first token, with "mean" the mean
-        of the final tokens. The vectors are those of a classifier: near each other where the labels are.
+        With pooling "pretrained" that is the output of the family's own pooler on the first token. With "mean" it is
+        the mean of the final tokens. The vectors are those of a classifier: near each other where the labels are.
 
         Args:
             texts: as in `predict`.
@@ -108,7 +108,7 @@ class Classifier:
             InputError, DataError, ConfigError: as `predict`.
         """
         found = self._texts(texts)
-        vectors = self.engine.embed(_documents(found), ahead=_is_large(found))
+        vectors = self.engine.embed(_documents(found), prefetch=_is_large(found))
         return (torch.nn.functional.normalize(vectors, dim=1) if normalize_embeddings else vectors).numpy()
 
     def _texts(self, texts: Iterable[Text]) -> Iterable[Text]:
@@ -118,7 +118,7 @@ class Classifier:
 
 
 def _is_large(texts: Iterable[Text]) -> bool:
-    return isinstance(texts, Collection) and len(texts) > _READ_AHEAD
+    return isinstance(texts, Collection) and len(texts) > _PREFETCH_FROM
 
 
 def _documents(texts: Iterable[Text]) -> Iterator[Document]:
@@ -140,6 +140,7 @@ def _documents(texts: Iterable[Text]) -> Iterator[Document]:
         yield found
 
 
+@renamed_keyword("words_on_disk", "offload_embeddings")
 def load(
     path: str | Path,
     *,
@@ -147,7 +148,7 @@ def load(
     dtype: str = "float32",
     max_length: int | None = None,
     batch_tokens: int | str = BATCH_TOKENS,
-    words_on_disk: bool = False,
+    offload_embeddings: bool = False,
 ) -> Classifier:
     """Read a folder written by `tokensieve train` or `save_pretrained` (with its tokenizer).
 
@@ -158,14 +159,14 @@ def load(
             float32.
         max_length: documents are truncated to this many tokens; None: as in training.
         batch_tokens: most tokens of a batch, or "auto": the fastest of some on the first documents, if they are many.
-        words_on_disk: leave the word vectors in their file, and read those that a batch needs (`WordsOnDisk`): the
-            same answers in less memory. The model is for inference alone; its file may be replaced once it is loaded,
-            but not written to.
+        offload_embeddings: leave the word vectors in their file, and read those that a batch needs
+            (`OffloadedEmbeddings`): the same answers in less memory. The model is for inference alone. Its file may be
+            replaced once it is loaded, but not written to.
 
     Raises:
         CheckpointError: no tokensieve model there, it cannot be read, or its learned importance is not fitted.
-        ConfigError: an unknown device or dtype, a length that does not fit, or words on disk on a system that
-            cannot read so.
+        ConfigError: an unknown device or dtype, a length that does not fit, or `offload_embeddings` on a system that
+            cannot read at an offset of a file.
     """
     config = load_config(path)
     if not isinstance(config, TokensieveConfig):
@@ -192,38 +193,12 @@ def load(
             path,
             config.settings.deferred,
         )
-    if words_on_disk:
-        leave_words_on_disk(model, path)
+    if offload_embeddings:
+        offload_input_embeddings(model, path)
     torch.nn.Module.to(model, device=place)
     lay_out_weights(model)
     engine = Engine(model.eval(), load_tokenizer(path, config), max_length=max_length, batch_tokens=batch_tokens)
     return Classifier(engine)
-
-
-def leave_words_on_disk(model: PreTrainedModel, path: str | Path) -> None:
-    """Let a model that was loaded from a folder or hub name, or saved there, read its word vectors from there.
-
-    Raises:
-        CheckpointError, ConfigError: as `WordsOnDisk`.
-    """
-    table: Tensor = model.get_input_embeddings().weight  # type: ignore[assignment]
-    name = next(name for name, own in model.named_parameters() if own is table)
-    words = _words_of(path, model, name)
-    if words.shape != tuple(table.shape):
-        raise CheckpointError(f"{path}: {name} has the shape {words.shape}, the model's is {tuple(table.shape)}")
-    model.set_input_embeddings(words)
-    model._apply(torch.clone)  # all are views of a mapping of the file, whose pages count as ours: let it go
-    return_freed_pages()
-
-
-def _words_of(path: str | Path, model: PreTrainedModel, name: str) -> WordsOnDisk:
-    """The table of this name in the model's files; of a cascade of 0.1.0 it has the name that it has in a stage."""
-    try:
-        return WordsOnDisk(file_of_tensor(path, model.config, name), name, model.dtype)
-    except CheckpointError:
-        if (before := name.removeprefix("stages.0.")) == name:
-            raise
-        return WordsOnDisk(file_of_tensor(path, model.config, before), before, model.dtype)
 
 
 def resolve_device(name: str) -> torch.device:

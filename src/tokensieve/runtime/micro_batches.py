@@ -32,9 +32,9 @@ def read_batch(model: EncoderClassifier, batch: Batch) -> Answers:
 
 def read_in_micro_batches(model: TokensieveForSequenceClassification, batch: Batch) -> Answers:
     """The model's answers to a batch, as `model.read` gives them; gradients must be off."""
-    parts = micro_batches(batch, model.encoder.rows_after_first_pruning(batch.lengths))
-    answers = run_together(model.read, parts)
-    if len(parts) > 1:
+    batches = micro_batches(batch, model.encoder.rows_after_first_pruning(batch.lengths))
+    answers = run_together(model.read, batches)
+    if len(batches) > 1:
         return_piled_up_pages()  # micro-batches free blocks of ever new sizes, which glibc would pile up
     return Answers.joined(answers)
 
@@ -60,12 +60,12 @@ def micro_batches(batch: Batch, rows: Sequence[int] | None = None) -> list[Batch
     return [batch.picked(range(start, end)) for start, end in pairwise(bounds)]
 
 
-def _bounds(sizes: Sequence[int], parts: int) -> list[int]:
-    """Where parts of about the same number of tokens begin, and the end; fewer parts where documents are long."""
+def _bounds(sizes: Sequence[int], count: int) -> list[int]:
+    """Where micro-batches of about as many tokens begin, and the end; fewer than `count` where documents are long."""
     before = [0, *accumulate(sizes)]
 
     def nearest(tokens: float) -> int:
         after = bisect_left(before, tokens)
         return after if before[after] - tokens <= tokens - before[max(after - 1, 0)] else after - 1
 
-    return sorted({nearest(before[-1] * part / parts) for part in range(parts + 1)})
+    return sorted({nearest(before[-1] * number / count) for number in range(count + 1)})

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tokensieve.backbones.host import host_config
 from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.backbones.source import source_config
 from tokensieve.cascade.build import EncoderClassifier, compress, stages_of
 from tokensieve.config import ReductionConfig
 from tokensieve.model.attention import SelfAttention
@@ -24,7 +24,7 @@ def start_model(
         CheckpointError: `base` cannot be used.
         ConfigError: settings or a length that do not fit it.
     """
-    config = host_config(load_config(base), base)
+    config = source_config(load_config(base), base)
     length = config.truncation_length(recipe.max_length)
     tokenizer = load_tokenizer(base, config)
     kind = "multi_label_classification" if multi_label else "single_label_classification"

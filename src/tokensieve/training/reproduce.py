@@ -17,8 +17,8 @@ from tokensieve.training.recipe import Recipe
 
 EMBEDDED_CORPUS = "Python standard library"
 """What a record calls the data of a run without --data."""
-IN_MEMORY = ("", "PTCClassifier.fit")
-"""What it calls data that no command can name."""
+IN_MEMORY = ("", "TokensieveClassifier.fit", "PTCClassifier.fit")
+"""What it calls data that no command can name; the last one in records of 0.1.0."""
 READING: dict[str, Any] = {
     "text_column": "text",
     "label_column": "label",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-SUBJECTS: dict[str, dict[str, Any]] = {
+CONTENDERS: dict[str, dict[str, Any]] = {
     "sdpa": {"kind": "transformers"},
     "unsorted": {"kind": "transformers", "order": "given"},
     "ours": {"kind": "tokensieve", "preset": "paper-pfc-7", "settings": {"site": "hidden"}},
@@ -18,7 +18,7 @@ def config(**changes: Any) -> dict[str, Any]:
         "batches": [2],
         "documents": 4,
         "baseline": "sdpa",
-        "subjects": SUBJECTS,
+        "contenders": CONTENDERS,
     }
     return {key: value for key, value in (record | changes).items() if value is not ...}
 
@@ -33,7 +33,7 @@ def record(cells: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
         "rounds": 3,
         "baseline": given["baseline"],
         "machine": machine,
-        "subjects": {name: {} for name in given["subjects"]},
+        "contenders": {name: {} for name in given["contenders"]},
         "cells": cells,
     }
 

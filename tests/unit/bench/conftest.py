@@ -1,4 +1,4 @@
-"""Tiny backbones, and what subjects are made in."""
+"""Tiny backbones, and what contenders are made in."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 from bench_records import config as config_record
 
 from tokensieve.bench.config import BenchConfig
+from tokensieve.bench.contenders import Setting
 from tokensieve.bench.process import make_setting
 from tokensieve.bench.reading import parse_config
-from tokensieve.bench.subjects import Setting
 from tokensieve.bench.work import Work
 
 Prepare = Callable[..., tuple[BenchConfig, Setting, list[Work]]]

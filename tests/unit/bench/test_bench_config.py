@@ -5,27 +5,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_records import SUBJECTS, config
+from bench_records import CONTENDERS, config
 
 from flat import reduction
 from tokensieve import ConfigError, ReductionConfig
 from tokensieve.bench.config import BenchConfig
+from tokensieve.bench.contenders import CONTENDER_CONFIGS
+from tokensieve.bench.contenders.ours import Tokensieve
 from tokensieve.bench.reading import parse_config, read_config
-from tokensieve.bench.subjects import KINDS
-from tokensieve.bench.subjects.ours import Tokensieve
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMITTED = sorted((ROOT / "experiments" / "bench").glob("*.json"))
 TRAINING = {"measure": "training", "training": {"attention_dropout": 0.0}}
+OFFLOADED = "words_on_disk", "offload_embeddings"
 DATA = {"set": "bbc", "max_length": 64}
 
 
-def subjects(**own: Any) -> dict[str, Any]:
-    return {"subjects": SUBJECTS | {"x": own}}
+def contenders(**own: Any) -> dict[str, Any]:
+    return {"contenders": CONTENDERS | {"x": own}}
 
 
 def bars(**own: Any) -> dict[str, Any]:
-    return {"bars": [{"subject": "ours", "metric": "speedup", "at_least": 2} | own]}
+    return {"bars": [{"contender": "ours", "metric": "speedup", "at_least": 2} | own]}
 
 
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -33,24 +34,24 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "missing": ({"baseline": ...}, ("'baseline' is missing",)),
     "backbone": ({"backbone": 7}, ("backbone=7",)),
     "measure": ({"measure": "speed"}, ("measure='speed'", "'throughput'")),
-    "no subject": ({"subjects": {}}, ("subjects", "at least one")),
-    "subjects in a list": ({"subjects": ["sdpa"]}, ("subjects", "an object")),
-    "subject is no object": ({"subjects": SUBJECTS | {"x": "onnx"}}, ("'x'", "'onnx'", "an object")),
-    "kind": (subjects(kind="vllm"), ("'x'", "kind='vllm'", "'tokensieve'")),
-    "no kind": (subjects(preset="dense"), ("'x'", "kind=None")),
-    "option": (subjects(kind="onnx", dtype="float32"), ("'x'", "'dtype'", "precision, order")),
-    "order": (subjects(kind="transformers", order="random"), ("'x'", "order='random'", "'given'")),
-    "dtype": (subjects(kind="transformers", dtype="int8"), ("'x'", "dtype='int8'", "bfloat16")),
-    "dtype is no text": (subjects(kind="transformers", dtype=8), ("dtype=8",)),
-    "precision": (subjects(kind="onnx", precision="int4"), ("precision='int4'", "'int8'")),
-    "settings": (subjects(kind="tokensieve", settings=["dense"]), ("settings=", "an object")),
-    "attention": (subjects(kind="tokensieve", attention="flash"), ("attention_backend='flash'", "fused")),
-    "attention is no text": (subjects(kind="tokensieve", attention=1), ("attention=1",)),
-    "budget": (subjects(kind="tokensieve", batch_tokens=0), ("batch_tokens=0", "'auto'")),
-    "words": (subjects(kind="tokensieve", words_on_disk="yes"), ("words_on_disk='yes'", "True or False")),
-    "batch sizes": (subjects(kind="pipeline", batch_sizes=[0]), ("batch_sizes=(0,)", "1 or more")),
-    "window": (subjects(kind="longformer", attention_window=3), ("attention_window=3", "even")),
-    "blocks": (subjects(kind="bigbird", block_size=0), ("block_size=0",)),
+    "no contender": ({"contenders": {}}, ("contenders", "at least one")),
+    "contenders in a list": ({"contenders": ["sdpa"]}, ("contenders", "an object")),
+    "contender is no object": ({"contenders": CONTENDERS | {"x": "onnx"}}, ("'x'", "'onnx'", "an object")),
+    "kind": (contenders(kind="vllm"), ("'x'", "kind='vllm'", "'tokensieve'")),
+    "no kind": (contenders(preset="dense"), ("'x'", "kind=None")),
+    "option": (contenders(kind="onnx", dtype="float32"), ("'x'", "'dtype'", "precision, order")),
+    "order": (contenders(kind="transformers", order="random"), ("'x'", "order='random'", "'given'")),
+    "dtype": (contenders(kind="transformers", dtype="int8"), ("'x'", "dtype='int8'", "bfloat16")),
+    "dtype is no text": (contenders(kind="transformers", dtype=8), ("dtype=8",)),
+    "precision": (contenders(kind="onnx", precision="int4"), ("precision='int4'", "'int8'")),
+    "settings": (contenders(kind="tokensieve", settings=["dense"]), ("settings=", "an object")),
+    "attention": (contenders(kind="tokensieve", attention="flash"), ("attention_backend='flash'", "fused")),
+    "attention is no text": (contenders(kind="tokensieve", attention=1), ("attention=1",)),
+    "budget": (contenders(kind="tokensieve", batch_tokens=0), ("batch_tokens=0", "'auto'")),
+    "words": (contenders(kind="tokensieve", offload_embeddings="yes"), ("offload_embeddings='yes'", "True or False")),
+    "batch sizes": (contenders(kind="pipeline", batch_sizes=[0]), ("batch_sizes=(0,)", "1 or more")),
+    "window": (contenders(kind="longformer", attention_window=3), ("attention_window=3", "even")),
+    "blocks": (contenders(kind="bigbird", block_size=0), ("block_size=0",)),
     "baseline of a list": ({"baseline": ["sdpa"]}, ("baseline=", "a text")),
     "baseline": ({"baseline": "dense"}, ("baseline='dense'", "'sdpa'")),
     "batches": ({"batches": [0]}, ("batches=[0]", "1 or more")),
@@ -78,14 +79,14 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "training key": (TRAINING | {"training": {"dropout": 0.1}}, ("training", "'attention_dropout' is missing")),
     "dropout": (TRAINING | {"training": {"attention_dropout": 1}}, ("attention_dropout=1", "[0, 1)")),
     "steps": (TRAINING | {"training": {"attention_dropout": 0, "steps": 0}}, ("training", "steps=0")),
-    "kind cannot train": (TRAINING | subjects(kind="onnx"), ("'x'", "training", "'tokensieve'")),
-    "kind reads texts": (subjects(kind="pipeline"), ("'x'", "texts", "data")),
+    "kind cannot train": (TRAINING | contenders(kind="onnx"), ("'x'", "training", "'tokensieve'")),
+    "kind reads texts": (contenders(kind="pipeline"), ("'x'", "texts", "data")),
     "bars": ({"bars": {}}, ("bars", "a list")),
-    "metric": (bars(metric="speed"), ("bar 1", "metric='speed'", "'realisation'")),
+    "metric": (bars(metric="speed"), ("bar 1", "metric='speed'", "'efficiency'")),
     "no limit": (bars(at_least=None), ("bar 1", "at_least", "at_most")),
     "two limits": (bars(at_most=3), ("bar 1", "at_least", "at_most")),
     "limit": (bars(at_least=0), ("bar 1", "at_least=0")),
-    "bar's subject": (bars(subject="dense"), ("'dense'", "unsorted")),
+    "bar's contender": (bars(contender="dense"), ("'dense'", "unsorted")),
     "bar's rival": (bars(against="dense"), ("'dense'", "unsorted")),
     "bar's batch": (bars(batch=8), ("8", "[2]")),
     "bar's length": (bars(length=512), ("512", "[8]")),
@@ -97,7 +98,24 @@ def test_a_config_that_is_right() -> None:
     assert isinstance(found, BenchConfig)
     assert (found.lengths, found.batches, found.rounds) == ((8,), (2,), 3)
     assert found.bars[0].at_least == 2
-    assert isinstance(found.subjects["ours"], Tokensieve)
+    assert isinstance(found.contenders["ours"], Tokensieve)
+
+
+def test_a_config_of_0_1_0(tmp_path: Path) -> None:
+    """Read as one of today, whose keys the records have; those of 0.1.0 have their configs in them."""
+    contender = {"kind": "tokensieve", "preset": "dense"}
+    today = config(**contenders(**contender, offload_embeddings=True), **bars(metric="efficiency"))
+    old = config(**contenders(**contender, words_on_disk=True))
+    old["subjects"] = old.pop("contenders")
+    old["bars"] = [{"subject": "ours", "metric": "realisation", "at_least": 2}]
+    (tmp_path / "old.json").write_text(json.dumps(old), encoding="utf-8")
+    assert read_config(tmp_path / "old.json") == (parse_config(today, "here"), today)
+
+
+@pytest.mark.parametrize("old", [{"subjects": {}}, contenders(kind="tokensieve", **dict.fromkeys(OFFLOADED, True))])
+def test_a_key_under_both_its_names(old: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="are the same key"):
+        parse_config(config(**old), "here")
 
 
 @pytest.mark.parametrize(("changes", "hints"), REFUSED.values(), ids=REFUSED)
@@ -124,7 +142,7 @@ def test_files_that_are_no_config(tmp_path: Path, text: str | None, hint: str) -
 def test_only_keeps_the_baseline_and_the_bars_that_can_be_told() -> None:
     given = config(bars=[*bars()["bars"], *bars(against="unsorted")["bars"]])
     less = parse_config(given, "here").only(("ours",))
-    assert list(less.subjects) == ["sdpa", "ours"]
+    assert list(less.contenders) == ["sdpa", "ours"]
     assert [bar.against for bar in less.bars] == [None]
     with pytest.raises(ConfigError, match="'dense'"):
         less.only(("dense",))
@@ -134,14 +152,14 @@ def test_only_keeps_the_baseline_and_the_bars_that_can_be_told() -> None:
 def test_committed_configs_fit_their_backbones(path: Path) -> None:
     found, record = read_config(path)
     depth = {"default": 6, "bert-base": 12, "tiny": 2}[found.backbone]
-    for kind in found.subjects.values():
-        if isinstance(kind, Tokensieve):
-            start = reduction() if kind.preset is None else ReductionConfig.preset(kind.preset)
-            ReductionConfig.from_dict({**start.to_dict(), **kind.settings}).check_depth(depth)
+    for contender in found.contenders.values():
+        if isinstance(contender, Tokensieve):
+            start = reduction() if contender.preset is None else ReductionConfig.preset(contender.preset)
+            ReductionConfig.from_dict({**start.to_dict(), **contender.settings}).check_depth(depth)
     assert json.loads(json.dumps(record)) == record
 
 
 def test_committed_configs_name_every_kind_and_measure() -> None:
     found = [read_config(path)[0] for path in COMMITTED]
     assert {config.measure for config in found} == {"throughput", "latency", "training", "memory", "end_to_end"}
-    assert {type(kind) for config in found for kind in config.subjects.values()} == set(KINDS.values())
+    assert {type(own) for config in found for own in config.contenders.values()} == set(CONTENDER_CONFIGS.values())

@@ -1,21 +1,21 @@
-"""Figures by hand: medians and spread, ratios of the same round, realisation, percentiles, bars, and their tables."""
+"""Figures by hand: medians and spread, ratios of the same round, efficiency, percentiles, bars, and their tables."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bench_records import SUBJECTS, cell, config, record
+from bench_records import CONTENDERS, cell, config, record
 
 from tokensieve import MissingExtraError
 from tokensieve.bench.figures import (
     Spread,
     documents_per_second,
+    efficiency,
     latency,
     memory_ratio,
     our_dense,
     peak_bytes,
-    pruning_realisation,
-    realisation,
+    pruning_efficiency,
     reduction,
     round_seconds,
     speedup,
@@ -31,7 +31,7 @@ LOADED = {name: [40e6] * 3 for name in PEAKS}
 
 
 def bar(**own: Any) -> dict[str, Any]:
-    return {"subject": "ours", "metric": "speedup", "at_least": 4, **own}
+    return {"contender": "ours", "metric": "speedup", "at_least": 4, **own}
 
 
 def test_ratios_are_of_the_same_round() -> None:
@@ -41,27 +41,27 @@ def test_ratios_are_of_the_same_round() -> None:
     assert documents_per_second(timed, "ours") == Spread(2.0, 2.0, 4.0)
 
 
-def test_realisation_is_speed_up_by_flop_reduction() -> None:
+def test_efficiency_is_speed_up_by_flop_reduction() -> None:
     timed = cell(seconds=SECONDS)
     whole = record([timed])
     assert reduction(timed, "ours") == 2
-    assert realisation(whole, timed, "ours") == Spread(2.0, 1.0, 2.0)
-    assert realisation(whole, timed, "sdpa") == Spread(1, 1, 1)
+    assert efficiency(whole, timed, "ours") == Spread(2.0, 1.0, 2.0)
+    assert efficiency(whole, timed, "sdpa") == Spread(1, 1, 1)
 
 
 @pytest.mark.parametrize("baseline", ["unsorted", "ours"])
-def test_realisation_wants_the_fair_baseline(baseline: str) -> None:
+def test_efficiency_wants_the_fair_baseline(baseline: str) -> None:
     timed = cell(seconds=SECONDS)
-    assert realisation(record([timed], baseline=baseline), timed, "ours") is None
-    half = SUBJECTS | {"sdpa": {"kind": "transformers", "dtype": "bfloat16"}}
-    assert realisation(record([timed], subjects=half), timed, "ours") is None
+    assert efficiency(record([timed], baseline=baseline), timed, "ours") is None
+    half = CONTENDERS | {"sdpa": {"kind": "transformers", "dtype": "bfloat16"}}
+    assert efficiency(record([timed], contenders=half), timed, "ours") is None
 
 
 @pytest.mark.parametrize("of_type", [{"dtype": "bfloat16"}, {"kind": "onnx", "precision": "int8"}])
-def test_realisation_is_not_that_of_another_type(of_type: dict[str, str]) -> None:
+def test_efficiency_is_not_that_of_another_type(of_type: dict[str, str]) -> None:
     timed = cell(seconds=SECONDS)
-    other = SUBJECTS | {"ours": SUBJECTS["ours"] | of_type}
-    assert realisation(record([timed], subjects=other), timed, "ours") is None
+    other = CONTENDERS | {"ours": CONTENDERS["ours"] | of_type}
+    assert efficiency(record([timed], contenders=other), timed, "ours") is None
 
 
 def test_memory_above_the_loaded_model() -> None:
@@ -72,33 +72,33 @@ def test_memory_above_the_loaded_model() -> None:
     assert working_memory_ratio(measured, "ours", "sdpa") == Spread(1, 1, 1), "and no division by zero"
 
 
-def test_realisation_wants_flops_and_time() -> None:
+def test_efficiency_wants_flops_and_time() -> None:
     uncounted = cell(seconds=SECONDS, flops={"ours": None})
     assert reduction(uncounted, "ours") is None
-    assert realisation(record([uncounted]), uncounted, "ours") is None
+    assert efficiency(record([uncounted]), uncounted, "ours") is None
     untimed = cell(peak_bytes=PEAKS, loaded_bytes=LOADED)
-    assert realisation(record([untimed]), untimed, "ours") is None
+    assert efficiency(record([untimed]), untimed, "ours") is None
 
 
 def test_pruning_alone_is_told_against_our_dense_model() -> None:
-    subjects = SUBJECTS | {"packed": {"kind": "tokensieve", "preset": "dense"}}
+    contenders = CONTENDERS | {"packed": {"kind": "tokensieve", "preset": "dense"}}
     timed = cell(seconds=SECONDS | {"packed": [3.0, 3.0, 3.0]})
-    whole = record([timed], subjects=subjects)
+    whole = record([timed], contenders=contenders)
     assert our_dense(whole) == "packed"
-    assert pruning_realisation(whole, timed, "ours") == Spread(0.75, 0.75, 1.5)
-    assert pruning_realisation(whole, timed, "packed") is None
-    assert pruning_realisation(whole, timed, "sdpa") is None
+    assert pruning_efficiency(whole, timed, "ours") == Spread(0.75, 0.75, 1.5)
+    assert pruning_efficiency(whole, timed, "packed") is None
+    assert pruning_efficiency(whole, timed, "sdpa") is None
     timed["flops"]["packed"] = timed["flops"]["sdpa"]
     head, _, *rows = figure_table(whole, "markdown")
-    assert head.endswith("| realisation | of pruning alone |")
+    assert head.endswith("| efficiency | of pruning alone |")
     assert next(row for row in rows if "| ours |" in row).endswith("| 2.00 | 0.75 |")
 
 
 @pytest.mark.parametrize("options", [{"order": "given"}, {"dtype": "bfloat16"}, {"settings": {"min_length": 3}}])
 def test_another_dense_model_is_not_the_one(options: dict[str, Any]) -> None:
     timed = cell(seconds=SECONDS | {"packed": [3.0, 3.0, 3.0]})
-    subjects = SUBJECTS | {"packed": {"kind": "tokensieve", "preset": "dense", **options}}
-    assert pruning_realisation(record([timed], subjects=subjects), timed, "ours") is None
+    contenders = CONTENDERS | {"packed": {"kind": "tokensieve", "preset": "dense", **options}}
+    assert pruning_efficiency(record([timed], contenders=contenders), timed, "ours") is None
 
 
 def test_latency_is_told_by_percentiles_of_documents() -> None:
@@ -153,15 +153,15 @@ def test_bars_from_above_and_by_other_metrics() -> None:
     bars = [
         bar(metric="memory_ratio", at_least=None, at_most=0.6),
         bar(metric="memory_ratio", at_least=None, at_most=0.59),
-        bar(metric="realisation", at_least=2, length=8),
+        bar(metric="efficiency", at_least=2, length=8),
         bar(metric="p95_speedup", at_least=2, length=16),
     ]
     assert [one.met for one in verdicts(record(cells, lengths=[8, 16], bars=bars))] == [True, False, True, True]
 
 
-def test_a_bar_without_its_subjects_is_left_out() -> None:
+def test_a_bar_without_its_contenders_is_left_out() -> None:
     part = record([cell(seconds=SECONDS)], bars=[bar(), bar(against="unsorted")])
-    part["subjects"] = {"sdpa": {}, "ours": {}}
+    part["contenders"] = {"sdpa": {}, "ours": {}}
     assert [one.bar.get("against") for one in verdicts(part)] == [None]
 
 
@@ -169,7 +169,7 @@ def test_the_table_of_a_record() -> None:
     whole = record([cell(seconds=SECONDS), cell(None, 4, seconds=SECONDS)])
     lines = figure_table(whole, "markdown")
     assert len(lines) == 2 + 2 * 3
-    assert lines[0].split(" | ")[2:5] == ["subject", "documents/s", "speed-up"]
+    assert lines[0].split(" | ")[2:5] == ["contender", "documents/s", "speed-up"]
     (row,) = [line for line in lines if line.startswith("| 2 | 8 | ours |")]
     assert row == "| 2 | 8 | ours | 2 | 4.00x [2.00 to 4.00] | 2.00 | 2.00 |"
     assert lines[2].startswith("| 2 | 8 | sdpa | 1 | 1 | 1.00 | 1.00 |")
@@ -182,7 +182,7 @@ def test_columns_are_those_that_were_measured() -> None:
     steps = {name: [[s] for s in own] for name, own in SECONDS.items()}
     measured = cell(peak_bytes=PEAKS, loaded_bytes=LOADED, step_seconds=steps)
     head = figure_table(record([measured]), "markdown")[0]
-    for column in ("s a step", "speed-up", "realisation", "peak, MB", "share of memory", "above the loaded model"):
+    for column in ("s a step", "speed-up", "efficiency", "peak, MB", "share of memory", "above the loaded model"):
         assert f"| {column} |" in head
     del measured["step_seconds"]
     assert "speed-up" not in figure_table(record([measured]), "markdown")[0]
@@ -202,7 +202,7 @@ def test_the_tables_of_bars() -> None:
 def test_sections_say_what_figures_hold_for() -> None:
     whole = record([cell(None, seconds=SECONDS)], lengths=..., data={"set": "bbc", "max_length": 64})
     text = "\n".join([*sections(whole), *conditions(whole)])
-    for part in ("bbc (test", "2 threads", "a chip", "3 rounds", "torch 2", "commit abc", "'sdpa'"):
+    for part in ("bbc (test", "2 threads", "a chip", "3 interleaved rounds", "torch 2", "commit abc", "'sdpa'"):
         assert part in text, part
     whole["machine"]["commit"] = "ab" * 20 + "+"
     assert "commit ababababab+" in "\n".join(conditions(whole)), "the package was changed since"

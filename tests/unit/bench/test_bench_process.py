@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from bench_records import SUBJECTS
+from bench_records import CONTENDERS
 from bench_records import config as config_record
 
 from tokensieve import TokensieveError
@@ -57,24 +57,24 @@ def test_equal_threads_for_all() -> None:
 
 
 def test_a_training_step_trains(prepare: Any) -> None:
-    changes = {"measure": "training", "training": TRAINING, "subjects": SUBJECTS}
+    changes = {"measure": "training", "training": TRAINING, "contenders": CONTENDERS}
     config, setting, (work,) = prepare(alone=True, **changes)
-    subject = config.subjects["ours"].load(setting)
-    before = {name: tensor.clone() for name, tensor in subject.module.named_parameters()}
+    contender = config.contenders["ours"].load(setting)
+    before = {name: tensor.clone() for name, tensor in contender.module.named_parameters()}
     batch = work.batches("given")[0]
     labels = torch.tensor([place % 2 for place in batch.documents])
     losses = []
     for _ in range(2):
         with torch.no_grad():
-            output = subject.module(input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=labels)
+            output = contender.module(input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=labels)
         losses.append(float(output.loss))
         assert isinstance(config.training, Training)
-        assert len(train(subject, work, config.training, 2)) == 2
+        assert len(train(contender, work, config.training, 2)) == 2
     assert losses[1] < losses[0]
-    same = [name for name, tensor in subject.module.named_parameters() if torch.equal(before[name], tensor)]
+    same = [name for name, tensor in contender.module.named_parameters() if torch.equal(before[name], tensor)]
     assert len(same) < len(before) / 2, same
-    assert not subject.module.training
-    assert not any(tensor.grad is not None for tensor in subject.module.parameters())
+    assert not contender.module.training
+    assert not any(tensor.grad is not None for tensor in contender.module.parameters())
 
 
 def test_what_a_record_says_of_the_machine() -> None:

@@ -196,7 +196,9 @@ def test_cells_that_do_not(text: str, labels: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("cell", ["1|0|0", "[1, 0, 0]", "0|0", "[0, 0]", "1|1", " 1 | 0 | 1 ", "1.0|0.0|0.0"])
 def test_indicators_in_cells(put: Put, cell: str) -> None:
     path = put("a.csv", f'text,label\none,"{cell}"\n')
-    with pytest.raises(DataError, match=r"line 2: a label given twice: .*look like indicators.*PTCClassifier takes"):
+    with pytest.raises(
+        DataError, match=r"line 2: a label given twice: .*look like indicators.*TokensieveClassifier takes"
+    ):
         _labels(path, multi_label=True)
 
 

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 from keyword_texts import FAST, LEARNS, Make, texts_and_labels
 
-from tokensieve import PTCClassifier
+from tokensieve import TokensieveClassifier
 
 
 @pytest.fixture(scope="session")
 def make(tiny_bert_dir: Path) -> Make:
     """`make(**parameters)` gives an unfitted estimator that is fast to fit."""
-    return lambda **parameters: PTCClassifier(tiny_bert_dir, **FAST | parameters)
+    return lambda **parameters: TokensieveClassifier(tiny_bert_dir, **FAST | parameters)
 
 
 @pytest.fixture(scope="session")
-def fitted(make: Make) -> PTCClassifier:
+def fitted(make: Make) -> TokensieveClassifier:
     """An estimator that has learnt the three classes; not to be changed."""
     return make(**LEARNS).fit(*texts_and_labels(60))

@@ -4,11 +4,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from tokensieve import PTCClassifier
+from tokensieve import TokensieveClassifier
 
 LABELS = ("film", "law", "team")
 FILLERS = ("the", "a", "of", "in", "to", "and", "is", "was", "not", "good", "bad")
-Make = Callable[..., PTCClassifier]
+Make = Callable[..., TokensieveClassifier]
 FAST: dict[str, Any] = {
     "learning_rate": 3e-3,
     "epochs": 1,

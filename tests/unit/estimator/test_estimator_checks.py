@@ -15,7 +15,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tokensieve import PTCClassifier
+from tokensieve import TokensieveClassifier
 
 WITHOUT_DOCUMENTS = (
     "check_estimator_cloneable",
@@ -36,7 +36,7 @@ EXPECTED_TO_FAIL = {
 WORDS = (*FILLERS, *LABELS, "court", "goal", "market", "share", "player", "price")
 
 
-class OnNumbers(PTCClassifier):
+class OnNumbers(TokensieveClassifier):
     """Rows of numbers as texts: a word tells a number's interval and, of the first four, its column."""
 
     def fit(self, X: Any, y: Any) -> "OnNumbers":  # noqa: N803
@@ -66,7 +66,7 @@ class OnNumbers(PTCClassifier):
 
 @pytest.mark.parametrize("name", WITHOUT_DOCUMENTS)
 def test_checks_without_documents(name: str) -> None:
-    getattr(estimator_checks, name)("PTCClassifier", PTCClassifier())
+    getattr(estimator_checks, name)("TokensieveClassifier", TokensieveClassifier())
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -76,7 +76,7 @@ def test_checks_on_numbers(estimator: OnNumbers, check: Callable[[OnNumbers], No
 
 
 def test_tags() -> None:
-    tags = PTCClassifier().__sklearn_tags__()
+    tags = TokensieveClassifier().__sklearn_tags__()
     assert tags.estimator_type == "classifier"
     assert tags.input_tags.string
     assert tags.input_tags.one_d_array

@@ -12,7 +12,7 @@ from keyword_texts import FAST, LEARNS, Make, texts_and_labels
 
 import tokensieve
 from flat import reduction
-from tokensieve import PTCClassifier, Recipe, ReductionConfig
+from tokensieve import Recipe, ReductionConfig, TokensieveClassifier
 from tokensieve.data import DataSplits, Document
 from tokensieve.data.sampling import carve_validation
 from tokensieve.training.train import train
@@ -33,7 +33,7 @@ KINDS: dict[str, Any] = {
 }
 
 
-def test_it_learns(fitted: PTCClassifier) -> None:
+def test_it_learns(fitted: TokensieveClassifier) -> None:
     texts, labels = texts_and_labels(30, seed=1)
     assert fitted.score(texts, labels) > 0.9
     assert fitted.predict(texts).tolist()[:3] == ["film", "law", "team"]
@@ -106,7 +106,7 @@ def test_columns_stand_in_the_order_of_classes(make: Make, kind: str) -> None:
     assert len(set(estimator.predict(X))) == 3
 
 
-def test_probabilities(fitted: PTCClassifier) -> None:
+def test_probabilities(fitted: TokensieveClassifier) -> None:
     probabilities = fitted.predict_proba(X)
     assert probabilities.shape == (24, 3)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -127,7 +127,7 @@ def test_probabilities(fitted: PTCClassifier) -> None:
     ],
     ids=["tuple", "array", "objects", "column", "series", "frame"],
 )
-def test_forms_of_texts(fitted: PTCClassifier, form: Any) -> None:
+def test_forms_of_texts(fitted: TokensieveClassifier, form: Any) -> None:
     np.testing.assert_array_equal(fitted.predict_proba(form(X)), fitted.predict_proba(X))
 
 
@@ -230,6 +230,6 @@ def test_numbers_of_numpy_are_numbers(make: Make) -> None:
 
 
 def test_the_embedded_model_is_the_default(default_model_dir: Path) -> None:
-    estimator = PTCClassifier(**FAST | {"max_length": 8}).fit(X[:4], Y[:2] * 2)
+    estimator = TokensieveClassifier(**FAST | {"max_length": 8}).fit(X[:4], Y[:2] * 2)
     assert estimator.classifier_.model.config.hidden_size == 384
     assert estimator.predict(X[:4]).shape == (4,)

@@ -11,7 +11,7 @@ from keyword_texts import Make, texts_and_labels
 
 import tokensieve
 from flat import reduction
-from tokensieve import CheckpointError, ConfigError, PTCClassifier, Recipe
+from tokensieve import CheckpointError, ConfigError, Recipe, TokensieveClassifier
 
 X, Y = texts_and_labels(12)
 
@@ -29,7 +29,7 @@ def test_a_saved_estimator_is_the_same(make: Make, tmp_path: Path, labels: Any) 
     }
     estimator = make(**parameters).fit(X, labels)
     estimator.save(tmp_path / "out")
-    loaded = PTCClassifier.load(tmp_path / "out", device="cpu")
+    loaded = TokensieveClassifier.load(tmp_path / "out", device="cpu")
     np.testing.assert_array_equal(loaded.predict_proba(X), estimator.predict_proba(X))
     np.testing.assert_array_equal(loaded.classes_, estimator.classes_)
     assert loaded.classes_.dtype == estimator.classes_.dtype
@@ -51,7 +51,7 @@ def test_a_folder_of_version_0_1(make: Make, tmp_path: Path, labels: list[Any], 
     theirs = [names[0] if name == ("true" if labels[0] is True else "1") else names[1] for name in ours]
     config["id2label"], config["label2id"] = dict(enumerate(theirs)), {name: n for n, name in enumerate(theirs)}
     (tmp_path / "out" / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    loaded = PTCClassifier.load(tmp_path / "out", device="cpu")
+    loaded = TokensieveClassifier.load(tmp_path / "out", device="cpu")
     assert list(loaded.classifier_.labels) == theirs
     np.testing.assert_array_equal(loaded.predict_proba(X), estimator.predict_proba(X))
     np.testing.assert_array_equal(loaded.predict(X), estimator.predict(X))
@@ -61,10 +61,10 @@ def test_a_folder_of_version_0_1(make: Make, tmp_path: Path, labels: list[Any], 
 def test_a_random_state_is_saved_as_the_seed_it_gave(make: Make, tmp_path: Path) -> None:
     estimator = make(random_state=np.random.RandomState(0)).fit(X, Y)
     estimator.save(tmp_path / "out")
-    assert PTCClassifier.load(tmp_path / "out").random_state == estimator.record_["recipe"]["seed"]
+    assert TokensieveClassifier.load(tmp_path / "out").random_state == estimator.record_["recipe"]["seed"]
 
 
-def test_the_rest_of_tokensieve_reads_it(fitted: PTCClassifier, tmp_path: Path) -> None:
+def test_the_rest_of_tokensieve_reads_it(fitted: TokensieveClassifier, tmp_path: Path) -> None:
     fitted.save(tmp_path / "out")
     classifier = tokensieve.load(tmp_path / "out", device="cpu")
     np.testing.assert_array_equal(classifier.predict_proba(X), fitted.predict_proba(X))
@@ -74,7 +74,7 @@ def test_the_rest_of_tokensieve_reads_it(fitted: PTCClassifier, tmp_path: Path) 
     assert {name.split(".")[-1] for name in names} <= {"safetensors", "json", "md", "txt"}
 
 
-def test_the_command_line_reads_it(fitted: PTCClassifier, tmp_path: Path, run_cli: Callable[..., Any]) -> None:
+def test_the_command_line_reads_it(fitted: TokensieveClassifier, tmp_path: Path, run_cli: Callable[..., Any]) -> None:
     fitted.save(tmp_path / "out")
     records = "".join(json.dumps({"text": text}) + "\n" for text in X)
     result = run_cli("predict", "--model", "out", "--input", "-", stdin=records)
@@ -82,18 +82,18 @@ def test_the_command_line_reads_it(fitted: PTCClassifier, tmp_path: Path, run_cl
     assert [json.loads(line)["label"] for line in result.stdout.splitlines()] == fitted.predict(X).tolist()
 
 
-def test_a_folder_that_no_estimator_wrote(fitted: PTCClassifier, tmp_path: Path) -> None:
+def test_a_folder_that_no_estimator_wrote(fitted: TokensieveClassifier, tmp_path: Path) -> None:
     """As `tokensieve train` makes them: classes are strings, and a further fit starts from the folder."""
     fitted.save(tmp_path / "out")
     (tmp_path / "out" / "estimator.json").unlink()
-    loaded = PTCClassifier.load(tmp_path / "out", device="cpu")
+    loaded = TokensieveClassifier.load(tmp_path / "out", device="cpu")
     np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
     assert loaded.model == str(tmp_path / "out")
     loaded.set_params(epochs=1, max_length=16).fit(X, Y)
     assert loaded.record_["settings"] == fitted.record_["settings"]
 
 
-def test_overwriting(fitted: PTCClassifier, tmp_path: Path) -> None:
+def test_overwriting(fitted: TokensieveClassifier, tmp_path: Path) -> None:
     fitted.save(tmp_path / "out")
     with pytest.raises(ConfigError, match="exists"):
         fitted.save(tmp_path / "out")
@@ -105,7 +105,7 @@ def test_overwriting(fitted: PTCClassifier, tmp_path: Path) -> None:
 
 
 def test_a_save_that_fails_leaves_nothing(
-    fitted: PTCClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fitted: TokensieveClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("no space left on device")
@@ -131,7 +131,7 @@ BROKEN: dict[str, tuple[Change | None, str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_record(fitted: PTCClassifier, tmp_path: Path, name: str) -> None:
+def test_a_broken_record(fitted: TokensieveClassifier, tmp_path: Path, name: str) -> None:
     change, message = BROKEN[name]
     fitted.save(tmp_path / "out")
     file = tmp_path / "out" / "estimator.json"
@@ -140,17 +140,17 @@ def test_a_broken_record(fitted: PTCClassifier, tmp_path: Path, name: str) -> No
         change(record)
     file.write_text(json.dumps(record) if change else "{", encoding="utf-8")
     with pytest.raises(CheckpointError, match=message) as caught:
-        PTCClassifier.load(tmp_path / "out", device="cpu")
+        TokensieveClassifier.load(tmp_path / "out", device="cpu")
     assert str(file) in str(caught.value)
 
 
-def test_a_folder_without_the_record_of_a_run(fitted: PTCClassifier, tmp_path: Path) -> None:
+def test_a_folder_without_the_record_of_a_run(fitted: TokensieveClassifier, tmp_path: Path) -> None:
     fitted.save(tmp_path / "out")
     (tmp_path / "out" / "training.json").unlink()
     with pytest.raises(CheckpointError, match=r"training\.json.*tokensieve train"):
-        PTCClassifier.load(tmp_path / "out", device="cpu")
+        TokensieveClassifier.load(tmp_path / "out", device="cpu")
 
 
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="absent"):
-        PTCClassifier.load(tmp_path / "absent")
+        TokensieveClassifier.load(tmp_path / "absent")

@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from flat import reduction
-from tokensieve import ConfigError, PTCClassifier, Recipe
+from tokensieve import ConfigError, Recipe, TokensieveClassifier
 
 X, Y = texts_and_labels(24)
 
@@ -31,7 +31,7 @@ def lower(texts: Any) -> list[str]:
     return [text.lower() for text in texts]
 
 
-def test_clone_takes_parameters_and_nothing_fitted(fitted: PTCClassifier) -> None:
+def test_clone_takes_parameters_and_nothing_fitted(fitted: TokensieveClassifier) -> None:
     copied = clone(fitted)
     assert copied.get_params() == fitted.get_params()
     assert not hasattr(copied, "classes_")
@@ -82,7 +82,7 @@ METHODS = ["sigmoid", "isotonic"] + ["temperature"] * (Version(sklearn.__version
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_calibrated_after_fitting(fitted: PTCClassifier, method: str) -> None:
+def test_calibrated_after_fitting(fitted: TokensieveClassifier, method: str) -> None:
     calibrated = CalibratedClassifierCV(FrozenEstimator(fitted), method=method).fit(*texts_and_labels(30, seed=2))
     probabilities = calibrated.predict_proba(X)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -104,14 +104,14 @@ def test_voting_beside_a_classifier_of_words(make: Make) -> None:
 
 
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda estimator: pickle.loads(pickle.dumps(estimator))])
-def test_copies_of_a_fitted_one_predict_the_same(fitted: PTCClassifier, copier: Any) -> None:
+def test_copies_of_a_fitted_one_predict_the_same(fitted: TokensieveClassifier, copier: Any) -> None:
     copied = copier(fitted)
     np.testing.assert_array_equal(copied.predict_proba(X), fitted.predict_proba(X))
     np.testing.assert_array_equal(copied.classes_, fitted.classes_)
     assert copied.classifier_.model is not fitted.classifier_.model
 
 
-def test_a_pickle_moves_to_a_device_that_is_here(fitted: PTCClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_moves_to_a_device_that_is_here(fitted: TokensieveClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pickled where there was a GPU, read where there is none."""
     pickled = pickle.dumps(copy.copy(fitted).set_params(device="cuda:0"))
 
@@ -124,7 +124,7 @@ def test_a_pickle_moves_to_a_device_that_is_here(fitted: PTCClassifier, monkeypa
     np.testing.assert_array_equal(moved.predict_proba(X), fitted.predict_proba(X))
 
 
-def test_a_pickle_holds_a_copy_on_the_cpu(fitted: PTCClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_holds_a_copy_on_the_cpu(fitted: TokensieveClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a model that is elsewhere, which stays there."""
     model, engine = fitted.classifier_.model, fitted.classifier_.engine
     monkeypatch.setattr(type(model), "device", torch.device("cuda"))

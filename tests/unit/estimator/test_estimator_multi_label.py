@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import cross_val_score
 
 import tokensieve
-from tokensieve import InputError, PTCClassifier
+from tokensieve import InputError, TokensieveClassifier
 
 ONE, FIRST = texts_and_labels(48)
 OTHER, _ = texts_and_labels(48, seed=3)
@@ -24,17 +24,17 @@ Y = np.array([[int(label in text.split()) for label in LABELS] for text in X])
 
 
 @pytest.fixture(scope="module")
-def tagger(make: Make) -> PTCClassifier:
+def tagger(make: Make) -> TokensieveClassifier:
     return make(**LEARNS).fit(X, Y)
 
 
-def test_it_learns(tagger: PTCClassifier) -> None:
+def test_it_learns(tagger: TokensieveClassifier) -> None:
     assert len({tuple(row) for row in Y.tolist()}) > 3, "some documents have two labels"
     assert f1_score(Y, tagger.predict(X), average="micro") > 0.9
     assert tagger.score(X, Y) == pytest.approx((tagger.predict(X) == Y).all(axis=1).mean())
 
 
-def test_predictions_are_a_matrix(tagger: PTCClassifier) -> None:
+def test_predictions_are_a_matrix(tagger: TokensieveClassifier) -> None:
     predicted, probabilities = tagger.predict(X), tagger.predict_proba(X)
     assert predicted.shape == probabilities.shape == (48, 3)
     assert predicted.dtype == np.int64
@@ -72,7 +72,9 @@ def test_a_label_that_no_document_has(make: Make, tmp_path: Path) -> None:
     assert not estimator.predict_proba(X)[:, 1].any()
     assert not estimator.predict(X)[:, 1].any()
     estimator.save(tmp_path / "out")
-    np.testing.assert_array_equal(PTCClassifier.load(tmp_path / "out").predict_proba(X), estimator.predict_proba(X))
+    np.testing.assert_array_equal(
+        TokensieveClassifier.load(tmp_path / "out").predict_proba(X), estimator.predict_proba(X)
+    )
 
 
 def test_thresholds_of_validation_are_used(make: Make) -> None:
@@ -82,9 +84,9 @@ def test_thresholds_of_validation_are_used(make: Make) -> None:
     np.testing.assert_array_equal(estimator.predict(X), estimator.predict_proba(X) >= np.array(config.thresholds))
 
 
-def test_a_saved_one_is_the_same(tagger: PTCClassifier, tmp_path: Path) -> None:
+def test_a_saved_one_is_the_same(tagger: TokensieveClassifier, tmp_path: Path) -> None:
     tagger.save(tmp_path / "out")
-    loaded = PTCClassifier.load(tmp_path / "out", device="cpu")
+    loaded = TokensieveClassifier.load(tmp_path / "out", device="cpu")
     np.testing.assert_array_equal(loaded.predict_proba(X), tagger.predict_proba(X))
     np.testing.assert_array_equal(loaded.predict(X), tagger.predict(X))
     np.testing.assert_array_equal(loaded.classes_, tagger.classes_)

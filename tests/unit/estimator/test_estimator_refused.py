@@ -10,7 +10,7 @@ import scipy.sparse
 from keyword_texts import Make, texts_and_labels
 from sklearn.exceptions import NotFittedError
 
-from tokensieve import ConfigError, DataError, PTCClassifier, TokensieveError
+from tokensieve import ConfigError, DataError, TokensieveClassifier, TokensieveError
 
 X, Y = texts_and_labels(6)
 TEXTS: dict[str, tuple[Any, str]] = {
@@ -92,7 +92,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.fixture
-def refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> PTCClassifier:
+def refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> TokensieveClassifier:
     """An estimator of which no training may start."""
 
     def fail(*_: Any, **__: Any) -> None:
@@ -103,21 +103,21 @@ def refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> PTCClassifier:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_texts(refused: PTCClassifier, name: str) -> None:
+def test_texts(refused: TokensieveClassifier, name: str) -> None:
     texts, message = TEXTS[name]
     with pytest.raises(DataError, match=message):
         refused.fit(texts, Y)
 
 
 @pytest.mark.parametrize("name", [name for name in TEXTS if name != "a generator"])
-def test_texts_to_predict(fitted: PTCClassifier, name: str) -> None:
+def test_texts_to_predict(fitted: TokensieveClassifier, name: str) -> None:
     texts, message = TEXTS[name]
     with pytest.raises(DataError, match=message):
         fitted.predict(texts)
 
 
 @pytest.mark.parametrize("name", LABELS)
-def test_labels(refused: PTCClassifier, name: str) -> None:
+def test_labels(refused: TokensieveClassifier, name: str) -> None:
     labels, message = LABELS[name]
     with pytest.raises(DataError, match=message) as caught:
         refused.fit(X, labels)
@@ -125,30 +125,30 @@ def test_labels(refused: PTCClassifier, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_parameters(refused: PTCClassifier, name: str) -> None:
+def test_parameters(refused: TokensieveClassifier, name: str) -> None:
     parameters, message = PARAMETERS[name]
     with pytest.raises(ConfigError, match=message):
         refused.set_params(**parameters).fit(X, Y)
 
 
-def test_a_model_that_is_not_there(refused: PTCClassifier) -> None:
+def test_a_model_that_is_not_there(refused: TokensieveClassifier) -> None:
     with pytest.raises(TokensieveError, match="absent"):
         refused.set_params(model="absent").fit(X, Y)
 
 
 def test_unknown_parameters(make: Make) -> None:
     with pytest.raises(TypeError, match="kep_ratio"):
-        PTCClassifier(kep_ratio=0.5)
+        TokensieveClassifier(kep_ratio=0.5)
     with pytest.raises(ValueError, match="kep_ratio"):
         make().set_params(kep_ratio=0.5)
 
 
-def test_documents_that_cannot_be_split(refused: PTCClassifier) -> None:
+def test_documents_that_cannot_be_split(refused: TokensieveClassifier) -> None:
     with pytest.raises(DataError, match="validation_fraction=0"):
         refused.set_params(validation_fraction=0.2).fit(X[:2], Y[:2])
 
 
-def test_before_fit(refused: PTCClassifier, tmp_path: Any) -> None:
+def test_before_fit(refused: TokensieveClassifier, tmp_path: Any) -> None:
     for call in (refused.predict, refused.predict_proba, lambda texts: refused.score(texts, Y)):
         with pytest.raises(NotFittedError):
             call(X)

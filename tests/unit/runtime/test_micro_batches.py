@@ -24,7 +24,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def one_thread(use_threads: Callable[[int], None]) -> None:
-    """As in a worker of the whole suite; parts on threads of their own have tests of their own."""
+    """As in a worker of the whole suite; micro-batches on threads of their own have other tests."""
     use_threads(1)
 
 
@@ -50,7 +50,7 @@ def test_micro_batches_change_nothing(ptc: ReductionConfig, monkeypatch: pytest.
     found = read(model, **inputs)
     more_work = (
         flat_of(ptc).score == "learned" and flat_of(ptc).min_tokens > 1
-    )  # than the shares tell: each document is a part
+    )  # than the shares tell: each document is a micro-batch
     assert rows == [6, *([1] * 6 if more_work else [2, 1, 2, 1])]
     for name in ("logits", "pooled"):
         torch.testing.assert_close(getattr(found, name), whole[name], atol=1e-5, rtol=0)
@@ -80,8 +80,8 @@ def test_micro_batches_are_even_and_a_multiple_of_those_that_run_at_once(
     mask = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
     whole = Batch(mask.long(), None, mask, None, None, lengths)
     found = micro_batches.micro_batches(whole)
-    assert [sum(part.lengths) for part in found] == tokens
-    assert torch.equal(torch.cat([part.mask for part in found]), mask)
+    assert [sum(own.lengths) for own in found] == tokens
+    assert torch.equal(torch.cat([own.mask for own in found]), mask)
 
 
 def test_tokens_that_leave_ahead_of_the_first_layer_do_not_count() -> None:
@@ -92,7 +92,7 @@ def test_tokens_that_leave_ahead_of_the_first_layer_do_not_count() -> None:
     whole = Batch(mask.long(), None, mask, None, None, lengths)
     assert len(micro_batches.micro_batches(whole)) == 3
     found = micro_batches.micro_batches(whole, model.encoder.rows_after_first_pruning(lengths))
-    assert [part.lengths for part in found] == [lengths[:3], lengths[3:]]
+    assert [own.lengths for own in found] == [lengths[:3], lengths[3:]]
 
 
 @pytest.mark.parametrize("ptc", [settings(pruning="ratio", site="hidden"), settings(pruning="ratio"), settings()])
@@ -102,7 +102,7 @@ def test_where_they_leave_later_all_tokens_count(ptc: ReductionConfig) -> None:
 
 @pytest.mark.usefixtures("few")
 def test_documents_that_are_not_pruned_beside_others() -> None:
-    """Sets of keys by head in one part, one set of all keys in another."""
+    """Sets of keys by head in one micro-batch, one set of all keys in another."""
     model = tiny_model(settings(pruning="ratio", heads="per_head", min_length=12))
     inputs = batch(documents((5, 9, 40)))
     trace = read(model, **inputs).trace

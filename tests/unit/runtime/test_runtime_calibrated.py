@@ -260,7 +260,7 @@ def test_the_second_text_counts_for_the_window(make: Make, monkeypatch: pytest.M
     monkeypatch.setattr("tokensieve.runtime.engine._WINDOW_CHARACTERS", 100)
     taken: list[int] = []
     documents = (taken.append(n) or Document("film", None, "here", n, "film " * 10) for n in range(50))
-    next(make().engine.stream(documents, ahead=False))
+    next(make().engine.stream(documents, prefetch=False))
     assert len(taken) == 2
 
 

@@ -105,8 +105,8 @@ def test_texts_that_share_a_budget_share_a_batch(classifier_dir: Path) -> None:
     assert batch_sizes(classifier, ["film"] * 20) == [(13, 39), (7, 21)]
 
 
-@pytest.mark.parametrize("ahead", [0, 2])
-def test_reading_ahead_is_bounded(classifier: Classifier, ahead: int) -> None:
+@pytest.mark.parametrize("windows", [0, 2])
+def test_prefetching_is_bounded(classifier: Classifier, windows: int) -> None:
     read = 0
 
     def stream() -> Iterator[Document]:
@@ -115,13 +115,13 @@ def test_reading_ahead_is_bounded(classifier: Classifier, ahead: int) -> None:
             read += 1
             yield Document("film", None, "counted", number)
 
-    results = classifier.engine.stream(stream(), ahead=ahead > 0)
+    results = classifier.engine.stream(stream(), prefetch=windows > 0)
     assert read == 0
     next(results)
-    assert read <= 1024 * (1 + ahead)
+    assert read <= 1024 * (1 + windows)
     for _ in range(1500):
         next(results)
-    assert read <= 1024 * (2 + ahead)
+    assert read <= 1024 * (2 + windows)
     results.close()
 
 
@@ -129,7 +129,7 @@ def test_few_long_texts_fill_a_window(classifier: Classifier, monkeypatch: pytes
     monkeypatch.setattr("tokensieve.runtime.engine._WINDOW_CHARACTERS", 100)
     taken: list[int] = []
     documents = (taken.append(n) or Document("film " * 10, None, "counted", n) for n in range(50))
-    next(classifier.engine.stream(documents, ahead=False))
+    next(classifier.engine.stream(documents, prefetch=False))
     assert len(taken) == 2
 
 

@@ -19,7 +19,8 @@ from flat import reduction
 from tokensieve import CheckpointError, ConfigError
 from tokensieve.errors import DataError, OperatingSystemError
 from tokensieve.runtime.fingerprint import hash_of_model
-from tokensieve.runtime.load import Classifier, leave_words_on_disk, load
+from tokensieve.runtime.load import Classifier, load
+from tokensieve.runtime.offload import OffloadedEmbeddings, offload_input_embeddings
 
 TEXT = "the film was good"
 Change = Callable[[Path], object]
@@ -214,15 +215,15 @@ def test_a_saved_copy_predicts_the_same(classifier: Classifier, some_texts: list
     np.testing.assert_array_equal(copy.predict_proba(some_texts), classifier.predict_proba(some_texts))
 
 
-WORDS_OF_ALL_KINDS = {
+OFFLOADED_MODELS = {
     "pruned and combined": {"combine_layer": 3},
     "a cascade": {"pruning": "ratio", "site": "hidden", "pooling": "mean", "reread": 0.5},
 }
 
 
-@pytest.mark.parametrize("settings", WORDS_OF_ALL_KINDS.values(), ids=WORDS_OF_ALL_KINDS)
+@pytest.mark.parametrize("settings", OFFLOADED_MODELS.values(), ids=OFFLOADED_MODELS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_words_on_disk(
+def test_offloaded_embeddings(
     save_classifier: Callable[..., Path], some_texts: list[str], tmp_path: Path, settings: dict[str, Any], dtype: str
 ) -> None:
     """The same answers to the last digit, and nothing of the table in memory."""
@@ -230,7 +231,7 @@ def test_words_on_disk(
     if "reread" in settings:
         edit_config(lambda record: record.update(defer_below=0.4))(folder)
     whole = tokensieve.load(folder, device="cpu", dtype=dtype)
-    lean = tokensieve.load(folder, device="cpu", dtype=dtype, words_on_disk=True)
+    lean = tokensieve.load(folder, device="cpu", dtype=dtype, offload_embeddings=True)
     np.testing.assert_array_equal(lean.predict_proba(some_texts), whole.predict_proba(some_texts))
     np.testing.assert_array_equal(lean.encode(some_texts), whole.encode(some_texts))
     assert lean.dtype == dtype
@@ -243,17 +244,24 @@ def test_words_on_disk(
         assert str(folder) not in Path("/proc/self/maps").read_text(encoding="utf-8"), "pages of the file count as ours"
 
 
-def test_words_on_disk_are_saved_with_the_rest(
+def test_the_old_name_of_offloaded_embeddings(classifier_dir: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="words_on_disk") as caught:
+        lean = tokensieve.load(classifier_dir, device="cpu", words_on_disk=True)
+    assert caught[0].filename == __file__
+    assert isinstance(lean.model.get_input_embeddings(), OffloadedEmbeddings)
+
+
+def test_offloaded_embeddings_are_saved_with_the_rest(
     classifier_dir: Path, classifier: Classifier, some_texts: list[str], tmp_path: Path
 ) -> None:
-    lean = tokensieve.load(classifier_dir, device="cpu", words_on_disk=True)
+    lean = tokensieve.load(classifier_dir, device="cpu", offload_embeddings=True)
     lean.model.save_pretrained(tmp_path)
     lean.engine.tokenizer.save_pretrained(tmp_path)
     copy = tokensieve.load(tmp_path, device="cpu")
     np.testing.assert_array_equal(copy.predict_proba(some_texts), classifier.predict_proba(some_texts))
 
 
-def test_words_on_disk_of_a_file_of_another_name(
+def test_offloaded_embeddings_of_a_file_of_another_name(
     classifier_dir: Path, classifier: Classifier, some_texts: list[str], tmp_path: Path
 ) -> None:
     folder = shutil.copytree(classifier_dir, tmp_path / "classifier")
@@ -263,39 +271,39 @@ def test_words_on_disk_of_a_file_of_another_name(
         tokensieve.load(folder, device="cpu")
     except CheckpointError:
         pytest.skip("this version of transformers reads files of one name alone")
-    lean = tokensieve.load(folder, device="cpu", words_on_disk=True)
+    lean = tokensieve.load(folder, device="cpu", offload_embeddings=True)
     np.testing.assert_array_equal(lean.predict_proba(some_texts), classifier.predict_proba(some_texts))
 
 
-def test_words_of_another_model(classifier: Classifier, tmp_path: Path) -> None:
+def test_embeddings_of_another_model(classifier: Classifier, tmp_path: Path) -> None:
     name = "embeddings.word_embeddings.weight"
     for content, told in ({name: torch.ones(4, 4)}, r"has the shape \(4, 4\)"), ({}, f"holds no {name}"):
         save_file(content, tmp_path / "model.safetensors")
         (tmp_path / "config.json").write_text("{}", encoding="utf-8")
         with pytest.raises(CheckpointError, match=told):
-            leave_words_on_disk(classifier.model, tmp_path)
+            offload_input_embeddings(classifier.model, tmp_path)
     with pytest.raises(CheckpointError, match="cannot be found in the files of the weights"):
-        leave_words_on_disk(classifier.model, tmp_path / "none")
+        offload_input_embeddings(classifier.model, tmp_path / "none")
 
 
-def test_words_on_disk_under_other_settings(
+def test_offloaded_embeddings_under_other_settings(
     classifier_dir: Path, classifier: Classifier, some_texts: list[str]
 ) -> None:
-    """`compress` makes a model with words in memory of one that has them on disk."""
-    lean = tokensieve.load(classifier_dir, device="cpu", words_on_disk=True).model
+    """`compress` makes a model with embeddings in memory of one that has them on disk."""
+    lean = tokensieve.load(classifier_dir, device="cpu", offload_embeddings=True).model
     copy = tokensieve.compress(lean, lean.settings)
     assert copy.num_parameters() == classifier.model.num_parameters()
     ids = torch.tensor([[2, 9, 12, 3]])
     assert torch.equal(copy(input_ids=ids).logits, classifier.model(input_ids=ids).logits)
 
 
-def test_words_on_disk_of_weights_in_several_files(
+def test_offloaded_embeddings_of_weights_in_several_files(
     classifier_dir: Path, classifier: Classifier, some_texts: list[str], tmp_path: Path
 ) -> None:
     classifier.model.save_pretrained(tmp_path, max_shard_size="10KB")
     classifier.engine.tokenizer.save_pretrained(tmp_path)
     assert not (tmp_path / "model.safetensors").exists()
-    lean = tokensieve.load(tmp_path, device="cpu", words_on_disk=True)
+    lean = tokensieve.load(tmp_path, device="cpu", offload_embeddings=True)
     np.testing.assert_array_equal(lean.predict_proba(some_texts), classifier.predict_proba(some_texts))
 
 

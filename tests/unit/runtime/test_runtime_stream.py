@@ -21,7 +21,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def no_thread_left() -> bool:
-    return all(thread.name != "tokensieve-ahead" for thread in threading.enumerate())
+    return all(thread.name != "tokensieve-prefetch" for thread in threading.enumerate())
 
 
 def wait_for(true: Callable[[], bool]) -> None:
@@ -55,8 +55,12 @@ class Reader:
 @pytest.mark.parametrize("tokens", [False, True])
 def test_the_same_to_the_last_digit(classifier: Classifier, some_texts: list[str], tokens: bool, skip: int) -> None:
     found = [
-        list(classifier.engine.stream_windows(Reader(some_texts).documents(), tokens=tokens, skip=skip, ahead=ahead))
-        for ahead in (False, True)
+        list(
+            classifier.engine.stream_windows(
+                Reader(some_texts).documents(), tokens=tokens, skip=skip, prefetch=prefetch
+            )
+        )
+        for prefetch in (False, True)
     ]
     assert found[0] == found[1]
     assert sum(map(len, found[1])) == 40 - skip
@@ -64,10 +68,10 @@ def test_the_same_to_the_last_digit(classifier: Classifier, some_texts: list[str
 
 def test_who_reads(classifier: Classifier, some_texts: list[str]) -> None:
     here = {threading.get_ident()}
-    for ahead in (False, True):
+    for prefetch in (False, True):
         reader = Reader(some_texts)
-        assert len(list(classifier.engine.stream(reader.documents(), ahead=ahead))) == 40
-        assert (reader.where == here) != ahead
+        assert len(list(classifier.engine.stream(reader.documents(), prefetch=prefetch))) == 40
+        assert (reader.where == here) != prefetch
         assert reader.closed
 
 
@@ -75,7 +79,7 @@ def test_an_iterator_of_the_callers_is_read_in_the_callers_thread(
     classifier: Classifier, some_texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be of a database, whose objects serve only the thread that made them. A list serves any."""
-    monkeypatch.setattr("tokensieve.runtime.load._READ_AHEAD", 10)
+    monkeypatch.setattr("tokensieve.runtime.load._PREFETCH_FROM", 10)
     where: list[int] = []
 
     class Noting(list[str]):
@@ -116,24 +120,24 @@ def test_what_is_skipped_is_not_counted(classifier: Classifier) -> None:
     assert classifier.engine.truncated == 3
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-def test_an_error_of_the_reader_comes_after_the_windows_before_it(classifier: Classifier, ahead: bool) -> None:
+@pytest.mark.parametrize("prefetch", [False, True])
+def test_an_error_of_the_reader_comes_after_the_windows_before_it(classifier: Classifier, prefetch: bool) -> None:
     reader = Reader(["film"] * 40, error_at=3 * WINDOW + 2)
     found = []
     with pytest.raises(DataError, match="line 23"):
-        for window in classifier.engine.stream_windows(reader.documents(), ahead=ahead):
+        for window in classifier.engine.stream_windows(reader.documents(), prefetch=prefetch):
             found.append(len(window))
     assert found == [WINDOW] * 3
     assert reader.closed
     assert no_thread_left()
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-def test_an_error_of_the_tokenizer_comes_after_the_windows_before_it(classifier: Classifier, ahead: bool) -> None:
+@pytest.mark.parametrize("prefetch", [False, True])
+def test_an_error_of_the_tokenizer_comes_after_the_windows_before_it(classifier: Classifier, prefetch: bool) -> None:
     reader = Reader(["film"] * 16 + ["\ud800"] + ["film"] * 30)
     found = []
     with pytest.raises(InputError, match="document 2 is not valid Unicode"):
-        for window in classifier.engine.stream_windows(reader.documents(), ahead=ahead):
+        for window in classifier.engine.stream_windows(reader.documents(), prefetch=prefetch):
             found.append(len(window))
     assert found == [WINDOW] * 2
     assert reader.closed
@@ -156,12 +160,12 @@ def test_an_error_of_the_model_ends_the_thread(classifier: Classifier) -> None:
     assert reader.read <= 5 * WINDOW
 
 
-@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("prefetch", [False, True])
 @pytest.mark.parametrize("method", ["stream", "stream_windows"])
-def test_leaving_early_ends_the_thread(classifier: Classifier, method: str, ahead: bool) -> None:
+def test_leaving_early_ends_the_thread(classifier: Classifier, method: str, prefetch: bool) -> None:
     reader = Reader(["film"] * 1000)
     source = reader.documents()
-    for _ in getattr(classifier.engine, method)(source, ahead=ahead):
+    for _ in getattr(classifier.engine, method)(source, prefetch=prefetch):
         break
     assert reader.closed
     assert no_thread_left()

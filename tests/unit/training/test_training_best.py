@@ -180,7 +180,9 @@ def test_a_broken_start_is_refused(dense: Path, splits: DataSplits, tmp_path: Pa
 def test_the_estimator_trains_nothing(dense: Path) -> None:
     documents = labelled_documents(60)
     texts, labels = [document.text for document in documents], [str(document.label) for document in documents]
-    estimator = tokensieve.PTCClassifier(str(dense), config=LEARNED, epochs=0, max_length=32, validation_fraction=0.25)
+    estimator = tokensieve.TokensieveClassifier(
+        str(dense), config=LEARNED, epochs=0, max_length=32, validation_fraction=0.25
+    )
     assert estimator.fit(texts, labels).score(texts, labels) > 0.9
 
 

@@ -222,7 +222,7 @@ def test_paths_of_the_machine_are_nobodys_business(write: Write) -> None:
 
 
 def test_documents_in_memory_have_no_command(write: Write) -> None:
-    for name in ("", "PTCClassifier.fit"):
+    for name in ("", "TokensieveClassifier.fit", "PTCClassifier.fit"):
         text = write({"data": name})
         assert "Python API" in section(text, "Repeat it")
         assert "```" not in section(text, "Repeat it")

@@ -14,8 +14,8 @@ from stage_files import is_cascade, own_of_second, weights_of
 import tokensieve
 from flat import reduction, with_flat
 from tokensieve import ConfigError, compress
-from tokensieve.backbones.host import host_config
 from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.backbones.source import source_config
 from tokensieve.data import DataSplits
 from tokensieve.kernels import linear
 from tokensieve.runtime.batching import padded_batch
@@ -165,7 +165,7 @@ def test_a_pruned_start_is_warned_of(dense: Path, tmp_path: Path, caplog: pytest
 
 def test_not_fitted_is_warned_of(base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     compress(base, reduction(pruning="ratio", pooling="mean", reread=0.1), num_labels=3).save_pretrained(tmp_path)
-    load_tokenizer(base, host_config(load_config(base), base)).save_pretrained(tmp_path)
+    load_tokenizer(base, source_config(load_config(base), base)).save_pretrained(tmp_path)
     tokensieve.load(tmp_path, device="cpu")
     assert "a cascade (reread=0.1) whose defer_below is not fitted" in caplog.text
 

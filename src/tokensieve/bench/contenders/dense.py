@@ -8,13 +8,22 @@ from typing import ClassVar
 
 from torch import nn
 
-from tokensieve.bench.subjects.kind import CPU, RUNNING, DenseSubject, Kind, Setting, Subject, check_dtype, check_order
+from tokensieve.bench.contenders.contender import (
+    CPU,
+    RUNNING,
+    Contender,
+    ContenderConfig,
+    DenseContender,
+    Setting,
+    check_dtype,
+    check_order,
+)
 from tokensieve.bench.work import Order
 from tokensieve.runtime.precision import resolve_dtype
 
 
 @dataclass(frozen=True)
-class Transformers(Kind):
+class Transformers(ContenderConfig):
     """transformers' own model.
 
     Attributes:
@@ -32,9 +41,9 @@ class Transformers(Kind):
         check_order(self)
         check_dtype(self)
 
-    def load(self, setting: Setting) -> Subject:
+    def load(self, setting: Setting) -> Contender:
         """The backbone's own module, or a copy of another type."""
         model: nn.Module = setting.backbone.model
         if self.dtype != "float32":
             model = (model if setting.alone else copy.deepcopy(model)).to(resolve_dtype(self.dtype, CPU))
-        return DenseSubject(model, setting.backbone, self.order, self.dtype, {"attention": "sdpa"})
+        return DenseContender(model, setting.backbone, self.order, self.dtype, {"attention": "sdpa"})

@@ -1,4 +1,4 @@
-"""Subjects: the same function where they claim it, the same weights where they can, FLOPs by plan or trace."""
+"""Contenders: the same function where they claim it, the same weights where they can, FLOPs by plan or trace."""
 
 import importlib.util
 from pathlib import Path
@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 import torch
-from bench_records import SUBJECTS
+from bench_records import CONTENDERS
 
 from tokensieve import ConfigError, MissingExtraError, TokensieveError
 from tokensieve.bench import measure
-from tokensieve.bench.subjects.onnx import export
-from tokensieve.bench.turns import in_turns
+from tokensieve.bench.contenders.onnx import export
+from tokensieve.bench.rounds import run_interleaved
 from tokensieve.model.plan import make_plan
 
 RATIO = {"pruning": "ratio", "site": "hidden", "keep_ratio": 0.7}
 
 
 def one(prepare: Any, own: dict[str, Any], **changes: Any) -> Any:
-    """A subject, its setting and the work: eight-token documents in batches of two."""
-    config, setting, (work,) = prepare(subjects=SUBJECTS | {"x": own}, **changes)
-    return config.subjects["x"].load(setting), setting, work
+    """A contender, its setting and the work: eight-token documents in batches of two."""
+    config, setting, (work,) = prepare(contenders=CONTENDERS | {"x": own}, **changes)
+    return config.contenders["x"].load(setting), setting, work
 
 
 def logits_of(setting: Any, work: Any) -> torch.Tensor:
@@ -38,35 +38,35 @@ def logits_of(setting: Any, work: Any) -> torch.Tensor:
         ({"kind": "tokensieve", "preset": "dense", "dtype": "bfloat16"}, 3e-2),
     ],
 )
-def test_dense_subjects_compute_the_same_function(prepare: Any, own: dict[str, Any], tolerance: float) -> None:
-    subject, setting, work = one(prepare, own)
-    found = subject.forward(work.batches("sorted")[0])
+def test_dense_contenders_compute_the_same_function(prepare: Any, own: dict[str, Any], tolerance: float) -> None:
+    contender, setting, work = one(prepare, own)
+    found = contender.forward(work.batches("sorted")[0])
     assert found.dtype == getattr(torch, own.get("dtype", "float32"))
     assert (found.float() - logits_of(setting, work)).abs().max() <= tolerance
-    cost = subject.cost(work)
+    cost = contender.cost(work)
     assert (cost.own, cost.basis) == (cost.dense, "exact")
 
 
 def test_a_smaller_model(prepare: Any) -> None:
     """The backbone's first layer of four: fewer FLOPs than the backbone, by what the plan says of one layer."""
-    subject, setting, work = one(prepare, {"kind": "tokensieve", "preset": "dense", "layers": 1})
+    contender, setting, work = one(prepare, {"kind": "tokensieve", "preset": "dense", "layers": 1})
     whole = one(prepare, {"kind": "tokensieve", "preset": "dense"})[0].cost(work)
-    assert len(subject.module.encoder.layer) == 1
-    assert subject.forward(work.batches("sorted")[0]).shape == (2, setting.backbone.ours.num_labels)
-    cost = subject.cost(work)
+    assert len(contender.module.encoder.layer) == 1
+    assert contender.forward(work.batches("sorted")[0]).shape == (2, setting.backbone.ours.num_labels)
+    cost = contender.cost(work)
     assert cost.dense == whole.own
-    assert cost.own == make_plan(subject.module.config, 8).flops < whole.own
+    assert cost.own == make_plan(contender.module.config, 8).flops < whole.own
     name = "encoder.layer.0.attention.self.query.weight"
-    assert torch.equal(subject.module.state_dict()[name], setting.backbone.model.state_dict()[f"bert.{name}"])
+    assert torch.equal(contender.module.state_dict()[name], setting.backbone.model.state_dict()[f"bert.{name}"])
 
 
 def test_documents_that_are_deferred(prepare: Any) -> None:
     """As many as the settings say, of a head that is not trained; their FLOPs count."""
     own = {"kind": "tokensieve", "settings": RATIO | {"pooling": "mean", "reread": 0.5}}
-    subject, _, work = one(prepare, own)
+    contender, _, work = one(prepare, own)
     read: list[Any] = []
-    calls = subject.calls(work)
-    for stage in subject.module.stages:
+    calls = contender.calls(work)
+    for stage in contender.module.stages:
         stage.embeddings.register_forward_pre_hook(lambda _, given: read.append(given[0]))
     found = [call() for call in calls]
     documents, rows = len(work.ids), [len(batch.lengths) for batch in read]
@@ -84,48 +84,55 @@ def test_documents_that_are_deferred(prepare: Any) -> None:
     assert sum(rows[: -(documents // 2 // work.batch)]) == documents, "the second stage comes last"
     assert rows[documents // work.batch :] == [work.batch] * (documents // 2 // work.batch)
     once = one(prepare, own | {"settings": RATIO | {"pooling": "mean"}})[0]
-    cost = subject.cost(work)
+    cost = contender.cost(work)
     assert cost.own == pytest.approx(once.cost(work).own + 0.5 * once.cost(work).dense, rel=0.01)
     assert cost.basis == "exact"
 
 
 def test_a_cascade_from_file_to_file(prepare: Any, data: Path) -> None:
-    subjects = {"x": {"kind": "tokensieve", "settings": RATIO | {"reread": 0.5}}}
+    contenders = {"x": {"kind": "tokensieve", "settings": RATIO | {"reread": 0.5}}}
     with pytest.raises(ConfigError, match="reread with the measure 'end_to_end'"):
         toy = {"set": "toy", "max_length": 16}
         prepare(
-            data, subjects=subjects, baseline="x", measure="end_to_end", batches=..., lengths=..., bars=..., data=toy
+            data,
+            contenders=contenders,
+            baseline="x",
+            measure="end_to_end",
+            batches=...,
+            lengths=...,
+            bars=...,
+            data=toy,
         )
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_words_on_disk(prepare: Any, alone: bool) -> None:
+def test_offloaded_embeddings(prepare: Any, alone: bool) -> None:
     """The same logits; the table is not in memory."""
     own = {"kind": "tokensieve", "settings": RATIO}
     whole, _, work = one(prepare, own)
-    lean = one(prepare, own | {"words_on_disk": True}, alone=alone)[0]
+    lean = one(prepare, own | {"offload_embeddings": True}, alone=alone)[0]
     batch = work.batches("sorted")[0]
     assert torch.equal(lean.forward(batch), whole.forward(batch))
     assert "embeddings.word_embeddings.weight" not in dict(lean.module.named_parameters())
-    assert lean.facts["words_on_disk"]
-    assert not whole.facts["words_on_disk"]
+    assert lean.facts["offload_embeddings"]
+    assert not whole.facts["offload_embeddings"]
     assert lean.cost(work) == whole.cost(work)
 
 
-def test_words_on_disk_from_file_to_file(prepare: Any, data: Path, tmp_path: Path) -> None:
-    subjects = {"x": {"kind": "tokensieve", "settings": RATIO, "words_on_disk": True}}
+def test_offloaded_embeddings_from_file_to_file(prepare: Any, data: Path, tmp_path: Path) -> None:
+    contenders = {"x": {"kind": "tokensieve", "settings": RATIO, "offload_embeddings": True}}
     changes = {"measure": "end_to_end", "batches": ..., "lengths": ..., "bars": ..., "baseline": "x"}
-    config, setting, _ = prepare(data, subjects=subjects, data={"set": "toy", "max_length": 16}, **changes)
-    classify, facts = config.subjects["x"].load_for_files(setting)
+    config, setting, _ = prepare(data, contenders=contenders, data={"set": "toy", "max_length": 16}, **changes)
+    classify, facts = config.contenders["x"].load_for_files(setting)
     classify(data / "toy" / "test.jsonl", tmp_path / "out.jsonl")
     assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 6
-    assert facts["words_on_disk"]
+    assert facts["offload_embeddings"]
 
 
-def test_words_on_disk_do_not_learn(prepare: Any) -> None:
-    subjects = SUBJECTS | {"x": {"kind": "tokensieve", "settings": RATIO, "words_on_disk": True}}
-    with pytest.raises(ConfigError, match="words_on_disk with the measure 'training'"):
-        prepare(subjects=subjects, measure="training", training={"attention_dropout": 0.0})
+def test_offloaded_embeddings_do_not_learn(prepare: Any) -> None:
+    contenders = CONTENDERS | {"x": {"kind": "tokensieve", "settings": RATIO, "offload_embeddings": True}}
+    with pytest.raises(ConfigError, match="offload_embeddings with the measure 'training'"):
+        prepare(contenders=contenders, measure="training", training={"attention_dropout": 0.0})
 
 
 def test_more_layers_than_there_are(prepare: Any) -> None:
@@ -145,11 +152,11 @@ def test_onnx_computes_the_same_function(prepare: Any, way: str, monkeypatch: py
 
     if way == "trace":
         monkeypatch.setattr(torch.onnx, "export", by_tracing_alone)
-    subject, setting, work = one(prepare, {"kind": "onnx"}, lengths=[9])
+    contender, setting, work = one(prepare, {"kind": "onnx"}, lengths=[9])
     for batch in work.batches("given"):
         with torch.no_grad():
             wanted = setting.backbone.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
-        assert (subject.forward(batch) - wanted).abs().max() < 1e-5
+        assert (contender.forward(batch) - wanted).abs().max() < 1e-5
     eight = one(prepare, {"kind": "onnx", "precision": "int8"})[0]
     difference = (eight.forward(work.batches("sorted")[0]) - logits_of(setting, work)).abs().max()
     assert 0 < difference < 0.1, "coarser, and not another function"
@@ -170,12 +177,12 @@ def test_a_backbone_that_cannot_be_exported(prepare: Any, tmp_path: Path, monkey
 
 def test_in_company_models_share_the_backbones_tensors(prepare: Any) -> None:
     own = {"kind": "tokensieve", "preset": "paper-c-7"}
-    subject, setting, _ = one(prepare, own)
+    contender, setting, _ = one(prepare, own)
     shared = {tensor.data_ptr() for tensor in setting.backbone.model.parameters()}
-    names = [name for name, tensor in subject.module.named_parameters() if tensor.data_ptr() in shared]
+    names = [name for name, tensor in contender.module.named_parameters() if tensor.data_ptr() in shared]
     assert "embeddings.word_embeddings.weight" in names
     assert "encoder.layer.3.output.dense.weight" in names
-    fresh = [name for name, tensor in subject.module.named_parameters() if tensor.data_ptr() not in shared]
+    fresh = [name for name, tensor in contender.module.named_parameters() if tensor.data_ptr() not in shared]
     assert "embeddings.combination_tokens.weight" in fresh
     alone = one(prepare, own, alone=True)[0]
     assert not shared & {tensor.data_ptr() for tensor in alone.module.parameters()}
@@ -183,10 +190,10 @@ def test_in_company_models_share_the_backbones_tensors(prepare: Any) -> None:
 
 def test_settings_take_the_place_of_the_presets(prepare: Any) -> None:
     settings = {"site": "hidden", "keep_ratio": 0.5, "combine_layer": 2}
-    subject, _, _ = one(prepare, {"kind": "tokensieve", "preset": "paper-pfc-7", "settings": settings})
-    found = subject.module.settings
+    contender, _, _ = one(prepare, {"kind": "tokensieve", "preset": "paper-pfc-7", "settings": settings})
+    found = contender.module.settings
     assert (found.pruning, found.site, found.keep_ratio, found.combine_layer) == ("fuzzy", "hidden", 0.5, 2)
-    assert subject.facts["settings"]["pooling"] == "mean"
+    assert contender.facts["settings"]["pooling"] == "mean"
 
 
 def test_the_backend_of_attention_is_as_given(prepare: Any) -> None:
@@ -194,11 +201,11 @@ def test_the_backend_of_attention_is_as_given(prepare: Any) -> None:
     own = {"kind": "tokensieve", "preset": "paper-pfc-7", "settings": settings}
     found = {}
     for name in ("auto", "fused", "eager"):
-        subject, _, work = one(prepare, own | {"attention": name})
-        found[name] = subject.forward(work.batches("sorted")[0])
-        assert subject.facts["attention"] == subject.module.encoder.layer[0].attention.self.backend
-        assert name in ("auto", subject.facts["attention"])
-        assert subject.module.settings.keep_ratio == 0.5
+        contender, _, work = one(prepare, own | {"attention": name})
+        found[name] = contender.forward(work.batches("sorted")[0])
+        assert contender.facts["attention"] == contender.module.encoder.layer[0].attention.self.backend
+        assert name in ("auto", contender.facts["attention"])
+        assert contender.module.settings.keep_ratio == 0.5
     assert (found["fused"] - found["eager"]).abs().max() < 1e-5, "with the same random weights"
 
 
@@ -214,19 +221,19 @@ def test_the_backend_of_attention_is_as_given(prepare: Any) -> None:
 def test_settings_that_do_not_fit_are_refused_before_weights_are_read(
     prepare: Any, own: dict[str, Any], hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokensieve.bench.backbone.load_host_model", lambda path: pytest.fail("weights were read"))
+    monkeypatch.setattr("tokensieve.bench.backbone.load_source_model", lambda path: pytest.fail("weights were read"))
     with pytest.raises(ConfigError, match=hint):
-        prepare(subjects=SUBJECTS | {"x": {"kind": "tokensieve", **own}})
+        prepare(contenders=CONTENDERS | {"x": {"kind": "tokensieve", **own}})
 
 
 def test_flops_are_those_of_the_plan(prepare: Any, data: Path) -> None:
     own = {"kind": "tokensieve", "settings": RATIO}
     config, setting, (work,) = prepare(
-        data, subjects=SUBJECTS | {"x": own}, lengths=..., data={"set": "toy", "max_length": 30}
+        data, contenders=CONTENDERS | {"x": own}, lengths=..., data={"set": "toy", "max_length": 30}
     )
-    subject = config.subjects["x"].load(setting)
-    plans = [make_plan(subject.module.config, length) for length in work.lengths]
-    cost = subject.cost(work)
+    contender = config.contenders["x"].load(setting)
+    plans = [make_plan(contender.module.config, length) for length in work.lengths]
+    cost = contender.cost(work)
     assert len(set(work.lengths)) > 1
     assert cost.basis == "exact"
     assert cost.own == pytest.approx(sum(plan.flops for plan in plans) / len(plans))
@@ -235,53 +242,53 @@ def test_flops_are_those_of_the_plan(prepare: Any, data: Path) -> None:
 
 def test_flops_that_depend_on_scores_are_measured(prepare: Any) -> None:
     own = {"kind": "tokensieve", "settings": {"ratio_scope": "candidates", "site": "hidden", "keep_ratio": 0.1}}
-    subject, _, work = one(prepare, own, lengths=[40])
-    cost = subject.cost(work)
+    contender, _, work = one(prepare, own, lengths=[40])
+    cost = contender.cost(work)
     assert cost.basis == "measured"
     kept = []
     for batch in work.batches("given"):
         with torch.no_grad():
-            trace = subject.module(input_ids=batch.input_ids, attention_mask=batch.attention_mask).trace
+            trace = contender.module(input_ids=batch.input_ids, attention_mask=batch.attention_mask).trace
         for row in range(2):
             shares = [step[row] / 40 for step in trace.kept]
-            kept.append(make_plan(subject.module.config, 40, shares=shares).flops)
+            kept.append(make_plan(contender.module.config, 40, shares=shares).flops)
     assert cost.own == pytest.approx(sum(kept) / 4)
-    assert cost.own < make_plan(subject.module.config, 40).flops, "the upper bound"
+    assert cost.own < make_plan(contender.module.config, 40).flops, "the upper bound"
 
 
 @pytest.mark.parametrize("own", [{"kind": "longformer", "attention_window": 8}, {"kind": "funnel"}])
 def test_efficient_transformers_run_at_the_backbones_size(prepare: Any, own: dict[str, Any]) -> None:
-    subject, setting, work = one(prepare, own, lengths=[64])
-    assert subject.forward(work.batches("sorted")[0]).shape == (2, 2)
-    assert subject.cost(work) is None
-    config, size = subject.module.config, setting.backbone.ours
+    contender, setting, work = one(prepare, own, lengths=[64])
+    assert contender.forward(work.batches("sorted")[0]).shape == (2, 2)
+    assert contender.cost(work) is None
+    config, size = contender.module.config, setting.backbone.ours
     assert (config.hidden_size, config.num_attention_heads) == (size.hidden_size, size.num_attention_heads)
     layers = sum(config.block_sizes) if own["kind"] == "funnel" else config.num_hidden_layers
     assert layers == size.num_hidden_layers
 
 
 def test_bigbird_goes_back_to_sparse_attention_after_a_short_batch(prepare: Any) -> None:
-    subject, _, long = one(prepare, {"kind": "bigbird", "block_size": 4, "num_random_blocks": 1}, lengths=[64])
+    contender, _, long = one(prepare, {"kind": "bigbird", "block_size": 4, "num_random_blocks": 1}, lengths=[64])
     short = prepare(lengths=[8])[2][0]
     kinds = []
     for work in (long, short, long):
-        assert subject.forward(work.batches("sorted")[0]).shape == (2, 2)
-        kinds.append(subject.module.base_model.attention_type)
+        assert contender.forward(work.batches("sorted")[0]).shape == (2, 2)
+        kinds.append(contender.module.base_model.attention_type)
     assert kinds == ["block_sparse", "original_full", "block_sparse"]
 
 
 def test_the_pipeline_takes_its_best_batch_size(prepare: Any, data: Path) -> None:
     config, setting, (work,) = prepare(
         data,
-        subjects=SUBJECTS | {"x": {"kind": "pipeline", "batch_sizes": [1, 3]}},
+        contenders=CONTENDERS | {"x": {"kind": "pipeline", "batch_sizes": [1, 3]}},
         lengths=...,
         data={"set": "toy", "max_length": 16},
     )
-    subject = config.subjects["x"].load(setting)
-    tried = subject.facts["tried_seconds"]
+    contender = config.contenders["x"].load(setting)
+    tried = contender.facts["tried_seconds"]
     assert set(tried) == {1, 3}
-    assert tried[subject.facts["batch_size"]] == min(tried.values())
-    (call,) = subject.calls(work)
+    assert tried[contender.facts["batch_size"]] == min(tried.values())
+    (call,) = contender.calls(work)
     assert [set(found) for found in call()] == [{"label", "score"}] * 4
 
 
@@ -290,7 +297,7 @@ def test_onnx_without_its_packages(prepare: Any, package: str, monkeypatch: pyte
     plain = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else plain(name))
     with pytest.raises(MissingExtraError, match=rf"{package}'.*tokensieve\[bench\]"):
-        prepare(subjects=SUBJECTS | {"x": {"kind": "onnx"}})
+        prepare(contenders=CONTENDERS | {"x": {"kind": "onnx"}})
 
 
 def test_parity_is_checked(prepare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,10 +318,10 @@ def test_parity_is_checked(prepare: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         measure.compare(setting.backbone, work.batches("given")[0], "x", lambda: torch.tensor(torch.nan))
 
 
-def test_subjects_take_turns() -> None:
+def test_contenders_take_turns() -> None:
     seen: list[str] = []
     works = {name: (lambda name=name: seen.append(name) or name.upper()) for name in "abcdef"}
-    found = in_turns(works, 4, seen.append)
+    found = run_interleaved(works, 4, seen.append)
     said, rounds = seen[::7], [seen[start + 1 : start + 7] for start in range(0, 35, 7)]
     assert said == ["warming up", *(f"round {number} of 4" for number in range(1, 5))]
     assert all(sorted(own) == list("abcdef") for own in rounds)
@@ -322,5 +329,5 @@ def test_subjects_take_turns() -> None:
     before_f = {own[own.index("f") - 1] if own.index("f") else "" for own in rounds}
     assert len(before_f) > 2  # none always follows the same
     seen.clear()
-    in_turns({"a": lambda: None}, 1, seen.append, warm_up=False)
+    run_interleaved({"a": lambda: None}, 1, seen.append, warm_up=False)
     assert seen == ["round 1 of 1"]

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from tokensieve.bench.contenders.contender import Contender, ContenderConfig, FileClassifier, Setting
 from tokensieve.bench.flops import Flops, dense_cost
-from tokensieve.bench.subjects.kind import FileClassifier, Kind, Setting, Subject
 from tokensieve.bench.work import Batch, Work
 from tokensieve.errors import ConfigError
 
@@ -20,7 +20,7 @@ _TRIED_ON = 64
 
 
 @dataclass(frozen=True)
-class Pipeline(Kind):
+class Pipeline(ContenderConfig):
     """`pipeline("text-classification")` as its documentation has it: documents in the order given.
 
     Attributes:
@@ -37,9 +37,9 @@ class Pipeline(Kind):
         if not isinstance(sizes, tuple) or not sizes or not all(type(size) is int and size > 0 for size in sizes):
             raise ConfigError(f"batch_sizes={sizes!r}: give a list of whole numbers of 1 or more")
 
-    def load(self, setting: Setting) -> Subject:
+    def load(self, setting: Setting) -> Contender:
         """With its batch size decided."""
-        return PipelineSubject(*self._classifier(setting), setting)
+        return PipelineContender(*self._classifier(setting), setting)
 
     def load_for_files(self, setting: Setting) -> tuple[FileClassifier, dict[str, Any]]:
         """A loop over the lines of a file, as its users write it."""
@@ -75,7 +75,7 @@ class Pipeline(Kind):
         return lambda texts, size=best: classify(texts, size), facts
 
 
-class PipelineSubject(Subject):
+class PipelineContender(Contender):
     """The pipeline on the texts of a cell; its time has tokenization in it."""
 
     def __init__(self, classify: Callable[..., Iterator[Any]], facts: dict[str, Any], setting: Setting) -> None:

@@ -9,27 +9,27 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification, BigBirdConfig, FunnelConfig, LongformerConfig
 
-from tokensieve.bench.subjects.kind import Kind, ModuleSubject, Setting, Subject, check_order
+from tokensieve.bench.contenders.contender import Contender, ContenderConfig, ModuleContender, Setting, check_order
 from tokensieve.bench.work import Batch, Order
 from tokensieve.checks import check_integer
 from tokensieve.errors import ConfigError
 
 
-class Efficient(Kind):
+class Efficient(ContenderConfig):
     """What the three have in common: the backbone's width, depth, heads, vocabulary and positions."""
 
     order: Order
 
-    def load(self, setting: Setting) -> Subject:
+    def load(self, setting: Setting) -> Contender:
         """With random weights of the backbone's seed."""
         torch.manual_seed(setting.backbone.seed)
         config = self.config(setting.backbone.ours)
         model = AutoModelForSequenceClassification.from_config(config).eval()
-        return self.subject(model, {"config": {name: getattr(config, name) for name in self.telling()}})
+        return self.contender(model, {"config": {name: getattr(config, name) for name in self.telling()}})
 
-    def subject(self, model: Any, facts: dict[str, Any]) -> Subject:
+    def contender(self, model: Any, facts: dict[str, Any]) -> Contender:
         """Around the module."""
-        return ModuleSubject(model, self.order, "float32", facts)
+        return ModuleContender(model, self.order, "float32", facts)
 
     @abstractmethod
     def config(self, backbone: Any) -> Any:
@@ -107,12 +107,12 @@ class BigBird(Efficient):
         """Its blocks."""
         return "block_size", "num_random_blocks"
 
-    def subject(self, model: Any, facts: dict[str, Any]) -> Subject:
+    def contender(self, model: Any, facts: dict[str, Any]) -> Contender:
         """Around the module."""
-        return _BigBirdSubject(model, self.order, "float32", facts)
+        return _BigBirdContender(model, self.order, "float32", facts)
 
 
-class _BigBirdSubject(ModuleSubject):
+class _BigBirdContender(ModuleContender):
     def outputs(self, batch: Batch) -> Any:
         """With sparse attention where the length allows it: after a short batch transformers never goes back to it."""
         body: Any = self.module.base_model

@@ -67,7 +67,7 @@ def electra(embedding_size: int) -> PreTrainedModel:
     return ElectraForSequenceClassification(ElectraConfig(**sizes))
 
 
-HOSTS: dict[str, Callable[[], PreTrainedModel]] = {
+SOURCES: dict[str, Callable[[], PreTrainedModel]] = {
     "bert": bert,
     "bert-relu-wide-eps": lambda: bert(hidden_act="relu", layer_norm_eps=1e-3),
     "roberta": roberta,
@@ -79,20 +79,20 @@ HOSTS: dict[str, Callable[[], PreTrainedModel]] = {
 }
 
 
-def build_host(name: str) -> PreTrainedModel:
+def build_source(name: str) -> PreTrainedModel:
     """The model in eval mode, with random biases and norms too: one that is lost or swapped must show."""
     torch.manual_seed(2)
-    host = HOSTS[name]().eval()
+    source = SOURCES[name]().eval()
     with torch.no_grad():
-        for parameter in host.parameters():
+        for parameter in source.parameters():
             if parameter.dim() == 1:
                 parameter += 0.2 * torch.randn_like(parameter)
-    return host
+    return source
 
 
-def host_batch(host: PreTrainedModel) -> dict[str, Tensor]:
+def source_batch(source: PreTrainedModel) -> dict[str, Tensor]:
     """A right-padded batch of very unequal documents."""
     lengths = torch.tensor([7, 1, LONGEST, 2, 20])
     mask = torch.arange(LONGEST) < lengths.unsqueeze(1)
-    ids = torch.randint(5, VOCABULARY, mask.shape).where(mask, torch.tensor(host.config.pad_token_id))
+    ids = torch.randint(5, VOCABULARY, mask.shape).where(mask, torch.tensor(source.config.pad_token_id))
     return {"input_ids": ids, "attention_mask": mask.long()}

@@ -1,4 +1,4 @@
-"""What a kind of subject is: its settings, as a config gives them, and how it becomes something that runs."""
+"""A contender of a benchmark: its config, as a JSON file gives it, and how it becomes something that runs."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ FileClassifier = Callable[[Path, Path], None]
 
 @dataclass(frozen=True)
 class Setting:
-    """What subjects are made in.
+    """The surroundings that contenders are made in.
 
     Attributes:
         backbone: whose weights they share.
         folder: for files that they need, shared by all processes of a benchmark.
-        threads: that a subject may use; torch's are set already.
+        threads: that a contender may use; torch's are set already.
         texts: real ones of the benchmark, to try settings on.
         max_length: tokens at which these are truncated.
         alone: nobody else in this process needs the backbone.
@@ -45,7 +45,7 @@ class Setting:
     alone: bool = False
 
 
-class Subject(ABC):
+class Contender(ABC):
     """Something that runs, in eval mode.
 
     Attributes:
@@ -69,7 +69,7 @@ class Subject(ABC):
         return None
 
 
-class ModuleSubject(Subject):
+class ModuleContender(Contender):
     """A module of torch that takes input_ids and attention_mask, and gives logits.
 
     Args:
@@ -94,7 +94,7 @@ class ModuleSubject(Subject):
         return logits
 
 
-class DenseSubject(ModuleSubject):
+class DenseContender(ModuleContender):
     """A module that computes the backbone's own function, every token in every layer."""
 
     def __init__(self, module: nn.Module, backbone: Backbone, order: Order, dtype: str, facts: dict[str, Any]) -> None:
@@ -106,8 +106,8 @@ class DenseSubject(ModuleSubject):
         return dense_cost(self.backbone.ours, work)
 
 
-class Kind(ABC):
-    """Settings of a subject. Those derived from it are frozen dataclasses, whose fields a config may give.
+class ContenderConfig(ABC):
+    """Settings of a contender; one frozen dataclass for each kind, whose fields a JSON file may give.
 
     Attributes:
         measures: what it can be measured for.
@@ -130,27 +130,27 @@ class Kind(ABC):
         """
         for package in self.packages:
             if importlib.util.find_spec(package) is None:
-                raise MissingExtraError(f"a subject of kind {type(self).__name__.lower()!r}", package, "bench")
+                raise MissingExtraError(f"a contender of kind {type(self).__name__.lower()!r}", package, "bench")
 
     def prepare(self, setting: Setting) -> None:  # noqa: B027 - most need nothing
         """Write the files that it needs into the setting's folder."""
 
     @abstractmethod
-    def load(self, setting: Setting) -> Subject:
+    def load(self, setting: Setting) -> Contender:
         """Make it run."""
 
     def load_for_files(self, setting: Setting) -> tuple[FileClassifier, dict[str, Any]]:
         """For the measure "end_to_end": from file to file, and what a record says of it."""
-        raise ConfigError(f"a subject of kind {type(self).__name__.lower()!r} classifies no files")
+        raise ConfigError(f"a contender of kind {type(self).__name__.lower()!r} classifies no files")
 
 
-def check_order(kind: Any) -> None:
+def check_order(config: Any) -> None:
     """Raise ConfigError unless the field `order` is one."""
-    if kind.order not in ("given", "sorted"):
-        raise ConfigError(f"order={kind.order!r}: choose 'sorted' (by length, longest first) or 'given'")
+    if config.order not in ("given", "sorted"):
+        raise ConfigError(f"order={config.order!r}: choose 'sorted' (by length, longest first) or 'given'")
 
 
-def check_dtype(kind: Any) -> None:
+def check_dtype(config: Any) -> None:
     """Raise ConfigError unless the field `dtype` is one."""
-    if not isinstance(kind.dtype, str) or kind.dtype not in DTYPES:
-        raise ConfigError(f"dtype={kind.dtype!r}: choose one of {', '.join(DTYPES)}")
+    if not isinstance(config.dtype, str) or config.dtype not in DTYPES:
+        raise ConfigError(f"dtype={config.dtype!r}: choose one of {', '.join(DTYPES)}")

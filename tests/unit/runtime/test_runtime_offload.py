@@ -1,4 +1,4 @@
-"""Word vectors that stay in their file are those of the table, whatever is asked for, and no part of the process."""
+"""Disk-offloaded embeddings give the rows of the table, whatever is asked for, and hold none of them in the process."""
 
 import copy
 import gc
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tokensieve import CheckpointError, ConfigError, InputError
-from tokensieve.model.words_on_disk import WordsOnDisk
+from tokensieve.runtime.offload import OffloadedEmbeddings
 
 ROWS, WIDTH, NAME = 300, 5, "embeddings.word_embeddings.weight"
 
@@ -28,7 +28,7 @@ def table() -> Tensor:
 @pytest.fixture(scope="module")
 def file(table: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Between other tensors, so that it does not begin where the numbers do."""
-    path = tmp_path_factory.mktemp("words") / "model.safetensors"
+    path = tmp_path_factory.mktemp("embeddings") / "model.safetensors"
     save_file({"a": torch.ones(7), NAME: table, "z": torch.zeros(3, 3)}, path)
     return path
 
@@ -36,51 +36,51 @@ def file(table: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(ids=some.lists(some.integers(0, ROWS - 1), min_size=1, max_size=40))
 def test_the_rows_of_the_table(file: Path, table: Tensor, ids: list[int]) -> None:
     asked = torch.tensor(ids)
-    assert torch.equal(WordsOnDisk(file, NAME, torch.float32)(asked), F.embedding(asked, table))
+    assert torch.equal(OffloadedEmbeddings(file, NAME, torch.float32)(asked), F.embedding(asked, table))
 
 
 @pytest.mark.parametrize("ids", [[[0, ROWS - 1], [7, 7]], [[5]], [list(range(ROWS))], [list(range(0, ROWS, 5))]])
 def test_ids_of_any_shape(file: Path, table: Tensor, ids: list[list[int]]) -> None:
     asked = torch.tensor(ids)
-    assert torch.equal(WordsOnDisk(file, NAME, torch.float32)(asked), F.embedding(asked, table))
+    assert torch.equal(OffloadedEmbeddings(file, NAME, torch.float32)(asked), F.embedding(asked, table))
 
 
 @pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("given", [torch.float32, torch.bfloat16])
 def test_types(table: Tensor, tmp_path: Path, stored: torch.dtype, given: torch.dtype) -> None:
     save_file({NAME: table.to(stored)}, tmp_path / "model.safetensors")
-    words = WordsOnDisk(tmp_path / "model.safetensors", NAME, given)
-    found = words(torch.tensor([3, 200]))
+    embeddings = OffloadedEmbeddings(tmp_path / "model.safetensors", NAME, given)
+    found = embeddings(torch.tensor([3, 200]))
     assert found.dtype == given
     assert torch.equal(found, table.to(stored).to(given)[[3, 200]])
-    assert nn.Module.to(words, dtype=torch.float64)(torch.tensor([3])).dtype == torch.float64
+    assert nn.Module.to(embeddings, dtype=torch.float64)(torch.tensor([3])).dtype == torch.float64
 
 
 def test_nothing_of_the_table_is_held(file: Path) -> None:
-    words = WordsOnDisk(file, NAME, torch.float32)
-    assert sum(own.numel() for own in (*words.parameters(), *words.buffers())) == 0
+    embeddings = OffloadedEmbeddings(file, NAME, torch.float32)
+    assert sum(own.numel() for own in (*embeddings.parameters(), *embeddings.buffers())) == 0
 
 
 def test_a_model_is_saved_whole(file: Path, table: Tensor) -> None:
-    model = nn.ModuleDict({"word_embeddings": WordsOnDisk(file, NAME, torch.float32)})
+    model = nn.ModuleDict({"word_embeddings": OffloadedEmbeddings(file, NAME, torch.float32)})
     assert model.state_dict().keys() == {"word_embeddings.weight"}
     assert torch.equal(model.state_dict()["word_embeddings.weight"], table)
 
 
 def test_several_threads(file: Path, table: Tensor) -> None:
-    words = WordsOnDisk(file, NAME, torch.float32)
+    embeddings = OffloadedEmbeddings(file, NAME, torch.float32)
     asked = [torch.randint(ROWS, (50,), generator=torch.Generator().manual_seed(seed)) for seed in range(64)]
     with ThreadPoolExecutor(8) as team:
-        found = list(team.map(words, asked))
+        found = list(team.map(embeddings, asked))
     assert all(torch.equal(rows, table[ids]) for rows, ids in zip(found, asked, strict=True))
 
 
 def test_a_copy_lives_by_itself(file: Path, table: Tensor) -> None:
-    words = WordsOnDisk(file, NAME, torch.float32)
-    half = copy.deepcopy(words).half()
+    embeddings = OffloadedEmbeddings(file, NAME, torch.float32)
+    half = copy.deepcopy(embeddings).half()
     asked = torch.tensor([4, 99])
-    assert torch.equal(words(asked), table[asked])
-    del words
+    assert torch.equal(embeddings(asked), table[asked])
+    del embeddings
     gc.collect()
     with open(file, "rb"):  # may get the number that the first one's file had, if that was closed
         assert torch.equal(half(asked), table[asked].half())
@@ -88,31 +88,31 @@ def test_a_copy_lives_by_itself(file: Path, table: Tensor) -> None:
 
 def test_no_pickle(file: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be pickled"):
-        pickle.dumps(WordsOnDisk(file, NAME, torch.float32))
+        pickle.dumps(OffloadedEmbeddings(file, NAME, torch.float32))
 
 
 def test_no_training(file: Path) -> None:
-    model = nn.Sequential(WordsOnDisk(file, NAME, torch.float32)).eval()
-    with pytest.raises(ConfigError, match="words on disk do not learn"):
+    model = nn.Sequential(OffloadedEmbeddings(file, NAME, torch.float32)).eval()
+    with pytest.raises(ConfigError, match="offloaded embeddings do not learn"):
         model.train()
 
 
 @pytest.mark.parametrize("ids", [[-1], [0, ROWS]])
 def test_ids_that_the_table_does_not_hold(file: Path, ids: list[int]) -> None:
     with pytest.raises(InputError, match=rf"the table holds 0 to {ROWS - 1}"):
-        WordsOnDisk(file, NAME, torch.float32)(torch.tensor(ids))
+        OffloadedEmbeddings(file, NAME, torch.float32)(torch.tensor(ids))
 
 
 def test_a_default_device(file: Path, table: Tensor) -> None:
     ids = torch.tensor([1, 2])
     with torch.device("meta"):
-        found = WordsOnDisk(file, NAME, torch.float32)(ids)
+        found = OffloadedEmbeddings(file, NAME, torch.float32)(ids)
     assert torch.equal(found, table[1:3])
 
 
 def test_pieces(file: Path, table: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokensieve.model.words_on_disk._PIECE", 128)
-    pieces = list(WordsOnDisk(file, NAME, torch.float32).pieces())
+    monkeypatch.setattr("tokensieve.runtime.offload._PIECE", 128)
+    pieces = list(OffloadedEmbeddings(file, NAME, torch.float32).pieces())
     assert [len(piece) for piece in pieces] == [128, 128, ROWS - 256]
     assert torch.equal(torch.cat(pieces), table)
 
@@ -120,23 +120,23 @@ def test_pieces(file: Path, table: Tensor, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_file_may_be_replaced(table: Tensor, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_file({NAME: table}, path)
-    words = WordsOnDisk(path, NAME, torch.float32)
+    embeddings = OffloadedEmbeddings(path, NAME, torch.float32)
     path.unlink()
     save_file({NAME: -table}, path)
-    assert torch.equal(words(torch.tensor([9])), table[9:10])
+    assert torch.equal(embeddings(torch.tensor([9])), table[9:10])
 
 
 def test_a_file_that_was_cut(table: Tensor, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_file({NAME: table}, path)
-    words = WordsOnDisk(path, NAME, torch.float32)
+    embeddings = OffloadedEmbeddings(path, NAME, torch.float32)
     with open(path, "r+b") as opened:
         opened.truncate(path.stat().st_size - 4)
-    assert torch.equal(words(torch.tensor([ROWS - 2])), table[ROWS - 2 : ROWS - 1])
+    assert torch.equal(embeddings(torch.tensor([ROWS - 2])), table[ROWS - 2 : ROWS - 1])
     with pytest.raises(CheckpointError, match=r"model\.safetensors: is shorter than when it was opened"):
-        words(torch.tensor([ROWS - 1]))
+        embeddings(torch.tensor([ROWS - 1]))
     with pytest.raises(CheckpointError, match=rf"model\.safetensors: holds no {NAME}"):
-        WordsOnDisk(path, NAME, torch.float32)
+        OffloadedEmbeddings(path, NAME, torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -152,13 +152,13 @@ def test_a_file_that_was_cut(table: Tensor, tmp_path: Path) -> None:
 def test_files_of_something_else(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(CheckpointError, match=rf"model\.safetensors: holds no {NAME}"):
-        WordsOnDisk(tmp_path / "model.safetensors", NAME, torch.float32)
+        OffloadedEmbeddings(tmp_path / "model.safetensors", NAME, torch.float32)
 
 
 def test_systems_that_cannot_read_so(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("os.preadv")
-    with pytest.raises(ConfigError, match="words on disk are for Linux"):
-        WordsOnDisk(file, NAME, torch.float32)
+    with pytest.raises(ConfigError, match="offload_embeddings needs Linux"):
+        OffloadedEmbeddings(file, NAME, torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,6 @@ def test_systems_that_cannot_read_so(file: Path, monkeypatch: pytest.MonkeyPatch
 )
 def test_tables_of_something_else(tmp_path: Path, table: Tensor) -> None:
     save_file({NAME: table}, tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointError, match=rf"holds no {NAME} that can be read word by word"):
-        WordsOnDisk(tmp_path / "model.safetensors", NAME, torch.float32)
+    with pytest.raises(CheckpointError, match=rf"holds no {NAME} that can be read row by row"):
+        OffloadedEmbeddings(tmp_path / "model.safetensors", NAME, torch.float32)
     assert NAME in load_file(tmp_path / "model.safetensors")

@@ -14,18 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from tokensieve.bench.backbone import Backbone
-from tokensieve.bench.flops import Flops, reduced_cost
-from tokensieve.bench.subjects.kind import (
+from tokensieve.bench.contenders.contender import (
     CPU,
     RUNNING,
+    Contender,
+    ContenderConfig,
     FileClassifier,
-    Kind,
-    ModuleSubject,
+    ModuleContender,
     Setting,
-    Subject,
     check_dtype,
     check_order,
 )
+from tokensieve.bench.flops import Flops, reduced_cost
 from tokensieve.bench.work import Batch, Order, Work
 from tokensieve.cascade.build import EncoderClassifier, compress
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
@@ -43,8 +43,9 @@ from tokensieve.model.batch import check_batch
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
-from tokensieve.runtime.load import leave_words_on_disk, load
+from tokensieve.runtime.load import load
 from tokensieve.runtime.micro_batches import read_batch, read_in_micro_batches
+from tokensieve.runtime.offload import offload_input_embeddings
 from tokensieve.runtime.part import part_file
 from tokensieve.runtime.precision import resolve_dtype
 from tokensieve.runtime.predict import is_prediction, write_predictions
@@ -65,7 +66,7 @@ def with_settings(start: ReductionConfig, settings: Mapping[str, Any]) -> Reduct
 
 
 @dataclass(frozen=True)
-class Tokensieve(Kind):
+class Tokensieve(ContenderConfig):
     """A model of ours.
 
     Attributes:
@@ -77,7 +78,7 @@ class Tokensieve(Kind):
         dtype: of weights and activations.
         attention: backend of attention, as `TokensieveConfig.attention_backend`.
         batch_tokens: the engine's budget or "auto", for the measure "end_to_end"; None: the engine's own.
-        words_on_disk: as of `load`.
+        offload_embeddings: as of `load`.
     """
 
     preset: str | None = None
@@ -87,7 +88,7 @@ class Tokensieve(Kind):
     dtype: str = "float32"
     attention: str = "auto"
     batch_tokens: int | str | None = None
-    words_on_disk: bool = False
+    offload_embeddings: bool = False
 
     measures: ClassVar[frozenset[str]] = RUNNING | {"training", "end_to_end"}
     modules: ClassVar[tuple[str, ...]] = ("transformers.models.bert.modeling_bert",)
@@ -102,7 +103,7 @@ class Tokensieve(Kind):
         if not isinstance(self.attention, str):
             raise ConfigError(f"attention={self.attention!r}: give the name of a backend")
         resolve_backend(self.attention)
-        check_boolean(self, "words_on_disk")
+        check_boolean(self, "offload_embeddings")
         if self.batch_tokens not in (None, "auto") and (type(self.batch_tokens) is not int or self.batch_tokens < 1):
             raise ConfigError(f"batch_tokens={self.batch_tokens!r}: give 1 or more, or 'auto'")
 
@@ -111,14 +112,14 @@ class Tokensieve(Kind):
 
         Raises:
             ConfigError: such settings; "end_to_end" with a cascade, as no confidence is fitted for it;
-                "training" with words on disk, which do not learn.
+                "training" with offloaded embeddings, which do not learn.
         """
         if self.reduction(backbone).defer is not None and measure == "end_to_end":
             raise ConfigError(
                 "a cascade (defer) with the measure 'end_to_end': its head is not trained; use 'throughput'"
             )
-        if self.words_on_disk and measure == "training":
-            raise ConfigError("words_on_disk with the measure 'training': words in a file do not learn; leave it out")
+        if self.offload_embeddings and measure == "training":
+            raise ConfigError("offload_embeddings with the measure 'training': these do not learn; leave it out")
 
     def reduction(self, backbone: Backbone) -> ReductionConfig:
         """The settings for a backbone.
@@ -135,24 +136,24 @@ class Tokensieve(Kind):
         settings.check_depth(layers)
         return settings
 
-    def load(self, setting: Setting) -> Subject:
+    def load(self, setting: Setting) -> Contender:
         """The model; in company it shares the backbone's tensors, until `calls` lays some out; alone it has its own."""
         model, dtype = self._model(setting), resolve_dtype(self.dtype, CPU)
-        if self.words_on_disk:
-            leave_words_on_disk(model, _saved(model, setting))
+        if self.offload_embeddings:
+            offload_input_embeddings(model, _saved(model, setting))
         if setting.alone:
             setting.backbone.forget()
         elif dtype == torch.float32:
             share_tensors(model, setting.backbone.model)
         nn.Module.to(model, dtype=dtype)
-        return OurSubject(model, setting.backbone.ours, self.order, self.dtype, self._facts(model))
+        return TokensieveContender(model, setting.backbone.ours, self.order, self.dtype, self._facts(model))
 
     def load_for_files(self, setting: Setting) -> tuple[FileClassifier, dict[str, Any]]:
         """What `tokensieve predict` does once the model is loaded."""
         model = self._model(setting)
         folder = _saved(model, setting)
         setting.backbone.tokenizer.save_pretrained(folder)
-        options: dict[str, Any] = {"max_length": setting.max_length, "words_on_disk": self.words_on_disk}
+        options: dict[str, Any] = {"max_length": setting.max_length, "offload_embeddings": self.offload_embeddings}
         if self.batch_tokens is not None:
             options["batch_tokens"] = self.batch_tokens
         classifier = load(folder, device="cpu", dtype=self.dtype, **options)
@@ -169,10 +170,10 @@ class Tokensieve(Kind):
         torch.manual_seed(setting.backbone.seed)  # a head of its own, combination tokens and module start at random
         tokenizer = setting.backbone.tokenizer if setting.texts else None
         # in eval mode, as the backbone is
-        host: Any = setting.backbone.model
+        source: Any = setting.backbone.model
         if self.layers is not None:
-            host = first_layers(compress(host, ReductionConfig(prune=None), tokenizer=tokenizer), self.layers)
-        model: EncoderClassifier = compress(host, self.reduction(setting.backbone), tokenizer=tokenizer)
+            source = first_layers(compress(source, ReductionConfig(prune=None), tokenizer=tokenizer), self.layers)
+        model: EncoderClassifier = compress(source, self.reduction(setting.backbone), tokenizer=tokenizer)
         for layer in unfitted(model):  # which tokens stay does not matter here, only how many
             assert layer.importance is not None
             layer.importance.get_buffer("weight").normal_()
@@ -187,11 +188,11 @@ class Tokensieve(Kind):
             "attention": model.attention_backend,
             "linear": linear_backend(),
             "settings": model.settings.to_dict(),
-            "words_on_disk": self.words_on_disk,
+            "offload_embeddings": self.offload_embeddings,
         }
 
 
-class OurSubject(ModuleSubject):
+class TokensieveContender(ModuleContender):
     """A model of ours, which counts its FLOPs.
 
     Args:
@@ -275,9 +276,9 @@ def _saved(model: EncoderClassifier, setting: Setting) -> str:
     return folder
 
 
-def share_tensors(model: nn.Module, host: nn.Module) -> None:
-    """Let parameters of `model` that equal one of `host` be the very same memory, so that many models fit into it."""
-    known: dict[tuple[Any, ...], Tensor] = {_mark(tensor): tensor for tensor in host.parameters()}
+def share_tensors(model: nn.Module, source: nn.Module) -> None:
+    """Let parameters of `model` that equal one of `source` be the very same memory, so that many models fit into it."""
+    known: dict[tuple[Any, ...], Tensor] = {_mark(tensor): tensor for tensor in source.parameters()}
     for parameter in model.parameters():
         same = known.get(_mark(parameter))
         if same is not None and torch.equal(same, parameter):

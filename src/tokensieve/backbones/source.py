@@ -1,4 +1,4 @@
-"""The host: a checkpoint to start from, read and put under our names with its layers numbered as it has them."""
+"""The source checkpoint, from which a model is made: its parameters under our names, layers numbered as it has them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.steps import encoder_steps
 
 COMBINE = "combine"
-"""What stands in the place of a step's number for the combining module of a host that is one of ours."""
+"""What stands in the place of a step's number for the combining module, where the source is a model of ours."""
 _OF_STEPS = "encoder.layer."
 
 
 @dataclass(frozen=True)
-class Host:
+class SourceCheckpoint:
     """A checkpoint under our names.
 
     Attributes:
         config: its sizes and labels as a TokensieveConfig (reduction settings not yet decided).
-        state: parameters; `encoder.layer.<i>` with i as in the host.
-        pooling: of a host that is one of ours; "pretrained" for transformers' models.
+        state: parameters; `encoder.layer.<i>` with i as in the source.
+        pooling: of a model of ours; "pretrained" for those of transformers.
     """
 
     config: TokensieveConfig
@@ -40,15 +40,15 @@ class Host:
     pooling: str
 
 
-def read_host(model: PreTrainedModel) -> Host:
-    """A transformers model (or one of ours) as a host; its tensors are shared, not copied.
+def read_source(model: PreTrainedModel) -> SourceCheckpoint:
+    """Read a model of transformers, or one of ours, as a source; its tensors are shared, not copied.
 
     Raises:
         CheckpointError: a family that is not in the table, or a decoder.
     """
     if isinstance(model, TokensieveForSequenceClassification):
         return _read_own(model)
-    config = host_config(model.config, f"a {type(model).__name__}")
+    config = source_config(model.config, f"a {type(model).__name__}")
     classifies = type(model).__name__.endswith("ForSequenceClassification")
     if classifies:
         config.id2label = copy.copy(model.config.id2label)
@@ -56,11 +56,11 @@ def read_host(model: PreTrainedModel) -> Host:
     state = BACKBONES[model.config.model_type].rename(model.state_dict())
     if not classifies:  # another task's output layer is no start for ours
         state = {name: tensor for name, tensor in state.items() if not name.startswith("head.classifier")}
-    return Host(config, state, "pretrained")
+    return SourceCheckpoint(config, state, "pretrained")
 
 
-def host_config(config: Any, name: str | Path) -> TokensieveConfig:
-    """A transformers config, or one of ours, as a config of ours; labels are left out.
+def source_config(config: Any, name: str | Path) -> TokensieveConfig:
+    """Turn a config of transformers, or one of ours, into a config of ours; labels are left out.
 
     Args:
         config: of the checkpoint.
@@ -82,11 +82,11 @@ def host_config(config: Any, name: str | Path) -> TokensieveConfig:
         raise CheckpointError(f"{name}: {in_their_names(str(error), BACKBONES[kind])}") from error
 
 
-def _read_own(model: TokensieveForSequenceClassification) -> Host:
+def _read_own(model: TokensieveForSequenceClassification) -> SourceCheckpoint:
     steps = encoder_steps(model.settings, model.config.num_hidden_layers)
     sources = {str(number): COMBINE if step.source is None else str(step.source) for number, step in enumerate(steps)}
     state = {renumbered(name, sources): tensor for name, tensor in model.state_dict().items()}
-    return Host(copy.deepcopy(model.config), state, model.settings.resolved_pooling)
+    return SourceCheckpoint(copy.deepcopy(model.config), state, model.settings.resolved_pooling)
 
 
 def renumbered(name: str, numbers: Mapping[str, str]) -> str:
@@ -99,14 +99,14 @@ def renumbered(name: str, numbers: Mapping[str, str]) -> str:
     return f"{_OF_STEPS}{numbers[number]}.{rest}" if number in numbers else ""
 
 
-def load_host_model(path: str | Path) -> PreTrainedModel:
+def load_source_model(path: str | Path) -> PreTrainedModel:
     """Load a model folder or hub name in float32, from safetensors only.
 
     Raises:
         CheckpointError: nothing there, unreadable, or an unsupported family.
     """
     config = load_config(path)
-    host_config(config, path)  # refuses what cannot be a host before its weights are read
+    source_config(config, path)  # refuses an unfit checkpoint before its weights are read
     classifies = any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
     loader: Any = AutoModelForSequenceClassification if classifies else AutoModel
     ours = isinstance(config, TokensieveConfig)

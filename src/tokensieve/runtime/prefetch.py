@@ -1,4 +1,4 @@
-"""Iterating ahead of the caller: items are made in a thread while the caller works on earlier ones."""
+"""Prefetching: a thread makes the next items while the caller works on earlier ones."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PATIENCE = 3.0  # seconds that a thread has to stop in; one that its source kee
 _WAKE = 1.0  # seconds; on Windows Ctrl-C does not wake who waits without a limit
 
 
-def iterate_ahead(items: Generator[T, None, None], most: int) -> Generator[T, None, None]:
-    """The items, in their order, made in a thread of their own that is at most `most` of them ahead.
+def prefetched(items: Generator[T, None, None], most: int) -> Generator[T, None, None]:
+    """Iterate over the items, in their order, made in a thread of their own that is at most `most` of them ahead.
 
     The thread starts with the first item that is asked for. An error of `items` is raised here in its turn, after the
-    items before it. Closing this generator closes `items`, in the thread, and waits for it; `items` has to look at
-    `stop_asked` where it takes long. A thread that is kept waiting by its source is left to end with what it waits for,
-    or with the process.
+    items before it. Closing this generator closes `items`, in the thread, and waits for it. An `items` that takes long
+    has to look at `stop_asked`. A thread whose source keeps it waiting is left behind: it ends with its source, or with
+    the process.
 
     Args:
         items: used by the thread alone from now on.
@@ -43,7 +43,7 @@ class _Producer(Generic[T]):
     """Makes items while there is room, and hands them over."""
 
     def __init__(self, items: Generator[T, None, None], most: int) -> None:
-        self.thread = StoppableThread(self._make, "tokensieve-ahead")
+        self.thread = StoppableThread(self._make, "tokensieve-prefetch")
         self._items = items
         self._room = threading.Semaphore(most)
         self._made: SimpleQueue[tuple[T] | None] = SimpleQueue()  # None: no more to come

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from tokensieve.backbones.loading import first_line
 from tokensieve.bench.backbone import Backbone
+from tokensieve.bench.contenders.contender import Contender, ContenderConfig, Setting, check_order
 from tokensieve.bench.flops import Flops, dense_cost
-from tokensieve.bench.subjects.kind import Kind, Setting, Subject, check_order
 from tokensieve.bench.work import Batch, Order, Work
 from tokensieve.errors import ConfigError
 
@@ -25,7 +25,7 @@ _INPUTS = ("input_ids", "attention_mask")
 
 
 @dataclass(frozen=True)
-class Onnx(Kind):
+class Onnx(ContenderConfig):
     """ONNX Runtime.
 
     Attributes:
@@ -52,28 +52,28 @@ class Onnx(Kind):
         if self.precision == "int8" and not self._file(setting, "int8").is_file():
             quantize(plain, self._file(setting, "int8"))
 
-    def load(self, setting: Setting) -> Subject:
+    def load(self, setting: Setting) -> Contender:
         """A session with as many threads as the others have."""
         self.prepare(setting)
-        return OnnxSubject(self._file(setting, self.precision), setting, self)
+        return OnnxContender(self._file(setting, self.precision), setting, self)
 
     def _file(self, setting: Setting, precision: str) -> Path:
         return setting.folder / f"dense-{precision}.onnx"
 
 
-class OnnxSubject(Subject):
+class OnnxContender(Contender):
     """A session."""
 
-    def __init__(self, file: Path, setting: Setting, kind: Onnx) -> None:
+    def __init__(self, file: Path, setting: Setting, config: Onnx) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = setting.threads, 1
-        # Its threads would go on spinning after a run, on the cores of the subject whose turn is next.
+        # Its threads would go on spinning after a run, on the cores of the next contender.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        self.order, self.backbone = kind.order, setting.backbone
-        self.facts = {"order": kind.order, "dtype": kind.precision, "runtime": onnxruntime.__version__}
+        self.order, self.backbone = config.order, setting.backbone
+        self.facts = {"order": config.order, "dtype": config.precision, "runtime": onnxruntime.__version__}
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B, C] of a batch."""

@@ -1,4 +1,4 @@
-"""Iterating ahead in a thread: order, bound, errors in their turn, and an end without anything left behind."""
+"""Prefetching in a thread: order, bound, errors in their turn, and an end without anything left behind."""
 
 import gc
 import subprocess
@@ -12,9 +12,9 @@ import pytest
 
 from tokensieve import DataError
 from tokensieve.data.stoppable import stop_asked
-from tokensieve.runtime.ahead import iterate_ahead
+from tokensieve.runtime.prefetch import prefetched
 
-NAME = "tokensieve-ahead"
+NAME = "tokensieve-prefetch"
 
 
 def threads() -> list[threading.Thread]:
@@ -51,7 +51,7 @@ class Source:
 
 def test_all_items_in_order_from_another_thread() -> None:
     source = Source(1000)
-    assert list(iterate_ahead(source.items, 3)) == list(range(1000))
+    assert list(prefetched(source.items, 3)) == list(range(1000))
     assert source.closed
     assert len(source.where) == 1
     assert source.where.isdisjoint({threading.get_ident()})
@@ -61,7 +61,7 @@ def test_all_items_in_order_from_another_thread() -> None:
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_it_is_so_far_ahead_and_no_further(most: int) -> None:
     source = Source(100)
-    with closing(iterate_ahead(source.items, most)) as items:
+    with closing(prefetched(source.items, most)) as items:
         assert source.made == []
         for taken in range(3):
             assert next(items) == taken
@@ -73,7 +73,7 @@ def test_it_is_so_far_ahead_and_no_further(most: int) -> None:
 @pytest.mark.parametrize("error", [DataError("line 7"), ValueError(), KeyboardInterrupt(), SystemExit(3)], ids=repr)
 def test_an_error_comes_in_its_turn(error: BaseException) -> None:
     source = Source(5, error)
-    items = iterate_ahead(source.items, 2)
+    items = prefetched(source.items, 2)
     assert [next(items) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(type(error)) as caught:
         next(items)
@@ -86,7 +86,7 @@ def test_an_error_comes_in_its_turn(error: BaseException) -> None:
 @pytest.mark.parametrize("taken", [1, 50])
 def test_closing_ends_the_thread_and_the_source(taken: int) -> None:
     source = Source(1000)
-    items = iterate_ahead(source.items, 2)
+    items = prefetched(source.items, 2)
     for _ in range(taken):
         next(items)
     items.close()
@@ -97,7 +97,7 @@ def test_closing_ends_the_thread_and_the_source(taken: int) -> None:
 
 def test_an_error_of_the_caller_ends_the_thread() -> None:
     source = Source(1000)
-    with pytest.raises(ZeroDivisionError), closing(iterate_ahead(source.items, 2)) as items:
+    with pytest.raises(ZeroDivisionError), closing(prefetched(source.items, 2)) as items:
         for number in items:
             1 // (5 - number)
     assert source.closed
@@ -106,7 +106,7 @@ def test_an_error_of_the_caller_ends_the_thread() -> None:
 
 def test_one_that_is_forgotten_ends() -> None:
     source = Source(1000)
-    items = iterate_ahead(source.items, 2)
+    items = prefetched(source.items, 2)
     next(items)
     del items
     gc.collect()
@@ -116,7 +116,7 @@ def test_one_that_is_forgotten_ends() -> None:
 
 def test_one_that_was_never_asked_has_no_thread() -> None:
     source = Source(10)
-    items = iterate_ahead(source.items, 2)
+    items = prefetched(source.items, 2)
     assert not threads()
     items.close()
     assert source.made == []
@@ -128,14 +128,14 @@ def test_a_source_that_looks_is_not_waited_for() -> None:
         while not stop_asked():
             time.sleep(0.001)
 
-    ahead = iterate_ahead(items(), 2)
-    next(ahead)
-    ahead.close()
+    found = prefetched(items(), 2)
+    next(found)
+    found.close()
     assert not threads()
 
 
 def test_a_source_that_keeps_waiting_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokensieve.runtime.ahead._PATIENCE", 0.05)
+    monkeypatch.setattr("tokensieve.runtime.prefetch._PATIENCE", 0.05)
     come, closed = threading.Event(), threading.Event()
 
     def items() -> Generator[int, None, None]:
@@ -147,9 +147,9 @@ def test_a_source_that_keeps_waiting_is_left_behind(monkeypatch: pytest.MonkeyPa
         finally:
             closed.set()
 
-    ahead = iterate_ahead(items(), 2)
-    next(ahead)
-    ahead.close()
+    found = prefetched(items(), 2)
+    next(found)
+    found.close()
     assert len(threads()) == 1
     come.set()
     assert closed.wait(60)
@@ -165,8 +165,8 @@ ENDS = {
 @pytest.mark.parametrize("source", ENDS)
 def test_the_interpreter_ends_before_it(source: str) -> None:
     """The caller holds on to it: no hang, and no abort because of a lock on standard input."""
-    script = f"from tokensieve.data import read_documents\nfrom tokensieve.runtime.ahead import iterate_ahead\n\
-{ENDS[source]}\nitems = iterate_ahead(source, 2)\nnext(items)"
+    script = f"from tokensieve.data import read_documents\nfrom tokensieve.runtime.prefetch import prefetched\n\
+{ENDS[source]}\nitems = prefetched(source, 2)\nnext(items)"
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -1,0 +1,161 @@
+"""Names of earlier versions, which go on working for one release: each warns and gives what it is called today."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from functools import wraps
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MODULES: dict[str, str] = {
+    "tokensieve.backbones.host": "tokensieve.backbones.source",
+    "tokensieve.bench.subjects": "tokensieve.bench.contenders",
+    "tokensieve.bench.subjects.kind": "tokensieve.bench.contenders.contender",
+    "tokensieve.bench.turns": "tokensieve.bench.rounds",
+    "tokensieve.model.words_on_disk": "tokensieve.runtime.offload",
+    "tokensieve.runtime.ahead": "tokensieve.runtime.prefetch",
+}
+"""Old module or package -> the new one; the modules in a package follow it."""
+
+NAMES: dict[str, str] = {
+    "tokensieve.PTCClassifier": "tokensieve.TokensieveClassifier",
+    "tokensieve.estimator.PTCClassifier": "tokensieve.estimator.TokensieveClassifier",
+    "tokensieve.estimator.classifier.PTCClassifier": "tokensieve.estimator.classifier.TokensieveClassifier",
+    "tokensieve.backbones.host.Host": "tokensieve.backbones.source.SourceCheckpoint",
+    "tokensieve.backbones.host.host_config": "tokensieve.backbones.source.source_config",
+    "tokensieve.backbones.host.load_host_model": "tokensieve.backbones.source.load_source_model",
+    "tokensieve.backbones.host.read_host": "tokensieve.backbones.source.read_source",
+    "tokensieve.bench.subjects.KINDS": "tokensieve.bench.contenders.CONTENDER_CONFIGS",
+    "tokensieve.bench.subjects.Kind": "tokensieve.bench.contenders.ContenderConfig",
+    "tokensieve.bench.subjects.Subject": "tokensieve.bench.contenders.Contender",
+    "tokensieve.bench.subjects.kind.Kind": "tokensieve.bench.contenders.contender.ContenderConfig",
+    "tokensieve.bench.subjects.kind.Subject": "tokensieve.bench.contenders.contender.Contender",
+    "tokensieve.bench.subjects.kind.ModuleSubject": "tokensieve.bench.contenders.contender.ModuleContender",
+    "tokensieve.bench.subjects.kind.DenseSubject": "tokensieve.bench.contenders.contender.DenseContender",
+    "tokensieve.bench.turns.in_turns": "tokensieve.bench.rounds.run_interleaved",
+    "tokensieve.bench.figures.realisation": "tokensieve.bench.figures.efficiency",
+    "tokensieve.bench.figures.pruning_realisation": "tokensieve.bench.figures.pruning_efficiency",
+    "tokensieve.model.head.HostHead": "tokensieve.model.head.PretrainedHead",
+    "tokensieve.model.words_on_disk.WordsOnDisk": "tokensieve.runtime.offload.OffloadedEmbeddings",
+    "tokensieve.runtime.ahead.iterate_ahead": "tokensieve.runtime.prefetch.prefetched",
+    "tokensieve.runtime.load.leave_words_on_disk": "tokensieve.runtime.offload.offload_input_embeddings",
+}
+"""Old class or function -> the new one, both with their modules.
+
+A module that is still there has to find its old names by `__getattr__ = renamed(__name__)`.
+"""
+
+
+def install() -> None:
+    """Let the modules of `MODULES` be imported; a second call does nothing."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())
+
+
+def renamed(module: str, *, stacklevel: int = 3) -> Callable[[str], Any]:
+    """The `__getattr__` of a module some of whose names are old ones of `NAMES`.
+
+    Args:
+        module: its dotted name.
+        stacklevel: one more where the module's `__getattr__` calls this one.
+    """
+
+    def find(name: str) -> Any:
+        if (new := NAMES.get(f"{module}.{name}")) is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warn(f"{module}.{name}", new, stacklevel=stacklevel)
+        return _import_name(new)
+
+    return find
+
+
+def renamed_keyword(old: str, new: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Decorate a function that still takes a keyword under its old name.
+
+    Args:
+        old: not in the function's signature.
+        new: today's name; giving both is a TypeError.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            if old in kwargs:
+                if new in kwargs:
+                    raise TypeError(f"{function.__name__}() got {new!r} twice: {old!r} is its old name")
+                warn(f"{function.__name__}({old}=...)", f"{new}=...", stacklevel=3)
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+def warn(old: str, new: str, *, stacklevel: int) -> None:
+    """Warn of an old name.
+
+    Args:
+        old: as the caller gave it.
+        new: what takes its place.
+        stacklevel: frames from here to the user's line; 2 is the caller of this function.
+    """
+    text = f"{old} is now called {new}; the old name goes with the next release"
+    warnings.warn(text, DeprecationWarning, stacklevel=stacklevel)
+
+
+def _import_name(dotted: str) -> Any:
+    module, _, name = dotted.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _module_today(module: str) -> str | None:
+    """The module that an old one has become; None for any other."""
+    for old, new in MODULES.items():
+        if module == old or module.startswith(f"{old}."):
+            return MODULES.get(module, new + module.removeprefix(old))
+    return None
+
+
+class _Finder(MetaPathFinder):
+    """Is asked last, for modules that are nowhere else."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        new = _module_today(fullname)
+        return None if new is None else ModuleSpec(fullname, _Loader(new), is_package=True)
+
+
+class _Loader(Loader):
+    """Makes a module whose attributes are those of another one.
+
+    Args:
+        new: the other one's dotted name.
+    """
+
+    def __init__(self, new: str) -> None:
+        self._new = new
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Warn, and take the attributes from the new module when they are asked for."""
+        old = module.__name__
+        try:
+            today = import_module(self._new)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"No module named {old!r}", name=old) from error
+        warn(old, self._new, stacklevel=3)
+
+        def find(name: str) -> Any:
+            new = NAMES.get(f"{old}.{name}")
+            return getattr(today, name) if new is None else _import_name(new)
+
+        module.__dict__["__getattr__"] = find

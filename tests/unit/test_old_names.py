@@ -1,0 +1,79 @@
+"""Modules, classes and functions of earlier versions can still be imported; each import names what to write today."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import tokensieve
+from tokensieve.old_names import MODULES, NAMES, renamed_keyword
+
+PACKAGE = Path(tokensieve.__file__).parent
+
+
+def imported(dotted: str) -> object:
+    """A module, or what a module has under a name."""
+    module, _, name = dotted.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+@pytest.fixture(autouse=True)
+def not_yet_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    for old in MODULES:
+        for name in [name for name in sys.modules if name == old or name.startswith(f"{old}.")]:
+            monkeypatch.delitem(sys.modules, name)
+
+
+@pytest.mark.parametrize(("old", "new"), MODULES.items())
+def test_modules(old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning) as caught:
+        module = import_module(old)
+    assert f"{old} is now called {new}; " in str(caught[-1].message)
+    for name, value in vars(import_module(new)).items():
+        assert name.startswith("__") or getattr(module, name) is value
+    with pytest.raises(AttributeError):
+        _ = module.there_is_no_such_name
+
+
+@pytest.mark.parametrize(("old", "new"), NAMES.items())
+def test_names(old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match="is now called"):
+        assert imported(old) is imported(new)
+
+
+def test_the_front_door() -> None:
+    with pytest.warns(DeprecationWarning, match="PTCClassifier") as caught:
+        assert tokensieve.PTCClassifier is tokensieve.TokensieveClassifier
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("old", MODULES)
+def test_the_old_module_is_gone(old: str) -> None:
+    place = PACKAGE.joinpath(*old.split(".")[1:])
+    assert not place.with_suffix(".py").exists()
+    assert not (place / "__init__.py").exists()
+
+
+def test_keywords() -> None:
+    @renamed_keyword("ahead", "prefetch")
+    def read(number: int, *, prefetch: bool = True) -> tuple[int, bool]:
+        return number, prefetch
+
+    assert read(1, prefetch=False) == (1, False)
+    with pytest.warns(DeprecationWarning, match=r"read\(ahead=\.\.\.\) is now called prefetch=\.\.\.") as caught:
+        assert read(1, **{"ahead": False}) == (1, False)
+    assert caught[0].filename == __file__
+    with pytest.raises(TypeError, match="got 'prefetch' twice"):
+        read(1, prefetch=False, **{"ahead": False})
+
+
+def test_a_module_that_never_was() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'tokensieve\.nothing'"):
+        import_module("tokensieve.nothing")
+
+
+def test_the_warning_is_about_the_line_that_imports() -> None:
+    with pytest.warns(DeprecationWarning, match="WordsOnDisk|words_on_disk") as caught:
+        from tokensieve.model.words_on_disk import WordsOnDisk  # noqa: F401
+    assert {warning.filename for warning in caught} == {__file__}
