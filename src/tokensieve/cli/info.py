@@ -7,46 +7,36 @@ from typing import Annotated, Any
 
 import typer
 
-from tokensieve.cli.options import REDUCTION, Delimiter, Json, TextColumn, emit, prepare
+from tokensieve.cli.options import Assignments, Delimiter, Json, Keep, Preset, TextColumn, emit, prepare
+from tokensieve.cli.settings import given_options, info_settings
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
-from tokensieve.presets import PRESET_NAMES
 from tokensieve.training.settings import base_checkpoint, reduction_settings
+
+Described = Annotated[
+    str | None,
+    typer.Option("--model", help="A trained classifier, or a checkpoint to compress (default: all-MiniLM-L6-v2)."),
+]
+Length = Annotated[
+    int | None,
+    typer.Option(
+        "--length", help="Tokens of the document to plan, special ones included (default: 512, or what fits)."
+    ),
+]
+Sample = Annotated[
+    Path | None,
+    typer.Option("--sample", help="Documents to measure counts on that depend on scores (trained classifiers only)."),
+]
 
 
 def info_command(
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="A trained classifier, or a checkpoint to compress (default: all-MiniLM-L6-v2)."),
-    ] = None,
-    length: Annotated[
-        int | None,
-        typer.Option(
-            "--length", help="Tokens of the document to plan, special ones included (default: 512, or what fits)."
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option("--preset", help=f"Plan these settings: {', '.join(PRESET_NAMES)}.", rich_help_panel=REDUCTION),
-    ] = None,
-    keep_ratio: Annotated[
-        float | None, typer.Option("--keep-ratio", rich_help_panel=REDUCTION, help="In place of the preset's.")
-    ] = None,
-    site: Annotated[
-        str | None, typer.Option("--site", rich_help_panel=REDUCTION, help="In place of the preset's.")
-    ] = None,
-    combine_layer: Annotated[
-        int | None, typer.Option("--combine-layer", rich_help_panel=REDUCTION, help="In place of the preset's.")
-    ] = None,
-    reread: Annotated[
-        float | None, typer.Option("--reread", rich_help_panel=REDUCTION, help="In place of the preset's.")
-    ] = None,
-    sample: Annotated[
-        Path | None,
-        typer.Option(
-            "--sample", help="Documents to measure counts on that depend on scores (trained classifiers only)."
-        ),
-    ] = None,
+    context: typer.Context,
+    model: Described = None,
+    length: Length = None,
+    preset: Preset = None,
+    keep: Keep = None,
+    assignments: Assignments = None,
+    sample: Sample = None,
     text_column: TextColumn = "text",
     delimiter: Delimiter = None,
     json: Json = False,
@@ -55,6 +45,7 @@ def info_command(
 
     Example: tokensieve info --preset paper-pfc-7 --length 512
     """
+    asked = info_settings(given_options(context), assignments)
     prepare(None, quiet=True)
     from tokensieve.backbones.host import host_config
     from tokensieve.backbones.loading import load_config
@@ -74,9 +65,8 @@ def info_command(
         raise ConfigError(
             f"--sample {sample}: {base} is no trained classifier, nothing can be measured on it: train it first"
         )
-    given = {"keep_ratio": keep_ratio, "site": site, "combine_layer": combine_layer, "reread": reread}
-    if preset is not None or any(value is not None for value in given.values()):
-        config.ptc = reduction_settings(config, preset, given).to_dict()
+    if asked:
+        config.ptc = reduction_settings(config, asked.preset, asked.assignments).to_dict()
     shares = None if sample is None else _measured_shares(base, sample, text_column, delimiter)
     plan = plan_of(config, min(512, config.longest_document) if length is None else length, shares=shares)
     record: dict[str, Any] = {

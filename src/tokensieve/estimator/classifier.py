@@ -28,7 +28,7 @@ from tokensieve.estimator.state import off_its_device, on_its_device, quiet, ran
 from tokensieve.runtime.load import Classifier, load, resolve_device
 from tokensieve.runtime.results import Result
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.settings import base_checkpoint, reduction_settings
+from tokensieve.training.settings import base_checkpoint, flat_settings
 from tokensieve.training.stages import train_in_stages
 
 _REDUCTION = ("pruning", "keep_ratio", "site", "combine_layer", "combination_tokens")
@@ -238,7 +238,7 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             if not isinstance(self.config, PTCConfig):
                 raise ConfigError(f"config={self.config!r}: give a tokensieve.PTCConfig")
             checkpoint.ptc = self.config.to_dict()
-        return reduction_settings(checkpoint, self.preset, self._given(_REDUCTION))
+        return flat_settings(checkpoint, self.preset, self._given(_REDUCTION))
 
     def _recipe(self) -> Recipe:
         recipe = Recipe() if self.recipe is None else self.recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,8 +12,10 @@ from tokensieve.backbones.default_model import HUB_NAME
 from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
 from tokensieve.presets import PRESET_NAMES
+from tokensieve.settings_paths import Assignment, value_text
 from tokensieve.training.markdown import visible
 from tokensieve.training.recipe import Recipe
+from tokensieve.training.settings import flat_assignments
 
 EMBEDDED_CORPUS = "Python standard library"
 """What a record calls the data of a run without --data."""
@@ -32,6 +34,11 @@ READING: dict[str, Any] = {
     "unlabelled": None,
 }
 """How the command reads data unless told otherwise, in the words of `load_splits`."""
+OPTIONS = {
+    *("text_column", "label_column", "pair_column", "multi_label", "max_documents"),
+    *("epochs", "learning_rate", "max_length", "batch_size", "bf16", "seed"),
+}
+"""Settings that have an option of the command; it is told all others by --set."""
 
 
 def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str | None:
@@ -49,9 +56,10 @@ def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str 
         groups.append(["--model", record["base"]])
     if record["data"] != EMBEDDED_CORPUS:
         groups.append(["--data", record["data"]])
-    groups += _options(READING | (record.get("reading") or {}) | {"multi_label": record["multi_label"]}, READING)
+    reading = READING | (record.get("reading") or {}) | {"multi_label": record["multi_label"]}
+    groups += _options("data", reading, READING)
     groups += _reduction(PTCConfig.from_dict(record["settings"]), num_layers)
-    groups += _options(record["recipe"], Recipe().to_dict())
+    groups += _options("train", record["recipe"], Recipe().to_dict())
     return " \\\n    ".join(" ".join(map(_quoted, group)) for group in [*groups, ["--output", name]])
 
 
@@ -75,7 +83,7 @@ def _reduction(settings: PTCConfig, num_layers: int) -> list[list[str]]:
         with contextlib.suppress(ConfigError):  # the model is too shallow for it
             starts[preset] = PTCConfig.preset(preset, num_layers)
     found = {
-        preset: _options(wanted, asdict(start))
+        preset: _assigned(flat_assignments(_differing(wanted, asdict(start))))
         for preset, start in starts.items()
         if start.changed(**_differing(wanted, asdict(start))) == settings  # no option takes a module, or shares, away
     }
@@ -88,14 +96,24 @@ def _differing(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
     return {name: value for name, value in values.items() if value is not None and value != defaults[name]}
 
 
-def _options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[list[str]]:
+def _assigned(assignments: Iterable[Assignment]) -> list[list[str]]:
+    """Changes of the reduction settings: --keep for the plain share, --set for all others."""
+    return [
+        ["--keep", value_text(assignment.value)]
+        if assignment.name == "prune.schedule.keep"
+        else ["--set", f"{assignment.name}={value_text(assignment.value)}"]
+        for assignment in assignments
+    ]
+
+
+def _options(head: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[list[str]]:
+    """What differs from the defaults: by an option where there is one, else by --set."""
     groups = []
     for name, value in _differing(values, defaults).items():
-        option = "on-bad-rows" if name == "policy" else name.replace("_", "-")
-        if isinstance(value, bool):
-            groups.append([f"--{option}" if value else f"--no-{option}"])
+        if name not in OPTIONS:
+            groups.append(["--set", f"{head}.{'on_bad_rows' if name == 'policy' else name}={value_text(value)}"])
+        elif isinstance(value, bool):
+            groups.append([f"--{'' if value else 'no-'}{name.replace('_', '-')}"])
         else:
-            groups.append(
-                [f"--{option}", ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
-            )
+            groups.append([f"--{name.replace('_', '-')}", str(value)])
     return groups
