@@ -47,7 +47,7 @@ def test_other_formats_give_the_same(cli: Cli, work: Path, kind: str) -> None:
 
 
 def test_words_on_disk_give_the_same(cli: Cli, work: Path) -> None:
-    whole, lean = (cli(*EVALUATE, "good.jsonl", "--json", *flags).json() for flags in ((), ("--words-on-disk",)))
+    whole, lean = (cli(*EVALUATE, "good.jsonl", "--json", *flags).json() for flags in ((), ("--offload-embeddings",)))
     assert lean["words_on_disk"]
     differ = {"words_on_disk", "documents_per_second", "seconds", "loaded_memory_bytes", "peak_memory_bytes"}
     assert {key: lean[key] for key in lean.keys() - differ} == {key: whole[key] for key in whole.keys() - differ}
@@ -135,21 +135,21 @@ def test_info_on_a_checkpoint(cli: Cli, work: Path, preset: str, combines: int |
 
 
 def test_info_with_changes(cli: Cli, work: Path) -> None:
-    flags = ("--preset", "paper-pfc-7", "--keep-ratio", "0.5", "--site", "hidden", "--combine-layer", "4")
+    flags = ("--preset", "paper-pfc-7", "--keep", "0.5", "--set", "prune.site=hidden", "--set", "combine.layer=4")
     settings = cli("info", "--model", "base", "--length", "64", *flags, "--json").json()["settings"]
     assert (settings["keep_ratio"], settings["site"], settings["combine_layer"]) == (0.5, "hidden", 4)
 
 
 def test_info_counts_the_second_stage_of_a_cascade(cli: Cli, work: Path) -> None:
     asked = ("info", "--model", "base", "--length", "64", "--preset", "fastest")
-    once, twice = (cli(*asked, *own, "--json").json()["plan"] for own in ((), ("--reread", "0.25")))
+    once, twice = (cli(*asked, *own, "--json").json()["plan"] for own in ((), ("--set", "defer.share=0.25")))
     assert twice["flops"] == pytest.approx(once["flops"] + 0.25 * once["dense_flops"], rel=0.01)
-    assert "25.0% of such documents are deferred to the next stage" in cli(*asked, "--reread", "0.25").out
+    assert "25.0% of such documents are deferred to the next stage" in cli(*asked, "--set", "defer.share=0.25").out
 
 
 def test_info_changes_a_classifiers_own_settings(cli: Cli, work: Path) -> None:
     """What is not given stays the classifier's: the random one here combines at 3 with 3 tokens."""
-    settings = cli("info", "--model", "model", "--length", "64", "--keep-ratio", "0.5", "--json").json()["settings"]
+    settings = cli("info", "--model", "model", "--length", "64", "--keep", "0.5", "--json").json()["settings"]
     assert (settings["keep_ratio"], settings["combine_layer"], settings["combination_tokens"]) == (0.5, 3, 3)
 
 

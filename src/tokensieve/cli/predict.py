@@ -126,16 +126,15 @@ def predict_command(
     files = input_files(source)
     check_output(files, output, is_prediction)
     check_resume(files, output, resume=resume, restart=restart)
-    reading: dict[str, Any] = {"text_column": text_column, "pair_column": pair_column, "delimiter": delimiter}
     tally = Tally()
-    documents = read_documents(
-        source, **reading, label_column=None, policy=on_bad_rows, tally=tally, format=input_format
-    )
+    table: dict[str, Any] = {"text_column": text_column, "pair_column": pair_column, "delimiter": delimiter}
+    how: dict[str, Any] = {"label_column": None, "policy": on_bad_rows, "format": input_format}
+    documents = read_documents(source, **table, **how, tally=tally)
     classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings)
     settings = {  # what a record follows from; bad rows are met again when the input is read again
         "--input-format": format_of(source, input_format),
         "--output-format": kind,
-        **{f"--{name.replace('_', '-')}": value for name, value in reading.items()},
+        **{f"--{name.replace('_', '-')}": value for name, value in table.items()},
         "--label-separator": label_separator,
         "--dtype": classifier.dtype,
         "--tokens": tokens,

@@ -205,7 +205,7 @@ def _of_type(wanted: Any, assignment: Assignment) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and float in types and int not in types:
         return float(value)
     if tuple in types:
-        return tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
+        return tuple(value) if isinstance(value, list) else (value,)
     is_text = str in types and assignment.text is not None and not isinstance(value, str)
     return assignment.text if is_text and not (value is None and type(None) in types) else value
 
