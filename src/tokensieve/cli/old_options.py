@@ -6,9 +6,10 @@ No command has them as parameters: they are rewritten before the arguments are p
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import typer
@@ -183,8 +184,14 @@ def rewritten(args: list[str], table: Mapping[str, OldOption], taking: Collectio
                 raise ConfigError(f"{name} needs a value; it is now {option.notice}")
             value = after
         old.setdefault(name, []).append(value)
-    notices = [f"{name} is now {table[name].notice}; the old name goes with the next version" for name in old]
-    return [*_renewed(old, table, _preset(today)), *today], notices
+    options, assigned = _renewed(old, table, _preset(today))
+    notices = []
+    for name in old:
+        new = options[name] if name in options else shlex.join(_sets(assigned[name]))
+        notices.append(f"{name} is now {new}; the old name goes with the next version")
+    given = [new if table[name].is_flag else f"{new}={old[name][-1]}" for name, new in options.items()]
+    choices_first = sorted(chain.from_iterable(assigned.values()), key=lambda text: text.partition("=")[0].count("."))
+    return [*given, *_sets(choices_first), *today], notices
 
 
 def _preset(args: list[str]) -> str | None:
@@ -193,28 +200,21 @@ def _preset(args: list[str]) -> str | None:
     return found[-1] if found else None
 
 
-def _renewed(old: Mapping[str, list[str]], table: Mapping[str, OldOption], preset: str | None) -> list[str]:
-    """Old options as options of today. Choices come before their settings, whatever the order was."""
-    options: list[str] = []
-    assignments: list[str] = []
-    for name, values in old.items():
-        option = table[name]
-        if option.new.startswith("--"):
-            options += [option.new] if option.is_flag else [f"{option.new}={values[-1]}"]
-        else:
-            assignments += option.assignments(values)
-    ordered = sorted(_with_site(assignments, preset), key=lambda text: text.partition("=")[0].count("."))
-    return options + [word for text in ordered for word in ("--set", text)]
-
-
-def _with_site(assignments: list[str], preset: str | None) -> list[str]:
-    """What was one site, "hidden", is two: "ahead" with a learned score, else "hidden"."""
+def _renewed(
+    old: Mapping[str, list[str]], table: Mapping[str, OldOption], preset: str | None
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """By old option: what it is called now, if it still is an option; else the assignments that it stands for."""
+    options = {name: table[name].new for name in old if table[name].new.startswith("--")}
+    assigned = {name: table[name].assignments(values) for name, values in old.items() if name not in options}
+    score, sites = assigned.get("--score", []), assigned.get("--site")
     starts_learned = preset in _LEARNED
-    learned = "prune.score=learned" in assignments or (starts_learned and "prune.score=received" not in assignments)
-    sites = [text for text in assignments if text.startswith("prune.site=")]
-    others = [text for text in assignments if text not in sites]
-    if learned and (sites == ["prune.site=hidden"] or (not sites and "prune.score=learned" in assignments)):
-        sites = ["prune.site=ahead"]
-    elif starts_learned and not learned and not sites:
-        sites = ["prune.site=hidden"]
-    return [*sites, *others]
+    learned = score == ["prune.score=learned"] or (starts_learned and score != ["prune.score=received"])
+    if learned and sites == ["prune.site=hidden"]:  # what was one site is two: of a learned score tokens leave ahead
+        assigned["--site"] = ["prune.site=ahead"]
+    elif score and sites is None and (learned or starts_learned):
+        assigned["--score"] = [*score, f"prune.site={'ahead' if learned else 'hidden'}"]
+    return options, assigned
+
+
+def _sets(assignments: list[str]) -> list[str]:
+    return [word for text in assignments for word in ("--set", text)]
