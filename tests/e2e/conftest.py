@@ -17,7 +17,7 @@ import pytest
 import torch
 from transformers.utils import logging as transformers_logging
 
-from tokensieve import PTCConfig, TokensieveError
+from tokensieve import ReductionConfig, TokensieveError
 from tokensieve.cli import main
 from tokensieve.training.recipe import Recipe
 
@@ -146,7 +146,7 @@ def handed_over(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the command hands to the library, which trains nothing."""
     seen: dict[str, Any] = {}
 
-    def note(base: Any, settings: PTCConfig, splits: Any, output: Path, recipe: Recipe, **options: Any) -> None:
+    def note(base: Any, settings: ReductionConfig, splits: Any, output: Path, recipe: Recipe, **options: Any) -> None:
         seen.update(settings=settings, recipe=recipe, splits=splits, base=base, **options)
         raise TokensieveError("seen enough")
 

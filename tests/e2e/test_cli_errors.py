@@ -39,9 +39,9 @@ TRAIN_SETTINGS: list[tuple[str, ...]] = [
     ("--set prune.schedule=listed --set prune.schedule.shares=1,x", "'x'", "(0, 1]"),
     ("--set prune.schedule=listed --set prune.schedule.shares=1,0.5", "[1.0, 0.5]", "give one for each"),
     ("--set prune.schedule=listed --set prune.schedule.shares=1,0", "0", "(0, 1]"),
-    ("--set prune.select=most", "'most'", "'fuzzy'"),
+    ("--set prune.select=most", "prune.select='most'", "fuzzy"),
     ("--set prune.select.scope=some", "scope='some'", "'candidates'"),
-    ("--set prune.site=here", "'here'", "'hidden'"),
+    ("--set prune.site=here", "prune.site='here'", "hidden"),
     ("--set prune.score.heads=two", "heads='two'", "'per_head'"),
     ("--set combine.layer=0", "layer=0"),
     ("--set combine.layer=5", "layer=5", "1 to 4"),
@@ -124,7 +124,7 @@ PLACES: list[tuple[str, ...]] = [
     ("evaluate", "--model absent", "absent", "no such folder"),
     ("evaluate", "--model base", "base", "'bert'", "tokensieve train"),
     ("evaluate", "--model empty", "empty", "config.json"),
-    ("evaluate", "--model other-version", "other-version", "format_version=2"),
+    ("evaluate", "--model other-version", "other-version", "format_version=3"),
     ("evaluate", "--model mistyped", "mistyped", "kep_ratio"),
     ("evaluate", "--model unsure", "unsure", "defer_below=1.5", "a number in [0, 1]"),
     ("evaluate", "--model mismatched", "mismatched", "head.classifier.weight"),
@@ -193,10 +193,10 @@ def broken_models(work: Path) -> None:
     wordless = copy("base", "wordless")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (wordless / name).unlink()
-    edit(copy("model", "other-version"), lambda record: record["ptc"].update(format_version=2))
-    edit(copy("model", "mistyped"), lambda record: record["ptc"].update(kep_ratio=0.5))
+    edit(copy("model", "other-version"), lambda record: record["reduction"].update(format_version=3))
+    edit(copy("model", "mistyped"), lambda record: record["reduction"].update(kep_ratio=0.5))
     edit(copy("model", "unsure"), lambda record: record.update(model_type="tokensieve_cascade", defer_below=1.5))
-    edit(work / "unsure", lambda record: record["ptc"].update(pruning="ratio", reread=0.1))
+    edit(work / "unsure", lambda record: record["reduction"].update(defer={"share": 0.1}))
     weights = copy("model", "mismatched") / "model.safetensors"
     save_file(load_file(weights) | {"head.classifier.weight": torch.zeros(7, 32)}, weights, metadata={"format": "pt"})
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 import tokensieve
 from e2e.conftest import LABELS, Cli, labelled_rows, listing, write_rows
-from tokensieve import PTCConfig
+from tokensieve import ReductionConfig
 from tokensieve.training.recipe import Recipe
 
 TRAIN = ("train", "--model", "base", "--output", "out", "--max-length", "32", "--device", "cpu", "--epochs", "1")
@@ -166,7 +166,7 @@ def test_nothing_but_the_folder_is_left(cli: Cli, work: Path) -> None:
 def test_the_defaults_are_the_papers_recipe(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
     cli("train", "--model", "base", "--data", "good.jsonl", "--output", "out").error()
     assert handed_over["recipe"] == Recipe()
-    assert handed_over["settings"] == PTCConfig()
+    assert handed_over["settings"] == ReductionConfig()
 
 
 def test_the_recipe_reaches_the_training(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:

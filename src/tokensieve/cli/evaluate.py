@@ -106,7 +106,7 @@ def evaluate_command(
         "words_on_disk": offload_embeddings,
         **scores,
         "rows": tally.to_dict(),
-        "settings": classifier.model.config.ptc,
+        "settings": classifier.model.config.reduction,
         "environment": environment(classifier.model.device, classifier.dtype),
     }
     emit(record, _lines(record), json)

@@ -9,8 +9,9 @@ import typer
 
 from tokensieve.cli.options import Assignments, Delimiter, Json, Keep, Preset, TextColumn, emit, prepare
 from tokensieve.cli.settings import given_options, info_settings
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError
+from tokensieve.settings_paths import assignments_of
 from tokensieve.training.settings import base_checkpoint, reduction_settings
 
 Described = Annotated[
@@ -66,7 +67,7 @@ def info_command(
             f"--sample {sample}: {base} is no trained classifier, nothing can be measured on it: train it first"
         )
     if asked:
-        config.ptc = reduction_settings(config, asked.preset, asked.assignments).to_dict()
+        config.reduction = reduction_settings(config, asked.preset, asked.assignments).to_dict()
     shares = None if sample is None else _measured_shares(base, sample, text_column, delimiter)
     plan = plan_of(config, min(512, config.longest_document) if length is None else length, shares=shares)
     record: dict[str, Any] = {
@@ -80,7 +81,7 @@ def info_command(
         "attention_backend": resolve_backend(config.attention_backend),
         "linear_backend": linear_backend(),
         "auto": {"device": str(device), "dtype": dtype_name(resolve_dtype("auto", device))},
-        "settings": config.ptc,
+        "settings": config.reduction,
         "plan": plan.to_dict(),
     }
     emit(record, _lines(record, str(plan)), json)
@@ -102,11 +103,9 @@ def _measured_shares(model: str, sample: Path, text_column: str, delimiter: str 
 
 
 def _lines(record: dict[str, Any], plan: str) -> list[str]:
-    changed = {
-        name: value
-        for name, value in record["settings"].items()
-        if name != "format_version" and value != getattr(PTCConfig(), name)
-    }
+    start = {assignment.name: assignment.value for assignment in assignments_of(ReductionConfig().to_dict())}
+    given = {assignment.name: assignment.value for assignment in assignments_of(record["settings"])}
+    changed = {name: value for name, value in given.items() if name not in start or value != start[name]}
     lines = [
         f"model      {record['model']} ({'trained classifier' if record['trained'] else 'checkpoint to compress'})",
         f"backbone   {record['family']}, {record['layers']} layers, d={record['hidden_size']}, "

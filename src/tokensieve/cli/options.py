@@ -14,7 +14,7 @@ import typer
 
 from tokensieve.data.readers import Policy
 from tokensieve.errors import ConfigError
-from tokensieve.presets import PRESET_NAMES
+from tokensieve.methods import METHODS
 
 if TYPE_CHECKING:
     from tokensieve.runtime.load import Classifier
@@ -104,8 +104,7 @@ Preset = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        help=f"Start from named settings: {', '.join(PRESET_NAMES)} (default: the checkpoint's, or fuzzy pruning of "
-        "keys).",
+        help=f"Start from named settings: {', '.join(METHODS)} (default: the checkpoint's, or fuzzy pruning of keys).",
         rich_help_panel=REDUCTION,
     ),
 ]

@@ -52,7 +52,7 @@ def align_head(
         return None
     stages, several = stages_of(model), len(stages_of(origin)) > 1
     whole = document_vectors(origin, sample, device, 1)
-    first = model.settings.pruning != "none" and several
+    first = model.settings.prune is not None and several
     wanted = document_vectors(origin, sample, device) if first else whole
     moved = _align(stages[0].head.classifier, document_vectors(model, sample, device), wanted) or {}
     again: dict[str, float] = {}
@@ -67,13 +67,14 @@ def _read_alike(model: EncoderClassifier, origin: EncoderClassifier) -> bool:
     own, other = (
         {name: tensor for name, tensor in each.state_dict().items() if "encoder." in name} for each in (model, origin)
     )
-    same = model.settings == origin.settings and own.keys() == other.keys()
+    depth = model.config.num_hidden_layers
+    same = own.keys() == other.keys() and model.settings.expanded(depth) == origin.settings.expanded(depth)
     return same and all(torch.equal(tensor.cpu(), other[name].cpu()) for name, tensor in own.items())
 
 
 def _answered_by_second(model: EncoderClassifier, sample: Sample) -> list[bool]:
     """Which documents a second stage answers: where it prunes, only those that are long enough to be pruned."""
-    if model.settings.reread_ratios is None:
+    if model.settings.second_reads_all:
         return [True] * len(sample)
     masks = (batch["attention_mask"].sum(1).tolist() for batch in sample.batches(torch.device("cpu")))
     return [own for lengths in masks for own in stages_of(model)[0].encoder.pruned(lengths)]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from tokensieve.backbones.default_model import HUB_NAME
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError
-from tokensieve.presets import PRESET_NAMES
-from tokensieve.settings_paths import Assignment, value_text
+from tokensieve.methods import METHODS
+from tokensieve.reduce.schedule import Constant
+from tokensieve.settings_paths import Assignment, apply, assignments_of, value_text
 from tokensieve.training.markdown import visible
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.settings import flat_assignments
+from tokensieve.training.settings import keep_share
 
 EMBEDDED_CORPUS = "Python standard library"
 """What a record calls the data of a run without --data."""
@@ -34,6 +34,8 @@ READING: dict[str, Any] = {
     "unlabelled": None,
 }
 """How the command reads data unless told otherwise, in the words of `load_splits`."""
+
+
 OPTIONS = {
     *("text_column", "label_column", "pair_column", "multi_label", "max_documents"),
     *("epochs", "learning_rate", "max_length", "batch_size", "bf16", "seed"),
@@ -58,7 +60,7 @@ def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str 
         groups.append(["--data", record["data"]])
     reading = READING | (record.get("reading") or {}) | {"multi_label": record["multi_label"]}
     groups += _options("data", reading, READING)
-    groups += _reduction(PTCConfig.from_dict(record["settings"]), num_layers)
+    groups += _reduction(ReductionConfig.from_dict(record["settings"]), num_layers)
     groups += _options("train", record["recipe"], Recipe().to_dict())
     return " \\\n    ".join(" ".join(map(_quoted, group)) for group in [*groups, ["--output", name]])
 
@@ -75,35 +77,63 @@ def _launcher(processes: int) -> list[str]:
     return alone if processes == 1 else ["torchrun", "--nproc-per-node", str(processes), "-m", *alone]
 
 
-def _reduction(settings: PTCConfig, num_layers: int) -> list[list[str]]:
+def _reduction(settings: ReductionConfig, num_layers: int) -> list[list[str]]:
     """The options from the nearest start: none, or one of the presets."""
-    wanted = asdict(settings)
-    starts: dict[str | None, PTCConfig] = {None: PTCConfig()}
-    for preset in PRESET_NAMES:
+    starts = {None: ReductionConfig()} | {name: method.settings for name, method in METHODS.items()}
+    found = {}
+    for preset, start in starts.items():
         with contextlib.suppress(ConfigError):  # the model is too shallow for it
-            starts[preset] = PTCConfig.preset(preset, num_layers)
-    found = {
-        preset: _assigned(flat_assignments(_differing(wanted, asdict(start))))
-        for preset, start in starts.items()
-        if start.changed(**_differing(wanted, asdict(start))) == settings  # no option takes a module, or shares, away
-    }
+            found[preset] = _changes(start, settings, num_layers)
     nearest = min(found, key=lambda preset: len(found[preset]))
     return ([] if nearest is None else [["--preset", nearest]]) + found[nearest]
+
+
+def _changes(start: ReductionConfig, settings: ReductionConfig, num_layers: int) -> list[list[str]]:
+    """What --keep and --set make of a start to reach the settings; nothing where they are the same at this depth."""
+    if start.expanded(num_layers) == settings.expanded(num_layers):
+        return []
+    schedule = None if settings.prune is None else settings.prune.schedule
+    keep = keep_share(schedule.keep) if isinstance(schedule, Constant) else []
+    everything = assignments_of(settings.to_dict())
+    record, kept = _assigned(start.to_dict(), keep)
+    _, others = _assigned(record, everything)
+    if _reaches(start, [*(keep if kept else []), *others], settings):
+        share = [["--keep", value_text(keep[-1].value)]] if kept else []
+        return share + _sets(others)
+    return _sets(everything)
+
+
+def _reaches(start: ReductionConfig, assignments: list[Assignment], settings: ReductionConfig) -> bool:
+    with contextlib.suppress(ConfigError):  # a cell that is made by the way lacks its name
+        return ReductionConfig.from_dict(apply(start.to_dict(), assignments)) == settings
+    return False
+
+
+def _sets(assignments: list[Assignment]) -> list[list[str]]:
+    return [["--set", f"{each.name}={value_text(each.value)}"] for each in assignments if each.name != "format_version"]
+
+
+def _assigned(record: dict[str, Any], assignments: Iterable[Assignment]) -> tuple[dict[str, Any], list[Assignment]]:
+    """The record with the assignments, and those of them that changed it."""
+    needed = []
+    for assignment in assignments:
+        changed = _with_defaults(apply(record, [assignment]))
+        if changed != record:
+            needed.append(assignment)
+            record = changed
+    return record, needed
+
+
+def _with_defaults(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with all that a cell has unless told otherwise; as it is where it does not describe settings yet."""
+    with contextlib.suppress(ConfigError):
+        return ReductionConfig.from_dict(record).to_dict()
+    return record
 
 
 def _differing(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     """What options can say: None stands for leaving one out."""
     return {name: value for name, value in values.items() if value is not None and value != defaults[name]}
-
-
-def _assigned(assignments: Iterable[Assignment]) -> list[list[str]]:
-    """Changes of the reduction settings: --keep for the plain share, --set for all others."""
-    return [
-        ["--keep", value_text(assignment.value)]
-        if assignment.name == "prune.schedule.keep"
-        else ["--set", f"{assignment.name}={value_text(assignment.value)}"]
-        for assignment in assignments
-    ]
 
 
 def _options(head: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tokensieve.backbones.default_model import name_of_base
 from tokensieve.backbones.loading import load_config
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.training.output import RECORD, read_record
@@ -16,7 +16,7 @@ from tokensieve.training.output import RECORD, read_record
 logger = logging.getLogger(__name__)
 
 
-def why_no_candidate(base: str | Path, settings: PTCConfig) -> str | None:
+def why_no_candidate(base: str | Path, settings: ReductionConfig) -> str | None:
     """Why a trained classifier, given these settings, is none: a part of it starts at random; None: it is one."""
     config = load_config(base)
     assert isinstance(config, TokensieveConfig)
@@ -26,8 +26,7 @@ def why_no_candidate(base: str | Path, settings: PTCConfig) -> str | None:
             f"the head of {base} reads {own.resolved_pooling!r} pooling, so with pooling={settings.resolved_pooling!r} "
             "it would start at random"
         )
-    kept = own.combines and own.combination_tokens == settings.combination_tokens
-    if settings.combines and not kept:
+    if settings.combine is not None and own.combination_tokens != settings.combination_tokens:
         return f"{base} has no combining module with {settings.combination_tokens} tokens, so it would start at random"
     return None
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 from transformers import TrainerCallback
 
 from tokensieve.model.layer import Layer
-from tokensieve.reducers.schedule import exact_ratio
+from tokensieve.reduce.schedule import exact_ratio
 
 
 class TightenPruning(TrainerCallback):
@@ -22,14 +21,14 @@ class TightenPruning(TrainerCallback):
 
     def __init__(self, model: nn.Module, share: float) -> None:
         self.share = share
-        reducers: Sequence[Any] = [module.reducer for module in model.modules() if isinstance(module, Layer)]
-        self.own = [(reducer, reducer.ratio) for reducer in reducers if reducer is not None]
+        layers = [module for module in model.modules() if isinstance(module, Layer) and module.prune is not None]
+        self.own = [(layer, layer.share) for layer in layers]
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Set the ratios of this step, which follow from its number alone: a resumed run goes on alike."""
         done = min(1.0, state.global_step / (self.share * state.max_steps))
-        for reducer, own in self.own:
-            reducer.ratio = own if done == 1 else exact_ratio(1 - (1 - float(own)) * done)
+        for layer, own in self.own:
+            layer.share = own if done == 1 else exact_ratio(1 - (1 - float(own)) * done)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Before the epoch is validated."""
@@ -40,5 +39,5 @@ class TightenPruning(TrainerCallback):
         self._set_own()
 
     def _set_own(self) -> None:
-        for reducer, own in self.own:
-            reducer.ratio = own
+        for layer, own in self.own:
+            layer.share = own

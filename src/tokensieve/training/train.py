@@ -18,7 +18,7 @@ from transformers import set_seed
 
 from tokensieve.backbones.default_model import HUB_NAME, name_of_base
 from tokensieve.cascade.build import EncoderClassifier, stages_of
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.data.documents import Tally
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenize import prepare_for_saving
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 def train(
     base: str | Path,
-    settings: PTCConfig,
+    settings: ReductionConfig,
     splits: DataSplits,
     output: str | Path,
     recipe: Recipe | None = None,
@@ -123,7 +123,7 @@ def train(
     model, tokenizer = start_model(base, settings, recipe, splits.label_names, splits.multi_label)
     reason = why_no_start(base, splits.label_names)
     if unfitted(model):
-        check_start(reason, "score='learned' is fitted to a trained classifier of the same labels")
+        check_start(reason, "prune.score=learned is fitted to a trained classifier of the same labels")
     reason = reason or why_no_candidate(base, settings)
     if recipe.epochs == 0:
         check_start(reason, "epochs=0 trains nothing and needs a whole trained classifier of the same labels")
