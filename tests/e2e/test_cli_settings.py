@@ -25,7 +25,7 @@ CONSTANT = {"keep_ratios": None, "keep_ratio": 0.7}
 # As options of 0.1.0, as options of today, and what both mean.
 REDUCTION: list[tuple[str, str, dict[str, Any]]] = [
     ("--preset dense", "--preset dense", {"pruning": "none"}),
-    ("--pruning none", "--set prune=none", {"pruning": "none"}),
+    ("--pruning none --min-tokens 4", "--set prune=none", {"pruning": "none"}),
     ("--preset paper-p", "--preset paper-p", {"pruning": "ratio", "pooling": "mean"}),
     ("--preset paper-pfc-7", "--preset paper-pfc-7", {"combine_layer": 3, "pooling": "mean"}),
     ("--preset paper-pfc-11 --keep-ratio 0.5 --combination-tokens 4",

@@ -11,7 +11,7 @@ from tokensieve.cli.options import Assignments, Delimiter, Json, Keep, Preset, T
 from tokensieve.cli.settings import given_options, info_settings
 from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError
-from tokensieve.settings_paths import assignments_of
+from tokensieve.settings_paths import assignments_of, value_text
 from tokensieve.training.settings import base_checkpoint, reduction_settings
 
 Described = Annotated[
@@ -105,13 +105,13 @@ def _measured_shares(model: str, sample: Path, text_column: str, delimiter: str 
 def _lines(record: dict[str, Any], plan: str) -> list[str]:
     start = {assignment.name: assignment.value for assignment in assignments_of(ReductionConfig().to_dict())}
     given = {assignment.name: assignment.value for assignment in assignments_of(record["settings"])}
-    changed = {name: value for name, value in given.items() if name not in start or value != start[name]}
+    changed = [f"{name}={value_text(value)}" for name, value in given.items() if start.get(name, start) != value]
     lines = [
         f"model      {record['model']} ({'trained classifier' if record['trained'] else 'checkpoint to compress'})",
         f"backbone   {record['family']}, {record['layers']} layers, d={record['hidden_size']}, "
         f"at most {record['longest_document']} tokens; attention: {record['attention_backend']}; products on "
         f"CPU: {record['linear_backend']}",
-        f"settings   {', '.join(f'{name}={value}' for name, value in changed.items()) or 'defaults'}",
+        f"settings   {', '.join(changed) or 'defaults'}",
     ]
     lines.append(f"here       --device auto is {record['auto']['device']}, --dtype auto {record['auto']['dtype']}")
     if record["labels"]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from typing import Any
@@ -190,8 +190,14 @@ def rewritten(args: list[str], table: Mapping[str, OldOption], taking: Collectio
         new = options[name] if name in options else shlex.join(_sets(assigned[name]))
         notices.append(f"{name} is now {new}; the old name goes with the next version")
     given = [new if table[name].is_flag else f"{new}={old[name][-1]}" for name, new in options.items()]
-    choices_first = sorted(chain.from_iterable(assigned.values()), key=lambda text: text.partition("=")[0].count("."))
-    return [*given, *_sets(choices_first), *today], notices
+    return [*given, *_sets(_in_order(chain.from_iterable(assigned.values()))), *today], notices
+
+
+def _in_order(assignments: Iterable[str]) -> list[str]:
+    """Choices ahead of their settings; what is switched off as a whole has none."""
+    found = sorted(assignments, key=lambda text: text.partition("=")[0].count("."))
+    off = tuple(f"{text.removesuffix('=none')}." for text in found if text in ("prune=none", "defer=none"))
+    return [text for text in found if not text.startswith(off)]
 
 
 def _preset(args: list[str]) -> str | None:
