@@ -25,9 +25,9 @@ from tokensieve.training.reproduce import EMBEDDED_CORPUS
 TRAIN_DOCUMENTS = 500
 ROUNDS = 3
 TIMED_DOCUMENTS = 120
-RECIPE = ("--max-length", "128", "--attention-dropout", "0", "--select", "accuracy")
+RECIPE = ("--max-length", "128", "--set", "train.attention_dropout=0", "--set", "train.select=accuracy")
 VARIANTS = {
-    "dense": ("--preset", "dense", "--pooling", "mean", "--epochs", "4", "--learning-rate", "3e-4"),
+    "dense": ("--preset", "dense", "--set", "pooling=mean", "--epochs", "4", "--learning-rate", "3e-4"),
     "fast": ("--preset", "fast", "--model", "dense", "--epochs", "2", "--learning-rate", "1.5e-4"),
 }
 """By name; a model is named by its folder beside the others."""

@@ -17,7 +17,9 @@ import pytest
 import torch
 from transformers.utils import logging as transformers_logging
 
+from tokensieve import ReductionConfig, TokensieveError
 from tokensieve.cli import main
+from tokensieve.training.recipe import Recipe
 
 Rows = Sequence[dict[str, Any]]
 LABELS = ("film", "law", "sport")
@@ -137,3 +139,16 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classifier: Path, tiny
     write_rows(tmp_path / "good.jsonl", labelled_rows(24))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def handed_over(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the command hands to the library, which trains nothing."""
+    seen: dict[str, Any] = {}
+
+    def note(base: Any, settings: ReductionConfig, splits: Any, output: Path, recipe: Recipe, **options: Any) -> None:
+        seen.update(settings=settings, recipe=recipe, splits=splits, base=base, **options)
+        raise TokensieveError("seen enough")
+
+    monkeypatch.setattr("tokensieve.training.stages.train_in_stages", note)
+    return seen

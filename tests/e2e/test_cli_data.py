@@ -63,18 +63,21 @@ def test_a_name_without_a_connection(cli: Cli, work: Path, command: tuple[str, .
 def test_every_command_reads_with_a_delimiter(cli: Cli, work: Path) -> None:
     table = "".join(f"{row['text'].replace(';', ',')};{row['label']}\n" for row in labelled_rows(24))
     (work / "data.csv").write_text(f"text;label\n{table}", encoding="utf-8")
-    way = ("--delimiter", ";")
-    record = cli(*TRAIN, "--data", "data.csv", *way, "--json").json()
+    train, way = ("--set", "data.delimiter=;"), ("--delimiter", ";")
+    record = cli(*TRAIN, "--data", "data.csv", *train, "--json").json()
     assert record["documents"] == {"train": 19, "validation": 5}
     assert record["reading"]["delimiter"] == ";"
-    assert "--delimiter ';'" in (work / "out" / "README.md").read_text(encoding="utf-8"), "the command that repeats it"
+    card = (work / "out" / "README.md").read_text(encoding="utf-8")
+    assert "--set 'data.delimiter=;'" in card, "the command that repeats it"
     assert cli("evaluate", "--model", "out", "--data", "data.csv", *way, "--json").json()["documents"] == 24
     predicted = cli("predict", "--model", "out", "--input", "data.csv", *way)
     assert [json.loads(line)["line"] for line in predicted.out.splitlines()] == list(range(2, 26))
     cli("info", "--model", "model", "--length", "32", "--sample", "data.csv", *way, "--json").json()
-    for command in ((*TRAIN, "--overwrite", "--data"), ("evaluate", "--model", "out", "--data")):
-        assert "--delimiter ';'" in cli(*command, "data.csv").error()
-        assert "is JSONL: leave it out" in cli(*command, "good.jsonl", *way).error()
+    told = ((*TRAIN, "--overwrite", "--data"), train), (("evaluate", "--model", "out", "--data"), way)
+    for command, delimiter in told:
+        line = cli(*command, "data.csv").error()
+        assert "--delimiter ';'" in line and "--set data.delimiter=';'" in line
+        assert "is JSONL: leave it out" in cli(*command, "good.jsonl", *delimiter).error()
     assert "--delimiter ';'" in cli("predict", "--model", "out", "--input", "data.csv").error()
 
 
@@ -179,7 +182,7 @@ def test_learning_several_labels(cli: Cli, work: Path) -> None:
 def test_settings_of_data_that_is_not_there(cli: Cli, work: Path, multi_label_model: Path) -> None:
     assert "--multi-label is for documents of your own" in cli(*TRAIN, "--multi-label").error()
     assert "--pair-column is for documents of your own" in cli(*TRAIN, "--pair-column", "b").error()
-    assert "--unlabelled is for documents of your own" in cli(*TRAIN, "--follow", "1", "--unlabelled", "b.txt").error()
+    assert "data.unlabelled is for documents of your own" in cli(*TRAIN, "--set", "data.unlabelled=b.txt").error()
     assert "--pair-column" in cli("evaluate", "--model", "model", "--pair-column", "b").error()
     assert "--data" in cli("evaluate", "--model", multi_label_model).error()
-    assert "label_separator" in cli(*TRAIN, "--data", "good.jsonl", "--label-separator", "").error()
+    assert "label_separator" in cli(*TRAIN, "--data", "good.jsonl", "--set", "data.label_separator=").error()

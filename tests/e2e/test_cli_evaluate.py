@@ -47,7 +47,7 @@ def test_other_formats_give_the_same(cli: Cli, work: Path, kind: str) -> None:
 
 
 def test_offloaded_embeddings_give_the_same(cli: Cli, work: Path) -> None:
-    whole, lean = (cli(*EVALUATE, "good.jsonl", "--json", *flags).json() for flags in ((), ("--words-on-disk",)))
+    whole, lean = (cli(*EVALUATE, "good.jsonl", "--json", *flags).json() for flags in ((), ("--offload-embeddings",)))
     assert lean["offload_embeddings"]
     differ = {"offload_embeddings", "documents_per_second", "seconds", "loaded_memory_bytes", "peak_memory_bytes"}
     assert {key: lean[key] for key in lean.keys() - differ} == {key: whole[key] for key in whole.keys() - differ}
@@ -122,11 +122,11 @@ def test_info_on_a_classifier(cli: Cli, work: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "combines"), [("dense", None), ("paper-p", None), ("paper-pfc-7", 3), ("paper-c-11", 3)]
+    ("preset", "combines"), [("dense", None), ("paper-p", None), ("paper-pfc-7", "7/12"), ("paper-c-11", "11/12")]
 )
-def test_info_on_a_checkpoint(cli: Cli, work: Path, preset: str, combines: int | None) -> None:
+def test_info_on_a_checkpoint(cli: Cli, work: Path, preset: str, combines: str | None) -> None:
     record = cli("info", "--model", "base", "--length", "64", "--preset", preset, "--json").json()
-    assert record["settings"]["combine_layer"] == combines
+    assert (record["settings"]["combine"] or {}).get("layer") == combines
     assert record["trained"] is False
     assert record["longest_document"] == 64
     model = tokensieve.compress("base", tokensieve.ReductionConfig.preset(preset))
@@ -135,22 +135,24 @@ def test_info_on_a_checkpoint(cli: Cli, work: Path, preset: str, combines: int |
 
 
 def test_info_with_changes(cli: Cli, work: Path) -> None:
-    flags = ("--preset", "paper-pfc-7", "--keep-ratio", "0.5", "--site", "hidden", "--combine-layer", "4")
+    flags = ("--preset", "paper-pfc-7", "--keep", "0.5", "--set", "prune.site=hidden", "--set", "combine.layer=4")
     settings = cli("info", "--model", "base", "--length", "64", *flags, "--json").json()["settings"]
-    assert (settings["keep_ratio"], settings["site"], settings["combine_layer"]) == (0.5, "hidden", 4)
+    prune = settings["prune"]
+    assert (prune["schedule"]["keep"], prune["site"]["name"], settings["combine"]["layer"]) == (0.5, "hidden", 4)
 
 
 def test_info_counts_the_second_stage_of_a_cascade(cli: Cli, work: Path) -> None:
     asked = ("info", "--model", "base", "--length", "64", "--preset", "fastest")
-    once, twice = (cli(*asked, *own, "--json").json()["plan"] for own in ((), ("--reread", "0.25")))
+    once, twice = (cli(*asked, *own, "--json").json()["plan"] for own in ((), ("--set", "defer.share=0.25")))
     assert twice["flops"] == pytest.approx(once["flops"] + 0.25 * once["dense_flops"], rel=0.01)
-    assert "25.0% of such documents are deferred to the next stage" in cli(*asked, "--reread", "0.25").out
+    assert "25.0% of such documents are deferred to the next stage" in cli(*asked, "--set", "defer.share=0.25").out
 
 
 def test_info_changes_a_classifiers_own_settings(cli: Cli, work: Path) -> None:
     """What is not given stays the classifier's: the random one here combines at 3 with 3 tokens."""
-    settings = cli("info", "--model", "model", "--length", "64", "--keep-ratio", "0.5", "--json").json()["settings"]
-    assert (settings["keep_ratio"], settings["combine_layer"], settings["combination_tokens"]) == (0.5, 3, 3)
+    settings = cli("info", "--model", "model", "--length", "64", "--keep", "0.5", "--json").json()["settings"]
+    combine = settings["combine"]
+    assert (settings["prune"]["schedule"]["keep"], combine["layer"], combine["tokens"]) == (0.5, 3, 3)
 
 
 def test_info_measures_on_a_sample(cli: Cli, work: Path, save_classifier: Callable[..., Path]) -> None:
@@ -169,8 +171,9 @@ def test_info_on_the_default_model(cli: Cli, work: Path, default_model_dir: Path
     for preset in ("dense", "paper-pfc-7", "paper-pfc-11"):
         record = cli("info", "--preset", preset, "--length", "512", "--json").json()
         assert (record["layers"], record["hidden_size"], record["longest_document"]) == (6, 384, 512)
-        found[preset] = record["plan"]["ratio"], record["settings"]["combine_layer"]
-    assert found["dense"] == (1, None)
-    assert found["paper-pfc-7"][1] == 4
-    assert found["paper-pfc-11"][1] == 5
+        modules = [place for place, step in enumerate(record["plan"]["steps"], 1) if step["kind"] == "combine"]
+        found[preset] = record["plan"]["ratio"], modules
+    assert found["dense"] == (1, [])
+    assert found["paper-pfc-7"][1] == [4]
+    assert found["paper-pfc-11"][1] == [5]
     assert found["paper-pfc-7"][0] < found["paper-pfc-11"][0] < 1

@@ -237,7 +237,7 @@ def test_nothing_to_resume(cli: Cli, cut_off: CutOff, work: Path) -> None:
 @pytest.mark.parametrize(
     "flags",
     [
-        "--words-on-disk",
+        "--offload-embeddings",
         "--batch-tokens 20",
         "--threads 1",
         "--on-bad-rows skip",

@@ -9,8 +9,7 @@ from safetensors.torch import load_file
 
 import tokensieve
 from e2e.conftest import LABELS, Cli, labelled_rows, listing, write_rows
-from flat import reduction
-from tokensieve import ReductionConfig, TokensieveError
+from tokensieve import ReductionConfig
 from tokensieve.training.recipe import Recipe
 
 TRAIN = ("train", "--model", "base", "--output", "out", "--max-length", "32", "--device", "cpu", "--epochs", "1")
@@ -46,7 +45,7 @@ def test_learning_from_the_command_line(cli: Cli, work: Path) -> None:
     """Train, evaluate and predict in turn: what the first learnt the others find."""
     write_rows(work / "data.jsonl", labelled_rows(90))
     write_rows(work / "test.jsonl", labelled_rows(60, seed=1))
-    settings = ("--preset", "paper-pfc-7", "--combination-tokens", "3", "--no-combine-noise")
+    settings = ("--preset", "paper-pfc-7", "--set", "combine.tokens=3", "--set", "combine.noise=false")
     recipe = ("--epochs", "12", "--learning-rate", "3e-3", "--batch-size", "8", "--max-length", "64")
     record = cli(*TRAIN, "--data", "data.jsonl", *settings, *recipe, "--json").json()
     scores = cli("evaluate", "--model", "out", "--data", "test.jsonl", "--json").json()
@@ -83,12 +82,12 @@ def test_rows_left_out_are_counted(cli: Cli, work: Path) -> None:
         {"text": "a", "label": None},
     ]
     write_rows(work / "data.jsonl", [*labelled_rows(10), *bad, *labelled_rows(14, seed=1)])
-    record = cli(*TRAIN, "--data", "data.jsonl", "--on-bad-rows", "skip", "--json").json()
+    record = cli(*TRAIN, "--data", "data.jsonl", "--set", "data.on_bad_rows=skip", "--json").json()
     rows = record["rows"]["train"]
     assert (rows["read"], rows["used"], rows["rejected"]) == (27, 24, 3)
     assert sum(record["documents"].values()) == rows["used"]
     assert [example["line"] for example in rows["examples"]] == [11, 12, 13]
-    said = cli(*TRAIN, "--data", "data.jsonl", "--on-bad-rows", "skip", "--overwrite")
+    said = cli(*TRAIN, "--data", "data.jsonl", "--set", "data.on_bad_rows=skip", "--overwrite")
     assert "3 of 27 rows left out" in said.out
     assert "line 12: text of the wrong type" in said.err
 
@@ -105,7 +104,7 @@ def test_max_documents(cli: Cli, work: Path) -> None:
 
 
 def test_without_validation(cli: Cli, work: Path) -> None:
-    outcome = cli(*TRAIN, "--data", "good.jsonl", "--validation-fraction", "0")
+    outcome = cli(*TRAIN, "--data", "good.jsonl", "--set", "data.validation_fraction=0")
     assert outcome.code == 0
     assert "best epoch" not in outcome.out
     assert "trained on 24 documents" in outcome.out
@@ -138,13 +137,13 @@ def test_a_preset_with_two_stages(cli: Cli, work: Path) -> None:
 def test_documents_without_labels(cli: Cli, work: Path) -> None:
     (work / "mail").mkdir()
     write_rows(work / "mail" / "more.csv", [{"text": row["text"]} for row in labelled_rows(30, seed=5)])
-    more = ("--preset", "fast", "--follow", "1", "--unlabelled", "mail/more.csv")
+    more = ("--preset", "fast", "--set", "train.feature_epochs=1", "--set", "data.unlabelled=mail/more.csv")
     record = cli(*TRAIN, "--data", "good.jsonl", *more, "--json").json()
     assert record["documents"] == {"train": 19, "validation": 5, "unlabelled": 30}
     assert record["followed"]["documents"] == 49
     assert record["rows"]["unlabelled"]["used"] == 30
     card = (work / "out" / "README.md").read_text(encoding="utf-8")
-    assert "--unlabelled more.csv" in card and "mail" not in card
+    assert "--set data.unlabelled=more.csv" in card and "mail" not in card
 
 
 def test_the_same_seed_is_the_same_model(cli: Cli, work: Path) -> None:
@@ -164,88 +163,28 @@ def test_nothing_but_the_folder_is_left(cli: Cli, work: Path) -> None:
     assert {Path(name).suffix for name in new - {"out"}} == {".json", ".md", ".safetensors"}
 
 
-@pytest.fixture
-def handed_over(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the command hands to the library, which trains nothing."""
-    seen: dict[str, Any] = {}
-
-    def note(base: Any, settings: ReductionConfig, splits: Any, output: Path, recipe: Recipe, **options: Any) -> None:
-        seen.update(settings=settings, recipe=recipe, splits=splits, base=base, **options)
-        raise TokensieveError("seen enough")
-
-    monkeypatch.setattr("tokensieve.training.stages.train_in_stages", note)
-    return seen
-
-
 def test_the_defaults_are_the_papers_recipe(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
     cli("train", "--model", "base", "--data", "good.jsonl", "--output", "out").error()
     assert handed_over["recipe"] == Recipe()
-    assert handed_over["settings"] == reduction()
-
-
-SETTINGS: list[tuple[str, dict[str, Any]]] = [
-    ("--preset dense", {"pruning": "none"}),
-    ("--preset paper-p", {"pruning": "ratio", "pooling": "mean"}),
-    ("--preset paper-pfc-7", {"combine_layer": 3, "pooling": "mean"}),
-    ("--preset paper-pfc-11 --keep-ratio 0.5 --combination-tokens 4",
-     {"combine_layer": 3, "pooling": "mean", "keep_ratio": 0.5, "combination_tokens": 4}),
-    ("--preset paper-c-7 --combine-mode insert --combine-layer 5",
-     {"pruning": "none", "combine_layer": 5, "combine_mode": "insert", "pooling": "mean"}),
-    ("--pruning ratio --heads per_head --no-protect-special",
-     {"pruning": "ratio", "heads": "per_head", "protect_special": False}),
-    ("--ratio-scope candidates --alpha-important 0.1 --alpha-unimportant 0.8",
-     {"ratio_scope": "candidates", "alpha_important": 0.1, "alpha_unimportant": 0.8}),
-    ("--site hidden --pooling mean --min-length 64", {"site": "hidden", "pooling": "mean", "min_length": 64}),
-    ("--combine-layer 2 --no-combine-scale --no-combine-noise --combine-count-offset 1 --combine-init random",
-     {"combine_layer": 2, "combine_scale": False, "combine_noise": False, "combine_count_offset": 1.0}),
-    ("--site hidden --merge-pruned --combine-layer 2 --combine-init identity --combine-assignment soft",
-     {"site": "hidden", "merge_pruned": True, "combine_layer": 2, "combine_init": "identity",
-      "combine_assignment": "soft"}),
-    ("--preset fast",
-     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.42, 0.62, 0.62, 0.62),
-      "pooling": "mean", "min_length": 48, "score_noise": 0.5, "leaving_keys": True, "min_tokens": 24, "reread": 0.08}),
-    ("--preset fast --reread 0",
-     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.42, 0.62, 0.62, 0.62),
-      "pooling": "mean", "min_length": 48, "score_noise": 0.5, "leaving_keys": True, "min_tokens": 24}),
-    ("--preset paper-p --reread 0.1", {"pruning": "ratio", "pooling": "mean", "reread": 0.1}),
-    ("--preset paper-p --reread 0.1 --reread-ratios 1,1,0.95,1",
-     {"pruning": "ratio", "pooling": "mean", "reread": 0.1, "reread_ratios": (1.0, 1.0, 0.95, 1.0)}),
-    ("--preset fast --keep-ratio 0.7",
-     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratio": 0.7, "pooling": "mean",
-      "min_length": 48, "score_noise": 0.5, "leaving_keys": True, "min_tokens": 24, "reread": 0.08}),
-    ("--preset balanced --leaving-keys --score-noise 0",
-     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.9, 0.693, 0.693, 0.693),
-      "pooling": "mean", "min_length": 48, "leaving_keys": True}),
-    ("--preset fast --combine-layer 3",
-     {"pruning": "ratio", "site": "hidden", "score": "learned", "keep_ratios": (0.42, 0.62), "pooling": "mean",
-      "min_length": 48, "combine_layer": 3, "score_noise": 0.5, "leaving_keys": True, "min_tokens": 24,
-      "reread": 0.08}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("given", "expected"), SETTINGS, ids=[given for given, _ in SETTINGS])
-def test_settings_reach_the_model(
-    cli: Cli, work: Path, handed_over: dict[str, Any], given: str, expected: dict[str, Any]
-) -> None:
-    cli(*TRAIN, "--data", "good.jsonl", *given.split()).error()
-    assert handed_over["settings"] == reduction(**expected)
+    assert handed_over["settings"] == ReductionConfig()
 
 
 def test_the_recipe_reaches_the_training(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
-    values: dict[str, Any] = {
-        "learning_rate": 1e-3, "epochs": 7, "batch_size": 3, "accumulation": 5, "warmup": 0.2, "weight_decay": 0.01,
-        "clip": 2.0, "max_length": 40, "select": "f1_macro", "patience": 2, "class_weights": "balanced", "seed": 9,
-        "attention_dropout": 0.0,
+    usual: dict[str, Any] = {"learning_rate": 1e-3, "epochs": 7, "batch_size": 3, "max_length": 40, "seed": 9}
+    others: dict[str, Any] = {
+        "accumulation": 5, "warmup": 0.2, "weight_decay": 0.01, "clip": 2.0, "select": "f1_macro", "patience": 2,
+        "class_weights": "balanced", "attention_dropout": 0.0,
     }  # fmt: skip
-    flags = [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", value)]
+    flags = [part for name, value in usual.items() for part in (f"--{name.replace('_', '-')}", value)]
+    flags += [part for name, value in others.items() for part in ("--set", f"train.{name}={value}")]
     cli(*TRAIN, "--data", "good.jsonl", *flags, "--bf16").error()
-    assert handed_over["recipe"] == Recipe(**values, bf16=True)
+    assert handed_over["recipe"] == Recipe(**usual, **others, bf16=True)
     assert handed_over["device"].type == "cpu"
     assert len(handed_over["splits"].validation) == 5
 
 
 def test_trackers_reach_the_training(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
-    cli(*TRAIN, "--data", "good.jsonl", "--report-to", "a", "--report-to", "b", "--run-name", "x").error()
+    cli(*TRAIN, "--data", "good.jsonl", "--set", "run.report_to=a,b", "--set", "run.run_name=x").error()
     assert list(handed_over["report_to"]) == ["a", "b"]
     assert handed_over["run_name"] == "x"
 
@@ -260,10 +199,11 @@ def test_the_seed_draws_the_validation_split(cli: Cli, work: Path, handed_over: 
 
 def test_nothing_is_trained(cli: Cli, work: Path) -> None:
     """A trained classifier gets other settings; what is said, and the card's command, name no training."""
-    dense = ("--preset", "dense", "--pooling", "mean", "--data", "good.jsonl")
+    dense = ("--preset", "dense", "--set", "pooling=mean", "--data", "good.jsonl")
     assert cli(*TRAIN, *dense, "--output", "plain").code == 0
-    start = ("--model", "plain", "--epochs", "0", "--score", "learned", "--site", "hidden", "--pooling", "mean")
-    outcome = cli(*TRAIN, *start, "--data", "good.jsonl")
+    start = ("--model", "plain", "--epochs", "0", "--preset", "paper-p")
+    learned = ("--set", "prune.score=learned", "--set", "prune.site=ahead")
+    outcome = cli(*TRAIN, *start, *learned, "--data", "good.jsonl")
     assert outcome.code == 0, outcome.err
     assert "fitted to 19 documents" in outcome.out and "best epoch 0 (the start), on 5" in outcome.out
     card = (work / "out" / "README.md").read_text(encoding="utf-8")

@@ -68,8 +68,12 @@ def start(folder: Path, output: str, processes: int, *options: str) -> subproces
         "--device",
         "cpu",
     ]
-    reduction = [] if "--preset" in options else ["--combine-layer", "3", "--combination-tokens", "3"]
-    command += [*reduction, "--no-combine-noise", *options]
+    reduction = (
+        []
+        if "--preset" in options
+        else ["--set", "combine.layer=3", "--set", "combine.tokens=3", "--set", "combine.noise=false"]
+    )
+    command += [*reduction, *options]
     if processes > 1:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -95,8 +99,8 @@ def kill(process: subprocess.Popen[str]) -> None:
 def runs(folder: Path) -> dict[str, tuple[dict[str, Any], dict[str, torch.Tensor]]]:
     """Record and weights of a training on one process and of one on two."""
     found = {}
-    for name, processes, options in (("one", 1, ["--accumulation", "2"]), ("two", 2, ["--json"])):
-        done = train(folder, name, processes, *options, "--class-weights", "balanced")
+    for name, processes, options in (("one", 1, ["--set", "train.accumulation=2"]), ("two", 2, ["--json"])):
+        done = train(folder, name, processes, *options, "--set", "train.class_weights=balanced")
         assert done.returncode == 0, done.stderr[-3000:]
         if name == "two":
             assert json.loads(done.stdout)["processes"] == 2, "one result on stdout, from the first process alone"
@@ -138,7 +142,7 @@ def test_every_document_counts_once(runs: dict[str, Any]) -> None:
 @pytest.mark.slow
 def test_two_processes_killed_and_resumed(folder: Path, runs: dict[str, Any]) -> None:
     """In the second epoch of four steps, with the best weights so far behind it."""
-    options = ("--class-weights", "balanced", "--checkpoint-steps", "1")
+    options = ("--set", "train.class_weights=balanced", "--set", "run.checkpoint_steps=1")
     process = start(folder, "killed", 2, *options)
     note = folder / "killed.part" / "checkpoints" / "checkpoint-6" / "whole.json"
     try:
@@ -167,7 +171,7 @@ def test_an_error_ends_all_processes(folder: Path) -> None:
 
 def test_two_stages_on_two_processes(folder: Path) -> None:
     """The learned importance is fitted by each process, and alike; both stages end as on one process."""
-    for name, processes, options in (("staged-one", 1, ["--accumulation", "2"]), ("staged-two", 2, [])):
+    for name, processes, options in (("staged-one", 1, ["--set", "train.accumulation=2"]), ("staged-two", 2, [])):
         done = train(folder, name, processes, *options, "--preset", "balanced")
         assert done.returncode == 0, done.stderr[-3000:]
     for stage in (".dense", ""):

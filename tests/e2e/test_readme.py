@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tokensieve import Recipe
+from tokensieve.cli.old_options import OLD_OPTIONS
+from tokensieve.cli.settings import DATA_FIELDS, RUN_FIELDS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -58,6 +63,18 @@ def test_every_option_is_one_of_the_command(tmp_path: Path) -> None:
         command = [str(Path(sys.executable).with_name("tokensieve")), name, "--help"]
         shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env={"COLUMNS": "200"})
         assert [option for option in options if option not in shown.stdout] == []
+
+
+def test_all_names_of_settings_are_told() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    recipe = page.partition("<!-- recipe -->")[2].partition("<!-- /recipe -->")[0]
+    assert re.findall(r"`(\w+)`", recipe) == [field.name for field in dataclasses.fields(Recipe)]
+    for head, known in (("data", DATA_FIELDS), ("run", RUN_FIELDS)):
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{head}.X` |"))
+        assert re.findall(r"`(\w+)`", row) == list(known)
+    old = page.partition("## Options of 0.1.0")[2]
+    told = set(re.findall(r"`(--[\w-]+)`", old)) - {"--keep", "--offload-embeddings"}
+    assert told == {name for table in OLD_OPTIONS.values() for name in table}
 
 
 def test_links_lead_somewhere() -> None:

@@ -19,13 +19,15 @@ OPTIONS = {
     "--learning-rate": 2e-3,
     "--max-length": 32,
     "--device": "cpu",
-    "--checkpoint-steps": 2,
-    "--pruning": "ratio",
-    "--site": "hidden",
-    "--keep-ratio": 0.8,
-    "--combine-layer": 3,
-    "--combination-tokens": 3,
+    "--keep": 0.8,
 }
+SETTINGS = (
+    "run.checkpoint_steps=2",
+    "prune.select=top-share",
+    "prune.site=hidden",
+    "combine.layer=3",
+    "combine.tokens=3",
+)
 
 
 @pytest.fixture
@@ -45,8 +47,9 @@ def data(tmp_path: Path) -> Path:
 def start(data: Path, model: Path, output: str, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tokensieve", "train", "--model", model, "--data", data, "--output", output]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
     return subprocess.Popen(
-        [*map(str, command), *(str(part) for item in OPTIONS.items() for part in item), *options],
+        [*map(str, command), *(str(part) for item in OPTIONS.items() for part in item), *settings, *options],
         cwd=data.parent,
         env=environment,
         stdout=subprocess.PIPE,

@@ -115,3 +115,13 @@ def test_module_reads_no_pickles(path: Path) -> None:
 def test_library_does_not_print(path: Path) -> None:
     if path.relative_to(PACKAGE).parts[0] not in {"cli", "cli.py"}:
         assert "print" not in calls(parsed(path))
+
+
+def test_functions_of_the_command_line_are_short() -> None:
+    lengths = {
+        f"{path.name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path in (PACKAGE / "cli").glob("*.py")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert lengths and {name: lines for name, lines in lengths.items() if lines > 60} == {}

@@ -10,6 +10,7 @@ from tokensieve.cli.bench import bench_command
 from tokensieve.cli.demo import demo_command
 from tokensieve.cli.evaluate import evaluate_command
 from tokensieve.cli.info import info_command
+from tokensieve.cli.old_options import CommandWithOldOptions
 from tokensieve.cli.predict import predict_command
 from tokensieve.cli.push import push_command
 from tokensieve.cli.train import train_command
@@ -23,10 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train")(train_command)
-app.command("evaluate")(evaluate_command)
-app.command("predict")(predict_command)
-app.command("info")(info_command)
+app.command("train", cls=CommandWithOldOptions)(train_command)
+app.command("evaluate", cls=CommandWithOldOptions)(evaluate_command)
+app.command("predict", cls=CommandWithOldOptions)(predict_command)
+app.command("info", cls=CommandWithOldOptions)(info_command)
 app.command("push")(push_command)
 app.command("bench")(bench_command)
 app.command("demo")(demo_command)

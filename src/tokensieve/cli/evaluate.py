@@ -18,11 +18,11 @@ from tokensieve.cli.options import (
     LabelSeparator,
     MaxLength,
     Model,
+    OffloadEmbeddings,
     OnBadRows,
     PairColumn,
     TextColumn,
     Threads,
-    WordsOnDisk,
     bar,
     emit,
     environment,
@@ -33,39 +33,45 @@ from tokensieve.cli.options import (
 )
 from tokensieve.runtime.budget import BATCH_TOKENS
 
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        help="Labelled file, a folder of split files or data set (folder of save_to_disk, or name or name:config "
+        "on the Hugging Face hub; default: the embedded corpus).",
+    ),
+]
+Split = Annotated[
+    str, typer.Option("--split", help="Which split of a folder, data set or the corpus.", rich_help_panel=DATA)
+]
+Most = Annotated[
+    int | None,
+    typer.Option("--max-documents", help="At most so many documents, each label in its share.", rich_help_panel=DATA),
+]
+Progress = Annotated[
+    bool | None, typer.Option("--progress/--no-progress", help="Show a bar on stderr (default: unless --json).")
+]
+
 
 def evaluate_command(
     model: Model,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            help="Labelled file, a folder of split files or data set (folder of save_to_disk, or name or name:config "
-            "on the Hugging Face hub; default: the embedded corpus).",
-        ),
-    ] = None,
-    split: Annotated[
-        str, typer.Option("--split", help="Which split of a folder, data set or the corpus.", rich_help_panel=DATA)
-    ] = "test",
+    data: Data = None,
+    split: Split = "test",
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
     pair_column: PairColumn = None,
     label_separator: LabelSeparator = "|",
     delimiter: Delimiter = None,
     on_bad_rows: OnBadRows = "error",
-    max_documents: Annotated[
-        int | None, typer.Option(help="At most so many documents, each label in its share.", rich_help_panel=DATA)
-    ] = None,
+    max_documents: Most = None,
     max_length: MaxLength = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
     threads: Threads = None,
     batch_tokens: BatchTokens = str(BATCH_TOKENS),
-    words_on_disk: WordsOnDisk = False,
+    offload_embeddings: OffloadEmbeddings = False,
     json: Json = False,
-    progress: Annotated[
-        bool | None, typer.Option("--progress/--no-progress", help="Show a bar on stderr (default: unless --json).")
-    ] = None,
+    progress: Progress = None,
 ) -> None:
     """Score a trained classifier on labelled documents: accuracy, F1, speed, memory, tokens kept, a report per class.
 
@@ -79,7 +85,7 @@ def evaluate_command(
     from tokensieve.data import Tally
     from tokensieve.runtime.evaluate import evaluate
 
-    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, words_on_disk)
+    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings)
     tally = Tally()
     reading = {
         "text_column": text_column,
@@ -91,17 +97,13 @@ def evaluate_command(
         "policy": on_bad_rows,
         "known_labels": classifier.labels,
     }
-    documents = labelled_documents(data, split, reading, tally)
-    if max_documents is not None:
-        from tokensieve.data.sampling import sample_by_label
-
-        documents = sample_by_label(documents, max_documents)
+    documents = _limited(labelled_documents(data, split, reading, tally), max_documents)
     scores = evaluate(classifier, documents, bar(len(documents), "evaluating", quiet))
     record = {
         "model": str(model),
         "data": name_of_data(data),
         "max_length": classifier.engine.max_length,
-        "offload_embeddings": words_on_disk,
+        "offload_embeddings": offload_embeddings,
         **scores,
         "rows": tally.to_dict(),
         "settings": classifier.model.config.reduction,
@@ -135,6 +137,13 @@ def labelled_documents(data: str | Path | None, split: str, reading: dict[str, A
         return documents
     source = resolve_split_file(data, split, tables=reading.get("delimiter") is not None)
     return tuple(read_documents(source, **reading, tally=tally))
+
+
+def _limited(documents: Any, most: int | None) -> Any:
+    """At most so many of the documents, each label in its share; None: all."""
+    from tokensieve.data.sampling import sample_by_label
+
+    return documents if most is None else sample_by_label(documents, most)
 
 
 def _lines(record: dict[str, Any]) -> list[str]:

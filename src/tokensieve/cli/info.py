@@ -7,48 +7,37 @@ from typing import Annotated, Any
 
 import typer
 
-from tokensieve.cli.options import REDUCTION, Delimiter, Json, TextColumn, emit, prepare
+from tokensieve.cli.options import Assignments, Delimiter, Json, Keep, Preset, TextColumn, emit, prepare
+from tokensieve.cli.settings import given_options, info_settings
 from tokensieve.config import ReductionConfig
-from tokensieve.config.old import assignments
 from tokensieve.errors import ConfigError
-from tokensieve.methods import METHODS
-from tokensieve.settings_paths import assignments_of
+from tokensieve.settings_paths import assignments_of, value_text
 from tokensieve.training.settings import base_checkpoint, reduction_settings
+
+Described = Annotated[
+    str | None,
+    typer.Option("--model", help="A trained classifier, or a checkpoint to compress (default: all-MiniLM-L6-v2)."),
+]
+Length = Annotated[
+    int | None,
+    typer.Option(
+        "--length", help="Tokens of the document to plan, special ones included (default: 512, or what fits)."
+    ),
+]
+Sample = Annotated[
+    Path | None,
+    typer.Option("--sample", help="Documents to measure counts on that depend on scores (trained classifiers only)."),
+]
 
 
 def info_command(
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="A trained classifier, or a checkpoint to compress (default: all-MiniLM-L6-v2)."),
-    ] = None,
-    length: Annotated[
-        int | None,
-        typer.Option(
-            "--length", help="Tokens of the document to plan, special ones included (default: 512, or what fits)."
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option("--preset", help=f"Plan these settings: {', '.join(METHODS)}.", rich_help_panel=REDUCTION),
-    ] = None,
-    keep_ratio: Annotated[
-        float | None, typer.Option("--keep-ratio", rich_help_panel=REDUCTION, help="In place of the preset's.")
-    ] = None,
-    site: Annotated[
-        str | None, typer.Option("--site", rich_help_panel=REDUCTION, help="In place of the preset's.")
-    ] = None,
-    combine_layer: Annotated[
-        int | None, typer.Option("--combine-layer", rich_help_panel=REDUCTION, help="In place of the preset's.")
-    ] = None,
-    reread: Annotated[
-        float | None, typer.Option("--reread", rich_help_panel=REDUCTION, help="In place of the preset's.")
-    ] = None,
-    sample: Annotated[
-        Path | None,
-        typer.Option(
-            "--sample", help="Documents to measure counts on that depend on scores (trained classifiers only)."
-        ),
-    ] = None,
+    context: typer.Context,
+    model: Described = None,
+    length: Length = None,
+    preset: Preset = None,
+    keep: Keep = None,
+    assignments: Assignments = None,
+    sample: Sample = None,
     text_column: TextColumn = "text",
     delimiter: Delimiter = None,
     json: Json = False,
@@ -57,6 +46,7 @@ def info_command(
 
     Example: tokensieve info --preset paper-pfc-7 --length 512
     """
+    asked = info_settings(given_options(context), assignments)
     prepare(None, quiet=True)
     from tokensieve.backbones.loading import load_config
     from tokensieve.backbones.source import source_config
@@ -76,10 +66,8 @@ def info_command(
         raise ConfigError(
             f"--sample {sample}: {base} is no trained classifier, nothing can be measured on it: train it first"
         )
-    options = {"keep_ratio": keep_ratio, "site": site, "combine_layer": combine_layer, "reread": reread}
-    given = {name: value for name, value in options.items() if value is not None}
-    if preset is not None or given:
-        config.reduction = reduction_settings(config, preset, assignments(given)).to_dict()
+    if asked:
+        config.reduction = reduction_settings(config, asked.preset, asked.assignments).to_dict()
     shares = None if sample is None else _measured_shares(base, sample, text_column, delimiter)
     plan = plan_of(config, min(512, config.longest_document) if length is None else length, shares=shares)
     record: dict[str, Any] = {
@@ -117,13 +105,13 @@ def _measured_shares(model: str, sample: Path, text_column: str, delimiter: str 
 def _lines(record: dict[str, Any], plan: str) -> list[str]:
     start = {assignment.name: assignment.value for assignment in assignments_of(ReductionConfig().to_dict())}
     given = {assignment.name: assignment.value for assignment in assignments_of(record["settings"])}
-    changed = {name: value for name, value in given.items() if name not in start or value != start[name]}
+    changed = [f"{name}={value_text(value)}" for name, value in given.items() if start.get(name, start) != value]
     lines = [
         f"model      {record['model']} ({'trained classifier' if record['trained'] else 'checkpoint to compress'})",
         f"backbone   {record['family']}, {record['layers']} layers, d={record['hidden_size']}, "
         f"at most {record['longest_document']} tokens; attention: {record['attention_backend']}; products on "
         f"CPU: {record['linear_backend']}",
-        f"settings   {', '.join(f'{name}={value}' for name, value in changed.items()) or 'defaults'}",
+        f"settings   {', '.join(changed) or 'defaults'}",
     ]
     lines.append(f"here       --device auto is {record['auto']['device']}, --dtype auto {record['auto']['dtype']}")
     if record["labels"]:

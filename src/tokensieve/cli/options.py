@@ -14,6 +14,7 @@ import typer
 
 from tokensieve.data.readers import Policy
 from tokensieve.errors import ConfigError
+from tokensieve.methods import METHODS
 
 if TYPE_CHECKING:
     from tokensieve.runtime.load import Classifier
@@ -45,11 +46,11 @@ BatchTokens = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
-WordsOnDisk = Annotated[
+OffloadEmbeddings = Annotated[
     bool,
     typer.Option(
-        "--words-on-disk",
-        help="Leave the word vectors in their file: the same answers in less memory, and a little more time.",
+        "--offload-embeddings",
+        help="Leave the embedding table in its file: the same answers in less memory, and a little more time.",
         rich_help_panel=RUNNING,
     ),
 ]
@@ -93,20 +94,39 @@ OnBadRows = Annotated[
         rich_help_panel=DATA,
     ),
 ]
-ValidationFraction = Annotated[
-    float,
-    typer.Option(
-        "--validation-fraction",
-        help="Share of the training documents held out where no validation file is given.",
-        rich_help_panel=DATA,
-    ),
-]
 MaxDocuments = Annotated[
     int | None,
     typer.Option(
         "--max-documents", help="At most so many documents a split, each label in its share.", rich_help_panel=DATA
     ),
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        help=f"Start from named settings: {', '.join(METHODS)} (default: the checkpoint's, or fuzzy pruning of keys).",
+        rich_help_panel=REDUCTION,
+    ),
+]
+Keep = Annotated[
+    float | None,
+    typer.Option(
+        "--keep", help="Share of tokens that stays at each layer, (0, 1].", metavar="SHARE", rich_help_panel=REDUCTION
+    ),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Any other setting by its dotted path, such as prune.schedule.first=0.5 (repeatable).",
+        metavar="PATH=VALUE",
+    ),
+]
+
+
+def recipe_option(*names: str, help: str) -> Any:
+    """An option under the recipe's heading."""
+    return typer.Option(*names, help=help, rich_help_panel=RECIPE)
 
 
 def _number_or_word(text: str) -> int | str:
@@ -118,7 +138,7 @@ def _number_or_word(text: str) -> int | str:
 
 
 def load_classifier(
-    model: str, device: str, dtype: str, max_length: int | None, batch_tokens: str, words_on_disk: bool
+    model: str, device: str, dtype: str, max_length: int | None, batch_tokens: str, offload_embeddings: bool
 ) -> Classifier:
     """`tokensieve.load` by the options of the same names."""
     from tokensieve.runtime.load import load
@@ -129,7 +149,7 @@ def load_classifier(
         dtype=dtype,
         max_length=max_length,
         batch_tokens=_number_or_word(batch_tokens),
-        offload_embeddings=words_on_disk,
+        offload_embeddings=offload_embeddings,
     )
 
 
@@ -163,18 +183,26 @@ def refuse_for_corpus(**settings: Any) -> None:
     """Refuse settings for data of the user's own where none is given."""
     for name, value in settings.items():
         if value:
-            option = name.replace("_", "-")
-            raise ConfigError(f"--{option} is for documents of your own, the embedded corpus has no such: give --data")
+            option = f"--set data.{name}" if name == "unlabelled" else f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{option} is for documents of your own, the embedded corpus has no such: give --data")
 
 
-def training_splits(data: str | Path | None, reading: dict[str, Any], fraction: float, seed: int) -> Any:
-    """The splits of a file, folder or data set, else of the embedded corpus; `reading` as `load_splits` takes it."""
+def training_splits(data: str | None, reading: dict[str, Any], seed: int) -> Any:
+    """The splits of a file, folder or data set, else of the embedded corpus; `reading` has a value for each of
+    `tokensieve.cli.settings.DATA_FIELDS`.
+    """
     from tokensieve.data import load_splits, standard_library_corpus
 
     if data is None:
         refuse_for_corpus(**{name: reading[name] for name in ("multi_label", "pair_column", "unlabelled")})
-        return standard_library_corpus()
-    return load_splits(data, **reading, validation_fraction=fraction, seed=seed)
+        splits = standard_library_corpus()
+    else:
+        how = {name: value for name, value in reading.items() if name not in ("on_bad_rows", "max_documents")}
+        splits = load_splits(data, **how, policy=reading["on_bad_rows"], seed=seed)
+    most = reading["max_documents"]
+    if most is None:
+        return splits
+    return splits.limited(train=most, validation=most, test=most, unlabelled=most)
 
 
 def bar(total: int | None, description: str, quiet: bool) -> Any:
@@ -222,15 +250,3 @@ def environment(device: Any, dtype: str) -> dict[str, Any]:
         "transformers": transformers.__version__,
         "python": platform.python_version(),
     }
-
-
-def numbers(option: str, given: str) -> tuple[float, ...]:
-    """Numbers separated by commas.
-
-    Raises:
-        ConfigError: anything else.
-    """
-    try:
-        return tuple(float(number) for number in given.split(","))
-    except ValueError as error:
-        raise ConfigError(f"{option} {given!r}: give numbers separated by commas, such as 1,0.7,0.5") from error

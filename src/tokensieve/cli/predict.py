@@ -21,11 +21,11 @@ from tokensieve.cli.options import (
     Dtype,
     MaxLength,
     Model,
+    OffloadEmbeddings,
     OnBadRows,
     PairColumn,
     TextColumn,
     Threads,
-    WordsOnDisk,
     bar,
     load_classifier,
     prepare,
@@ -35,64 +35,74 @@ from tokensieve.runtime.budget import BATCH_TOKENS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tokensieve.data import Document
+    from tokensieve.data import Document, Tally
     from tokensieve.runtime.load import Classifier
+
+
+Input = Annotated[
+    str,
+    typer.Option("--input", help="CSV, TSV, JSONL, JSON, TXT (a document a line; all also .gz), Parquet; - for stdin."),
+]
+Output = Annotated[str, typer.Option("--output", help=".jsonl or .csv file (also .gz), or - for stdout.")]
+Tokens = Annotated[bool, typer.Option("--tokens", help="Add the tokens that survived pruning.")]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Continue a run that was cut off, with the same input, model and options; begin one if there is none. "
+        "--on-bad-rows may differ. So may --device, --threads, --batch-tokens and --offload-embeddings: probabilities "
+        "may then differ in their last digits; with --batch-tokens auto the first choice stays.",
+    ),
+]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Throw away what a run that was cut off has left, and begin again.")
+]
+InputFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--input-format",
+        help="csv, tsv, jsonl, json, txt or parquet where the name does not tell; stdin is jsonl.",
+        rich_help_panel=DATA,
+    ),
+]
+OutputFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--output-format", help="jsonl or csv where the name does not tell; stdout is jsonl.", rich_help_panel=DATA
+    ),
+]
+LabelSeparator = Annotated[
+    str,
+    typer.Option(
+        "--label-separator", help="What stands between several labels in a cell of CSV output.", rich_help_panel=DATA
+    ),
+]
+CountsAsJson = Annotated[
+    bool, typer.Option("--json", help="Print the counts as one JSON object (on stderr if records go to stdout).")
+]
 
 
 def predict_command(
     model: Model,
-    input: Annotated[
-        str,
-        typer.Option(
-            "--input", help="CSV, TSV, JSONL, JSON, TXT (a document a line; all also .gz), Parquet; - for stdin."
-        ),
-    ] = "-",
-    output: Annotated[str, typer.Option("--output", help=".jsonl or .csv file (also .gz), or - for stdout.")] = "-",
-    tokens: Annotated[bool, typer.Option("--tokens", help="Add the tokens that survived pruning.")] = False,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Continue a run that was cut off, with the same input, model and options; begin one if there is none. "
-            "--on-bad-rows may differ. So may --device, --threads, --batch-tokens and --words-on-disk: probabilities "
-            "may then differ in their last digits; with --batch-tokens auto the first choice stays.",
-        ),
-    ] = False,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Throw away what a run that was cut off has left, and begin again.")
-    ] = False,
-    input_format: Annotated[
-        str | None,
-        typer.Option(
-            help="csv, tsv, jsonl, json, txt or parquet where the name does not tell; stdin is jsonl.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    output_format: Annotated[
-        str | None,
-        typer.Option(help="jsonl or csv where the name does not tell; stdout is jsonl.", rich_help_panel=DATA),
-    ] = None,
+    input: Input = "-",
+    output: Output = "-",
+    tokens: Tokens = False,
+    resume: Resume = False,
+    restart: Restart = False,
+    input_format: InputFormat = None,
+    output_format: OutputFormat = None,
     text_column: TextColumn = "text",
     pair_column: PairColumn = None,
     delimiter: Delimiter = None,
-    label_separator: Annotated[
-        str,
-        typer.Option(
-            "--label-separator",
-            help="What stands between several labels in a cell of CSV output.",
-            rich_help_panel=DATA,
-        ),
-    ] = "|",
+    label_separator: LabelSeparator = "|",
     on_bad_rows: OnBadRows = "error",
     max_length: MaxLength = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
     threads: Threads = None,
     batch_tokens: BatchTokens = str(BATCH_TOKENS),
-    words_on_disk: WordsOnDisk = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the counts as one JSON object (on stderr if records go to stdout).")
-    ] = False,
+    offload_embeddings: OffloadEmbeddings = False,
+    json: CountsAsJson = False,
 ) -> None:
     """Classify a stream of documents, in order: label (or labels) and probability of every class.
 
@@ -117,31 +127,28 @@ def predict_command(
     check_output(files, output, is_prediction)
     check_resume(files, output, resume=resume, restart=restart)
     tally = Tally()
-    documents = read_documents(
-        source,
-        text_column=text_column,
-        label_column=None,
-        pair_column=pair_column,
-        policy=on_bad_rows,
-        tally=tally,
-        format=input_format,
-        delimiter=delimiter,
-    )
-    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, words_on_disk)
-    progress = bar(None, "classifying", json)
+    table: dict[str, Any] = {"text_column": text_column, "pair_column": pair_column, "delimiter": delimiter}
+    how: dict[str, Any] = {"label_column": None, "policy": on_bad_rows, "format": input_format}
+    documents = read_documents(source, **table, **how, tally=tally)
+    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings)
     settings = {  # what a record follows from; bad rows are met again when the input is read again
         "--input-format": format_of(source, input_format),
         "--output-format": kind,
-        "--text-column": text_column,
-        "--pair-column": pair_column,
-        "--delimiter": delimiter,
+        **{f"--{name.replace('_', '-')}": value for name, value in table.items()},
         "--label-separator": label_separator,
         "--dtype": classifier.dtype,
         "--tokens": tokens,
     }
     with _terminable():
-        written, truncated = _write(classifier, documents, files, output, settings, resume, progress)
-    if json:
+        written, truncated = _write(classifier, documents, files, output, settings, resume, quiet=json)
+    _report(classifier, tally, written, truncated, as_json=json, on_stderr=output == "-")
+
+
+def _report(
+    classifier: Classifier, tally: Tally, written: int, truncated: int, *, as_json: bool, on_stderr: bool
+) -> None:
+    """Print the counts: an object for machines, else lines for people, who see them on stderr."""
+    if as_json:
         record = {
             "written": written,
             "truncated": truncated,
@@ -149,7 +156,7 @@ def predict_command(
             "dtype": classifier.dtype,
             "rows": tally.to_dict(),
         }
-        typer.echo(json_module.dumps(record, ensure_ascii=False), err=output == "-")
+        typer.echo(json_module.dumps(record, ensure_ascii=False), err=on_stderr)
         return
     how = f"in {classifier.dtype}, by batches of at most {classifier.engine.budget} tokens"
     for line in [*tally.summary(), f"{written} documents classified, {truncated} truncated; {how}"]:
@@ -163,7 +170,7 @@ def _write(
     output: str,
     settings: dict[str, Any],
     resume: bool,
-    progress: Any,
+    quiet: bool,
 ) -> tuple[int, int]:
     """Write the records to where they go; how many there are in all, and how many documents were truncated."""
     from tokensieve.runtime.fingerprint import fingerprint
@@ -172,6 +179,7 @@ def _write(
     from tokensieve.runtime.resume import resumable_part
 
     kind = settings["--output-format"]
+    progress = bar(None, "classifying", quiet)
     how = {"tokens": settings["--tokens"], "label_separator": settings["--label-separator"], "progress": progress}
     check_label_cells(classifier, kind, how["label_separator"])
     if output == "-":

@@ -116,7 +116,7 @@ def _header_hint(names: list[str], delimiter: str, columns: Columns) -> str:
 
 def _divided_by(delimiter: str) -> str:
     option = "tab" if delimiter == TAB else f"'{delimiter}'"
-    return f" --delimiter {option} (delimiter={delimiter!r})"
+    return f" --delimiter {option} (train: --set data.delimiter={option}, Python: delimiter={delimiter!r})"
 
 
 def _field_count(record: tuple[int, int, list[str]], wanted: int) -> Defect:

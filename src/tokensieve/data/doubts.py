@@ -58,7 +58,7 @@ def _of_labels(labels: Collection[str]) -> Iterator[str]:
         if composed:
             yield (
                 f"read as one label each, though {separator!r} seems to divide several: {list_names(composed)}; "
-                f"read them with --multi-label --label-separator '{separator}'"
+                f"read them with --multi-label --set data.label_separator='{separator}'"
             )
 
 

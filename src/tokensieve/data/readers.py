@@ -127,9 +127,7 @@ def takes_delimiter(source: Source, format: str | None = None) -> bool:
 
 
 def _no_columns(source: SingleSource, kind: str) -> ConfigError:
-    return ConfigError(
-        f"--delimiter (delimiter=) is for CSV, TSV and text files; {name_of(source)} is {kind}: leave it out"
-    )
+    return ConfigError(f"delimiter: it is for CSV, TSV and text files; {name_of(source)} is {kind}: leave it out")
 
 
 def _file_rows(
@@ -147,7 +145,8 @@ def _file_rows(
         what = "labels" if columns.label is not None else "text pairs"
         raise DataError(
             f"{name_of(path)}: plain text holds no {what}; give CSV, TSV, JSONL or Parquet instead, or, for a table "
-            "with a header line, what divides its columns (--delimiter, delimiter=)"
+            "with a header line, what divides its columns (--delimiter; train: --set data.delimiter, "
+            "Python: delimiter=)"
         )
     return _line_rows(path, kind, TAB if kind == "tsv" else ",", columns)
 
@@ -194,7 +193,7 @@ class _Gate:
         if self.policy == "error":
             raise DataError(
                 f"{rejection}. Correct the record, or leave out and count all that cannot be used "
-                "with --on-bad-rows skip (policy='skip')"
+                "with --on-bad-rows skip (train: --set data.on_bad_rows=skip, Python: policy='skip')"
             )
         return rejection
 

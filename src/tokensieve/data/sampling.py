@@ -69,7 +69,7 @@ def carve_validation(
         why = f"{contradicted}, and no label has two others" if contradicted else "no label has two different documents"
         raise DataError(
             f"no validation split can be carved off, as {why}; {'correct the labels, ' if contradicted else ''}"
-            "give a validation file, more documents, or no validation split (--validation-fraction 0, "
+            "give a validation file, more documents, or no validation split (--set data.validation_fraction=0, Python: "
             "validation_fraction=0)"
         )
     size = max(round(fraction * len(texts)), classes)

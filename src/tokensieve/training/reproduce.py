@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tokensieve.backbones.default_model import HUB_NAME
 from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError
 from tokensieve.methods import METHODS
-from tokensieve.settings_paths import assignments_of, value_text
+from tokensieve.reduce.schedule import Constant
+from tokensieve.settings_paths import Assignment, apply, assignments_of, value_text
 from tokensieve.training.markdown import visible
 from tokensieve.training.recipe import Recipe
+from tokensieve.training.settings import keep_share
 
 EMBEDDED_CORPUS = "Python standard library"
 """What a record calls the data of a run without --data."""
@@ -34,6 +36,13 @@ READING: dict[str, Any] = {
 """How the command reads data unless told otherwise, in the words of `load_splits`."""
 
 
+OPTIONS = {
+    *("text_column", "label_column", "pair_column", "multi_label", "max_documents"),
+    *("epochs", "learning_rate", "max_length", "batch_size", "bf16", "seed"),
+}
+"""Settings that have an option of the command; it is told all others by --set."""
+
+
 def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str | None:
     """The `tokensieve train` of a run, an option a line, quoted for a shell; None where the data has no name.
 
@@ -49,9 +58,10 @@ def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str 
         groups.append(["--model", record["base"]])
     if record["data"] != EMBEDDED_CORPUS:
         groups.append(["--data", record["data"]])
-    groups += _options(READING | (record.get("reading") or {}) | {"multi_label": record["multi_label"]}, READING)
+    reading = READING | (record.get("reading") or {}) | {"multi_label": record["multi_label"]}
+    groups += _options("data", reading, READING)
     groups += _reduction(ReductionConfig.from_dict(record["settings"]), num_layers)
-    groups += _options(record["recipe"], Recipe().to_dict())
+    groups += _options("train", record["recipe"], Recipe().to_dict())
     return " \\\n    ".join(" ".join(map(_quoted, group)) for group in [*groups, ["--output", name]])
 
 
@@ -79,11 +89,46 @@ def _reduction(settings: ReductionConfig, num_layers: int) -> list[list[str]]:
 
 
 def _changes(start: ReductionConfig, settings: ReductionConfig, num_layers: int) -> list[list[str]]:
-    """What `--set` makes of a start to reach the settings; nothing where they are the same at this depth."""
+    """What --keep and --set make of a start to reach the settings; nothing where they are the same at this depth."""
     if start.expanded(num_layers) == settings.expanded(num_layers):
         return []
-    before, wanted = (assignments_of(each.to_dict()) for each in (start, settings))
-    return [["--set", f"{each.name}={value_text(each.value)}"] for each in wanted if each not in before]
+    schedule = None if settings.prune is None else settings.prune.schedule
+    keep = keep_share(schedule.keep) if isinstance(schedule, Constant) else []
+    everything = assignments_of(settings.to_dict())
+    record, kept = _assigned(start.to_dict(), keep)
+    _, others = _assigned(record, everything)
+    if _reaches(start, [*(keep if kept else []), *others], settings):
+        share = [["--keep", value_text(keep[-1].value)]] if kept else []
+        return share + _sets(others)
+    return _sets(everything)
+
+
+def _reaches(start: ReductionConfig, assignments: list[Assignment], settings: ReductionConfig) -> bool:
+    with contextlib.suppress(ConfigError):  # a cell that is made by the way lacks its name
+        return ReductionConfig.from_dict(apply(start.to_dict(), assignments)) == settings
+    return False
+
+
+def _sets(assignments: list[Assignment]) -> list[list[str]]:
+    return [["--set", f"{each.name}={value_text(each.value)}"] for each in assignments if each.name != "format_version"]
+
+
+def _assigned(record: dict[str, Any], assignments: Iterable[Assignment]) -> tuple[dict[str, Any], list[Assignment]]:
+    """The record with the assignments, and those of them that changed it."""
+    needed = []
+    for assignment in assignments:
+        changed = _with_defaults(apply(record, [assignment]))
+        if changed != record:
+            needed.append(assignment)
+            record = changed
+    return record, needed
+
+
+def _with_defaults(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with all that a cell has unless told otherwise; as it is where it does not describe settings yet."""
+    with contextlib.suppress(ConfigError):
+        return ReductionConfig.from_dict(record).to_dict()
+    return record
 
 
 def _differing(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,14 +136,14 @@ def _differing(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
     return {name: value for name, value in values.items() if value is not None and value != defaults[name]}
 
 
-def _options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[list[str]]:
+def _options(head: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[list[str]]:
+    """What differs from the defaults: by an option where there is one, else by --set."""
     groups = []
     for name, value in _differing(values, defaults).items():
-        option = "on-bad-rows" if name == "policy" else name.replace("_", "-")
-        if isinstance(value, bool):
-            groups.append([f"--{option}" if value else f"--no-{option}"])
+        if name not in OPTIONS:
+            groups.append(["--set", f"{head}.{'on_bad_rows' if name == 'policy' else name}={value_text(value)}"])
+        elif isinstance(value, bool):
+            groups.append([f"--{'' if value else 'no-'}{name.replace('_', '-')}"])
         else:
-            groups.append(
-                [f"--{option}", ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
-            )
+            groups.append([f"--{name.replace('_', '-')}", str(value)])
     return groups

@@ -50,9 +50,7 @@ def test_what_divides_nothing(put: Put, delimiter: str) -> None:
 def test_files_without_columns_of_text(put: Put, name: str) -> None:
     rows = [{"text": "one", "label": "x"}]
     path = put(name, json.dumps(rows) if name == "a.json" else rows)
-    with pytest.raises(
-        ConfigError, match=r"--delimiter \(delimiter=\) is for CSV, TSV and text files; .* is (JSON|PARQ)"
-    ):
+    with pytest.raises(ConfigError, match=r"delimiter: it is for CSV, TSV and text files; .* is (JSON|PARQ)"):
         list(read_documents(path, delimiter=";"))
 
 

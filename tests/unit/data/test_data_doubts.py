@@ -35,7 +35,11 @@ def _documents(labels: list[object], texts: list[str] | None = None) -> list[Doc
         (["caf\u00e9", "cafe\u0301"] * 10, None, "look alike"),
         (["a", "a\u200b"] * 10, None, "look alike"),
         (["a", "b", "a|b"] * 10, None, "'|' seems to divide several: 'a|b'; read them with --multi-label"),
-        ([("a",), ("b",), ("b; a",)] * 10, None, "';' seems to divide several: 'b; a'; .*--label-separator ';'"),
+        (
+            [("a",), ("b",), ("b; a",)] * 10,
+            None,
+            "';' seems to divide several: 'b; a'; .*--set data.label_separator=';'",
+        ),
         (
             ["a", "b"] * 10,
             ["one", "two", "one", "two", "two"] * 4,

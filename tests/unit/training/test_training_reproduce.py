@@ -1,6 +1,5 @@
 """The command in the card: the command line reads from it what the run was made with."""
 
-import dataclasses
 import shlex
 import subprocess
 from pathlib import Path
@@ -15,19 +14,20 @@ from flat import flat_of, reduction, with_flat
 from tokensieve import ReductionConfig
 from tokensieve.backbones.default_model import HUB_NAME, name_of_base
 from tokensieve.cli.app import app
-from tokensieve.cli.options import numbers
+from tokensieve.cli.settings import TrainSettings, given_options, train_settings
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.reproduce import READING, train_command
 from tokensieve.training.settings import reduction_settings
 
 
-def parsed(command: str) -> dict[str, Any]:
-    """What `tokensieve train` makes of a command."""
+def parsed(command: str) -> tuple[dict[str, Any], TrainSettings]:
+    """What `tokensieve train` makes of a command: its parameters, and the settings they stand for."""
     words = shlex.split(command.replace("\\\n", " "))
     assert words[:2] == ["tokensieve", "train"]
     train: Any = typer.main.get_command(app).commands["train"]  # type: ignore[attr-defined]
-    found: dict[str, Any] = train.make_context("train", words[2:]).params
-    return found
+    context = train.make_context("train", words[2:])
+    given: dict[str, Any] = context.params
+    return given, train_settings(given_options(context), given["assignments"], given["config"])
 
 
 SETTINGS = [
@@ -50,29 +50,28 @@ RECIPES = [
         lora_alpha=2.0,
         lora_targets=("key", "value"),
         gradient_checkpointing=True,
-        align=False,
         calibrate=False,
     ),
+    Recipe(teacher="a,b 'c'", class_weights="balanced", accumulation=2, seed=3),
 ]
 
 
-@pytest.mark.parametrize(
-    "ptc", SETTINGS, ids=lambda ptc: f"{flat_of(ptc).pruning}-{flat_of(ptc).site}-{flat_of(ptc).combine_layer}"
-)
-@pytest.mark.parametrize("recipe", RECIPES, ids=["default", "changed", "lora"])
+def short_name(settings: ReductionConfig) -> str:
+    flat = flat_of(settings, depth=6)
+    return f"{flat.pruning}-{flat.site}-{flat.combine_layer}"
+
+
+@pytest.mark.parametrize("ptc", SETTINGS, ids=short_name)
+@pytest.mark.parametrize("recipe", RECIPES, ids=["default", "changed", "lora", "teacher"])
 def test_the_command_gives_the_settings_back(ptc: ReductionConfig, recipe: Recipe) -> None:
     record = RECORD | {"settings": ptc.to_dict(), "recipe": recipe.to_dict()}
     command = train_command(record, "out", num_layers=6)
     assert command is not None
-    given = parsed(command)
+    given, asked = parsed(command)
     config = tiny_model(reduction(), num_hidden_layers=6).config
-    chosen = {field.name: given[field.name] for field in dataclasses.fields(ReductionConfig)}
-    for name in ("keep_ratios", "reread_ratios"):
-        if chosen[name] is not None:
-            chosen[name] = numbers(f"--{name}", chosen[name])
-    assert reduction_settings(config, given["preset"], chosen) == ptc
-    values = {field.name: given[field.name] for field in dataclasses.fields(Recipe)}
-    assert Recipe(**values | {"lora_targets": tuple(values["lora_targets"].split(","))}) == recipe
+    found = reduction_settings(config, asked.reduction.preset, asked.reduction.assignments)
+    assert found.expanded(6) == ptc.expanded(6)
+    assert asked.recipe == recipe
     assert (given["model"], given["data"], str(given["output"])) == ("some/base", "news", "out")
 
 
@@ -104,9 +103,9 @@ def test_the_command_reads_the_data_as_it_was_read() -> None:
         "unlabelled": "more.jsonl",
     }
     record = RECORD | {"settings": reduction().to_dict(), "reading": reading, "multi_label": True}
-    given = parsed(str(train_command(record, "out", num_layers=6)))
-    assert {name: given["on_bad_rows" if name == "policy" else name] for name in reading} == reading
-    plain = parsed(str(train_command(RECORD | {"settings": reduction().to_dict()}, "out", num_layers=6)))
+    data = parsed(str(train_command(record, "out", num_layers=6)))[1].data
+    assert {name: data["on_bad_rows" if name == "policy" else name] for name in reading} == reading
+    plain = parsed(str(train_command(RECORD | {"settings": reduction().to_dict()}, "out", num_layers=6)))[1].data
     assert {name: plain["on_bad_rows" if name == "policy" else name] for name in READING} == READING
 
 

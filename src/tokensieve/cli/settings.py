@@ -1,0 +1,221 @@
+"""What `train` and `info` are asked for: by options, by --set and by --config, put together and checked.
+
+Options and --set win over the file. An option and a --set that name the same setting are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from tokensieve.checks import BOOLEAN, SHARE, TEXT, Check, check_value, list_of, one_of, whole
+from tokensieve.data.readers import Policy
+from tokensieve.errors import ConfigError
+from tokensieve.settings_paths import Assignment, parse_assignment, read_settings, unknown_name
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.settings import REDUCTION_NAMES, keep_share
+
+TRAIN_HEADS = ("preset", "keep", "train", "data", "run")
+"""What stands beside the reduction settings in a --config file of `train`, and at the head of a path of --set."""
+INFO_HEADS = ("preset", "keep")
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A setting that is a plain value: its type, with None where that may be given, its default and its check."""
+
+    type: Any
+    default: Any
+    check: Check
+
+
+DATA_FIELDS: dict[str, _Field] = {
+    "text_column": _Field(str, "text", TEXT),
+    "label_column": _Field(str, "label", TEXT),
+    "pair_column": _Field(str | None, None, TEXT.or_none()),
+    "multi_label": _Field(bool, False, BOOLEAN),
+    "label_separator": _Field(str, "|", TEXT),
+    "delimiter": _Field(str | None, None, TEXT.or_none()),
+    "on_bad_rows": _Field(str, "error", one_of(get_args(Policy))),
+    "validation_fraction": _Field(float, 0.2, SHARE),
+    "max_documents": _Field(int | None, None, whole(0).or_none()),
+    "unlabelled": _Field(str | None, None, TEXT.or_none()),
+}
+RUN_FIELDS: dict[str, _Field] = {
+    "device": _Field(str, "auto", TEXT),
+    "threads": _Field(int | None, None, whole(0).or_none()),
+    "checkpoint_steps": _Field(int | None, None, whole(1).or_none()),
+    "report_to": _Field(tuple[str, ...], (), list_of(TEXT, "names of trackers")),
+    "run_name": _Field(str | None, None, TEXT.or_none()),
+}
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Reduction settings as they were asked for.
+
+    Attributes:
+        preset: where they start; None: at the checkpoint's settings.
+        assignments: what is changed, in order.
+    """
+
+    preset: str | None
+    assignments: list[Assignment]
+
+    def __bool__(self) -> bool:
+        """Whether anything was asked for."""
+        return self.preset is not None or bool(self.assignments)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """All that `train` is asked for, beside checkpoint and output.
+
+    Attributes:
+        reduction: which tokens stay.
+        recipe: how the classifier is trained.
+        data: how documents are read, a value for each of DATA_FIELDS.
+        run: a value for each of RUN_FIELDS.
+    """
+
+    reduction: Reduction
+    recipe: Recipe
+    data: dict[str, Any]
+    run: dict[str, Any]
+
+
+def given_options(context: typer.Context) -> dict[str, Any]:
+    """The parameters of a command that its user gave, without those that stand at their defaults."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name: context.params[name] for name, source in sources.items() if source and source.name != "DEFAULT"}
+
+
+def train_settings(options: Mapping[str, Any], assigned: Sequence[str] | None, file: Path | None) -> TrainSettings:
+    """Put together what `train` is asked for.
+
+    Args:
+        options: those given, by name of the parameter.
+        assigned: the values of --set.
+        file: the value of --config.
+
+    Raises:
+        ConfigError: an unknown name, a value of the wrong type or range, or a setting that is given twice.
+    """
+    filed, assignments = _read(assigned, file, TRAIN_HEADS)
+    types = get_type_hints(Recipe)
+    recipe = {
+        field.name: _Field(types[field.name], field.default, Check(lambda _: True, "")) for field in fields(Recipe)
+    }
+    return TrainSettings(
+        _reduction(options, filed, assignments),
+        Recipe(**_values("train", recipe, options, filed, assignments)),
+        _values("data", DATA_FIELDS, options, filed, assignments),
+        _values("run", RUN_FIELDS, options, filed, assignments),
+    )
+
+
+def info_settings(options: Mapping[str, Any], assigned: Sequence[str] | None) -> Reduction:
+    """Put together the reduction settings that `info` is asked for.
+
+    Raises:
+        ConfigError: as `train_settings`.
+    """
+    return _reduction(options, *_read(assigned, None, INFO_HEADS))
+
+
+def _read(
+    assigned: Sequence[str] | None, file: Path | None, heads: tuple[str, ...]
+) -> tuple[list[Assignment], list[Assignment]]:
+    """The assignments of the file and those of --set, with known names at their heads."""
+    filed = [] if file is None else read_settings(file)
+    assignments = [parse_assignment(text) for text in assigned or ()]
+    known = (*heads, *REDUCTION_NAMES)
+    for source, found in ((f"--config {file}", filed), ("--set", assignments)):
+        for assignment in found:
+            if assignment.path[0] not in known:
+                raise ConfigError(f"{source}: {unknown_name('', assignment.path[0], known)}")
+    return filed, assignments
+
+
+def _reduction(options: Mapping[str, Any], filed: list[Assignment], assignments: list[Assignment]) -> Reduction:
+    """The preset, and in order: what the file says, --keep, what --set says."""
+    changes: list[Assignment] = []
+    preset = None
+    for found, given in ((filed, {}), (assignments, options)):
+        plain = {assignment.name: assignment.value for assignment in found}
+        plain |= {name: given[name] for name in ("preset", "keep") if name in given}
+        preset = plain.get("preset", preset)
+        if plain.get("keep") is not None:
+            changes += keep_share(plain["keep"])
+        changes += [assignment for assignment in found if assignment.path[0] in REDUCTION_NAMES]
+    return Reduction(preset, changes)
+
+
+def _values(
+    head: str,
+    known: Mapping[str, _Field],
+    options: Mapping[str, Any],
+    filed: Iterable[Assignment],
+    assignments: Iterable[Assignment],
+) -> dict[str, Any]:
+    """A value for each field of a head: what is given, else the default."""
+    values = {name: field.default for name, field in known.items()}
+    asked = {name: value for name, value in options.items() if name in known}
+    for source, found in (("--config", filed), ("--set", assignments)):
+        for assignment in found:
+            if assignment.path[0] != head:
+                continue
+            name = _field_name(source, assignment, known)
+            if source == "--set" and name in asked:
+                option = name.replace("_", "-")
+                raise ConfigError(f"--{option} and --set {assignment.name} are the same setting: give one of them")
+            values[name] = _of_type(known[name].type, assignment)
+            check_value(f"{source} {assignment.name}", values[name], known[name].check)
+    return values | asked
+
+
+def _field_name(source: str, assignment: Assignment, known: Mapping[str, _Field]) -> str:
+    head, *names = assignment.path
+    if len(names) != 1:
+        raise ConfigError(f"{source} {assignment.name}: give a field of {head}, such as {head}.{next(iter(known))}")
+    if names[0] not in known and _RECIPE_NAMES.get(names[0]) in known:
+        return _RECIPE_NAMES[names[0]]
+    if names[0] not in known:
+        raise ConfigError(f"{source}: {unknown_name(head, names[0], list(known))}")
+    return names[0]
+
+
+_RECIPE_NAMES = {
+    "pruning_warmup": "tighten",
+    "head_lr_multiplier": "new_rate",
+    "feature_epochs": "follow",
+    "feature_learning_rate": "follow_rate",
+    "max_expected_loss": "reread_loss",
+    "refit_head": "align",
+}
+
+
+def _of_type(wanted: Any, assignment: Assignment) -> Any:
+    """The value of an assignment, a text where the field takes texts, a float or a list where it takes such."""
+    value, types = assignment.value, _choices(wanted)
+    if isinstance(value, int) and not isinstance(value, bool) and float in types and int not in types:
+        return float(value)
+    if tuple in types:
+        return tuple(value) if isinstance(value, list) else (value,)
+    is_text = str in types and assignment.text is not None and not isinstance(value, str)
+    return assignment.text if is_text and not (value is None and type(None) in types) else value
+
+
+def _choices(wanted: Any) -> set[Any]:
+    """The plain types that a type hint admits."""
+    if isinstance(wanted, type) and get_origin(wanted) is None:
+        return {wanted}
+    if get_origin(wanted) is tuple:
+        return {tuple}
+    return set().union(
+        *(_choices(one) if isinstance(one, type) or get_args(one) else {type(one)} for one in get_args(wanted))
+    )
