@@ -1,6 +1,7 @@
 """tokensieve: document classifiers that let unimportant tokens go, for real.
 
-Importing it registers the config and model types with transformers and does nothing else.
+Importing it registers the config and model types with transformers, and an import hook for modules that have new names.
+It does nothing else.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from tokensieve.errors import (
 )
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.renamed import find_old_modules
 from tokensieve.runtime.load import load
 from tokensieve.training.lora import lora_config
 from tokensieve.training.recipe import Recipe
@@ -53,6 +55,7 @@ __all__ = [
     "lora_config",
 ]
 
+find_old_modules()
 AutoConfig.register(TokensieveConfig.model_type, TokensieveConfigReader, exist_ok=True)
 AutoConfig.register(CascadeConfig.model_type, CascadeConfig, exist_ok=True)
 AutoModelForSequenceClassification.register(TokensieveConfig, TokensieveForSequenceClassification, exist_ok=True)

@@ -204,6 +204,7 @@ def train_command(
     from tokensieve.backbones.loading import load_config
     from tokensieve.memory import return_large_blocks
     from tokensieve.runtime.load import resolve_device
+    from tokensieve.training.old import RECIPE_FIELDS
     from tokensieve.training.output import check_output
     from tokensieve.training.processes import is_main_process
     from tokensieve.training.recipe import Recipe
@@ -217,7 +218,8 @@ def train_command(
     given["lora_targets"] = tuple(name.strip() for name in lora_targets.split(",") if name.strip())
     for name, shares in (("keep_ratios", keep_ratios), ("reread_ratios", reread_ratios)):
         given[name] = None if shares is None else numbers(f"--{name.replace('_', '-')}", shares)
-    recipe = Recipe(**{field.name: given[field.name] for field in dataclasses.fields(Recipe)})
+    options = {field: option for option, field in RECIPE_FIELDS.items()}  # which still have the names of 0.1.0
+    recipe = Recipe(**{f.name: given[options.get(f.name, f.name)] for f in dataclasses.fields(Recipe)})
     check_output(output, overwrite, resume)
     base = base_checkpoint(model)
     settings = reduction_settings(
@@ -276,7 +278,7 @@ def _summary(record: dict[str, Any], output: Path) -> list[str]:
             f"best epoch {which}, on {counts['validation']} validation documents: "
             f"loss {best['eval_loss']:.4f}, accuracy {best['eval_accuracy']:.4f}, macro F1 {best['eval_f1_macro']:.4f}"
         )
-    if (again := record["reread"]) is not None:
+    if (again := record["cascade"]) is not None:
         share, below = f"{again['share']:.1%}", f"{again['below']:.4f}"
         lines.append(f"documents of a confidence below {below}, {share}, are deferred to the second stage")
     if (found := record["calibration"]) is not None:

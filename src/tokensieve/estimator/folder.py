@@ -16,7 +16,7 @@ from tokensieve.estimator.inputs import class_names, places_in_model
 from tokensieve.runtime.load import Classifier
 from tokensieve.training.output import ESTIMATOR, RECORD, check_output, folder_in_the_making
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.train import save_classifier
+from tokensieve.training.work_folder import save_classifier
 
 if TYPE_CHECKING:
     from tokensieve.estimator.classifier import PTCClassifier
@@ -93,7 +93,7 @@ def _from_json(name: str, value: Any) -> Any:
     if value is not None and name == "config":
         return PTCConfig.from_dict(value)
     if value is not None and name == "recipe":
-        return Recipe(**value)
+        return Recipe.from_record(value)
     return value
 
 

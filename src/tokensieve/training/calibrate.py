@@ -23,7 +23,7 @@ _COLDEST, _HOTTEST = 0.01, 100.0
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What calibration found.
+    """The result of a calibration.
 
     Attributes:
         temperature: logits are divided by it; above 1 where the model was too sure of itself.
@@ -79,6 +79,24 @@ def calibrate(logits: Tensor | np.ndarray, truth: Tensor | np.ndarray | list[int
         ece_after=expected_calibration_error(after, true),
         documents=len(scores),
     )
+
+
+def calibrate_model(config: TokensieveConfig, logits: Any, truth: Any) -> dict[str, Any] | None:
+    """Calibrate on the logits of the validation documents, and write the result to the model's config.
+
+    Args:
+        config: gets temperature and thresholds.
+        logits: as in `calibrate`; None without validation.
+        truth: as in `calibrate`.
+
+    Returns:
+        The calibration as JSON-ready values; None without validation.
+    """
+    if logits is None:
+        return None
+    calibration = calibrate(logits, truth, multi_label=config.problem_type == "multi_label_classification")
+    calibration.apply(config)
+    return calibration.to_dict()
 
 
 def best_temperature(logits: Tensor, truth: Tensor, *, multi_label: bool) -> float:

@@ -151,7 +151,7 @@ def unused(settings: PTCConfig) -> tuple[str, ...]:
 
 def unused_in_recipe(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     """The same of the recipe: of LoRA without a rank, of distillation without a teacher, of following for no epoch."""
-    parts = {"lora_": "lora_rank", "distill_": "teacher", "follow": "follow"}
+    parts = {"lora_": "lora_rank", "distill_": "teacher", "feature_epochs": "follow"}
     return tuple(start for start, needed in parts.items() if not recipe.get(needed))
 
 

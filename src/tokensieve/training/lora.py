@@ -67,7 +67,7 @@ def lora_config(
             lora_alpha=alpha,  # type: ignore[arg-type]  # a scale; whole numbers are but a habit
             lora_dropout=dropout,
             target_modules=target_names(model, targets),
-            modules_to_save=trained_whole(model),
+            modules_to_save=randomly_started(model),
             **options,
         )
     except TypeError as error:
@@ -98,7 +98,7 @@ def target_names(model: TokensieveForSequenceClassification, targets: Sequence[s
     return sorted(set(names))
 
 
-def trained_whole(model: TokensieveForSequenceClassification) -> list[str]:
+def randomly_started(model: TokensieveForSequenceClassification) -> list[str]:
     """Modules that start at random: the head, and with combining the combination tokens and the module."""
     names = ["head"]
     if model.embeddings.combination_tokens is not None:
@@ -109,7 +109,7 @@ def trained_whole(model: TokensieveForSequenceClassification) -> list[str]:
 def new_parameters(model: Any) -> list[nn.Parameter]:
     """What starts at random, with its adapters' copies where the model has some."""
     ours = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return [parameter for name in trained_whole(ours) for parameter in ours.get_submodule(name).parameters()]
+    return [parameter for name in randomly_started(ours) for parameter in ours.get_submodule(name).parameters()]
 
 
 def adapted(model: TokensieveForSequenceClassification, config: Any) -> Any:

@@ -75,7 +75,7 @@ def train_in_stages(
         check_teacher(recipe.teacher, output, dense)
         logger.info("%s: first a dense one, %s", reason, dense)
         plain = PTCConfig(pruning="none", pooling=settings.resolved_pooling)
-        alone = replace(recipe, teacher=None, tighten=0.0, follow=0, reread_loss=None)
+        alone = replace(recipe, teacher=None, pruning_warmup=0.0, feature_epochs=0, max_expected_loss=None)
         labelled, told = _without_unlabelled(splits, options)
         train(base, plain, labelled, dense, alone, **ways, **told, keep_finished=True)
         base, ways = dense, second

@@ -49,8 +49,8 @@ def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Pa
     again, once, whole = (
         tokensieve.load(folder, device="cpu") for folder in (tmp_path / "again", tmp_path / "once", dense)
     )
-    assert record["reread"]["below"] == again.model.config.defer_below
-    assert record["reread"]["documents"] == 40
+    assert record["cascade"]["below"] == again.model.config.defer_below
+    assert record["cascade"]["documents"] == 40
     read_twice = 0
     results = (own.engine.classify(DATA.validation) for own in (again, once, whole))
     for found, first, second in zip(*results, strict=True):
@@ -91,7 +91,7 @@ def test_a_second_stage_of_fewer_tokens_has_a_last_layer_aligned_to_them(dense: 
     """Its answers are those of a classifier that reads every document so."""
     settings = replace(REDUCED, reread_ratios=(0.8, 0.9, 0.9, 0.9))
     record = train(dense, settings, DATA, tmp_path / "again", RECIPE, progress=False)
-    fitted = record["head_alignment"]
+    fitted = record["head_refit"]
     assert fitted["left_again"] < fitted["moved_again"] < fitted["moved"]
     train(dense, replace(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
     train(dense, settings.stages[1], DATA, tmp_path / "more", RECIPE, progress=False)
@@ -128,7 +128,7 @@ def test_trained_weights_have_one_last_layer(base: Path, tmp_path: Path, lora: d
     record = train(base, settings, DATA, tmp_path / "out", recipe, progress=False)
     assert record["best"]["epoch"] == 1
     assert torch.equal(own_of_second(tmp_path / "out")[WEIGHT], weights_of(tmp_path / "out")[WEIGHT])
-    assert 0 < read_record(tmp_path / "out" / "training.json")["reread"]["below"] < 1
+    assert 0 < read_record(tmp_path / "out" / "training.json")["cascade"]["below"] < 1
 
 
 def test_the_share_is_of_documents_that_are_pruned(dense: Path, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_the_share_is_of_documents_that_are_pruned(dense: Path, tmp_path: Path) 
     settings = replace(REDUCED, reread=0.5, min_length=lengths[20])
     record = train(dense, settings, DATA, tmp_path / "out", RECIPE, progress=False)
     pruned = sum(length >= lengths[20] for length in lengths)
-    assert record["reread"]["documents"] == pruned < 40
+    assert record["cascade"]["documents"] == pruned < 40
     results = tokensieve.load(tmp_path / "out", device="cpu").engine.classify(DATA.validation)
     once = [result for result in results if result.kept[-1] < result.length]
     assert len(once) == pruned - round(0.5 * pruned)
@@ -178,7 +178,7 @@ def test_load_lays_the_weights_out_for_the_processor(dense: Path, monkeypatch: p
 
 
 def test_without_it_the_record_says_nothing(run: Train) -> None:
-    assert run()["reread"] is None
+    assert run()["cascade"] is None
 
 
 def test_without_validation_documents(base: Path, tmp_path: Path) -> None:

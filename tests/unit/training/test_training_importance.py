@@ -249,7 +249,7 @@ def test_an_overwriting_run_that_is_cut_off_resumes(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tokensieve.training.train.fit_importance", cut)
+        patch.setattr("tokensieve.training.fit_to_base.fit_importance", cut)
         with pytest.raises(KeyboardInterrupt):
             train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False, overwrite=True)
     assert (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns == old
@@ -286,7 +286,7 @@ def test_stages_resume(base: Path, splits: DataSplits, tmp_path: Path, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tokensieve.training.train.fit_importance", cut)
+        patch.setattr("tokensieve.training.fit_to_base.fit_importance", cut)
         with pytest.raises(KeyboardInterrupt):
             train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
     written = (tmp_path / "out.dense" / "model.safetensors").stat().st_mtime_ns

@@ -49,7 +49,7 @@ RECIPES = [
         lora_alpha=2.0,
         lora_targets=("key", "value"),
         gradient_checkpointing=True,
-        align=False,
+        refit_head=False,
         calibrate=False,
     ),
 ]
