@@ -16,7 +16,14 @@ RESULTS = ROOT / "results"
 """Scripts write their records here."""
 SHOWN = RESULTS / "0.1.0"
 """The tables in README.md and docs/ are made from these records."""
-RENAMED: dict[str, dict[str, str]] = {"0.1.0": {}}
+RENAMED: dict[str, dict[str, str]] = {
+    "0.1.0": {
+        "tighten": "pruning_warmup",
+        "new_rate": "head_lr_multiplier",
+        "follow": "feature_epochs",
+        "reread_loss": "max_expected_loss",
+    }
+}
 """By version, keys of its records and what they are called today. They are looked for at any depth, and the name of a
 variant or subject is a key, too: no such name may be among them.
 """

@@ -86,7 +86,7 @@ TRAIN_SETTINGS: list[tuple[str, ...]] = [
     ("--validation-fraction -0.1", "-0.1", "0 to 0.5"),
     ("--max-documents 0", "limit", "0"),
     ("--max-documents 2", "limit of 2", "3 labels"),
-    ("--unlabelled good.jsonl", "24 documents without labels", "--follow 1"),
+    ("--unlabelled good.jsonl", "24 documents without labels", "feature_epochs=1"),
     ("--follow 1 --unlabelled none.csv", "none.csv", "no such file"),
     ("--device warp", "device='warp'", "cpu"),
     ("--device meta", "device='meta'", "cpu"),

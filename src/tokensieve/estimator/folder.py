@@ -14,6 +14,7 @@ from tokensieve.config import PTCConfig
 from tokensieve.errors import CheckpointError
 from tokensieve.estimator.inputs import class_names, places_in_model
 from tokensieve.runtime.load import Classifier
+from tokensieve.training.old import record_today
 from tokensieve.training.output import ESTIMATOR, RECORD, check_output, folder_in_the_making
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.work_folder import save_classifier
@@ -56,7 +57,7 @@ def read_folder(
         CheckpointError: a file is broken, or tells of other classes than the model has.
     """
     path = Path(folder)
-    run = _read_json(path / RECORD)
+    run = record_today(_read_json(path / RECORD))
     if not (path / ESTIMATOR).is_file():
         return {"model": str(folder)}, np.array(sorted(classifier.labels)), run
     record = _read_json(path / ESTIMATOR)

@@ -125,8 +125,8 @@ def best_temperature(logits: Tensor, truth: Tensor, *, multi_label: bool) -> flo
         return float(likelihood) + log_temperature**2 / 2
 
     bounds = (math.log(_COLDEST), math.log(_HOTTEST))
-    found = minimize_scalar(objective, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    return math.exp(found.x) if found.fun < objective(0.0) else 1.0
+    result = minimize_scalar(objective, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return math.exp(result.x) if result.fun < objective(0.0) else 1.0
 
 
 def best_thresholds(probabilities: Tensor, truth: Tensor) -> tuple[float, ...]:

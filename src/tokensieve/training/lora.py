@@ -1,4 +1,4 @@
-"""LoRA through PEFT: low-rank updates of the attention, beside them what is new and starts at random, trained whole."""
+"""LoRA through PEFT: low-rank updates of the attention; what starts at random is trained in full beside them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def lora_config(
 
     A config that names "query" alone would also update the combining module by low rank, and leave the combination
     tokens as they were drawn. This one keeps to the layers of the checkpoint, and trains combination tokens, combining
-    module and head whole.
+    module and head in full.
 
     Args:
         model: to be adapted.
@@ -90,11 +90,11 @@ def target_names(model: TokensieveForSequenceClassification, targets: Sequence[s
     ]
     names = []
     for target in targets:
-        found = [name for name in linear if f".{name}".endswith(f".{target}")]
-        if not found:
+        matching = [name for name in linear if f".{name}".endswith(f".{target}")]
+        if not matching:
             kinds = sorted({re.sub(r"encoder\.layer\.\d+\.", "", name) for name in linear})
             raise ConfigError(f"LoRA target {target!r}: no layer has it; choose among {', '.join(kinds)}")
-        names += found
+        names += matching
     return sorted(set(names))
 
 

@@ -13,6 +13,7 @@ from tokensieve.config import PTCConfig
 from tokensieve.errors import ConfigError
 from tokensieve.presets import PRESET_NAMES
 from tokensieve.training.markdown import visible
+from tokensieve.training.old import RECIPE_FIELDS
 from tokensieve.training.recipe import Recipe
 
 EMBEDDED_CORPUS = "Python standard library"
@@ -31,7 +32,9 @@ READING: dict[str, Any] = {
     "max_documents": None,
     "unlabelled": None,
 }
-"""How the command reads data unless told otherwise, in the words of `load_splits`."""
+"""How the command reads data by default, as arguments of `load_splits`."""
+_OPTIONS = {"policy": "on-bad-rows"} | {field: option for option, field in RECIPE_FIELDS.items()}
+"""Options that have another name than the entry; those of the recipe have the names of 0.1.0."""
 
 
 def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str | None:
@@ -51,7 +54,7 @@ def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str 
         groups.append(["--data", record["data"]])
     groups += _options(READING | (record.get("reading") or {}) | {"multi_label": record["multi_label"]}, READING)
     groups += _reduction(PTCConfig.from_dict(record["settings"]), num_layers)
-    groups += _options(record["recipe"], Recipe().to_dict())
+    groups += _options(Recipe.from_record(record["recipe"]).to_dict(), Recipe().to_dict())
     return " \\\n    ".join(" ".join(map(_quoted, group)) for group in [*groups, ["--output", name]])
 
 
@@ -91,7 +94,7 @@ def _differing(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
 def _options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[list[str]]:
     groups = []
     for name, value in _differing(values, defaults).items():
-        option = "on-bad-rows" if name == "policy" else name.replace("_", "-")
+        option = _OPTIONS.get(name, name).replace("_", "-")
         if isinstance(value, bool):
             groups.append([f"--{option}" if value else f"--no-{option}"])
         else:

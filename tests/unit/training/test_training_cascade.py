@@ -62,7 +62,7 @@ def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Pa
     own, given = own_of_second(tmp_path / "again"), weights_of(dense)
     assert own.keys() == {*LAST_LAYER}, "all else is shared"
     assert all(torch.equal(own[name], given[name]) for name in LAST_LAYER)
-    assert not torch.equal(own[WEIGHT], weights_of(tmp_path / "again")[WEIGHT]), "the head was not aligned"
+    assert not torch.equal(own[WEIGHT], weights_of(tmp_path / "again")[WEIGHT]), "the head was not refitted"
 
 
 def test_deferred_documents_of_all_batches_are_read_together(dense: Path, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_deferred_documents_of_all_batches_are_read_together(dense: Path, tmp_pa
     np.testing.assert_allclose(vectors, wanted_vectors, atol=1e-4)
 
 
-def test_a_second_stage_of_fewer_tokens_has_a_last_layer_aligned_to_them(dense: Path, tmp_path: Path) -> None:
+def test_a_second_stage_of_fewer_tokens_has_a_last_layer_refitted_to_them(dense: Path, tmp_path: Path) -> None:
     """Its answers are those of a classifier that reads every document so."""
     settings = replace(REDUCED, reread_ratios=(0.8, 0.9, 0.9, 0.9))
     record = train(dense, settings, DATA, tmp_path / "again", RECIPE, progress=False)
@@ -101,9 +101,7 @@ def test_a_second_stage_of_fewer_tokens_has_a_last_layer_aligned_to_them(dense: 
         wanted = second if max(first.probabilities) < again.model.config.defer_below else first
         np.testing.assert_allclose(found.logits, wanted.logits, atol=1e-4)
         assert found.kept == wanted.kept
-    assert "is deferred to the second stage, which reads more of its tokens" in " ".join(
-        (tmp_path / "again" / "README.md").read_text().split()
-    )
+    assert "The second stage reads more tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
     train(tmp_path / "again", replace(settings, keep_ratio=0.6), DATA, tmp_path / "next", RECIPE, progress=False)
     own, before = own_of_second(tmp_path / "next"), own_of_second(tmp_path / "again")
     torch.testing.assert_close(own[WEIGHT], before[WEIGHT])
@@ -150,9 +148,7 @@ def test_calibration_is_of_both_stages(dense: Path, tmp_path: Path) -> None:
     truth = [names.index(str(document.label)) for document in DATA.validation]
     wanted = calibrate(torch.tensor([result.logits for result in results]), truth, multi_label=False)
     assert record["calibration"]["temperature"] == pytest.approx(wanted.temperature, rel=1e-3)
-    assert "is deferred to the second stage, which reads all of its tokens" in " ".join(
-        (tmp_path / "again" / "README.md").read_text().split()
-    )
+    assert "The second stage reads all tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
 
 
 def test_a_pruned_start_is_warned_of(dense: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

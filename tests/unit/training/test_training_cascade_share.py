@@ -128,9 +128,9 @@ def test_in_two_stages_it_is_the_second_ones(base: Path, tmp_path: Path) -> None
     first = read_record(tmp_path / "out.dense" / "training.json")
     assert first["cascade"] is None and first["recipe"]["max_expected_loss"] is None
     card = " ".join((tmp_path / "out" / "README.md").read_text().split())
-    assert f"{record['reread']['share']:.1%} of the documents that are pruned" in card
-    assert f"expected to lose {record['reread']['expected_loss']:.2f} points" in card
-    assert "of 1 that were allowed; fitted to 90 documents" in card
+    assert f"{record['cascade']['share']:.1%} of the documents that are pruned" in card
+    assert f"expected to lose {record['cascade']['expected_loss']:.2f} points" in card
+    assert "1 were allowed (`max_expected_loss`), and the share was fitted to 90 documents" in card
 
 
 def test_several_labels(base: Path, tmp_path: Path) -> None:

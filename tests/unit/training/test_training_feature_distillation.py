@@ -54,9 +54,9 @@ def test_vectors_come_closer_and_nothing_but_norms_biases_and_the_head_changes(d
     assert told["epochs"] == 10 and told["distance"] > 0
     assert told["distance"] < 0.8 * plain["head_refit"]["moved"]
     card = " ".join((tmp_path / "distilled" / "README.md").read_text().split())
-    assert "the start, but for norms, biases and the head's last layer" in card
+    assert "the classifier it started from, except norms, biases and the head's last layer" in card
     assert "in 10 epochs without labels" in card and "`feature_learning_rate`" in card
-    assert "feature" not in (tmp_path / "plain" / "README.md").read_text()
+    assert "feature_" not in (tmp_path / "plain" / "README.md").read_text()
     before, after = weights_of(tmp_path / "plain"), weights_of(tmp_path / "distilled")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     tuned = {name for name in before if name.startswith("encoder.") and ("LayerNorm" in name or name.endswith("bias"))}
@@ -90,7 +90,7 @@ def test_a_second_stage_has_the_norms_of_before(dense: Path, tmp_path: Path) -> 
     assert {"LayerNorm.weight", "LayerNorm.bias", "dense.bias"} <= {
         ".".join(name.split(".")[-2:]) for name in own if not torch.equal(own[name], first[name])
     }
-    assert "keeps those of the start" in (tmp_path / "out" / "README.md").read_text()
+    assert "keeps the norms and biases of that classifier" in (tmp_path / "out" / "README.md").read_text()
     found, wanted = (tokensieve.load(folder, device="cpu") for folder in (tmp_path / "out", dense))
     found.model.config.defer_below = 1.0
     texts = [document.text for document in DATA.validation]
@@ -358,7 +358,10 @@ def test_the_rest_is_frozen_and_nothing_dropped_for_as_long() -> None:
         ({"feature_epochs": -1}, "feature_epochs=-1"),
         ({"feature_epochs": True}, "feature_epochs=True"),
         ({"feature_epochs": 1, "feature_learning_rate": 0.0}, "feature_learning_rate=0.0"),
-        ({"feature_epochs": 1, "refit_head": False}, r"feature_epochs=1 with refit_head=False.*leave align at True"),
+        (
+            {"feature_epochs": 1, "refit_head": False},
+            r"feature_epochs=1 with refit_head=False.*leave refit_head at True",
+        ),
         ({"feature_epochs": 1, "batch_size": 1}, "feature_epochs=1 with batch_size=1"),
     ],
 )

@@ -17,7 +17,7 @@ from tokensieve.data import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.model.layer import unfitted
 from tokensieve.reducers import Importance
-from tokensieve.training.importance import LeastSquares, answers, fit_importance
+from tokensieve.training.importance import LeastSquares, explained_value, fit_importance
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.sample import Sample
 from tokensieve.training.stages import train_in_stages
@@ -112,8 +112,8 @@ def test_fitting_leaves_the_model_as_it_was(dense: Path) -> None:
 
 def test_what_is_differentiated_by_hand() -> None:
     logits = torch.tensor([[1.0, -2.0, 4.0], [0.0, 3.0, 0.0]])
-    assert answers(logits, "single_label_classification").tolist() == [3.0, 2.0]
-    assert answers(logits, "multi_label_classification").tolist() == [7.0, 3.0]
+    assert explained_value(logits, "single_label_classification").tolist() == [3.0, 2.0]
+    assert explained_value(logits, "multi_label_classification").tolist() == [7.0, 3.0]
 
 
 def test_noise_in_training_draws_what_stays(dense: Path) -> None:

@@ -15,6 +15,7 @@ from tokensieve import PTCConfig
 from tokensieve.backbones.default_model import HUB_NAME, name_of_base
 from tokensieve.cli.app import app
 from tokensieve.cli.options import numbers
+from tokensieve.training.old import RECIPE_FIELDS
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.reproduce import READING, train_command
 from tokensieve.training.settings import reduction_settings
@@ -68,7 +69,8 @@ def test_the_command_gives_the_settings_back(ptc: PTCConfig, recipe: Recipe) -> 
         if chosen[name] is not None:
             chosen[name] = numbers(f"--{name}", chosen[name])
     assert reduction_settings(config, given["preset"], chosen) == ptc
-    values = {field.name: given[field.name] for field in dataclasses.fields(Recipe)}
+    options = {field: option for option, field in RECIPE_FIELDS.items()}
+    values = {f.name: given[options.get(f.name, f.name)] for f in dataclasses.fields(Recipe)}
     assert Recipe(**values | {"lora_targets": tuple(values["lora_targets"].split(","))}) == recipe
     assert (given["model"], given["data"], str(given["output"])) == ("some/base", "news", "out")
 
