@@ -28,7 +28,7 @@ import torch
 from machine import ROOT, machine
 from runs import base_of, config_parser, configs_of, recipe_of, run_folder, settings_of, splits_of
 
-from tokensieve import PTCConfig, load
+from tokensieve import ReductionConfig, load
 from tokensieve.metrics import accuracy_and_f1
 from tokensieve.runtime.evaluate import mean_kept
 from tokensieve.training.output import read_record
@@ -151,7 +151,7 @@ def made_elsewhere(
         settings = settings_of(chain[0]) if chain else None
         same = chain == list(with_origins(record["config"]["variants"], run["variant"]))
         if "settings" in run:  # the first runs of dense do not say
-            same = same and PTCConfig.from_dict(run["settings"]) == settings
+            same = same and ReductionConfig.from_dict(run["settings"]) == settings
         if same and run["seed"] in config["seeds"] and run["seed"] not in here:
             yield run
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tokensieve import PTCConfig, TokensieveConfig
+from tokensieve import Prune, ReductionConfig, TokensieveConfig
+from tokensieve.methods import METHODS
 from tokensieve.model.plan import make_plan
-from tokensieve.presets import PRESET_NAMES
+from tokensieve.reduce.combine.combining_module import CombiningModule
+from tokensieve.reduce.schedule import Constant
+from tokensieve.reduce.site import Hidden
 
 PAPER = {"paper-c-11": 0.877, "paper-pfc-11": 0.877, "paper-pfc-7": 0.544}
 TARGET = Path(__file__).parents[1] / "results" / "flops" / "bert-base-512.json"
@@ -15,11 +18,13 @@ TARGET = Path(__file__).parents[1] / "results" / "flops" / "bert-base-512.json"
 
 def main() -> None:
     """Write the plan's figures."""
-    settings = {name: PTCConfig.preset(name, 12) for name in PRESET_NAMES}
-    settings["hidden p=0.7, module at 7"] = PTCConfig(site="hidden", keep_ratio=0.7, combine_layer=7)
+    settings = {name: ReductionConfig.preset(name) for name in METHODS}
+    settings["hidden p=0.7, module at 7"] = ReductionConfig(
+        prune=Prune(schedule=Constant(0.7), site=Hidden()), combine=CombiningModule(layer=7)
+    )
     rows = []
-    for name, ptc in settings.items():
-        plan = make_plan(TokensieveConfig(ptc=ptc), 512)
+    for name, reduction in settings.items():
+        plan = make_plan(TokensieveConfig(reduction=reduction), 512)
         rows.append({"name": name, "gflops": plan.flops / 1e9, "ratio": plan.ratio, "paper": PAPER.get(name)})
     record = {"model": "bert-base", "length": 512, "combination_tokens": 8, "keep_ratio": 0.9, "rows": rows}
     TARGET.parent.mkdir(parents=True, exist_ok=True)

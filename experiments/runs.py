@@ -13,14 +13,15 @@ import torch
 from machine import ROOT
 from safetensors.torch import load_file, save_file
 
-from tokensieve import PTCConfig
+from tokensieve import ReductionConfig
 from tokensieve.backbones.default_model import default_model_dir
+from tokensieve.config.old import changed, from_flat
 from tokensieve.data import DataSplits, load_splits
 from tokensieve.runtime.precision import is_native
 from tokensieve.training.recipe import Recipe
 
 NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "seeds", "subject", "unlabelled")
-"""Keys of a variant that are no fields of PTCConfig."""
+"""Keys of a variant that are no reduction settings."""
 
 
 def config_parser() -> argparse.ArgumentParser:
@@ -64,12 +65,11 @@ def splits_of(config: dict[str, Any], data: Path, unlabelled: int | None = None)
     return replace(splits, unlabelled=left).limited(unlabelled=unlabelled)
 
 
-def settings_of(given: dict[str, Any]) -> PTCConfig:
-    """A variant's settings: a preset for as many layers as it has, with "settings" in place of its, or fields."""
+def settings_of(given: dict[str, Any]) -> ReductionConfig:
+    """A variant's settings: a preset with "settings" in place of its, or fields; by the flat names of 0.1.0."""
     if "preset" in given:
-        preset = PTCConfig.preset(given["preset"], len(given.get("layers", range(6))))
-        return preset.changed(**given.get("settings", {}))
-    return PTCConfig(**{key: value for key, value in given.items() if key not in NO_SETTINGS})
+        return changed(ReductionConfig.preset(given["preset"]), given.get("settings", {}))
+    return from_flat({key: value for key, value in given.items() if key not in NO_SETTINGS})
 
 
 def recipe_of(config: dict[str, Any], name: str, variant: str, seed: int) -> Recipe:

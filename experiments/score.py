@@ -25,20 +25,20 @@ from machine import ROOT, machine
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from tokensieve import PTCConfig, load
+from tokensieve import ReductionConfig, load
 from tokensieve.data import Document, load_splits
 from tokensieve.kernels.backends import BACKENDS
 from tokensieve.kernels.received import ALL, Rows, received_attention
 from tokensieve.metrics import accuracy_and_f1
-from tokensieve.reducers import Reducer
-from tokensieve.reducers.queries import rows_scored
-from tokensieve.reducers.schedule import exact_ratio, next_count
+from tokensieve.model.layer import Layer
+from tokensieve.reduce.schedule import exact_ratio, next_count
+from tokensieve.reduce.score.received import Received
 from tokensieve.runtime.engine import Engine
 from tokensieve.runtime.load import Classifier
 
-CHOICES: dict[str, dict[str, Any]] = {
-    "anchors": {"score_queries": "anchors"},
-    **{f"sample {number}": {"score_queries": "sample", "score_sample": number} for number in (8, 16, 32, 64)},
+CHOICES: dict[str, Received] = {
+    "anchors": Received(queries="anchors"),
+    **{f"sample {number}": Received(queries="sample", sample=number) for number in (8, 16, 32, 64)},
 }
 
 
@@ -74,8 +74,8 @@ def compare(folder: Path, documents: Sequence[Document], compared: int) -> dict[
     return {
         "settings": settings.to_dict(),
         "accuracy": {
-            name: accuracy(with_settings(folder, choice), documents)
-            for name, choice in {"all": {"score_queries": "all"}, **CHOICES}.items()
+            name: accuracy(with_score(folder, choice), documents)
+            for name, choice in {"all": Received(), **CHOICES}.items()
         },
         "agreement": {
             name: {what: mean(values) for what, values in figures.items()} for name, figures in agreement.items()
@@ -83,15 +83,13 @@ def compare(folder: Path, documents: Sequence[Document], compared: int) -> dict[
     }
 
 
-def with_settings(folder: Path, changes: dict[str, Any]) -> Classifier:
-    """The trained classifier with other reducers."""
+def with_score(folder: Path, score: Received) -> Classifier:
+    """The trained classifier with another score."""
     classifier = load(folder, device="cpu")
     model = classifier.model
-    queries = rows_scored(dataclasses.replace(model.settings, **changes))
     for layer in model.encoder.layer:
-        reducer = getattr(layer, "reducer", None)
-        if isinstance(reducer, Reducer):
-            reducer.queries = queries
+        if isinstance(layer, Layer) and layer.prune is not None:
+            layer.prune = dataclasses.replace(layer.prune, score=score)
     return Classifier(Engine(model, classifier.engine.tokenizer))
 
 
@@ -102,17 +100,17 @@ def accuracy(classifier: Classifier, documents: Sequence[Document]) -> dict[str,
 
 
 @contextmanager
-def watched(classifier: Classifier, settings: PTCConfig) -> Iterator[dict[str, dict[str, list[float]]]]:
+def watched(classifier: Classifier, settings: ReductionConfig) -> Iterator[dict[str, dict[str, list[float]]]]:
     """Compare the choices on all queries and keys that are scored."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     name = classifier.model.attention_backend
-    original, m = BACKENDS[name], settings.combination_tokens if settings.combines else 0
+    original, m = BACKENDS[name], settings.combination_tokens
 
     def note(q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None) -> tuple[Tensor, Tensor | None]:
         if rows is not None:
             exact = text_scores(q, k, ALL, m)
-            for choice, changes in CHOICES.items():
-                wanted = rows_scored(dataclasses.replace(settings, **changes))(q.shape[2], m)
+            for choice, score in CHOICES.items():
+                wanted = score.rows_scored(q.shape[2], m)
                 agree(found[choice], exact, text_scores(q, k, wanted, m), settings)
         return original(q, k, v, dropout, rows)
 
@@ -128,9 +126,10 @@ def text_scores(q: Tensor, k: Tensor, rows: Rows, m: int) -> np.ndarray:
     return np.asarray(received_attention(q, k, rows).mean(1)[:, : k.shape[2] - m])
 
 
-def agree(found: dict[str, list[float]], exact: np.ndarray, other: np.ndarray, settings: PTCConfig) -> None:
+def agree(found: dict[str, list[float]], exact: np.ndarray, other: np.ndarray, settings: ReductionConfig) -> None:
     """Add share kept alike and rank correlation of every document; protection is left aside."""
-    count = next_count(exact.shape[1], 0, exact_ratio(settings.keep_ratio))
+    assert settings.prune is not None
+    count = next_count(exact.shape[1], 0, exact_ratio(settings.prune.schedule.expand(1)[0]))
     for a, b in zip(exact, other, strict=True):
         if min(np.ptp(a), np.ptp(b)) == 0:  # nothing to rank
             continue

@@ -115,7 +115,7 @@ def save_classifier(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., Pa
         names = {0: "film", 1: "law", 2: "sport"}
         sizes = {"vocab_size": len(tiny_tokenizer), "special_token_ids": special, "id2label": names}
         ptc = settings(**changes)
-        (tiny_cascade if ptc.reread else tiny_model)(ptc, **sizes).save_pretrained(folder)
+        (tiny_cascade if ptc.deferred else tiny_model)(ptc, **sizes).save_pretrained(folder)
         tiny_tokenizer.save_pretrained(folder)
         return folder
 

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from tokensieve.cascade.build import compress
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
 from tokensieve.cascade.configuration import CascadeConfig, TokensieveConfigReader
-from tokensieve.config import PTCConfig
+from tokensieve.config import Deferral, Prune, ReductionConfig
 from tokensieve.errors import (
     CheckpointError,
     ConfigError,
@@ -22,6 +22,7 @@ from tokensieve.errors import (
     TokensieveError,
     TrainingError,
 )
+from tokensieve.methods import METHODS
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.renamed import find_old_modules
@@ -34,16 +35,19 @@ if TYPE_CHECKING:
     from tokensieve.estimator import PTCClassifier
 
 __all__ = [
+    "METHODS",
     "CascadeConfig",
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "Deferral",
     "HubError",
     "InputError",
     "MissingExtraError",
     "PTCClassifier",
-    "PTCConfig",
+    "Prune",
     "Recipe",
+    "ReductionConfig",
     "TokensieveCascadeForSequenceClassification",
     "TokensieveConfig",
     "TokensieveError",
@@ -63,7 +67,11 @@ AutoModelForSequenceClassification.register(CascadeConfig, TokensieveCascadeForS
 
 
 def __getattr__(name: str) -> Any:
-    """PTCClassifier on first use: it brings scikit-learn, which takes a second to load and most programs never need."""
+    """What is imported on first use: PTCClassifier, which brings scikit-learn, and the names of version 0.1.0."""
+    if name == "PTCConfig":
+        from tokensieve.config.old import PTCConfig
+
+        return PTCConfig
     if name == "PTCClassifier":
         from tokensieve.estimator import PTCClassifier
 

@@ -119,6 +119,7 @@ def list_of(each: Check, plural: str) -> Check:
 BOOLEAN = Check(lambda value: isinstance(value, bool), "give True or False")
 TEXT = Check(lambda value: isinstance(value, str), "give a text")
 SHARE = number(lambda share: 0 <= share <= 1, "a number in [0, 1]")
+AT_LEAST_ZERO = number(lambda value: 0 <= value <= 1e6, "a number of 0 or more, at most 1e6")  # float32 adds it up
 
 
 def check_number(settings: object, name: str, fits: Callable[[float], bool], wanted: str) -> None:

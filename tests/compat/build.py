@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from tokensieve.model.second_norms import norms_and_biases
+from tokensieve.reducers import Importance
 from torch import Tensor
 from transformers import (
     DistilBertConfig,
@@ -24,7 +25,6 @@ from compat import documents, recipes
 from tokensieve import TokensieveConfig, TokensieveForSequenceClassification, compress
 from tokensieve.data.tokenize import encode
 from tokensieve.model.probabilities import confidence
-from tokensieve.reducers import Importance
 
 LABELS = dict(enumerate(documents.TOPICS))
 SIZES: dict[str, Any] = {

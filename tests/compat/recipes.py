@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokensieve.config import PTCConfig
 from tokensieve.presets import PRESET_NAMES
+
+from tokensieve.config import PTCConfig
 
 LAYERS, WIDTH = 4, 12
 REREADING = PTCConfig.preset("fast", LAYERS)

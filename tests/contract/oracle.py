@@ -6,18 +6,19 @@ model's. The importance scores are float32, the arithmetic of the selection on t
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokensieve import PTCConfig, TokensieveForSequenceClassification
+from flat import flat_of
+from tokensieve import TokensieveForSequenceClassification
 
 Scores = Sequence[float | Fraction]
 
@@ -41,7 +42,7 @@ def quartiles(scores: Sequence[Scores], protected: Sequence[bool]) -> tuple[Frac
     return (quartile(pooled, Fraction(1, 4)), quartile(pooled, Fraction(3, 4))) if pooled else None
 
 
-def is_candidate(config: PTCConfig, score: float | Fraction, a: Fraction, b: Fraction) -> bool:
+def is_candidate(config: SimpleNamespace, score: float | Fraction, a: Fraction, b: Fraction) -> bool:
     """Outside I minus U, by the two membership functions."""
     if a == b:
         return False
@@ -51,7 +52,7 @@ def is_candidate(config: PTCConfig, score: float | Fraction, a: Fraction, b: Fra
     return not (important and not unimportant)
 
 
-def select(config: PTCConfig, scores: Sequence[Scores], protected: Sequence[bool]) -> list[list[int]]:
+def select(config: SimpleNamespace, scores: Sequence[Scores], protected: Sequence[bool]) -> list[list[int]]:
     """Indices that stay, for each of the S sets of scores of one document (S = 1: shared by the heads)."""
     t, safe = len(protected), sum(protected)
     places = range(t)
@@ -75,7 +76,7 @@ def select(config: PTCConfig, scores: Sequence[Scores], protected: Sequence[bool
 
 
 def select_positions(
-    config: PTCConfig, scores: Sequence[Scores], alive: Sequence[Sequence[int]], protected: Sequence[bool]
+    config: SimpleNamespace, scores: Sequence[Scores], alive: Sequence[Sequence[int]], protected: Sequence[bool]
 ) -> list[list[int]]:
     """Positions that stay of those `alive` in each set; earlier steps may have left the sets different."""
     # With the protected ones, which all sets share, moved to the end, they stand at the same places everywhere.
@@ -85,7 +86,7 @@ def select_positions(
     return [sorted(own[places[j]] for j in kept) for own, places, kept in zip(alive, order, stay, strict=True)]
 
 
-def margin(config: PTCConfig, scores: Sequence[Scores], protected: Sequence[bool]) -> float:
+def margin(config: SimpleNamespace, scores: Sequence[Scores], protected: Sequence[bool]) -> float:
     """Distance of the score nearest to the candidates' threshold, as a share of the scores' spread."""
     bounds = quartiles(scores, protected)
     if config.ratio_scope != "candidates" or bounds is None or bounds[0] == bounds[1]:
@@ -115,7 +116,8 @@ def protected_places(config: Any, ids: Sequence[int], segments: Sequence[int] | 
 
 def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tuple[Tensor, list[list[list[int]]]]:
     """Logits [num_labels] of one document in eval mode, and what each pruning layer kept, by head set."""
-    config, ptc, weights = model.config, model.config.settings, model.state_dict()
+    config, weights = model.config, model.state_dict()
+    ptc = flat_of(model.settings, config.num_hidden_layers)
     states, where = _embed(config, weights, ids), list(range(len(ids)))
     protected = [ptc.protect_special and place in protected_places(config, ids) for place in range(len(ids))]
     own = weights.get("embeddings.combination_tokens.weight")
@@ -137,9 +139,8 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
         name, size = f"encoder.layer.{step}.", len(where)
         rows = sources = torch.cat([states, extra])  # the keys and values are made of `sources`
         last = number == (ptc.combine_layer or config.num_hidden_layers + 1) - 1
-        prunes = ptc.pruning != "none" and where and len(ids) >= ptc.min_length and not (ptc.site == "keys" and last)
-        own_ratio = ptc.keep_ratio if ptc.keep_ratios is None or not prunes else ptc.keep_ratios[number - 1]
-        rule = dataclasses.replace(ptc, keep_ratio=own_ratio, keep_ratios=None)
+        prunes = ptc.prune is not None and where and len(ids) >= ptc.min_length and not (ptc.site == "keys" and last)
+        rule = SimpleNamespace(**vars(ptc) | {"keep_ratio": ptc.keep_ratios[number - 1] if prunes else 1.0})
         if prunes and ptc.score == "learned":
             vector = weights.get(name + "importance.weight", states.new_zeros(1, states.shape[1]))[0]
             foretold = [float(row @ vector) for row in states]
@@ -178,7 +179,7 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
 
 
 def _leaving(
-    ptc: PTCConfig, rows: Tensor, where: Sequence[int], stay: Sequence[int], protected: Sequence[bool]
+    ptc: SimpleNamespace, rows: Tensor, where: Sequence[int], stay: Sequence[int], protected: Sequence[bool]
 ) -> list[list[int]]:
     """The rows that go on, of the text those at the positions that stay; each with the rows that it takes up."""
     stays = [where.index(p) for p in stay] + list(range(len(where), len(rows)))
@@ -214,7 +215,7 @@ def _embed(config: Any, weights: dict[str, Tensor], ids: Sequence[int]) -> Tenso
     return _norm(config, weights, "embeddings.LayerNorm", torch.stack(vectors))
 
 
-def _queries_asked(ptc: PTCConfig, rows: int, combination: int) -> list[int]:
+def _queries_asked(ptc: SimpleNamespace, rows: int, combination: int) -> list[int]:
     """All rows; the first and the combination tokens; or some at equal distances, all where there are fewer."""
     if ptc.score_queries == "anchors":
         return [0, *(rows - 1 - j for j in range(combination))]
@@ -248,7 +249,9 @@ def _attention(
     return _linear(weights, name + "attention.output.dense", torch.cat(contexts, dim=1)), received
 
 
-def _combine(ptc: PTCConfig, config: Any, weights: dict[str, Tensor], name: str, text: Tensor, own: Tensor) -> Tensor:
+def _combine(
+    ptc: SimpleNamespace, config: Any, weights: dict[str, Tensor], name: str, text: Tensor, own: Tensor
+) -> Tensor:
     query = _linear(weights, name + "query", _norm(config, weights, name + "combination_norm", own))
     key = _linear(weights, name + "key", _norm(config, weights, name + "text_norm", text))
     value = _linear(weights, name + "value", text)
@@ -272,7 +275,7 @@ def _combine(ptc: PTCConfig, config: Any, weights: dict[str, Tensor], name: str,
     return torch.stack(folded)
 
 
-def _head(ptc: PTCConfig, weights: dict[str, Tensor], rows: Tensor, sizes: Sequence[float]) -> Tensor:
+def _head(ptc: SimpleNamespace, weights: dict[str, Tensor], rows: Tensor, sizes: Sequence[float]) -> Tensor:
     host = ptc.pooling == "host" or (ptc.pooling == "auto" and ptc.combine_layer is None)
     pooled = (
         torch.tanh(_linear(weights, "head.dense", rows[0])) if host else _means([[*range(len(rows))]], rows, sizes)[0]

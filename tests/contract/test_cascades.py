@@ -9,9 +9,10 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
 from contract.variants import CASCADES, UNEQUAL, batch, documents, tiny_cascade
+from flat import flat_of
 from tokensieve import (
     ConfigError,
-    PTCConfig,
+    ReductionConfig,
     TokensieveCascadeForSequenceClassification,
     TokensieveForSequenceClassification,
 )
@@ -26,7 +27,7 @@ each_cascade = pytest.mark.parametrize("ptc", CASCADES.values(), ids=CASCADES)
 
 
 @torch.no_grad()
-def fitted(ptc: PTCConfig) -> TokensieveCascadeForSequenceClassification:
+def fitted(ptc: ReductionConfig) -> TokensieveCascadeForSequenceClassification:
     """A cascade that defers half of the documents that it prunes, from a confidence that none of them is near."""
     cascade = tiny_cascade(ptc)
     sure = confidence(cascade.first(**batch(documents(LENGTHS))).logits, None)
@@ -43,14 +44,14 @@ def answered_by(cascade: TokensieveCascadeForSequenceClassification) -> list[int
     assert below is not None
     sure = confidence(cascade.first(**batch(documents(LENGTHS))).logits, None).tolist()
     return [
-        int(own < below if length >= ptc.min_length else ptc.reread_ratios is None)
+        int(own < below if length >= ptc.min_length else flat_of(ptc).reread_ratios is None)
         for own, length in zip(sure, LENGTHS, strict=True)
     ]
 
 
 @each_cascade
 @torch.no_grad()
-def test_a_document_does_not_see_its_batch(ptc: PTCConfig) -> None:
+def test_a_document_does_not_see_its_batch(ptc: ReductionConfig) -> None:
     cascade, texts = fitted(ptc), documents(LENGTHS)
     alone = [cascade(**batch([ids])) for ids in texts]
     for side in ("right", "left"):
@@ -58,7 +59,7 @@ def test_a_document_does_not_see_its_batch(ptc: PTCConfig) -> None:
         for name in ("logits", "pooled"):
             torch.testing.assert_close(together[name], torch.cat([one[name] for one in alone]), atol=1e-5, rtol=0)
         assert together.trace.survivors() == [one.trace.survivors()[0] for one in alone]
-        if ptc.combines:
+        if ptc.combine is not None:
             assert together.trace.assignments() == [one.trace.assignments()[0] for one in alone]
         parted = read_batch(cascade, check_batch(cascade.config, **batch(texts, side)))
         torch.testing.assert_close(parted.logits, together.logits, atol=1e-5, rtol=0)
@@ -67,7 +68,7 @@ def test_a_document_does_not_see_its_batch(ptc: PTCConfig) -> None:
 
 @each_cascade
 @torch.no_grad()
-def test_every_document_is_answered_as_its_stage_answers_it(ptc: PTCConfig) -> None:
+def test_every_document_is_answered_as_its_stage_answers_it(ptc: ReductionConfig) -> None:
     cascade, inputs = fitted(ptc), batch(documents(LENGTHS))
     found, stages = cascade(**inputs), answered_by(cascade)
     assert {*stages} == {0, 1}
@@ -84,7 +85,7 @@ def test_every_document_is_answered_as_its_stage_answers_it(ptc: PTCConfig) -> N
 
 @each_cascade
 @torch.no_grad()
-def test_ragged_is_reference(ptc: PTCConfig) -> None:
+def test_ragged_is_reference(ptc: ReductionConfig) -> None:
     cascade, inputs = fitted(ptc), batch(documents(LENGTHS))
     references = [reference_forward(stage, **inputs)[0] for stage in cascade.stages]
     wanted = torch.stack([references[stage][row] for row, stage in enumerate(answered_by(cascade))])
@@ -93,7 +94,7 @@ def test_ragged_is_reference(ptc: PTCConfig) -> None:
 
 @each_cascade
 @torch.no_grad()
-def test_rows_are_those_of_the_plan(ptc: PTCConfig) -> None:
+def test_rows_are_those_of_the_plan(ptc: ReductionConfig) -> None:
     """Of the stage that answers; the FLOPs are the first stage's, and the share of the second one's."""
     cascade = fitted(ptc)
     trace = cascade(**batch(documents(LENGTHS))).trace
@@ -104,14 +105,14 @@ def test_rows_are_those_of_the_plan(ptc: PTCConfig) -> None:
         plan, first, second = (
             own.plan(length, special=min(2, length)) for own in (cascade, cascade.first, cascade.second)
         )
-        deferred = ptc.reread if length >= ptc.min_length else 0.0
+        deferred = ptc.deferred if length >= ptc.min_length else 0.0
         assert plan.flops == pytest.approx(first.flops + deferred * second.flops)
         assert (plan.deferred, plan.steps) == (deferred, first.steps)
 
 
 @each_cascade
 @torch.no_grad()
-def test_saved_and_loaded(ptc: PTCConfig, tmp_path: Path) -> None:
+def test_saved_and_loaded(ptc: ReductionConfig, tmp_path: Path) -> None:
     cascade, inputs = fitted(ptc), batch(documents(LENGTHS))
     cascade.save_pretrained(tmp_path)
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
@@ -128,7 +129,9 @@ def tensors(stage: TokensieveForSequenceClassification) -> dict[str, Tensor]:
 
 @each_cascade
 @pytest.mark.parametrize("own", [True, False])
-def test_equal_tensors_are_there_once_in_memory_and_in_the_file(ptc: PTCConfig, own: bool, tmp_path: Path) -> None:
+def test_equal_tensors_are_there_once_in_memory_and_in_the_file(
+    ptc: ReductionConfig, own: bool, tmp_path: Path
+) -> None:
     cascade = tiny_cascade(ptc)
     if not own:
         cascade.share_everything()

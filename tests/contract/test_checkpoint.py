@@ -11,10 +11,10 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast, pipeline
 
 from contract.variants import COMBINING, LABELS, UNEQUAL, batch, documents, model_config, settings, tiny_model
+from flat import reduction
 from tokensieve import (
     ConfigError,
     InputError,
-    PTCConfig,
     TokensieveConfig,
     TokensieveError,
     TokensieveForSequenceClassification,
@@ -47,7 +47,7 @@ def test_config_round_trip(combining: dict[str, Any], tmp_path: Path) -> None:
     assert type(loaded) is TokensieveConfig
     assert loaded.to_dict() | {"_name_or_path": ""} == config.to_dict()
     assert loaded.settings == config.settings
-    assert json.loads((tmp_path / "config.json").read_text())["ptc"]["format_version"] == 1
+    assert json.loads((tmp_path / "config.json").read_text())["reduction"]["format_version"] == 2
 
 
 def test_the_checkpoint_is_safetensors_alone(tmp_path: Path) -> None:
@@ -81,12 +81,13 @@ def test_dtype_is_the_checkpoints(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "record",
     [
-        {"keep_ration": 0.5},
-        {"format_version": 2},
+        {"prun": None},
+        {"format_version": 3},
         {"format_version": "1.0"},
-        {"keep_ratio": 1.5},
-        {"combine_layer": 5},
-        {"site": "hidden", "heads": "per_head"},
+        {"prune": {"schedule": {"name": "constant", "keep": 1.5}}},
+        {"combine": {"layer": 5}},
+        {"site": "hidden", "prune": None},
+        {"prune": {"score": {"name": "received", "heads": "per_head"}, "site": "hidden"}},
     ],
     ids=str,
 )
@@ -94,7 +95,7 @@ def test_foreign_records_are_refused(record: dict[str, Any], tmp_path: Path) -> 
     tiny_model(settings()).save_pretrained(tmp_path)
     file = tmp_path / "config.json"
     content = json.loads(file.read_text())
-    content["ptc"] |= record
+    content["reduction"] |= record
     file.write_text(json.dumps(content))
     for load in (AutoConfig.from_pretrained, AutoModelForSequenceClassification.from_pretrained):
         with pytest.raises(TokensieveError, match=next(iter(record))):
@@ -150,7 +151,7 @@ def test_new_labels_get_a_new_head(tmp_path: Path) -> None:
 
 
 def test_pipeline(tiny_bert_dir: Path, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
-    compress(tiny_bert_dir, PTCConfig(keep_ratio=0.5)).save_pretrained(tmp_path)
+    compress(tiny_bert_dir, reduction(keep_ratio=0.5)).save_pretrained(tmp_path)
     tiny_tokenizer.save_pretrained(tmp_path)
     classify = pipeline("text-classification", str(tmp_path))
     found = classify(["the film was good", "bad law"], top_k=None)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from contract.variants import batch, documents, settings, tiny_model
-from tokensieve import PTCConfig
+from tokensieve import ReductionConfig
 from tokensieve.kernels import linear
 
 FORMS = {
@@ -38,7 +38,7 @@ def test_a_compiled_product_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("ptc", "backend"), FORMS.values(), ids=FORMS.keys())
-def test_compiled_is_uncompiled(ptc: PTCConfig, backend: str) -> None:
+def test_compiled_is_uncompiled(ptc: ReductionConfig, backend: str) -> None:
     """Lengths that come again and lengths that are new, in inference and in training."""
     torch._dynamo.reset()
     model, uncompiled = tiny_model(ptc), tiny_model(ptc)

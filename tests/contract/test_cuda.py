@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from contract.variants import UNEQUAL, VARIANTS, batch, documents, tiny_model
-from tokensieve import PTCConfig
+from tokensieve import ReductionConfig
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 @pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_cuda_is_cpu(ptc: PTCConfig) -> None:
+def test_cuda_is_cpu(ptc: ReductionConfig) -> None:
     model, inputs = tiny_model(ptc), batch(documents(UNEQUAL))
     labels = torch.zeros(len(UNEQUAL), dtype=torch.long)
     expected = model(**inputs, labels=labels)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from contract.variants import SPREADING, UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
-from tokensieve import ConfigError, PTCConfig, TokensieveForSequenceClassification
+from flat import flat_of
+from tokensieve import ConfigError, ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.kernels import backends as kernel
 from tokensieve.model import layer as layer_module
 
@@ -44,7 +45,7 @@ def counted_selections() -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_gradients_are_those_without(ptc: PTCConfig) -> None:
+def test_gradients_are_those_without(ptc: ReductionConfig) -> None:
     model = tiny_model(ptc)
     plain = gradients(model)
     enable(model)
@@ -54,7 +55,7 @@ def test_gradients_are_those_without(ptc: PTCConfig) -> None:
 
 
 @pytest.mark.parametrize("ptc", SPREADING.values(), ids=SPREADING.keys())
-def test_tokens_are_chosen_once(ptc: PTCConfig) -> None:
+def test_tokens_are_chosen_once(ptc: ReductionConfig) -> None:
     model = tiny_model(ptc)
     with counted_selections() as plain:
         gradients(model)
@@ -63,7 +64,7 @@ def test_tokens_are_chosen_once(ptc: PTCConfig) -> None:
         gradients(model)
     # none where the module is the first step
     assert len(checkpointed) == len(plain)
-    assert plain or ptc.combine_layer == 1 or (ptc.combine_layer == 2 and ptc.site == "keys")
+    assert plain or flat_of(ptc).combine_layer == 1 or (flat_of(ptc).combine_layer == 2 and flat_of(ptc).site == "keys")
 
 
 def test_layers_run_twice_and_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:

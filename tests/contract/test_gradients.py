@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
-from tokensieve import PTCConfig, TokensieveForSequenceClassification
+from flat import flat_of
+from tokensieve import ReductionConfig, TokensieveForSequenceClassification
 
 
 def unseen_by_softmax(model: TokensieveForSequenceClassification) -> set[str]:
@@ -14,7 +15,7 @@ def unseen_by_softmax(model: TokensieveForSequenceClassification) -> set[str]:
     with soft assignment, whose softmax runs over the keys, theirs and their norm's.
     """
     combining = ("query.bias", "combination_norm.bias")
-    if model.settings.combine_assignment == "soft":
+    if flat_of(model.settings).combine_assignment == "soft":
         combining = ("key.bias", "text_norm.bias")
     names = set()
     for i, step in enumerate(model.encoder.steps):
@@ -24,7 +25,7 @@ def unseen_by_softmax(model: TokensieveForSequenceClassification) -> set[str]:
 
 
 @pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_gradients_reach_every_parameter(ptc: PTCConfig) -> None:
+def test_gradients_reach_every_parameter(ptc: ReductionConfig) -> None:
     model = tiny_model(ptc).train()
     model(**batch(documents(UNEQUAL)), labels=torch.arange(len(UNEQUAL)) % 3).loss.backward()
     unseen = unseen_by_softmax(model)

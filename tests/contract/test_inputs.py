@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from contract.variants import CLS, POSITIONS, SEP, VOCABULARY, batch, documents, settings, tiny_model
-from tokensieve import ConfigError, InputError, PTCConfig
+from tokensieve import ConfigError, InputError, ReductionConfig
 
 MODEL = tiny_model(settings(combine_layer=3))
 
@@ -112,7 +112,7 @@ def test_word_vectors_that_cannot_be(inputs: dict[str, torch.Tensor], named: str
 
 @pytest.mark.parametrize("ptc", [settings(combine_layer=3), settings(site="hidden"), settings(heads="per_head")])
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_word_vectors_in_place_of_ids(ptc: PTCConfig, side: str) -> None:
+def test_word_vectors_in_place_of_ids(ptc: ReductionConfig, side: str) -> None:
     model, inputs = tiny_model(ptc), batch(documents((17, 9, 40, 2)), side)
     words = model.get_input_embeddings()(inputs["input_ids"])
     with torch.no_grad():
@@ -139,7 +139,7 @@ def test_padded_tensors_are_not_offered(name: str) -> None:
 
 
 @pytest.mark.parametrize("ptc", [settings(), settings(combine_layer=3), settings(pooling="mean")])
-def test_document_vectors_are_what_the_last_layer_reads(ptc: PTCConfig) -> None:
+def test_document_vectors_are_what_the_last_layer_reads(ptc: ReductionConfig) -> None:
     model, inputs = tiny_model(ptc), batch(documents((17, 9, 40)))
     with torch.no_grad():
         output = model(**inputs)

@@ -1,6 +1,5 @@
 """What holds for every variant: batches do not matter, special tokens stay, nobody is left with nothing."""
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -20,7 +19,8 @@ from contract.variants import (
     settings,
     tiny_model,
 )
-from tokensieve import PTCConfig
+from flat import with_flat
+from tokensieve import ReductionConfig
 
 each_variant = pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
 each_pruning_variant = pytest.mark.parametrize("ptc", SPREADING.values(), ids=SPREADING.keys())
@@ -31,14 +31,14 @@ PLACES = pytest.mark.parametrize(
 
 @each_variant
 @torch.no_grad()
-def test_a_document_does_not_see_its_batch(ptc: PTCConfig) -> None:
+def test_a_document_does_not_see_its_batch(ptc: ReductionConfig) -> None:
     model, texts = tiny_model(ptc), documents(UNEQUAL)
     alone = [model(**batch([ids])) for ids in texts]
     for side in ("right", "left"):
         together = model(**batch(texts, side, width=max(UNEQUAL) + 7))
         torch.testing.assert_close(together.logits, torch.cat([one.logits for one in alone]), atol=1e-5, rtol=0)
         assert together.trace.survivors() == [one.trace.survivors()[0] for one in alone]
-        if ptc.combines:
+        if ptc.combine is not None:
             assert together.trace.assignments() == [one.trace.assignments()[0] for one in alone]
 
 
@@ -58,16 +58,16 @@ def test_order_and_company_do_not_matter(lengths: list[int], data: st.DataObject
 
 @each_pruning_variant
 @torch.no_grad()
-def test_keeping_everything_is_not_pruning(ptc: PTCConfig) -> None:
-    plain = tiny_model(replace(ptc, pruning="none", ratio_scope="all"))
-    model = tiny_model(replace(ptc, keep_ratio=1, keep_ratios=None))
+def test_keeping_everything_is_not_pruning(ptc: ReductionConfig) -> None:
+    plain = tiny_model(with_flat(ptc, pruning="none", ratio_scope="all"))
+    model = tiny_model(with_flat(ptc, keep_ratio=1, keep_ratios=None))
     inputs = batch(documents(UNEQUAL))
     torch.testing.assert_close(model(**inputs).logits, plain(**inputs).logits, atol=1e-5, rtol=0)
     assert model(**inputs).trace.kept == plain(**inputs).trace.kept
 
 
 @each_pruning_variant
-def test_kept_sets_nest_and_hold_what_is_protected(ptc: PTCConfig) -> None:
+def test_kept_sets_nest_and_hold_what_is_protected(ptc: ReductionConfig) -> None:
     texts = documents(UNEQUAL)
     texts[0][5] = SEP  # written in the text, which protects nothing
     layers = layer_trace(tiny_model(ptc), batch(texts))

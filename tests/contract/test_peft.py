@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
-from tokensieve import ConfigError, MissingExtraError, PTCConfig, TokensieveForSequenceClassification
+from tokensieve import ConfigError, MissingExtraError, ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.training.lora import adapted, lora_config, merged, require_peft
 
 peft = pytest.importorskip("peft")
@@ -32,7 +32,7 @@ def starts_at_random(name: str, model: TokensieveForSequenceClassification) -> b
 
 
 @pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_trained_and_merged(ptc: PTCConfig) -> None:
+def test_trained_and_merged(ptc: ReductionConfig) -> None:
     # In float64: where two scores lie near each other, the rounding of float32 could choose another token.
     before = {name: value.clone() for name, value in tiny_model(ptc).double().state_dict().items()}
     model = tiny_model(ptc).double()
@@ -53,14 +53,14 @@ def test_trained_and_merged(ptc: PTCConfig) -> None:
         same = torch.equal(value, before[name])
         assert same or moves, f"{name} was to stay"
     assert not torch.equal(after["head.classifier.weight"], before["head.classifier.weight"])
-    if ptc.combines:
+    if ptc.combine is not None:
         assert not torch.equal(
             after["embeddings.combination_tokens.weight"], before["embeddings.combination_tokens.weight"]
         )
 
 
 @pytest.mark.parametrize("ptc", [settings(site="hidden"), settings(combine_layer=3)], ids=["hidden", "combining"])
-def test_a_merged_model_is_saved_and_loaded_as_any(ptc: PTCConfig, tmp_path: Path) -> None:
+def test_a_merged_model_is_saved_and_loaded_as_any(ptc: ReductionConfig, tmp_path: Path) -> None:
     model = tiny_model(ptc)
     wrapped = adapted(model, lora_config(model, 2))
     step(wrapped)
@@ -84,7 +84,7 @@ def test_adapters_are_saved_and_loaded_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ptc", [settings(site="hidden"), settings(combine_layer=3)], ids=["hidden", "combining"])
-def test_a_config_of_the_users_own(ptc: PTCConfig) -> None:
+def test_a_config_of_the_users_own(ptc: ReductionConfig) -> None:
     """By PEFT's habits: names of modules, and the kind of task, which passes further arguments to forward."""
     own = peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query", "value"])
     wrapped = peft.get_peft_model(tiny_model(ptc), own)

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from contract.variants import UNEQUAL, VARIANTS, batch, documents, tiny_model
-from tokensieve import PTCConfig, TokensieveForSequenceClassification
+from flat import flat_of
+from tokensieve import ReductionConfig, TokensieveForSequenceClassification
 
 LABELS = torch.arange(len(UNEQUAL)) % 3
-COUNTED = {name: ptc for name, ptc in VARIANTS.items() if ptc.ratio_scope == "all"}
+COUNTED = {name: ptc for name, ptc in VARIANTS.items() if flat_of(ptc).ratio_scope == "all"}
 """The variants whose counts follow from length alone."""
 
 
@@ -29,7 +30,7 @@ def losses(model: TokensieveForSequenceClassification, autocast: bool) -> list[f
 
 @pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
 @pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "pure"])
-def test_training_in_bfloat16(ptc: PTCConfig, autocast: bool) -> None:
+def test_training_in_bfloat16(ptc: ReductionConfig, autocast: bool) -> None:
     model = tiny_model(ptc)
     start = float(model(**batch(documents(UNEQUAL)), labels=LABELS).loss.detach())
     if not autocast:
@@ -40,7 +41,7 @@ def test_training_in_bfloat16(ptc: PTCConfig, autocast: bool) -> None:
 
 
 @pytest.mark.parametrize("ptc", COUNTED.values(), ids=COUNTED.keys())
-def test_counts_do_not_depend_on_precision(ptc: PTCConfig) -> None:
+def test_counts_do_not_depend_on_precision(ptc: ReductionConfig) -> None:
     inputs = batch(documents(UNEQUAL))
     with torch.no_grad():
         kept = tiny_model(ptc)(**inputs).trace.kept

@@ -9,7 +9,8 @@ import torch
 
 import tokensieve.model.attention
 from contract.variants import DEPTH, SPREADING, UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
-from tokensieve import PTCConfig, TokensieveForSequenceClassification
+from flat import flat_of
+from tokensieve import ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.model.plan import PlanStep
 
 
@@ -43,13 +44,13 @@ def expected_rows(step: PlanStep, per_head: bool) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_rows_are_those_of_the_plan(ptc: PTCConfig) -> None:
+def test_rows_are_those_of_the_plan(ptc: ReductionConfig) -> None:
     model = tiny_model(ptc)
     expected: dict[str, float] = defaultdict(int)
     for ids in documents(UNEQUAL):
         plan = model.plan(len(ids), special=min(len(ids), 2), samples=batch([ids]))
         for step in plan.steps:
-            for name, rows in expected_rows(step, ptc.heads == "per_head").items():
+            for name, rows in expected_rows(step, flat_of(ptc).heads == "per_head").items():
                 expected[f"encoder.layer.{step.number - 1}.{name}"] += rows
     seen = rows_entering(model, UNEQUAL)
     assert {name: rows for name, rows in seen.items() if name.startswith("encoder")} == pytest.approx(dict(expected))
@@ -57,7 +58,7 @@ def test_rows_are_those_of_the_plan(ptc: PTCConfig) -> None:
 
 
 @pytest.mark.parametrize("ptc", SPREADING.values(), ids=SPREADING.keys())
-def test_pruned_keys_are_not_in_the_key_tensor(ptc: PTCConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pruned_keys_are_not_in_the_key_tensor(ptc: ReductionConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     attend, seen = tokensieve.model.attention.attend, []
 
     def watch(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any, **options: Any) -> Any:
@@ -67,21 +68,21 @@ def test_pruned_keys_are_not_in_the_key_tensor(ptc: PTCConfig, monkeypatch: pyte
     monkeypatch.setattr(tokensieve.model.attention, "attend", watch)
     model = tiny_model(ptc)
     kept = model(**batch(documents(UNEQUAL))).trace.kept
-    m, total = (ptc.combination_tokens if ptc.combines else 0) * len(UNEQUAL), sum(UNEQUAL)
-    before = DEPTH if ptc.combine_layer is None else ptc.combine_layer - 1
+    m, total = (ptc.combination_tokens if ptc.combine is not None else 0) * len(UNEQUAL), sum(UNEQUAL)
+    before = DEPTH if flat_of(ptc).combine_layer is None else flat_of(ptc).combine_layer - 1
     for layer, (queries, keys, values) in enumerate(seen):
         through = total if layer == 0 else sum(kept[layer - 1])  # site "hidden": what the layer before let through
         if layer >= before:
             assert queries == keys == values == m
-        elif ptc.score == "learned":
+        elif flat_of(ptc).score == "learned":
             assert queries == sum(kept[layer]) + m
-            assert keys == values == (through if ptc.leaving_keys else sum(kept[layer])) + m
-        elif ptc.site == "hidden":
+            assert keys == values == (through if flat_of(ptc).leaving_keys else sum(kept[layer])) + m
+        elif flat_of(ptc).site == "hidden":
             assert queries == keys == values == through + m
         else:
             assert queries == total + m
             assert keys == values == sum(kept[layer]) + m
-    assert layer == DEPTH - (ptc.combines and ptc.combine_mode == "replace") - 1
+    assert layer == DEPTH - (ptc.combine is not None and flat_of(ptc).combine_mode == "replace") - 1
 
 
 def test_counts_by_hand() -> None:

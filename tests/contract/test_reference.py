@@ -5,7 +5,8 @@ import torch
 
 from contract import oracle
 from contract.variants import SPREADING, UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
-from tokensieve import PTCConfig
+from flat import flat_of
+from tokensieve import ReductionConfig
 from tokensieve.model.reference import reference_forward
 
 each_variant = pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
@@ -13,7 +14,7 @@ each_pruning_variant = pytest.mark.parametrize("ptc", SPREADING.values(), ids=SP
 
 
 @torch.no_grad()
-def agrees_with_reference(ptc: PTCConfig, lengths: tuple[int, ...]) -> None:
+def agrees_with_reference(ptc: ReductionConfig, lengths: tuple[int, ...]) -> None:
     model, inputs = tiny_model(ptc), batch(documents(lengths))
     output = model(**inputs)
     logits, masks = reference_forward(model, **inputs)
@@ -23,7 +24,7 @@ def agrees_with_reference(ptc: PTCConfig, lengths: tuple[int, ...]) -> None:
 
 
 @each_variant
-def test_ragged_is_reference(ptc: PTCConfig) -> None:
+def test_ragged_is_reference(ptc: ReductionConfig) -> None:
     agrees_with_reference(ptc, UNEQUAL)
 
 
@@ -37,12 +38,12 @@ def test_ragged_is_reference_for_awkward_lengths(changes: dict[str, str], length
 
 @each_variant
 @torch.no_grad()
-def test_ragged_is_the_method(ptc: PTCConfig) -> None:
+def test_ragged_is_the_method(ptc: ReductionConfig) -> None:
     model, texts = tiny_model(ptc), documents(UNEQUAL)
     output = model(**batch(texts))
     expected, kept = zip(*(oracle.logits(model, ids) for ids in texts), strict=True)
     torch.testing.assert_close(output.logits, torch.stack(expected), atol=1e-5, rtol=0)
-    ahead = 0 if ptc.site == "hidden" else 1  # scores choose this layer's survivors, or the next layer's keys
+    ahead = 0 if flat_of(ptc).site == "hidden" else 1  # scores choose this layer's survivors, or the next layer's keys
     for layer, sets in enumerate(zip(*kept, strict=True)):
         assert output.trace.kept[layer + ahead] == tuple(len(own[0]) for own in sets)
 

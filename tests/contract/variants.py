@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokensieve import PTCConfig, TokensieveConfig, TokensieveForSequenceClassification
+from flat import reduction
+from tokensieve import ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification
 from tokensieve.cascade.build import cascade_of
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
 from tokensieve.model.norms import norms_and_biases
-from tokensieve.reducers import Importance
+from tokensieve.reduce.score.learned import Importance
 from tokensieve.tokens import Tokens
 
 DEPTH, WIDTH, HEADS, POSITIONS, LABELS = 4, 32, 4, 64, 3
@@ -48,9 +49,9 @@ def _variants() -> Iterator[dict[str, Any]]:
                     yield {**what, **where, **combining, "protect_special": False}
 
 
-def settings(**changes: Any) -> PTCConfig:
+def settings(**changes: Any) -> ReductionConfig:
     """Settings as given; prunes hard and folds into few, so that every rule has work in a tiny document."""
-    return PTCConfig(**{"keep_ratio": 0.6, "combination_tokens": 3} | changes)
+    return reduction(**{"keep_ratio": 0.6, "combination_tokens": 3} | changes)
 
 
 def _name(changes: dict[str, Any]) -> str:
@@ -126,10 +127,10 @@ FEWEST: tuple[dict[str, Any], ...] = (
 
 GROUPS = (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT, *LEARNED, *FEWEST)
 VARIANTS = {_name(changes): settings(**changes) for changes in GROUPS}
-SPREADING = {name: config for name, config in VARIANTS.items() if config.pruning != "none"}
+SPREADING = {name: config for name, config in VARIANTS.items() if config.prune is not None}
 """The variants that prune."""
 
-CASCADES: dict[str, PTCConfig] = {
+CASCADES: dict[str, ReductionConfig] = {
     f"cascade-{_name(changes)}": settings(reread=0.4, **changes)
     for changes in (
         {"pruning": "ratio", "site": "hidden"},
@@ -146,7 +147,7 @@ CASCADES: dict[str, PTCConfig] = {
 """Settings of a cascade: the second stage reads all tokens, or more than the first one keeps."""
 
 
-def model_config(ptc: PTCConfig, **sizes: Any) -> TokensieveConfig:
+def model_config(ptc: ReductionConfig, **sizes: Any) -> TokensieveConfig:
     """A tiny BERT; weights so large that attention is far from uniform and scores are well apart."""
     small: dict[str, Any] = {
         "vocab_size": VOCABULARY,
@@ -159,10 +160,10 @@ def model_config(ptc: PTCConfig, **sizes: Any) -> TokensieveConfig:
         "initializer_range": 0.3,
         "special_token_ids": [CLS, SEP],
     }
-    return TokensieveConfig(ptc=ptc, **small | sizes)
+    return TokensieveConfig(reduction=ptc, **small | sizes)
 
 
-def tiny_model(ptc: PTCConfig, **sizes: Any) -> TokensieveForSequenceClassification:
+def tiny_model(ptc: ReductionConfig, **sizes: Any) -> TokensieveForSequenceClassification:
     """The model in eval mode, always the same for the same shapes; biases are random too: one left out must show."""
     torch.manual_seed(1)
     model = TokensieveForSequenceClassification(model_config(ptc, **sizes)).eval()
@@ -176,9 +177,9 @@ def tiny_model(ptc: PTCConfig, **sizes: Any) -> TokensieveForSequenceClassificat
     return model
 
 
-def tiny_cascade(ptc: PTCConfig, **sizes: Any) -> TokensieveCascadeForSequenceClassification:
+def tiny_cascade(ptc: ReductionConfig, **sizes: Any) -> TokensieveCascadeForSequenceClassification:
     """A cascade in eval mode, whose second stage has a last layer and norms of its own; nothing is deferred yet."""
-    cascade: TokensieveCascadeForSequenceClassification = cascade_of(tiny_model(ptc.stages[0], **sizes), ptc)
+    cascade: TokensieveCascadeForSequenceClassification = cascade_of(tiny_model(ptc.stages(DEPTH)[0], **sizes), ptc)
     cascade.give_own_norms(True)
     with torch.no_grad():
         for parameter in norms_and_biases(cascade.second.encoder.layer).values():

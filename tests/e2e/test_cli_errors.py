@@ -177,10 +177,10 @@ def broken_models(work: Path) -> None:
     wordless = copy("base", "wordless")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (wordless / name).unlink()
-    edit(copy("model", "other-version"), lambda record: record["ptc"].update(format_version=2))
-    edit(copy("model", "mistyped"), lambda record: record["ptc"].update(kep_ratio=0.5))
+    edit(copy("model", "other-version"), lambda record: record["reduction"].update(format_version=2))
+    edit(copy("model", "mistyped"), lambda record: record["reduction"].update(kep_ratio=0.5))
     edit(copy("model", "unsure"), lambda record: record.update(model_type="tokensieve_cascade", defer_below=1.5))
-    edit(work / "unsure", lambda record: record["ptc"].update(pruning="ratio", reread=0.1))
+    edit(work / "unsure", lambda record: record["reduction"].update(pruning="ratio", reread=0.1))
     weights = copy("model", "mismatched") / "model.safetensors"
     save_file(load_file(weights) | {"head.classifier.weight": torch.zeros(7, 32)}, weights, metadata={"format": "pt"})
 

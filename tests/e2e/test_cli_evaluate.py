@@ -115,7 +115,7 @@ def test_info_on_a_classifier(cli: Cli, work: Path) -> None:
     assert record["plan"] == json.loads(json.dumps(model.plan(length=40).to_dict()))
     assert record["labels"] == list(LABELS)
     assert record["trained"] is True
-    assert record["settings"] == model.config.ptc
+    assert record["settings"] == model.config.reduction
     said = cli("info", "--model", "model", "--length", "40").out
     assert "film, law, sport" in said
     assert str(model.plan(length=40)) in said
@@ -129,7 +129,7 @@ def test_info_on_a_checkpoint(cli: Cli, work: Path, preset: str, combines: int |
     assert record["settings"]["combine_layer"] == combines
     assert record["trained"] is False
     assert record["longest_document"] == 64
-    model = tokensieve.compress("base", tokensieve.PTCConfig.preset(preset, 4))
+    model = tokensieve.compress("base", tokensieve.ReductionConfig.preset(preset))
     assert record["plan"]["flops"] == pytest.approx(model.plan(length=64).flops, rel=0.01)
     assert (record["plan"]["ratio"] == 1) == (preset == "dense")
 

@@ -303,7 +303,7 @@ def one_other_row(work: Path) -> None:
 def other_model(work: Path, keep_ratio: float | None = 0.5, **changes: Any) -> None:
     folder = shutil.copytree((work / "model").resolve(), work / "changed")
     record = json.loads((folder / "config.json").read_text())
-    record["ptc"]["keep_ratio"] = keep_ratio or record["ptc"]["keep_ratio"]
+    record["reduction"]["keep_ratio"] = keep_ratio or record["reduction"]["keep_ratio"]
     (folder / "config.json").write_text(json.dumps(record | changes))
     (work / "model").unlink()
     folder.rename(work / "model")

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 import tokensieve
 from e2e.conftest import LABELS, Cli, labelled_rows, listing, write_rows
-from tokensieve import PTCConfig, TokensieveError
+from flat import reduction
+from tokensieve import ReductionConfig, TokensieveError
 from tokensieve.training.recipe import Recipe
 
 TRAIN = ("train", "--model", "base", "--output", "out", "--max-length", "32", "--device", "cpu", "--epochs", "1")
@@ -168,7 +169,7 @@ def handed_over(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the command hands to the library, which trains nothing."""
     seen: dict[str, Any] = {}
 
-    def note(base: Any, settings: PTCConfig, splits: Any, output: Path, recipe: Recipe, **options: Any) -> None:
+    def note(base: Any, settings: ReductionConfig, splits: Any, output: Path, recipe: Recipe, **options: Any) -> None:
         seen.update(settings=settings, recipe=recipe, splits=splits, base=base, **options)
         raise TokensieveError("seen enough")
 
@@ -179,7 +180,7 @@ def handed_over(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_the_defaults_are_the_papers_recipe(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
     cli("train", "--model", "base", "--data", "good.jsonl", "--output", "out").error()
     assert handed_over["recipe"] == Recipe()
-    assert handed_over["settings"] == PTCConfig()
+    assert handed_over["settings"] == reduction()
 
 
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
@@ -227,7 +228,7 @@ def test_settings_reach_the_model(
     cli: Cli, work: Path, handed_over: dict[str, Any], given: str, expected: dict[str, Any]
 ) -> None:
     cli(*TRAIN, "--data", "good.jsonl", *given.split()).error()
-    assert handed_over["settings"] == PTCConfig(**expected)
+    assert handed_over["settings"] == reduction(**expected)
 
 
 def test_the_recipe_reaches_the_training(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from transformers import pipeline
 
 import tokensieve
 from e2e.conftest import Cli
+from flat import reduction
 from tokensieve.data import DataSplits, standard_library_corpus
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
@@ -26,7 +27,7 @@ def corpus() -> DataSplits:
 @pytest.fixture(scope="module")
 def trained(corpus: DataSplits, default_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tokens leave at every layer, what is left is folded into eight; an eighth of the corpus, 64 tokens of each."""
-    settings = tokensieve.PTCConfig(site="hidden", keep_ratio=0.8, combine_layer=7, combine_mode="insert")
+    settings = reduction(site="hidden", keep_ratio=0.8, combine_layer=7, combine_mode="insert")
     recipe = Recipe(learning_rate=3e-4, epochs=2, batch_size=8, max_length=64, attention_dropout=0.0)
     output = tmp_path_factory.mktemp("embedded") / "trained"
     record = train(default_model_dir, settings, corpus, output, recipe)

@@ -58,7 +58,7 @@ def test_a_round_trip_keeps_weights_settings_and_type(folder: Path, tmp_path: Pa
     model.save_pretrained(tmp_path)
     copy = AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert {parameter.dtype for parameter in copy.parameters()} == {dtype}
-    assert copy.config.ptc == model.config.ptc
+    assert copy.config.reduction == model.config.reduction
     assert copy.config.id2label == {0: "film", 1: "law", 2: "sport"}
     state = model.state_dict()
     assert state.keys() == copy.state_dict().keys()
@@ -168,5 +168,5 @@ def test_the_config_is_json_and_complete(folder: Path) -> None:
     record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert record["model_type"] == "tokensieve"
     assert record["architectures"] == ["TokensieveForSequenceClassification"]
-    assert record["ptc"]["format_version"] == 1
-    assert tokensieve.PTCConfig.from_dict(record["ptc"]) == AutoConfig.from_pretrained(folder).settings
+    assert record["reduction"]["format_version"] == 1
+    assert tokensieve.ReductionConfig.from_dict(record["reduction"]) == AutoConfig.from_pretrained(folder).settings

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from contract.variants import batch, documents, tiny_model
-from tokensieve import PTCConfig
+from flat import reduction
 from tokensieve.kernels import linear as module
 from tokensieve.kernels.linear import Linear, ShortLinear, lay_out_weights, linear_backend, onednn_pays
 
@@ -186,7 +186,7 @@ def test_shapes_are_fewer_at_inference(monkeypatch: pytest.MonkeyPatch, use_thre
 
 def test_weights_laid_out_for_inference(onednn: bool, tmp_path: Path) -> None:
     """The same weights and answers, columns first where oneDNN multiplies; they are saved and copied as ever."""
-    model, inputs = tiny_model(PTCConfig(pruning="none")), batch(documents((5, 30)))
+    model, inputs = tiny_model(reduction(pruning="none")), batch(documents((5, 30)))
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     with torch.no_grad():
         wanted = model(**inputs).logits

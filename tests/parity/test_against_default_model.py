@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertForSequenceClassification
 
-from tokensieve import PTCConfig, compress
+from flat import reduction
+from tokensieve import ReductionConfig, compress
 from tokensieve.model.reference import reference_forward
 
 TEXTS = [inspect.getsource(json.JSONDecoder), json.__doc__, "token", inspect.getsource(json.loads)]
@@ -32,12 +33,12 @@ def inputs(default_model_dir: Path) -> dict[str, torch.Tensor]:
 def test_logits_are_transformers(default_model_dir: Path, inputs: dict[str, torch.Tensor]) -> None:
     host = BertForSequenceClassification.from_pretrained(default_model_dir, num_labels=4).eval()
     assert inputs["input_ids"].shape == (4, 512)
-    ours = compress(host, PTCConfig.preset("dense", 6))(**inputs).logits
+    ours = compress(host, ReductionConfig.preset("dense"))(**inputs).logits
     torch.testing.assert_close(ours, host(**inputs).logits, atol=1e-4, rtol=0)
 
 
 def test_the_folder_brings_tokenizer_and_pooler(default_model_dir: Path) -> None:
-    model = compress(default_model_dir, PTCConfig(), num_labels=4)
+    model = compress(default_model_dir, reduction(), num_labels=4)
     tokenizer = AutoTokenizer.from_pretrained(default_model_dir)
     assert model.config.special_token_ids == sorted([tokenizer.cls_token_id, tokenizer.sep_token_id])
     host = BertForSequenceClassification.from_pretrained(default_model_dir)
@@ -49,7 +50,7 @@ def test_the_folder_brings_tokenizer_and_pooler(default_model_dir: Path) -> None
 def test_reduced_is_the_reference_and_minds_no_batch(
     changes: dict[str, Any], default_model_dir: Path, inputs: dict[str, torch.Tensor]
 ) -> None:
-    model = compress(default_model_dir, PTCConfig(**changes), num_labels=4)
+    model = compress(default_model_dir, reduction(**changes), num_labels=4)
     inputs = {name: value[:3, :160] for name, value in inputs.items()}  # the reference compares every pair of scores
     output = model(**inputs)
     torch.testing.assert_close(output.logits, reference_forward(model, **inputs)[0], atol=1e-5, rtol=0)

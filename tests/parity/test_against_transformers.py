@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
-from parity.hosts import HOSTS, LABELS, LAYERS, build_host, host_batch
-from tokensieve import PTCConfig, compress
+from parity.hosts import HOSTS, LABELS, build_host, host_batch
+from tokensieve import ReductionConfig, compress
 
 each_host = pytest.mark.parametrize("name", HOSTS)
-DENSE = PTCConfig.preset("dense", LAYERS)
+DENSE = ReductionConfig.preset("dense")
 WITH_SEGMENTS = ("bert", "electra", "electra-projected")
 
 

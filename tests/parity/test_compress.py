@@ -1,7 +1,6 @@
 """What `compress` takes over, what it makes anew, what it leaves alone, and what it refuses."""
 
 import copy
-import dataclasses
 from typing import Any
 
 import pytest
@@ -18,11 +17,12 @@ from transformers import (
     RobertaModel,
 )
 
+from flat import flat_of, reduction, with_flat
 from parity.hosts import HOSTS, LABELS, LAYERS, bert, build_host, host_batch
-from tokensieve import CheckpointError, ConfigError, PTCConfig, TokensieveForSequenceClassification, compress
+from tokensieve import CheckpointError, ConfigError, ReductionConfig, TokensieveForSequenceClassification, compress
 
-PFC = PTCConfig(combine_layer=2, combination_tokens=4)
-MEAN = PTCConfig(pruning="none", pooling="mean")
+PFC = reduction(combine_layer=2, combination_tokens=4)
+MEAN = reduction(pruning="none", pooling="mean")
 
 
 def storages(model: nn.Module) -> set[int]:
@@ -56,7 +56,7 @@ def test_the_given_model_is_left_as_it_was(name: str, training: bool) -> None:
 def test_ours_is_left_as_it_was_too() -> None:
     first = compress(build_host("bert"), PFC)
     config = copy.deepcopy(first.config.to_dict())
-    second = compress(first, PTCConfig(combine_layer=2, combination_tokens=4, keep_ratio=0.5), num_labels=7)
+    second = compress(first, reduction(combine_layer=2, combination_tokens=4, keep_ratio=0.5), num_labels=7)
     assert first.config.to_dict() == config
     assert not storages(first) & storages(second)
     assert (first.num_labels, second.num_labels) == (LABELS, 7)
@@ -74,7 +74,7 @@ def test_ours_is_left_as_it_was_too() -> None:
 )
 def test_layers_take_their_places(mode: Any, combine_layer: int, sources: list[int | None]) -> None:
     host = build_host("bert")
-    model = compress(host, PTCConfig(combine_layer=combine_layer, combine_mode=mode))
+    model = compress(host, reduction(combine_layer=combine_layer, combine_mode=mode))
     assert len(model.encoder.layer) == len(sources)
     for place, source in enumerate(sources):
         ours = weights(model, f"encoder.layer.{place}.")
@@ -112,7 +112,7 @@ def test_a_headless_checkpoint_keeps_its_body(headless: type[PreTrainedModel], h
 @pytest.mark.parametrize("pooler", [True, False])
 def test_a_headless_pooler_is_kept(pooler: bool) -> None:
     body = BertModel(build_host("bert").config, add_pooling_layer=pooler)
-    model = compress(body, PTCConfig.preset("dense", LAYERS))
+    model = compress(body, ReductionConfig.preset("dense"))
     assert model.num_labels == 2
     if pooler:
         assert torch.equal(model.head.dense.weight, body.pooler.dense.weight)
@@ -133,12 +133,12 @@ def test_the_head_of_another_task_is_not_taken(other: type[PreTrainedModel]) -> 
 def test_labels_are_the_checkpoints() -> None:
     host = bert(id2label={0: "no", 1: "yes", 2: "maybe"}, label2id={"no": 0, "yes": 1, "maybe": 2})
     host.config.problem_type = "multi_label_classification"
-    model = compress(host, PTCConfig())
+    model = compress(host, reduction())
     assert model.config.id2label == {0: "no", 1: "yes", 2: "maybe"}
     assert model.config.label2id == {"no": 0, "yes": 1, "maybe": 2}
     assert model.config.problem_type == "multi_label_classification"
     assert torch.equal(model.head.classifier.weight, host.classifier.weight)
-    same_number = compress(host, PTCConfig(), num_labels=3, problem_type="single_label_classification")
+    same_number = compress(host, reduction(), num_labels=3, problem_type="single_label_classification")
     assert same_number.config.id2label == model.config.id2label
     assert same_number.config.problem_type == "single_label_classification"
 
@@ -146,7 +146,7 @@ def test_labels_are_the_checkpoints() -> None:
 @pytest.mark.parametrize("labels", [{"num_labels": 2}, {"id2label": {0: "a", 1: "b"}}], ids=str)
 def test_other_labels_get_a_new_classifier(labels: dict[str, Any]) -> None:
     host = build_host("bert")
-    model = compress(host, PTCConfig(), **labels)
+    model = compress(host, reduction(), **labels)
     names = labels.get("id2label", {0: "LABEL_0", 1: "LABEL_1"})
     assert model.config.id2label == names
     assert model.config.label2id == {name: number for number, name in names.items()}
@@ -170,55 +170,55 @@ def test_other_labels_get_a_new_classifier(labels: dict[str, Any]) -> None:
 )
 def test_labels_that_cannot_be(labels: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
-        compress(build_host("bert"), PTCConfig(), **labels)
+        compress(build_host("bert"), reduction(), **labels)
 
 
 def test_special_tokens_come_from_the_tokenizer(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
     host = build_host("bert")
     expected = sorted(tiny_tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]"]))
-    assert compress(host, PTCConfig(), tokenizer=tiny_tokenizer).config.special_token_ids == expected
-    assert compress(host, PTCConfig()).config.special_token_ids is None
+    assert compress(host, reduction(), tokenizer=tiny_tokenizer).config.special_token_ids == expected
+    assert compress(host, reduction()).config.special_token_ids is None
     other = copy.deepcopy(tiny_tokenizer)
     other.cls_token = other.sep_token = None
     other.bos_token, other.eos_token = "the", "."
     expected = sorted(other.convert_tokens_to_ids(["the", "."]))
-    assert compress(host, PTCConfig(), tokenizer=other).config.special_token_ids == expected
+    assert compress(host, reduction(), tokenizer=other).config.special_token_ids == expected
 
 
 @pytest.mark.parametrize("combine_layer", [LAYERS + 1, 99])
 def test_a_layer_that_is_not_there(combine_layer: int) -> None:
     with pytest.raises(ConfigError, match=rf"combine_layer={combine_layer}.*1 to {LAYERS}\b"):
-        compress(build_host("bert"), PTCConfig(combine_layer=combine_layer))
+        compress(build_host("bert"), reduction(combine_layer=combine_layer))
     with pytest.raises(ConfigError, match="combine_layer=5"):
-        compress(build_host("bert"), PTCConfig(combine_layer=5, combine_mode="insert"))
+        compress(build_host("bert"), reduction(combine_layer=5, combine_mode="insert"))
 
 
 def test_a_replaced_layer_cannot_come_back() -> None:
     once = compress(build_host("bert"), PFC)
-    for elsewhere in (PTCConfig(), PTCConfig(combine_layer=3), PTCConfig(combine_layer=2, combine_mode="insert")):
+    for elsewhere in (reduction(), reduction(combine_layer=3), reduction(combine_layer=2, combine_mode="insert")):
         with pytest.raises(CheckpointError, match="cannot come back"):
             compress(once, elsewhere)
 
 
 def test_an_inserted_module_may_go_and_the_host_is_whole() -> None:
     host = build_host("bert")
-    inserted = compress(host, PTCConfig(combine_layer=2, combine_mode="insert"))
-    back = compress(inserted, PTCConfig.preset("dense", LAYERS), num_labels=LABELS)
+    inserted = compress(host, reduction(combine_layer=2, combine_mode="insert"))
+    back = compress(inserted, ReductionConfig.preset("dense"), num_labels=LABELS)
     assert same(weights(back, "encoder."), weights(host, "bert.encoder."))
-    assert same(weights(back, "embeddings."), weights(compress(host, PTCConfig()), "embeddings."))
+    assert same(weights(back, "embeddings."), weights(compress(host, reduction()), "embeddings."))
 
 
 def test_the_dial_on_one_checkpoint_keeps_what_was_learned() -> None:
     once = compress(build_host("bert"), PFC)
-    again = compress(once, PTCConfig(combine_layer=2, combination_tokens=4, keep_ratio=0.5, site="hidden"))
+    again = compress(once, reduction(combine_layer=2, combination_tokens=4, keep_ratio=0.5, site="hidden"))
     assert same(again.state_dict(), once.state_dict())
-    assert again.settings.site == "hidden"
+    assert flat_of(again.settings).site == "hidden"
 
 
 def test_combination_tokens_that_begin_as_words() -> None:
     """Those of the vocabulary at equal distances, normed as text is; what was learned since is not begun anew."""
     host = build_host("bert")
-    config = PTCConfig(combine_layer=2, combination_tokens=3, combine_init="identity")
+    config = reduction(combine_layer=2, combination_tokens=3, combine_init="identity")
     model = compress(host, config)
     table, size = model.embeddings, model.config.vocab_size
     words = table.LayerNorm(table.word_embeddings.weight[[size // 4, size // 2, size * 3 // 4]])
@@ -229,7 +229,7 @@ def test_combination_tokens_that_begin_as_words() -> None:
     )
     with torch.no_grad():
         model.embeddings.combination_tokens.weight.add_(1)
-    again = compress(model, dataclasses.replace(config, keep_ratio=0.5))
+    again = compress(model, with_flat(config, keep_ratio=0.5))
     torch.testing.assert_close(again.embeddings.combination_tokens.weight, words + 1)
 
 

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel, GPT2Config, GPT2Model
 
+from flat import reduction
 from parity.hosts import HOSTS, LABELS, build_host, host_batch
-from tokensieve import CheckpointError, PTCConfig, compress
+from tokensieve import CheckpointError, ReductionConfig, compress
 
-DENSE = PTCConfig.preset("dense", 3)
+DENSE = ReductionConfig.preset("dense")
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
 
 
@@ -41,13 +42,13 @@ def test_a_folder_is_read_in_float32(tmp_path: Path) -> None:
 
 
 def test_a_folders_tokenizer_tells_the_special_tokens(tiny_bert_dir: Path) -> None:
-    model = compress(tiny_bert_dir, PTCConfig())
+    model = compress(tiny_bert_dir, reduction())
     assert model.config.special_token_ids == [2, 3]  # [CLS] and [SEP] of the tiny tokenizer
     assert model.config.id2label == {0: "negative", 1: "positive"}
 
 
 def test_our_own_folder(bert_dir: Path, tmp_path: Path) -> None:
-    ptc = PTCConfig(combine_layer=2)
+    ptc = reduction(combine_layer=2)
     first = compress(bert_dir, ptc)
     first.save_pretrained(tmp_path / "ours")
     again = compress(tmp_path / "ours", ptc)
@@ -123,4 +124,4 @@ def test_a_file_in_place_of_a_folder(bert_dir: Path) -> None:
 )
 def test_models_that_are_no_hosts(host: torch.nn.Module, named: str) -> None:
     with pytest.raises(CheckpointError, match=named):
-        compress(host, PTCConfig())
+        compress(host, reduction())

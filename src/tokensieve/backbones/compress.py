@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tokensieve.backbones.host import COMBINE, Host, read_host, renumbered
-from tokensieve.combiners import TokenCombiner
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
-from tokensieve.reducers.schedule import encoder_steps
+from tokensieve.model.steps import encoder_steps
+from tokensieve.reduce.combine.combining_module import TokenCombiner
 
 _LAST_LAYER = "head.classifier.weight"
 _IMPORTANCE = ".importance.weight"
@@ -23,7 +23,7 @@ PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "r
 
 def compress(
     given: PreTrainedModel,
-    config: PTCConfig,
+    config: ReductionConfig,
     *,
     tokenizer: Any = None,
     num_labels: int | None = None,
@@ -43,7 +43,7 @@ def compress(
     host = read_host(given)
     _set_labels(host, num_labels, id2label, problem_type)
     config.check_depth(host.config.num_hidden_layers)
-    host.config.ptc = config.to_dict()
+    host.config.reduction = config.to_dict()
     if tokenizer is not None:
         host.config.special_token_ids = special_token_ids(tokenizer)
     model = TokensieveForSequenceClassification(host.config)
@@ -52,7 +52,7 @@ def compress(
     if renewed:
         model.config.calibration_temperature, model.config.thresholds = 1.0, None
     _load(model, state)
-    if config.combine_init == "identity":
+    if config.combine is not None and config.combine.starts_as_identity:
         _start_as_identity(model, state)
     nn.Module.to(model, device=given.device, dtype=given.dtype)
     model.train(given.training)
@@ -91,9 +91,7 @@ def _set_labels(
 def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, Tensor]:
     """The host's parameters under the names of the steps that use them."""
     steps = encoder_steps(model.settings, model.config.num_hidden_layers)
-    places = {str(step.source): str(i) for i, step in enumerate(steps) if step.source is not None}
-    if model.settings.combine_layer is not None:
-        places[COMBINE] = str(model.settings.combine_layer - 1)
+    places = {COMBINE if step.source is None else str(step.source): str(i) for i, step in enumerate(steps)}
     picked = {renumbered(name, places): tensor for name, tensor in host.state.items()}
     same_pooling = host.pooling == model.settings.resolved_pooling
     wanted = model.state_dict()
@@ -106,7 +104,7 @@ def _pick(host: Host, model: TokensieveForSequenceClassification) -> dict[str, T
 
 def _start_as_identity(model: TokensieveForSequenceClassification, state: Mapping[str, Tensor]) -> None:
     """Of the combining module and its tokens what the checkpoint does not have."""
-    if model.settings.combines and _COMBINATION not in state:
+    if model.settings.combination_tokens and _COMBINATION not in state:
         model.embeddings.start_from_words()
     for name, module in model.named_modules():
         if isinstance(module, TokenCombiner) and f"{name}.query.weight" not in state:

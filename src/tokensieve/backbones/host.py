@@ -18,7 +18,7 @@ from tokensieve.backbones.registry import BACKBONES
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.reducers.schedule import encoder_steps
+from tokensieve.model.steps import encoder_steps
 
 COMBINE = "combine"
 """What stands in the place of a step's number for the combining module of a host that is one of ours."""

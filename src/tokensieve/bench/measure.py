@@ -16,7 +16,7 @@ from tokensieve.bench.config import BenchConfig
 from tokensieve.bench.subjects import Setting, Subject
 from tokensieve.bench.turns import Told, in_turns, seconds
 from tokensieve.bench.work import Batch, Work
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.errors import TokensieveError
 
 TOLERANCE = 1e-3
@@ -29,7 +29,7 @@ def check_parity(backbone: Backbone, work: Work) -> float:
     Raises:
         TokensieveError: it is above the tolerance: what would be timed is not the same function.
     """
-    ours = compress(backbone.model, PTCConfig.preset("dense", backbone.ours.num_hidden_layers))
+    ours = compress(backbone.model, ReductionConfig.preset("dense"))
     batch = work.batches("sorted")[0]
     few = Batch(batch.input_ids[:2], batch.attention_mask[:2], batch.documents[:2])
     return compare(

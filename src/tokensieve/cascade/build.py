@@ -17,7 +17,7 @@ from tokensieve.backbones.loading import has_tokenizer, load_config, load_tokeni
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
 from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.cascade.defer import Defer
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.model.answers import Answers
 from tokensieve.model.batch import check_batch
 from tokensieve.model.classifier import TokensieveForSequenceClassification
@@ -33,20 +33,20 @@ _OF_THE_WHOLE = (
 
 def compress(
     model_or_dir: PreTrainedModel | str | Path,
-    config: PTCConfig,
+    config: ReductionConfig,
     *,
     tokenizer: Any = None,
     num_labels: int | None = None,
     id2label: Mapping[int, str] | None = None,
     problem_type: str | None = None,
 ) -> Any:
-    """Build a model from a checkpoint, or a cascade where the settings ask for one (`reread`); the given one is left as
+    """Build a model from a checkpoint, or a cascade where the settings ask for one (`defer`); the given one is left as
     it was and shares no tensor with it.
 
     What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random, or
-    as `combine_init` says. A learned importance is zero until it is fitted (`training.importance`), and a cascade
-    defers nothing until the confidence for it is fitted (`cascade.fit`). One of ours keeps its calibration only with
-    its head.
+    as the combining module's `init` says. A learned importance is zero until it is fitted (`training.importance`), and
+    a cascade defers nothing until the confidence for it is fitted (`cascade.fit`). One of ours keeps its calibration
+    only with its head.
 
     Of a cascade, settings that prune get the tensors of its first stage; settings that prune nothing get those of its
     second stage, once its confidence is fitted. A new cascade made of it keeps the second stage's last layer and norms,
@@ -75,18 +75,20 @@ def compress(
         model_or_dir = load_host_model(model_or_dir)
     given = model_or_dir if isinstance(model_or_dir, TokensieveCascadeForSequenceClassification) else None
     fitted = given is not None and given.config.defer_below is not None
-    start = model_or_dir if given is None else given.second if config.pruning == "none" and fitted else given.first
+    start = model_or_dir if given is None else given.second if config.prune is None and fitted else given.first
     labels: dict[str, Any] = {"num_labels": num_labels, "id2label": id2label, "problem_type": problem_type}
     if given is not None:
         start = _labelled(start, given)
-    first = compress_one(start, config.stages[0], tokenizer=tokenizer, **labels)
-    if not config.reread:
+    first = compress_one(start, replace(config, defer=None), tokenizer=tokenizer, **labels)
+    if config.defer is None:
         return first
     cascade = cascade_of(first, config)
     if given is not None:
         _take_second(cascade, given, labels)
         renewed = any(own is not None for own in labels.values())
-        cascade.config.defer_below = None if renewed or given.settings != config else given.config.defer_below
+        depth = given.config.num_hidden_layers
+        same = not renewed and given.settings.expanded(depth) == config.expanded(depth)
+        cascade.config.defer_below = given.config.defer_below if same else None
     return cascade
 
 
@@ -98,15 +100,15 @@ def _labelled(stage: Any, cascade: TokensieveCascadeForSequenceClassification) -
     return stage
 
 
-def cascade_of(first: TokensieveForSequenceClassification, settings: PTCConfig) -> Any:
+def cascade_of(first: TokensieveForSequenceClassification, settings: ReductionConfig) -> Any:
     """A cascade around a model, which is its first stage: the second one has the same tensors, and a copy of the last
     layer.
 
     Args:
         first: by the settings' first stage.
-        settings: with `reread`.
+        settings: with `defer`.
     """
-    record = {**first.config.to_dict(), "ptc": settings.to_dict(), "model_type": CascadeConfig.model_type}
+    record = {**first.config.to_dict(), "reduction": settings.to_dict(), "model_type": CascadeConfig.model_type}
     config = CascadeConfig.from_dict(record)
     config._attn_implementation = first.config._attn_implementation
     with torch.device("meta"):
@@ -124,8 +126,9 @@ def _take_second(cascade: Any, given: TokensieveCascadeForSequenceClassification
     """Give a new cascade what the second stage of another one has of its own."""
     settings = cascade.settings
     with torch.random.fork_rng(devices=[]):  # what is trained next draws what it would have drawn
-        second = compress_one(_labelled(given.second, given), settings.stages[1], **labels)
-    whole = not settings.combines or given.settings.combines  # else the combining module starts at random
+        stages = settings.stages(cascade.config.num_hidden_layers)
+        second = compress_one(_labelled(given.second, given), stages[1], **labels)
+    whole = settings.combine is None or given.settings.combine is not None  # else it starts at random
     cascade.give_own_norms(given.config.own_norms and whole)
     own = second.state_dict()
     state = {f"stages.1.{name}": tensor for name, tensor in own.items() if name not in cascade.shared_names()}
@@ -148,8 +151,7 @@ def with_all_tokens(base: str | Path) -> TokensieveForSequenceClassification:
     """
     own = load_config(base).settings
     with torch.random.fork_rng(devices=[]):  # what is trained next draws what it would have drawn
-        plain = replace(own, pruning="none", ratio_scope="all", reread=0.0, reread_ratios=None)
-        model: TokensieveForSequenceClassification = compress(base, plain)
+        model: TokensieveForSequenceClassification = compress(base, replace(own, prune=None, defer=None))
         return model
 
 

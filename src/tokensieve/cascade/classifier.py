@@ -42,6 +42,8 @@ class TokensieveCascadeForSequenceClassification(TokensievePreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         first, second = (TokensieveForSequenceClassification(config.stage(number)) for number in (0, 1))
+        settings = config.settings
+        self._shortest, self._skips_short = settings.min_length, settings.second_reads_all
         norms = norms_and_biases(second.encoder.layer)
         self._norms = tuple(f"encoder.layer.{name}" for name in norms)
         self._common = tuple(name for name in second.state_dict() if name in first.state_dict())
@@ -64,8 +66,7 @@ class TokensieveCascadeForSequenceClassification(TokensievePreTrainedModel):
     @property
     def rule(self) -> Defer:
         """When the first stage defers a document."""
-        ptc, config = self.settings, self.config
-        return Defer(config.defer_below, ptc.min_length, ptc.reread_ratios is None, config.problem_type)
+        return Defer(self.config.defer_below, self._shortest, self._skips_short, self.config.problem_type)
 
     @property
     def attention_backend(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tokensieve.cascade import old
 from tokensieve.checks import BOOLEAN, SHARE, check_value
-from tokensieve.config import PTCConfig
+from tokensieve.config import Deferral, ReductionConfig
 from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
 
@@ -16,8 +16,8 @@ _OWN_FIELDS = ("defer_below", "own_norms")
 class CascadeConfig(TokensieveConfig):
     """The config of a cascade: that of its backbone and labels, the settings of both stages, and when one defers.
 
-    `ptc` holds the recipe of the cascade: the settings of the first stage, the share of the documents that it defers
-    (`reread`) and the shares of tokens that the second stage keeps (`reread_ratios`; None: all).
+    `reduction` holds the settings of the first stage, and under `defer` the share of the documents that it defers and
+    the shares of tokens that the second stage keeps.
 
     Args:
         defer_below: confidence below which the first stage defers a document, in [0, 1]; None: it is not fitted yet,
@@ -32,16 +32,17 @@ class CascadeConfig(TokensieveConfig):
     model_type = "tokensieve_cascade"
 
     def __init__(self, /, defer_below: float | None = None, own_norms: bool = False, **fields: Any) -> None:
-        fields.setdefault("ptc", PTCConfig(pruning="ratio", reread=0.1))
+        if "ptc" not in fields:
+            fields.setdefault("reduction", ReductionConfig(defer=Deferral()))
         super().__init__(**fields)
         check_value("defer_below", defer_below, SHARE.or_none())
         check_value("own_norms", own_norms, BOOLEAN)
         self.defer_below, self.own_norms = defer_below, own_norms
-        if not self.settings.reread:
-            raise ConfigError("ptc: reread=0 in the config of a cascade: give the share of documents that is deferred")
+        if self.settings.defer is None:
+            raise ConfigError("reduction: defer=None in the config of a cascade: give the share that is deferred")
 
     @classmethod
-    def _check_stages(cls, settings: PTCConfig) -> None:
+    def _check_stages(cls, settings: ReductionConfig) -> None:
         """Any number of stages that settings can ask for."""
 
     @classmethod
@@ -53,7 +54,8 @@ class CascadeConfig(TokensieveConfig):
     def stage(self, number: int) -> TokensieveConfig:
         """The config of a stage, counted from 0, as of a model of its own."""
         record = {name: value for name, value in self.to_dict().items() if name not in _OWN_FIELDS}
-        record |= {"ptc": self.settings.stages[number].to_dict(), "model_type": TokensieveConfig.model_type}
+        stages = self.settings.stages(self.num_hidden_layers)
+        record |= {"reduction": stages[number].to_dict(), "model_type": TokensieveConfig.model_type}
         config = TokensieveConfig.from_dict(record)
         config._attn_implementation = self._attn_implementation
         return config

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
+from tokensieve.config import Deferral
 from tokensieve.model.probabilities import class_probabilities, confidence
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class BothStages(NamedTuple):
 
 
 def fit_defer(model: Any, logits: Any, lengths: Sequence[int], trained: bool) -> dict[str, float] | None:
-    """Fit `defer_below` of a cascade, so that it defers the share of documents that its settings ask for (`reread`).
+    """Fit `defer_below` of a cascade, so that it defers the share of documents that its settings ask for.
 
     Args:
         model: a cascade, whose config gets it; or a model alone, which defers nothing.
@@ -56,7 +57,7 @@ def fit_defer(model: Any, logits: Any, lengths: Sequence[int], trained: bool) ->
         model.share_everything()
     pruned = torch.tensor(model.first.encoder.pruned(lengths))
     sure = confidence(torch.as_tensor(logits), model.config.problem_type).cpu()[pruned].sort().values
-    deferred = round(model.settings.reread * len(sure))
+    deferred = round(model.settings.deferred * len(sure))
     bounds = torch.cat([sure.new_zeros(1), sure, sure.new_ones(1)])
     model.config.defer_below = float(bounds[deferred : deferred + 2].mean()) if deferred else 0.0
     return {"below": model.config.defer_below, "documents": len(sure)}
@@ -69,7 +70,7 @@ def fit_share(
     deferred in any case.
 
     Args:
-        model: its config gets the share (`reread`).
+        model: its config gets the share.
         answers: of the documents that it is fitted to.
         temperature: calibrates the second stage.
         allowed: points of accuracy (of several labels, of documents with all of them right).
@@ -94,7 +95,8 @@ def fit_share(
             allowed,
             100 * share,
         )
-    model.config.ptc = replace(model.settings, reread=share).to_dict()
+    defer = replace(model.settings.defer or Deferral(), share=share)
+    model.config.reduction = replace(model.settings, defer=defer).to_dict()
     return float(left[deferred - 1])
 
 

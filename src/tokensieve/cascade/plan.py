@@ -18,7 +18,7 @@ def plan_of(
     shares: Sequence[float] | None = None,
     first: Plan | None = None,
 ) -> Plan:
-    """Plan a document of `length` tokens, by one model or by the cascade that the settings ask for (`reread`).
+    """Plan a document of `length` tokens, by one model or by the cascade that the settings ask for (`defer`).
 
     Args:
         config: of either.
@@ -32,9 +32,9 @@ def plan_of(
     """
     settings = config.settings
     first = first or make_plan(config, length, special=special, shares=shares)
-    if not settings.reread or length < settings.min_length:
+    if not settings.deferred or length < settings.min_length:
         return first
     second = copy.deepcopy(config)
-    second.ptc = settings.stages[1].to_dict()
-    flops = first.flops + settings.reread * make_plan(second, length, special=special).flops
-    return replace(first, flops=flops, deferred=settings.reread)
+    second.reduction = settings.stages(config.num_hidden_layers)[1].to_dict()
+    flops = first.flops + settings.deferred * make_plan(second, length, special=special).flops
+    return replace(first, flops=flops, deferred=settings.deferred)

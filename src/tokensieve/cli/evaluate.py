@@ -104,7 +104,7 @@ def evaluate_command(
         "words_on_disk": words_on_disk,
         **scores,
         "rows": tally.to_dict(),
-        "settings": classifier.model.config.ptc,
+        "settings": classifier.model.config.reduction,
         "environment": environment(classifier.model.device, classifier.dtype),
     }
     emit(record, _lines(record), json)

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from tokensieve.cli.options import REDUCTION, Delimiter, Json, TextColumn, emit, prepare
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
+from tokensieve.config.old import assignments
 from tokensieve.errors import ConfigError
-from tokensieve.presets import PRESET_NAMES
+from tokensieve.methods import METHODS
+from tokensieve.settings_paths import assignments_of
 from tokensieve.training.settings import base_checkpoint, reduction_settings
 
 
@@ -27,7 +29,7 @@ def info_command(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option("--preset", help=f"Plan these settings: {', '.join(PRESET_NAMES)}.", rich_help_panel=REDUCTION),
+        typer.Option("--preset", help=f"Plan these settings: {', '.join(METHODS)}.", rich_help_panel=REDUCTION),
     ] = None,
     keep_ratio: Annotated[
         float | None, typer.Option("--keep-ratio", rich_help_panel=REDUCTION, help="In place of the preset's.")
@@ -74,9 +76,10 @@ def info_command(
         raise ConfigError(
             f"--sample {sample}: {base} is no trained classifier, nothing can be measured on it: train it first"
         )
-    given = {"keep_ratio": keep_ratio, "site": site, "combine_layer": combine_layer, "reread": reread}
-    if preset is not None or any(value is not None for value in given.values()):
-        config.ptc = reduction_settings(config, preset, given).to_dict()
+    options = {"keep_ratio": keep_ratio, "site": site, "combine_layer": combine_layer, "reread": reread}
+    given = {name: value for name, value in options.items() if value is not None}
+    if preset is not None or given:
+        config.reduction = reduction_settings(config, preset, assignments(given)).to_dict()
     shares = None if sample is None else _measured_shares(base, sample, text_column, delimiter)
     plan = plan_of(config, min(512, config.longest_document) if length is None else length, shares=shares)
     record: dict[str, Any] = {
@@ -90,7 +93,7 @@ def info_command(
         "attention_backend": resolve_backend(config.attention_backend),
         "linear_backend": linear_backend(),
         "auto": {"device": str(device), "dtype": dtype_name(resolve_dtype("auto", device))},
-        "settings": config.ptc,
+        "settings": config.reduction,
         "plan": plan.to_dict(),
     }
     emit(record, _lines(record, str(plan)), json)
@@ -112,11 +115,9 @@ def _measured_shares(model: str, sample: Path, text_column: str, delimiter: str 
 
 
 def _lines(record: dict[str, Any], plan: str) -> list[str]:
-    changed = {
-        name: value
-        for name, value in record["settings"].items()
-        if name != "format_version" and value != getattr(PTCConfig(), name)
-    }
+    start = {assignment.name: assignment.value for assignment in assignments_of(ReductionConfig().to_dict())}
+    given = {assignment.name: assignment.value for assignment in assignments_of(record["settings"])}
+    changed = {name: value for name, value in given.items() if name not in start or value != start[name]}
     lines = [
         f"model      {record['model']} ({'trained classifier' if record['trained'] else 'checkpoint to compress'})",
         f"backbone   {record['family']}, {record['layers']} layers, d={record['hidden_size']}, "

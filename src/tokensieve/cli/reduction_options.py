@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tokensieve.cli.options import REDUCTION
-from tokensieve.presets import PRESET_NAMES
+from tokensieve.methods import METHODS
 
 
 def _reduction(*names: str, help: str) -> Any:
@@ -16,9 +16,7 @@ def _reduction(*names: str, help: str) -> Any:
 
 Preset = Annotated[
     str | None,
-    _reduction(
-        "--preset", help=f"Start from named settings: {', '.join(PRESET_NAMES)} (default: fuzzy pruning of keys)."
-    ),
+    _reduction("--preset", help=f"Start from named settings: {', '.join(METHODS)} (default: fuzzy pruning of keys)."),
 ]
 Pruning = Annotated[str | None, _reduction("--pruning", help="none, ratio or fuzzy.")]
 KeepRatio = Annotated[float | None, _reduction("--keep-ratio", help="Share of tokens that stays per layer, (0, 1].")]

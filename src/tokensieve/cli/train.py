@@ -82,7 +82,7 @@ from tokensieve.cli.reduction_options import (
     ScoreSample,
     Site,
 )
-from tokensieve.config import PTCConfig
+from tokensieve.config.old import FIELDS, assignments
 from tokensieve.training.settings import base_checkpoint, reduction_settings
 
 
@@ -223,7 +223,9 @@ def train_command(
     check_output(output, overwrite, resume)
     base = base_checkpoint(model)
     settings = reduction_settings(
-        host_config(load_config(base), base), preset, {f.name: given[f.name] for f in dataclasses.fields(PTCConfig)}
+        host_config(load_config(base), base),
+        preset,
+        assignments({name: given[name] for name in FIELDS if given[name] is not None}),
     )
     reading = {
         "text_column": text_column,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tokensieve.backbones.host import host_config
 from tokensieve.backbones.loading import load_config
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.data.documents import Document
 from tokensieve.data.doubts import similar_labels
 from tokensieve.data.rows import list_names
@@ -27,11 +28,11 @@ from tokensieve.estimator.inputs import class_names, places_in_model, read_class
 from tokensieve.estimator.state import off_its_device, on_its_device, quiet, random_states_kept
 from tokensieve.runtime.load import Classifier, load, resolve_device
 from tokensieve.runtime.results import Result
+from tokensieve.settings_paths import Assignment
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.settings import base_checkpoint, reduction_settings
+from tokensieve.training.settings import base_checkpoint, keep_share, reduction_settings
 from tokensieve.training.stages import train_in_stages
 
-_REDUCTION = ("pruning", "keep_ratio", "site", "combine_layer", "combination_tokens")
 _RECIPE = ("learning_rate", "epochs", "batch_size", "max_length")
 
 
@@ -48,12 +49,9 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     Args:
         model: checkpoint to start from, a folder or hub name; None: the embedded default model.
         preset: reduction settings by name, such as "paper-pfc-7"; None: `config`.
-        pruning: "none", "ratio" or "fuzzy".
-        keep_ratio: share of the tokens that stays at every pruning layer, in (0, 1].
-        site: "keys" or "hidden".
-        combine_layer: 1-based number of the combining module among the layers.
-        combination_tokens: number of combination tokens.
-        config: all reduction settings; None: the checkpoint's own, or PTCConfig's defaults.
+        keep: share of the tokens that stays at every pruning layer, in (0, 1].
+        settings: other reduction settings by dotted path, such as {"prune.site": "hidden", "combine.layer": 3}.
+        config: all reduction settings; None: the checkpoint's own, or ReductionConfig's defaults.
         learning_rate: peak of the schedule; where a dense stage comes first, half of it is the second one's.
         epochs: at most this many; 0, for a `model` that is a trained classifier: it gets the settings without training.
         batch_size: documents of one forward pass.
@@ -80,12 +78,9 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         model: str | Path | None = None,
         *,
         preset: str | None = None,
-        pruning: str | None = None,
-        keep_ratio: float | None = None,
-        site: str | None = None,
-        combine_layer: int | None = None,
-        combination_tokens: int | None = None,
-        config: PTCConfig | None = None,
+        keep: float | None = None,
+        settings: Mapping[str, Any] | None = None,
+        config: ReductionConfig | None = None,
         learning_rate: float | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -99,11 +94,8 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     ) -> None:
         self.model = model
         self.preset = preset
-        self.pruning = pruning
-        self.keep_ratio = keep_ratio
-        self.site = site
-        self.combine_layer = combine_layer
-        self.combination_tokens = combination_tokens
+        self.keep = keep
+        self.settings = settings
         self.config = config
         self.learning_rate = learning_rate
         self.epochs = epochs
@@ -230,15 +222,19 @@ class PTCClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             raise ConfigError(f"model={self.model!r}: give a folder or hub name, or None for the default model")
         return base_checkpoint(None if self.model is None else str(self.model))
 
-    def _settings(self, base: str) -> PTCConfig:
+    def _settings(self, base: str) -> ReductionConfig:
         if self.config is not None and self.preset is not None:
             raise ConfigError(f"preset={self.preset!r} and a config are given, which set the same: give one of them")
         checkpoint = host_config(load_config(base), base)
         if self.config is not None:
-            if not isinstance(self.config, PTCConfig):
-                raise ConfigError(f"config={self.config!r}: give a tokensieve.PTCConfig")
-            checkpoint.ptc = self.config.to_dict()
-        return reduction_settings(checkpoint, self.preset, self._given(_REDUCTION))
+            if not isinstance(self.config, ReductionConfig):
+                raise ConfigError(f"config={self.config!r}: give a tokensieve.ReductionConfig")
+            checkpoint.reduction = self.config.to_dict()
+        if self.settings is not None and not isinstance(self.settings, Mapping):
+            raise ConfigError(f"settings={self.settings!r}: give a dictionary of dotted paths and values")
+        changes = [Assignment(tuple(path.split(".")), _plain(value)) for path, value in (self.settings or {}).items()]
+        kept = [] if self.keep is None else keep_share(_plain(self.keep))
+        return reduction_settings(checkpoint, self.preset, [*kept, *changes])
 
     def _recipe(self) -> Recipe:
         recipe = Recipe() if self.recipe is None else self.recipe

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tokensieve.checks import read_object
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
+from tokensieve.config.old import assignments
 from tokensieve.errors import CheckpointError
 from tokensieve.estimator.inputs import class_names, places_in_model
 from tokensieve.runtime.load import Classifier
@@ -18,6 +19,9 @@ from tokensieve.training.old import record_today
 from tokensieve.training.output import ESTIMATOR, RECORD, check_output, folder_in_the_making
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.work_folder import save_classifier
+
+_FLAT = ("pruning", "keep_ratio", "site", "combine_layer", "combination_tokens")
+"""Parameters of version 0.1.0, which are among `settings` now."""
 
 if TYPE_CHECKING:
     from tokensieve.estimator.classifier import PTCClassifier
@@ -62,7 +66,7 @@ def read_folder(
         return {"model": str(folder)}, np.array(sorted(classifier.labels)), run
     record = _read_json(path / ESTIMATOR)
     try:
-        parameters = {name: _from_json(name, value) for name, value in record["parameters"].items()}
+        parameters = {name: _from_json(name, value) for name, value in _renamed(record["parameters"]).items()}
         classes = np.array(record["classes"]["values"], dtype=np.dtype(record["classes"]["dtype"]))
         places = places_in_model(classes, classifier.labels)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -83,7 +87,7 @@ def read_folder(
 
 
 def _to_json(value: Any) -> Any:
-    if isinstance(value, (PTCConfig, Recipe)):
+    if isinstance(value, (ReductionConfig, Recipe)):
         return value.to_dict()
     if isinstance(value, np.generic):
         return value.item()
@@ -92,10 +96,19 @@ def _to_json(value: Any) -> Any:
 
 def _from_json(name: str, value: Any) -> Any:
     if value is not None and name == "config":
-        return PTCConfig.from_dict(value)
+        return ReductionConfig.from_dict(value)
     if value is not None and name == "recipe":
         return Recipe.from_record(value)
     return value
+
+
+def _renamed(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of version 0.1.0 under the names that they have now."""
+    now = {name: value for name, value in parameters.items() if name not in _FLAT}
+    flat = {name: parameters[name] for name in _FLAT if parameters.get(name) is not None}
+    if flat:
+        now["settings"] = {assignment.name: assignment.value for assignment in assignments(flat)}
+    return now
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.received import Queries
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.residual import ResidualOutput
-from tokensieve.reducers import KeyRows
+from tokensieve.reduce.contract import KeyRows
 from tokensieve.tokens import Tokens
 
 
@@ -42,7 +42,7 @@ class SelfAttention(nn.Module):
         Args:
             tokens: the batch; all of them are queries.
             keys: rows that serve as keys and values; None: all.
-            scored: queries whose attention a reducer wants to see; None: nobody does.
+            scored: queries whose attention a score wants to see; None: nobody does.
             exempt: documents that are not pruned, and not scored.
             attended: the same documents' tokens that the keys are of; None: `tokens`.
         """

@@ -18,7 +18,7 @@ from tokensieve.model.encoder import Encoder
 from tokensieve.model.head import HEADS
 from tokensieve.model.plan import Plan, kept_shares, make_plan
 from tokensieve.model.pretrained import TokensievePreTrainedModel
-from tokensieve.reducers import Importance
+from tokensieve.reduce.score.learned import Importance
 
 
 class TokensieveForSequenceClassification(TokensievePreTrainedModel):

@@ -68,7 +68,7 @@ FIELDS: dict[str, Check] = {
     "text_pairs": BOOLEAN.or_none(),
     "attention_backend": one_of(("auto", *BACKENDS)),
 }
-"""Our own fields, but for the reduction settings (`PTCConfig`) and the calibration (`check_calibration`)."""
+"""Our own fields, but for the reduction settings (`ReductionConfig`) and the calibration (`check_calibration`)."""
 
 
 def _is_dtype(value: object) -> bool:

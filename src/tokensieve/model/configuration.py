@@ -1,4 +1,4 @@
-"""TokensieveConfig: one record for every BERT-family backbone, with the reduction settings nested as `ptc`."""
+"""TokensieveConfig: one record for every BERT-family backbone, with the reduction settings nested as `reduction`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from transformers import PreTrainedConfig
 
 from tokensieve.checks import SHARE, check_value, check_values, shown
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
+from tokensieve.config.old import FIELDS as FLAT_FIELDS
 from tokensieve.errors import ConfigError
 from tokensieve.model.config_fields import FIELDS, TEMPERATURE, check_base_fields, check_sizes
 
@@ -31,7 +32,8 @@ class TokensieveConfig(PreTrainedConfig):
         head_input_dropout: the family's head drops its input as well.
         special_token_ids: ids of the tokens that begin and end a text. They tell where the second text of a pair begins
             if a caller gives bare ids, see `tokensieve.model.protected`. None: not known.
-        ptc: a `PTCConfig` or the record of one, as its `to_dict` writes it.
+        reduction: a `ReductionConfig` or the record of one, as its `to_dict` writes it; of version 0.1.0, which called
+            it `ptc`, the flat one.
         tokenize_length: tokens at which documents are truncated before they reach the model; None: what fits.
         text_pairs: whether it was trained on pairs of texts, and takes these alone; None: not known.
         calibration_temperature: logits are divided by it before they become probabilities; by the engine, not by the
@@ -42,8 +44,8 @@ class TokensieveConfig(PreTrainedConfig):
 
     Raises:
         ConfigError: a field, of ours or of transformers, has a value of another type or out of range, or one that does
-            not go with another field's (`model.config_fields`); reduction settings outside `ptc`, or in it unknown
-            keys, refused values or another format version.
+            not go with another field's (`model.config_fields`); reduction settings outside `reduction`, or in it
+            unknown keys, refused values or another format version.
     """
 
     model_type = "tokensieve"
@@ -73,7 +75,7 @@ class TokensieveConfig(PreTrainedConfig):
         initializer_range: float = 0.02,
         layer_norm_eps: float = 1e-12,
         special_token_ids: list[int] | None = None,
-        ptc: dict[str, Any] | PTCConfig | None = None,
+        reduction: dict[str, Any] | ReductionConfig | None = None,
         tokenize_length: int | None = None,
         text_pairs: bool | None = None,
         calibration_temperature: float = 1.0,
@@ -81,11 +83,12 @@ class TokensieveConfig(PreTrainedConfig):
         attention_backend: str = "auto",
         **kwargs: Any,
     ) -> None:
-        misplaced = sorted(set(kwargs) & {field.name for field in fields(PTCConfig)})
+        misplaced = sorted(set(kwargs) & (FLAT_FIELDS.keys() | {field.name for field in fields(ReductionConfig)}))
         if misplaced:  # the base class would take them without a word, and they would do nothing
             raise ConfigError(
-                f"{', '.join(misplaced)}: reduction settings go into the nested record ptc=PTCConfig(...)"
+                f"{', '.join(misplaced)}: reduction settings go into the nested record reduction=ReductionConfig(...)"
             )
+        old = kwargs.pop("ptc", None)
         for name in _FIELDS_OF_0_1_0:
             kwargs.pop(name, None)
         check_base_fields(kwargs, type(self))
@@ -113,30 +116,32 @@ class TokensieveConfig(PreTrainedConfig):
         check_values(vars(self), FIELDS)
         check_sizes(self)
         self.check_calibration()
-        if ptc is not None and not isinstance(ptc, (PTCConfig, Mapping)):
-            raise ConfigError(f"ptc={shown(ptc)}: give a PTCConfig or the record of one")
+        place = "reduction" if old is None else "ptc"
+        given = reduction if old is None else old
+        if given is not None and not isinstance(given, (ReductionConfig, Mapping)):
+            raise ConfigError(f"{place}={shown(given)}: give a ReductionConfig or the record of one")
         try:
-            settings = ptc if isinstance(ptc, PTCConfig) else PTCConfig.from_dict(ptc or {})
+            settings = given if isinstance(given, ReductionConfig) else ReductionConfig.from_dict(given or {})
             settings.check_depth(num_hidden_layers)
             self._check_stages(settings)
         except ConfigError as error:
-            raise ConfigError(f"ptc: {error}") from error
-        self.ptc: dict[str, Any] = settings.to_dict()
+            raise ConfigError(f"{place}: {error}") from error
+        self.reduction: dict[str, Any] = settings.to_dict()
 
     @classmethod
-    def _check_stages(cls, settings: PTCConfig) -> None:
+    def _check_stages(cls, settings: ReductionConfig) -> None:
         """Raise ConfigError where the settings ask for more stages than such a config describes."""
-        if settings.reread:
+        if settings.defer is not None:
             raise ConfigError(
-                f"reread={settings.reread:g} asks for a cascade, and this is the config of one model: read the folder "
-                "with tokensieve.load or AutoModelForSequenceClassification, build a cascade with tokensieve.compress, "
-                "or leave reread out"
+                f"defer.share={settings.deferred:g} asks for a cascade, and this is the config of one model: read the "
+                "folder with tokensieve.load or AutoModelForSequenceClassification, build a cascade with "
+                "tokensieve.compress, or leave defer out"
             )
 
     @property
-    def settings(self) -> PTCConfig:
+    def settings(self) -> ReductionConfig:
         """The reduction settings, checked."""
-        return PTCConfig.from_dict(self.ptc)
+        return ReductionConfig.from_dict(self.reduction)
 
     @property
     def label_names(self) -> tuple[str, ...]:

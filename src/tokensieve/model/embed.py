@@ -41,7 +41,7 @@ class Embeddings(nn.Module):
         settings = config.settings
         self.protects = settings.protect_special
         self.combination_tokens: CombinationTokens | None = None
-        if settings.combines:
+        if settings.combine is not None:
             self.combination_tokens = CombinationTokens(settings.combination_tokens, config.hidden_size)
 
     def forward(self, batch: Batch) -> Tokens:

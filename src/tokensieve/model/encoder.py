@@ -6,13 +6,10 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from tokensieve.combiners import COMBINERS
-from tokensieve.config import PTCConfig
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import Choice, Layer
+from tokensieve.model.steps import Step, encoder_steps
 from tokensieve.model.trace import Trace
-from tokensieve.reducers import Reducer, build_reducer
-from tokensieve.reducers.schedule import Step, encoder_steps
 from tokensieve.tokens import Tokens
 
 
@@ -22,16 +19,16 @@ class Encoder(nn.Module):
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
         settings = config.settings
-        self.min_length, self.min_tokens = settings.min_length, settings.min_tokens
+        self.min_length = settings.min_length
+        self.min_tokens = 1 if settings.prune is None else settings.prune.select.min_tokens
         self.steps = encoder_steps(settings, config.num_hidden_layers)
-        combine = COMBINERS["ptc"]
         self.layer = nn.ModuleList(
-            combine(config.hidden_size, config.layer_norm_eps, settings)
-            if step.kind == "combine"
-            else Layer(config, _reducer(settings, step), step.prunes)
+            Layer(config, step.prune, step.share)
+            if step.kind == "layer" or settings.combine is None
+            else settings.combine.module(config.hidden_size, config.layer_norm_eps)
             for step in self.steps
         )
-        self.first_share = _first_share(settings, self.steps[0])
+        self.first_share = _first_share(self.steps[0])
 
     def forward(self, tokens: Tokens) -> tuple[Tokens, Trace]:
         """Run all steps; the result holds the tokens that reached the end, and what became of the others."""
@@ -44,7 +41,7 @@ class Encoder(nn.Module):
                 trace.record_combining(before, joined)
             else:
                 served = keys
-                tokens, keys = module(tokens, keys, exempt if step.prunes else everyone, Choice())
+                tokens, keys = module(tokens, keys, exempt if step.prune else everyone, Choice())
                 trace.record_layer(tokens, served)
         return tokens, trace
 
@@ -60,10 +57,6 @@ class Encoder(nn.Module):
         return [max(least, round(n * share)) if own else n for (n, own), least in zip(pruned, fewest, strict=True)]
 
 
-def _reducer(settings: PTCConfig, step: Step) -> Reducer | None:
-    return build_reducer(settings, step.ratio) if step.prunes else None
-
-
-def _first_share(settings: PTCConfig, step: Step) -> float:
+def _first_share(step: Step) -> float:
     """The share of a document's tokens that the first layer gets: less than 1 where tokens leave ahead of it."""
-    return float(step.ratio) if settings.score == "learned" and step.prunes else 1.0
+    return float(step.share) if step.prune is not None and step.prune.site.ahead else 1.0

@@ -1,9 +1,8 @@
 """FLOPs by hand: 2 per multiply-add of the matrix products. Norms, softmax and activations are counted on neither side.
 
 The importance score of all queries is the column mean of probabilities that attention computes anyway: at inference it
-costs passes over memory, and no matrix product of its own. Where few queries are scored, their products with the keys
-are made once more, and counted. (In training those of all queries are, see kernels/backends.py, and are not counted.)
-A learned score is a product of its own, and counted.
+costs passes over memory, and no matrix product of its own. (In training it is a pass of its own, see
+kernels/backends.py, and is not counted.) What other scores, merging and combining cost, their cells tell.
 """
 
 from __future__ import annotations
@@ -28,27 +27,6 @@ def layer_flops(config: TokensieveConfig, rows: float, keys: float, going_on: fl
     return projections + attention + feed_forward
 
 
-def score_flops(config: TokensieveConfig, queries: float, keys: float) -> float:
-    """Query x key of the queries that are scored beside fused attention."""
-    return 2 * config.hidden_size * queries * keys
-
-
-def importance_flops(config: TokensieveConfig, rows: float) -> float:
-    """The learned score of all rows that stand before the layer."""
-    return 2 * config.hidden_size * rows
-
-
-def merge_flops(config: TokensieveConfig, rows: float, going_on: float) -> float:
-    """Similarity of the rows that leave with those that go on."""
-    return 2 * config.hidden_size * (rows - going_on) * going_on
-
-
-def combine_flops(config: TokensieveConfig, text: float) -> float:
-    """The combining module on `text` tokens: W_k, W_v and both products over the text; W_q, W_o over the m tokens."""
-    d, m = config.hidden_size, config.settings.combination_tokens
-    return 2 * d * d * (2 * text + 2 * m) + 2 * 2 * d * m * text
-
-
 def embedding_flops(config: TokensieveConfig, text: int) -> int:
     """The projection of families whose embeddings are narrower (ELECTRA); look-ups are no multiply-adds."""
     narrow = config.embedding_size != config.hidden_size
@@ -59,7 +37,7 @@ def head_flops(config: TokensieveConfig) -> int:
     """The head, once a document."""
     d = config.hidden_size
     labels = config.num_labels or 0
-    dense = 2 * d * d if config.settings.resolved_pooling == "host" else 0
+    dense = 2 * d * d if config.settings.resolved_pooling == "pretrained" else 0
     return dense + 2 * d * labels
 
 

@@ -49,4 +49,4 @@ class MeanHead(nn.Module):
         return self.classifier(self.dropout(pooled)), pooled
 
 
-HEADS: dict[str, type[HostHead] | type[MeanHead]] = {"host": HostHead, "mean": MeanHead}
+HEADS: dict[str, type[HostHead] | type[MeanHead]] = {"pretrained": HostHead, "mean": MeanHead}

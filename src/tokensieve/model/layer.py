@@ -1,27 +1,27 @@
 """One transformer layer: attention -> reduce -> feed-forward. This is the file in which a token disappears.
 
-Site "keys": the tokens that leave are no keys and values of the next layer; they stay queries.
-Site "hidden": they leave between this layer's attention and its feed-forward, and are in no tensor after. With a
-learned score, which needs no attention, they leave ahead of it, or are keys and values in it for the last time.
+Where tokens leave is a site (`reduce.site`): ahead of attention, between attention and feed-forward, or as keys of the
+next layer alone. The layer knows no method by name: it asks the score what it needs and the selection what stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import torch
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from tokensieve.combiners import Merging, most_similar
-from tokensieve.config import Site
+from tokensieve.config import Prune
 from tokensieve.kernels.received import Queries
 from tokensieve.model.attention import Attention
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.feed_forward import Intermediate, feed_forward
 from tokensieve.model.residual import ResidualOutput
-from tokensieve.reducers import Importance, KeyRows, Reducer, select_rows
+from tokensieve.reduce.contract import KeyRows, select_rows
+from tokensieve.reduce.merge.contract import Merging
 from tokensieve.tokens import Tokens
 
 
@@ -36,23 +36,21 @@ class Choice:
 
 
 class Layer(GradientCheckpointingLayer):
-    """A post-norm layer whose scores may prune.
+    """A post-norm layer that may prune.
 
     Args:
         config: sizes.
-        reducer: decides; needed where `prunes` is set.
-        prunes: what this layer's scores decide; None: nothing is scored.
+        prune: which tokens leave here, and where; None: none do, and nothing is scored.
+        share: of the tokens that stay, exact.
     """
 
-    def __init__(self, config: TokensieveConfig, reducer: Reducer | None = None, prunes: Site | None = None) -> None:
+    def __init__(self, config: TokensieveConfig, prune: Prune | None = None, share: Fraction = Fraction(1)) -> None:
         super().__init__()
         self.attention = Attention(config)
         self.intermediate = Intermediate(config)
         self.output = ResidualOutput(config.intermediate_size, config)
-        self.reducer, self.prunes = reducer, prunes
-        self.merges, self.leaving_keys = config.settings.merge_pruned, config.settings.leaving_keys
-        learned = prunes is not None and config.settings.score == "learned"
-        self.importance = Importance(config.hidden_size, config.settings.score_noise) if learned else None
+        self.prune, self.share = prune, share
+        self.importance = None if prune is None else prune.score.scorer(config.hidden_size)
 
     def forward(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
@@ -68,79 +66,81 @@ class Layer(GradientCheckpointingLayer):
         Returns:
             The tokens that go on, and the keys of the next layer.
         """
-        if self.importance is not None:
-            before, tokens = tokens, self._leave_ahead(tokens, exempt, choice)
-            context, _ = self.attention.self(tokens, None, None, exempt, before if self.leaving_keys else None)
-        else:
-            context, tokens, keys = self._attend_and_leave(tokens, keys, exempt, choice)
-        attended = self.attention.output(context, tokens.values)
-        return tokens.with_values(feed_forward(attended, self.intermediate, self.output)), keys
-
-    def _leave_ahead(self, tokens: Tokens, exempt: Sequence[bool], choice: Choice) -> Tokens:
-        """The tokens that are queries and go on, chosen by their hidden states."""
-        assert self.importance is not None
-        if self._may_lose(tokens, None, exempt):
-            scores = self.importance(tokens.values)  # in a second run, too: dropout's random numbers come after noise's
-            choice.kept = choice.kept or _select(self.reducer, tokens, None, scores, exempt)
-        return tokens if choice.kept is None else self._leave(tokens, choice.kept, choice)[0]
-
-    def _attend_and_leave(
-        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
-    ) -> tuple[Tensor, Tokens, KeyRows | None]:
-        """Context and tokens that go on, chosen by the attention that they received, and the keys of the next layer."""
-        scored = self._scored_queries(tokens, keys, exempt) if choice.kept is None else None
-        context, received = self.attention.self(tokens, keys, scored, exempt)
+        prune, before = self.prune, tokens
+        self._choose_by_hidden_states(tokens, keys, exempt, choice)
+        if prune is not None and prune.site.ahead and choice.kept is not None:
+            tokens, _ = self._leave(tokens, choice.kept, choice)
+        attended = before if prune is not None and prune.site.keys_once_more else None
+        context, received = self.attention.self(
+            tokens, keys, self._scored_queries(tokens, keys, exempt, choice), exempt, attended
+        )
         if received is not None:
-            assert self.reducer is not None
-            choice.kept = _select(self.reducer, tokens, keys, self.reducer.score(received), exempt)
-        if choice.kept is None or self.prunes != "hidden":
-            return context, tokens, choice.kept or keys
-        tokens, onward = self._leave(tokens, choice.kept, choice)
-        return onward(context), tokens, None
+            assert prune is not None
+            choice.kept = self._select(tokens, keys, prune.score.of_received(received), exempt)
+        if prune is not None and choice.kept is not None and not prune.site.ahead:
+            if prune.site.leaves:
+                tokens, onward = self._leave(tokens, choice.kept, choice)
+                context = onward(context)
+            else:
+                keys = choice.kept
+        mixed = self.attention.output(context, tokens.values)
+        return tokens.with_values(feed_forward(mixed, self.intermediate, self.output)), keys
+
+    def _choose_by_hidden_states(
+        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
+    ) -> None:
+        """Choose what stays ahead of the layer, where the score needs no attention."""
+        if self.importance is None or not self._may_lose(tokens, keys, exempt):
+            return
+        scores = self.importance(tokens)  # in a second run, too: dropout's random numbers come after noise's
+        if choice.kept is None:
+            choice.kept = self._select(tokens, keys, scores if keys is None else scores[:, keys.rows[0]], exempt)
 
     def _leave(self, tokens: Tokens, kept: KeyRows, choice: Choice) -> tuple[Tokens, Callable[[Tensor], Tensor]]:
         """The tokens that go on, what leaves merged into them where that is the setting; and what takes other values of
         the rows before, [T, d], to those of the rows that go on, [T', d].
         """
+        assert self.prune is not None
         rows, left = kept.rows[0], tokens.keep(kept.rows[0], kept.lengths)
-        if not self.merges or len(rows) == len(tokens.values):
+        if self.prune.merge is None or len(rows) == len(tokens.values):
             return left, lambda values: values.index_select(0, rows)
-        choice.merging = merging = choice.merging or most_similar(tokens, rows, kept.lengths)
+        choice.merging = merging = choice.merging or self.prune.merge.merging(tokens, rows, kept.lengths)
         before, sizes = tokens.sizes, merging.sizes(tokens.sizes)
         merged = replace(left, values=merging.means(tokens.values, before, sizes), sizes=sizes)
         return merged, lambda values: merging.means(values, before, sizes)
 
-    def _scored_queries(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> Queries | None:
-        """What the reducer wants to see; None: nothing."""
-        if self.reducer is None or not self._may_lose(tokens, keys, exempt):
+    def _scored_queries(
+        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
+    ) -> Queries | None:
+        """The queries whose attention the score looks at; None: it needs none, or tokens are chosen already."""
+        if self.prune is None or choice.kept is not None or not self.prune.score.needs_attention:
             return None
-        reducer, combination = self.reducer, tokens.combination
-        return lambda rows: reducer.queries(rows, combination)
+        if not self._may_lose(tokens, keys, exempt):
+            return None
+        score, combination = self.prune.score, tokens.combination
+        return lambda rows: score.rows_scored(rows, combination)
 
     def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> bool:
         """Whether scores are wanted: not where the counts say beforehand that every token stays."""
-        if self.reducer is None or self.prunes is None or all(exempt):
+        if self.prune is None or all(exempt):
             return False
         lengths = tokens.lengths if keys is None else keys.lengths
         text = tuple(length - tokens.combination for length in lengths)
-        counts = self.reducer.counts(text, tokens.protected_counts)
+        counts = self.prune.select.counts(text, tokens.protected_counts, self.share)
         return counts is None or any(
-            count < own and not out for count, own, out in zip(counts, text, exempt, strict=True)
+            count < length and not out for count, length, out in zip(counts, text, exempt, strict=True)
         )
 
-
-def _select(
-    reducer: Reducer | None, tokens: Tokens, keys: KeyRows | None, scores: Tensor, exempt: Sequence[bool]
-) -> KeyRows:
-    """The rows of the keys, of None all, that a reducer keeps."""
-    assert reducer is not None
-    if keys is None:
-        everything = torch.arange(len(tokens.values), device=scores.device)
-        keys = KeyRows(everything.expand(len(scores), -1), tokens.lengths)
-    return select_rows(reducer, scores, keys, tokens.protected, tokens.protected_counts, tokens.combination, exempt)
+    def _select(self, tokens: Tokens, keys: KeyRows | None, scores: Tensor, exempt: Sequence[bool]) -> KeyRows:
+        """The rows of the keys, of None all, that the selection keeps."""
+        assert self.prune is not None
+        if keys is None:
+            everything = torch.arange(len(tokens.values), device=scores.device)
+            keys = KeyRows(everything.expand(len(scores), -1), tokens.lengths)
+        return select_rows(self.prune.select, self.share, scores, keys, tokens, exempt)
 
 
 def unfitted(model: nn.Module) -> list[Layer]:
-    """The layers whose learned importance tells no tokens apart yet."""
+    """The layers whose score has to be fitted and tells no tokens apart yet."""
     layers = (module for module in model.modules() if isinstance(module, Layer))
     return [layer for layer in layers if layer.importance is not None and not layer.importance.fitted]

@@ -6,23 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError
-from tokensieve.kernels.received import ALL
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.flops import (
-    combine_flops,
-    dense_flops,
-    embedding_flops,
-    head_flops,
-    importance_flops,
-    layer_flops,
-    merge_flops,
-    score_flops,
-)
-from tokensieve.reducers import build_reducer
-from tokensieve.reducers.queries import rows_scored
-from tokensieve.reducers.schedule import Step, encoder_steps
+from tokensieve.model.flops import dense_flops, embedding_flops, head_flops, layer_flops
+from tokensieve.model.steps import Step, encoder_steps
 
 Basis = Literal["exact", "bounds", "measured"]
 
@@ -134,7 +122,7 @@ def make_plan(
     if shares is not None and not exact:
         if len(shares) != len(steps):
             raise ConfigError(f"{len(shares)} measured shares for {len(steps)} steps: give one for each")
-        text_steps = len(steps) if config.settings.combine_layer is None else config.settings.combine_layer - 1
+        text_steps = config.settings.before(config.num_hidden_layers)
         kept[:text_steps] = [share * length for share in shares[:text_steps]]
     planned = tuple(
         _plan_step(config, step, number, length, kept[number - 2] if number > 1 else length, kept[number - 1], own)
@@ -157,7 +145,7 @@ class Bounds(NamedTuple):
     scores: bool
 
 
-def kept_bounds(settings: PTCConfig, steps: Sequence[Step], length: int, special: int) -> list[Bounds]:
+def kept_bounds(settings: ReductionConfig, steps: Sequence[Step], length: int, special: int) -> list[Bounds]:
     """The bounds of every step."""
     protected = min(special, length) if settings.protect_special else 0
     now = following = (length, length)
@@ -165,12 +153,11 @@ def kept_bounds(settings: PTCConfig, steps: Sequence[Step], length: int, special
     for step in steps:
         combined |= step.kind == "combine"
         now, scores = following, False
-        if step.prunes and length >= settings.min_length:
-            reducer = build_reducer(settings, step.ratio)
-            assert reducer is not None
-            following = (reducer.bounds(now[0], protected)[0], reducer.bounds(now[1], protected)[1])
-            scores = following != now or reducer.counts(now[:1], (protected,)) is None
-            now = following if step.prunes == "hidden" else now
+        if step.prune is not None and length >= settings.min_length:
+            select, share = step.prune.select, step.share
+            following = (select.bounds(now[0], protected, share)[0], select.bounds(now[1], protected, share)[1])
+            scores = following != now or select.counts(now[:1], (protected,), share) is None
+            now = following if step.prune.site.leaves else now
         bounds.append(Bounds(*((settings.combination_tokens,) * 2 if combined else now), scores))
     return bounds
 
@@ -179,26 +166,25 @@ def _plan_step(
     config: TokensieveConfig, step: Step, number: int, length: int, previous: float, kept: float, bounds: Bounds
 ) -> PlanStep:
     """Rows, keys and FLOPs of one step; `previous` is what the step before kept."""
-    settings = config.settings
-    m = settings.combination_tokens if settings.combines else 0
-    ahead = settings.score == "learned" and step.prunes is not None
-    text = kept if ahead else previous if settings.site == "hidden" else length
+    settings, d = config.settings, config.hidden_size
+    m = settings.combination_tokens
+    prune, leaves = step.prune, settings.prune is not None and settings.prune.site.leaves
+    ahead = prune is not None and prune.site.ahead
+    text = kept if ahead else previous if leaves else length
     if step.kind == "combine":
-        return PlanStep(number, "combine", text + m, text, m, m, m, combine_flops(config, text))
-    if settings.combine_layer is not None and number > settings.combine_layer:
+        assert settings.combine is not None
+        return PlanStep(number, "combine", text + m, text, m, m, m, settings.combine.flops(d, text))
+    if settings.combine is not None and number > settings.before(config.num_hidden_layers) + 1:
         rows = keys = out = float(m)
-    elif settings.site == "hidden":
-        served = previous if ahead and settings.leaving_keys else text
+    elif leaves:
+        served = previous if prune is not None and prune.site.keys_once_more else text
         rows, keys, out = text + m, served + m, kept + m
     else:
         rows, keys, out = text + m, kept + m, text + m
-    projected = rows if settings.heads == "per_head" else keys
-    flops = layer_flops(config, rows, keys, out, projected)
-    if ahead and bounds.scores:
-        flops += importance_flops(config, previous + m)
-    scored = rows_scored(settings)(round(rows), m) if bounds.scores else ALL
-    if not isinstance(scored, slice):  # else the probabilities of the attention itself serve
-        flops += score_flops(config, len(scored), keys)
-    if settings.merge_pruned and step.prunes:
-        flops += merge_flops(config, previous + m, out)
+    per_head = settings.prune is not None and settings.prune.score.per_head
+    flops = layer_flops(config, rows, keys, out, rows if per_head else keys)
+    if prune is not None and bounds.scores:
+        flops += prune.score.flops(d, previous + m, rows, keys, m)
+    if prune is not None and prune.merge is not None:
+        flops += prune.merge.flops(d, previous + m, out)
     return PlanStep(number, "layer", rows, keys, out, kept, bounds.fewest, flops)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError
 from tokensieve.model.answers import Answers
 from tokensieve.model.batch import Batch, check_batch
@@ -35,7 +35,7 @@ class TokensievePreTrainedModel(PreTrainedModel):
         raise NotImplementedError
 
     @property
-    def settings(self) -> PTCConfig:
+    def settings(self) -> ReductionConfig:
         """The reduction settings; of a cascade those of its first stage, with how many documents it defers to what."""
         return self.config.settings
 

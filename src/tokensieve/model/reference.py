@@ -8,15 +8,21 @@ code: selection counts for every token the ones that rank before it, where the m
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from tokensieve.combiners import TokenCombiner
-from tokensieve.config import PTCConfig
+from tokensieve.config import Prune
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.head import HostHead, MeanHead
 from tokensieve.model.layer import Layer
+from tokensieve.reduce.combine.combining_module import TokenCombiner
+from tokensieve.reduce.contract import Score, Select
+from tokensieve.reduce.score.learned import Learned
+from tokensieve.reduce.score.received import Received
+from tokensieve.reduce.select.fuzzy import Fuzzy
+from tokensieve.reduce.select.top_share import TopShare
 
 
 def reference_forward(
@@ -32,15 +38,14 @@ def reference_forward(
     """
     settings, mask = model.settings, attention_mask.bool()
     values = embed(model, input_ids, token_type_ids)
-    protected = protected_positions(model, input_ids, mask, token_type_ids, special_tokens_mask)
-    m = 0
+    protected = protected_positions(model, input_ids, mask, token_type_ids, special_tokens_mask).unsqueeze(1)
+    m = settings.combination_tokens
     if model.embeddings.combination_tokens is not None:
-        m = settings.combination_tokens
         values = torch.cat([values, model.embeddings.combination_tokens.weight.expand(len(values), -1, -1)], dim=1)
     prunable = (mask.sum(1) >= settings.min_length).view(-1, 1, 1)
-    protected = protected.unsqueeze(1)
     sizes = torch.ones_like(values[..., 0])  # [B, R] tokens that a row stands for
     keys = hidden = mask.unsqueeze(1)  # [B, S, L] text tokens that serve as keys; that are still in the model
+    leaves = settings.prune is not None and settings.prune.site.leaves
     kept: list[Tensor] = []
     for step, module in zip(model.encoder.steps, model.encoder.layer, strict=True):
         ones = torch.ones_like(values[:, :m, 0], dtype=torch.bool).unsqueeze(1)  # [B, 1, m]
@@ -51,29 +56,32 @@ def reference_forward(
             kept.append(ones)
             continue
         assert isinstance(module, Layer)
+        prune, stay = step.prune, keys
+        if prune is not None and not prune.score.needs_attention:
+            scores = SCORES[type(prune.score)](prune.score, module, values[:, : input_ids.shape[1]])
+            stay = torch.where(prunable, select(prune, step.share, scores, keys, protected), keys)
         served, attended = keys, values
-        if module.importance is not None:
-            scores = (values[:, : input_ids.shape[1]] @ module.importance.weight[0]).unsqueeze(1)
-            keys = torch.where(prunable, select(settings, step.ratio, scores, keys, protected), keys)
+        if prune is not None and prune.site.ahead:
             before = values
-            (values,), sizes = merge([values], sizes, hidden & ~keys, keys & ~protected, m, settings.merge_pruned)
-            attended, served = (before, served) if settings.leaving_keys else (values, keys)
-            hidden = keys
+            (values,), sizes = merge([values], sizes, hidden & ~stay, stay & ~protected, m, prune)
+            attended, served = (before, served) if prune.site.keys_once_more else (values, stay)
+            keys = hidden = stay
         rows = torch.cat([hidden, ones], dim=2)[:, 0]
         columns = torch.cat([served, ones.expand(-1, served.shape[1], -1)], dim=2)
-        context, received = attention(module, values, attended, scored_rows(settings, rows, m), columns)
-        if step.prunes and module.importance is None:
-            scores = received[..., : input_ids.shape[1]]
-            scores = scores.mean(1, keepdim=True) if settings.heads == "shared" else scores
-            stay = select(settings, step.ratio, scores, keys.expand_as(scores), protected.expand_as(scores))
-            keys = torch.where(prunable, stay, keys)
+        context, received = attention(module, values, attended, scored_rows(prune, rows, m), columns)
+        if prune is not None and not prune.site.ahead:
+            if prune.score.needs_attention:
+                scores = received[..., : input_ids.shape[1]]
+                scores = scores if prune.score.per_head else scores.mean(1, keepdim=True)
+                stay = select(prune, step.share, scores, keys.expand_as(scores), protected.expand_as(scores))
+                stay = torch.where(prunable, stay, keys)
             both = [values, context]
-            both, sizes = merge(both, sizes, hidden & ~keys, keys & ~protected, m, settings.merge_pruned)
+            both, sizes = merge(both, sizes, hidden & ~stay, stay & ~protected, m, prune)
             values, context = both
-            hidden = keys if step.prunes == "hidden" else hidden
+            keys, hidden = stay, stay if prune.site.leaves else hidden
         mixed = module.attention.output(context, values)
         values = module.output(module.intermediate(mixed), mixed)
-        kept.append(ones if not keys.shape[-1] else hidden if settings.site == "hidden" else served)
+        kept.append(ones if not keys.shape[-1] else hidden if leaves else served)
     rows = torch.cat([hidden[:, 0], torch.ones_like(values[:, :m, 0], dtype=torch.bool)], dim=1)
     return head(model.head, values, rows * sizes), kept
 
@@ -128,15 +136,16 @@ def first(flags: Tensor) -> Tensor:
     return flags & (flags.cumsum(1) == 1)
 
 
-def scored_rows(settings: PTCConfig, rows: Tensor, m: int) -> Tensor:
+def scored_rows(prune: Prune | None, rows: Tensor, m: int) -> Tensor:
     """Of the rows [B, R] that are there, the last m combination tokens, those whose attention makes the score."""
     place, number = rows.cumsum(1) - 1, rows.sum(1, keepdim=True)
-    if settings.score_queries == "anchors":
+    score = None if prune is None else prune.score
+    if not isinstance(score, Received) or score.queries == "all":
+        return rows
+    if score.queries == "anchors":
         return rows & ((place == 0) | (place >= number - m))
-    if settings.score_queries == "sample":
-        wanted = torch.arange(settings.score_sample, device=rows.device) * number // settings.score_sample  # [B, s]
-        return rows & ((place.unsqueeze(2) == wanted.unsqueeze(1)).any(2) | (number <= settings.score_sample))
-    return rows
+    wanted = torch.arange(score.sample, device=rows.device) * number // score.sample  # [B, s]
+    return rows & ((place.unsqueeze(2) == wanted.unsqueeze(1)).any(2) | (number <= score.sample))
 
 
 def attention(
@@ -158,22 +167,44 @@ def attention(
     return context, (probabilities * weights).sum(2) / weights.sum(2)
 
 
-def select(settings: PTCConfig, ratio: Fraction, scores: Tensor, alive: Tensor, protected: Tensor) -> Tensor:
-    """Tokens that stay, [B, S, L], by the two-stage rule as it is written."""
+def learned_scores(score: Score, module: Layer, text: Tensor) -> Tensor:
+    """Scores [B, 1, L] of the hidden states [B, L, d] by the fitted map."""
+    assert module.importance is not None
+    return (text @ module.importance.get_buffer("weight")[0]).unsqueeze(1)
+
+
+SCORES: dict[type[Score], Any] = {Learned: learned_scores}
+"""Scores that need no attention: (cell, layer, hidden states [B, L, d]) -> [B, 1, L]."""
+
+
+def select(prune: Prune, share: Fraction, scores: Tensor, alive: Tensor, protected: Tensor) -> Tensor:
+    """Tokens that stay, [B, S, L]: the protected ones, and of the free ones those that rank before the count."""
     protected = protected & alive
     free, total = alive & ~protected, alive.sum(-1, keepdim=True)
-    fuzzy = settings.pruning == "fuzzy"
-    candidate = candidates(settings, scores, free) if fuzzy else free
-    before = ranks_before(scores, free, spared=~candidate)
-    if settings.ratio_scope == "all":
-        count = (total * ratio.numerator // ratio.denominator).clamp(min=1)
-        count = torch.maximum(count, protected.sum(-1, keepdim=True))
-    else:
-        eligible = candidate.sum(-1, keepdim=True)
-        count = total - eligible + eligible * ratio.numerator // ratio.denominator
-        count = count.amax(1, keepdim=True).clamp(min=1)
-    count = torch.maximum(count, total.clamp(max=settings.min_tokens))
+    spared, count = SELECTIONS[type(prune.select)](prune.select, share, scores, free, total)
+    count = torch.maximum(count.clamp(min=1), protected.sum(-1, keepdim=True))
+    count = torch.maximum(count, total.clamp(max=prune.select.min_tokens))
+    before = ranks_before(scores, free, spared)
     return protected | (free & (before < count - protected.sum(-1, keepdim=True)))
+
+
+def top_share(cell: Select, share: Fraction, scores: Tensor, free: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    """Nothing is spared, and floor(t p) stay."""
+    return ~free, total * share.numerator // share.denominator
+
+
+def fuzzy(cell: Fuzzy, share: Fraction, scores: Tensor, free: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    """What is no candidate is spared, by the two-stage rule as it is written."""
+    candidate = candidates(cell, scores, free)
+    if cell.scope == "all":
+        return ~candidate, total * share.numerator // share.denominator
+    number = candidate.sum(-1, keepdim=True)
+    count = total - number + number * share.numerator // share.denominator
+    return ~candidate, count.amax(1, keepdim=True)
+
+
+SELECTIONS: dict[type[Select], Any] = {TopShare: top_share, Fuzzy: fuzzy}
+"""(cell, share, scores [B, S, L], free [B, S, L], total [B, S, 1]) -> what is spared [B, S, L], and how many stay."""
 
 
 def ranks_before(scores: Tensor, free: Tensor, spared: Tensor) -> Tensor:
@@ -190,10 +221,10 @@ def ranks_before(scores: Tensor, free: Tensor, spared: Tensor) -> Tensor:
 
 
 def merge(
-    both: list[Tensor], sizes: Tensor, leaves: Tensor, takes: Tensor, m: int, wanted: bool
+    both: list[Tensor], sizes: Tensor, leaves: Tensor, takes: Tensor, m: int, prune: Prune
 ) -> tuple[list[Tensor], Tensor]:
     """Values [B, R, d], the first of which tell what is similar, and sizes [B, R] with what leaves merged in."""
-    if not wanted:
+    if prune.merge is None:
         return both, sizes
     into = merging(both[0], leaves[:, 0], takes[:, 0], m)
     merged = into @ sizes.unsqueeze(2)
@@ -214,12 +245,12 @@ def merging(values: Tensor, leaves: Tensor, takes: Tensor, m: int) -> Tensor:
     return into + torch.diag_embed((into.sum(2) == 0).to(values.dtype))  # no division by zero in rows that are gone
 
 
-def candidates(settings: PTCConfig, scores: Tensor, free: Tensor) -> Tensor:
+def candidates(cell: Fuzzy, scores: Tensor, free: Tensor) -> Tensor:
     """The complement of I minus U among free tokens (PTC section 3.3); none where the quartiles agree."""
     pooled = scores.masked_fill(~free, torch.nan).flatten(1)
     a, b = (pooled.nanquantile(q, dim=1).view(-1, 1, 1) for q in (0.25, 0.75))
-    important = ((scores - a) / (b - a)).clamp(0, 1) >= settings.alpha_important
-    unimportant = ((b - scores) / (b - a)).clamp(0, 1) >= settings.alpha_unimportant
+    important = ((scores - a) / (b - a)).clamp(0, 1) >= cell.alpha_important
+    unimportant = ((b - scores) / (b - a)).clamp(0, 1) >= cell.alpha_unimportant
     return free & ~(important & ~unimportant) & (b > a)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tokensieve.reducers import KeyRows
+from tokensieve.reduce.contract import KeyRows
 from tokensieve.tokens import COMBINATION, Tokens
 
 

@@ -188,9 +188,9 @@ def load(
         )
     if isinstance(config, CascadeConfig) and config.defer_below is None:
         logger.warning(
-            "%s: a cascade (reread=%g) whose defer_below is not fitted: no document is deferred; train it",
+            "%s: a cascade (defer.share=%g) whose defer_below is not fitted: no document is deferred; train it",
             path,
-            config.settings.reread,
+            config.settings.deferred,
         )
     if words_on_disk:
         leave_words_on_disk(model, path)

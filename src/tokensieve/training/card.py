@@ -14,9 +14,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tokensieve.cascade.build import EncoderClassifier
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.plan import Plan
+from tokensieve.settings_paths import assignments_of
 from tokensieve.training.markdown import code, fenced, literal, table, visible
 from tokensieve.training.old import record_today
 from tokensieve.training.reproduce import EMBEDDED_CORPUS, IN_MEMORY, train_command
@@ -53,11 +54,11 @@ def public_name(name: str) -> str:
     return PureWindowsPath(name).name if absolute else name
 
 
-def front_matter(name: str, settings: PTCConfig, record: Mapping[str, Any]) -> ModelCardData:
+def front_matter(name: str, settings: ReductionConfig, record: Mapping[str, Any]) -> ModelCardData:
     """What the hub reads: kind, origin and validation scores. No licence, as none is known."""
     data = visible(record["data"]) or "documents in memory"
     on_hub = re.fullmatch(r"(\w[\w.-]*/[\w.-]+)(:.+)?", data)
-    tags = {"token-pruning": settings.pruning != "none", "token-combining": settings.combines}
+    tags = {"token-pruning": settings.prune is not None, "token-combining": settings.combine is not None}
     results = [
         EvalResult(
             task_type=TASK,
@@ -104,7 +105,8 @@ def card_text(name: str, model: EncoderClassifier, record: Mapping[str, Any]) ->
         "record": record,
         "config": config,
         "settings": settings,
-        "prunes": settings.pruning != "none",
+        "prunes": settings.prune is not None,
+        "combine_step": config.settings.before(config.num_hidden_layers) + 1,
         "multi_label": record["multi_label"],
         "pairs": bool(record.get("pairs") or (record.get("reading") or {}).get("pair_column")),
         "data": None if record["data"] in IN_MEMORY else record["data"],
@@ -113,7 +115,7 @@ def card_text(name: str, model: EncoderClassifier, record: Mapping[str, Any]) ->
         "most_labels": MOST_LABELS,
         "label_table": label_table(config),
         "recipe_table": settings_table(recipe, without=unused_in_recipe(recipe)),
-        "reduction_table": settings_table(settings.to_dict(), without=unused(settings)),
+        "reduction_table": settings_table(by_path(settings), without=()),
         "plan_table": plan_table(plans),
         "bounds": any(plan.basis == "bounds" for plan in plans.values()),
         "select": METRICS.get(recipe["select"], recipe["select"]),
@@ -141,20 +143,16 @@ def label_table(config: TokensieveConfig) -> str:
     return table(head, [[i, code(name), *[f"{thresholds[i]:.4f}"] * multi_label] for i, name in enumerate(names)])
 
 
-def unused(settings: PTCConfig) -> tuple[str, ...]:
-    """The beginnings of names of settings that have no effect beside the others."""
-    pruning = ("keep_ratio", "site", "heads", "protect_special", "min_")
-    names = ["format_version"]
-    names += [] if settings.combines else ["combin"]
-    names += [] if settings.reread else ["reread"]
-    names += [] if settings.pruning == "fuzzy" else ["ratio_scope", "alpha_"]
-    return (*names, *(pruning if settings.pruning == "none" else ()))
-
-
 def unused_in_recipe(recipe: Mapping[str, Any]) -> tuple[str, ...]:
-    """The same for the recipe: LoRA without a rank, a teacher's or the features' distillation that is left out."""
+    """The beginnings of names of fields without effect: of LoRA and distillation that the recipe leaves out."""
     parts = {"lora_": "lora_rank", "distill_": "teacher", "feature_": "feature_epochs"}
     return tuple(start for start, needed in parts.items() if not recipe.get(needed))
+
+
+def by_path(settings: ReductionConfig) -> dict[str, Any]:
+    """The settings by dotted path, as `--set` takes them."""
+    record = {name: value for name, value in settings.to_dict().items() if name != "format_version"}
+    return {assignment.name: assignment.value for assignment in assignments_of(record)}
 
 
 def settings_table(settings: Mapping[str, Any], without: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokensieve.checks import TEXT, Check, check_values, list_of, number, read_object, whole
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError, DataError
 from tokensieve.renamed import renamed_names
 from tokensieve.training.old import recipe_today
@@ -231,7 +231,7 @@ def check_run(note: Path, run: Mapping[str, Any]) -> None:
 
 def _with_defaults(settings: Any, note: Path) -> Any:
     try:
-        return json.loads(json.dumps(PTCConfig.from_dict(settings).to_dict()))
+        return json.loads(json.dumps(ReductionConfig.from_dict(settings).to_dict()))
     except (TypeError, ValueError) as error:
         raise DataError(f"{note}: its settings cannot be read ({error}); start anew with --overwrite") from error
 

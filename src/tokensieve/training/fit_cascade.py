@@ -14,7 +14,7 @@ from torch import Tensor
 from tokensieve.backbones.loading import load_config
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
 from tokensieve.cascade.fit import BothStages, fit_defer, fit_share
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError
@@ -29,27 +29,27 @@ logger = logging.getLogger(__name__)
 _BATCH = 32
 
 
-def check_cascade(settings: PTCConfig, recipe: Recipe, documents: int) -> None:
+def check_cascade(settings: ReductionConfig, recipe: Recipe, documents: int) -> None:
     """Raise ConfigError if a cascade has no validation documents to be fitted to, or if `max_expected_loss` is given
     without a cascade.
     """
-    if recipe.max_expected_loss is not None and not settings.reread:
+    if recipe.max_expected_loss is not None and settings.defer is None:
         raise ConfigError(
-            f"max_expected_loss={recipe.max_expected_loss:g} with reread=0: there is no cascade whose share it "
-            "could fit; give reread any share, such as 0.1, or leave max_expected_loss out"
+            f"max_expected_loss={recipe.max_expected_loss:g} with defer=none: there is no cascade whose share "
+            "it could fit; give defer.share any share, such as 0.1, or leave max_expected_loss out"
         )
-    if settings.reread and not documents:
+    if settings.defer is not None and not documents:
         raise ConfigError(
-            f"reread={settings.reread:g} needs validation documents, whose confidence tells which are deferred: give "
-            "some, or a validation_fraction above 0, or set reread to 0"
+            f"defer.share={settings.deferred:g} needs validation documents, whose confidence tells which are deferred: "
+            "give some, or a validation_fraction above 0, or set defer to none"
         )
 
 
-def warn_of_pruned_base(settings: PTCConfig, base: str | Path) -> None:
+def warn_of_pruned_base(settings: ReductionConfig, base: str | Path) -> None:
     """Warn if the second stage would get a last layer that has learned to read fewer tokens."""
     config = load_config(base)
     before = config.settings if isinstance(config, TokensieveConfig) else None
-    if settings.reread and before is not None and before.pruning != "none" and not before.reread:
+    if settings.defer is not None and before is not None and before.prune is not None and before.defer is None:
         logger.warning(
             "%s prunes, and its head is to read all tokens in the second stage: better start from a dense one", base
         )
@@ -101,7 +101,7 @@ def fit_to_validation(
     for rows in (deferred, skipped):
         second[rows] = _answered(model, 1, validation, rows, tokenizer)
     changed = int((first[deferred].argmax(1) != second[deferred].argmax(1)).sum())
-    return {**fitted, "share": model.settings.reread, "changed": changed}, replace(result, logits=second.numpy())
+    return {**fitted, "share": model.settings.deferred, "changed": changed}, replace(result, logits=second.numpy())
 
 
 def _temperature(model: TokensieveCascadeForSequenceClassification, logits: Tensor, truth: Any) -> float:

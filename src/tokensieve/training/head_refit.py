@@ -53,7 +53,7 @@ def refit_head(
         return None
     stages, from_cascade = stages_of(model), len(stages_of(origin)) > 1
     last_stage = document_vectors(origin, sample, device, 1)
-    from_first = model.settings.pruning != "none" and from_cascade
+    from_first = model.settings.prune is not None and from_cascade
     targets = document_vectors(origin, sample, device) if from_first else last_stage
     shares = _refit(stages[0].head.classifier, document_vectors(model, sample, device), targets) or {}
     second: dict[str, float] = {}
@@ -69,13 +69,15 @@ def _encoders_equal(model: EncoderClassifier, origin: EncoderClassifier) -> bool
     weights, origin_weights = (
         {name: tensor for name, tensor in each.state_dict().items() if "encoder." in name} for each in (model, origin)
     )
-    same = model.settings == origin.settings and weights.keys() == origin_weights.keys()
+    depth = model.config.num_hidden_layers
+    same = weights.keys() == origin_weights.keys()
+    same = same and model.settings.expanded(depth) == origin.settings.expanded(depth)
     return same and all(torch.equal(tensor.cpu(), origin_weights[name].cpu()) for name, tensor in weights.items())
 
 
 def _answered_by_second(model: EncoderClassifier, sample: Sample) -> list[bool]:
     """Which documents a second stage answers: if it prunes, only those that are long enough to be pruned."""
-    if model.settings.reread_ratios is None:
+    if model.settings.second_reads_all:
         return [True] * len(sample)
     batches = (batch["attention_mask"].sum(1).tolist() for batch in sample.batches(torch.device("cpu")))
     return [pruned for lengths in batches for pruned in stages_of(model)[0].encoder.pruned(lengths)]

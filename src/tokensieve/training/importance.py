@@ -68,7 +68,7 @@ def fit_importance(
     fits = gradients_by_layer(classifier, [places[source] for source in sources], sample)
     for layer, fit in zip(sources.values(), fits, strict=True):
         assert layer.importance is not None
-        layer.importance.weight.copy_(fit.solution())
+        layer.importance.get_buffer("weight").copy_(fit.solution())
     if unfitted(model):
         raise DataError(
             f"score='learned': none of the {len(sample)} training documents that were looked at has "

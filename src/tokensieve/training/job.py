@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tokensieve.cascade.build import EncoderClassifier, stages_of
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError
@@ -34,7 +34,7 @@ class TrainingJob:
     """The arguments of `tokensieve.training.train.train`, which describes them."""
 
     base: str | Path
-    settings: PTCConfig
+    settings: ReductionConfig
     splits: DataSplits
     output: str | Path
     recipe: Recipe
@@ -138,7 +138,7 @@ def _check_base(job: TrainingJob, model: EncoderClassifier) -> str | None:
     """Why the base is no trained classifier with all parts; raises ConfigError where one is needed."""
     recipe, reason = job.recipe, why_no_start(job.base, job.splits.label_names)
     if unfitted(model):
-        check_start(reason, "score='learned' is fitted to a trained classifier of the same labels")
+        check_start(reason, "prune.score=learned is fitted to a trained classifier of the same labels")
     reason = reason or why_no_candidate(job.base, job.settings)
     if recipe.epochs == 0:
         check_start(reason, "epochs=0 trains nothing and needs a whole trained classifier of the same labels")

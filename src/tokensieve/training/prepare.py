@@ -9,14 +9,14 @@ from typing import Any
 from tokensieve.backbones.host import host_config
 from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.cascade.build import EncoderClassifier, compress, stages_of
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.model.attention import SelfAttention
 from tokensieve.training.lora import adapted, lora_config
 from tokensieve.training.recipe import Recipe
 
 
 def start_model(
-    base: str | Path, settings: PTCConfig, recipe: Recipe, labels: Sequence[str], multi_label: bool
+    base: str | Path, settings: ReductionConfig, recipe: Recipe, labels: Sequence[str], multi_label: bool
 ) -> tuple[EncoderClassifier, Any]:
     """The model or cascade and its tokenizer; a length that does not fit is refused before weights are read.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 from transformers import TrainerCallback
 
 from tokensieve.model.layer import Layer
-from tokensieve.reducers.schedule import exact_ratio
+from tokensieve.reduce.schedule import exact_ratio
 
 
 class PruningWarmup(TrainerCallback):
@@ -24,14 +23,14 @@ class PruningWarmup(TrainerCallback):
 
     def __init__(self, model: nn.Module, share: float) -> None:
         self.share = share
-        reducers: Sequence[Any] = [module.reducer for module in model.modules() if isinstance(module, Layer)]
-        self.final = [(reducer, reducer.ratio) for reducer in reducers if reducer is not None]
+        layers = [module for module in model.modules() if isinstance(module, Layer) and module.prune is not None]
+        self.final = [(layer, layer.share) for layer in layers]
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Set the keep shares of this step. They depend on its number alone, so a resumed run has the same."""
         done = min(1.0, state.global_step / (self.share * state.max_steps))
-        for reducer, ratio in self.final:
-            reducer.ratio = ratio if done == 1 else exact_ratio(1 - (1 - float(ratio)) * done)
+        for layer, share in self.final:
+            layer.share = share if done == 1 else exact_ratio(1 - (1 - float(share)) * done)
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Set the final values before the epoch is validated."""
@@ -42,5 +41,5 @@ class PruningWarmup(TrainerCallback):
         self._set_final()
 
     def _set_final(self) -> None:
-        for reducer, ratio in self.final:
-            reducer.ratio = ratio
+        for layer, share in self.final:
+            layer.share = share

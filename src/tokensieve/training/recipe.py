@@ -62,7 +62,7 @@ class Recipe:
             (`training.feature_distillation`).
         feature_learning_rate: peak learning rate of these epochs.
         max_expected_loss: points of accuracy that a cascade may be expected to lose (`cascade.fit`). It defers as few
-            documents as that takes, in place of the settings' `reread`; None: the settings' share.
+            documents as that takes, in place of the settings' `defer.share`; None: the settings' share.
         refit_head: refit the head's last layer first, where a trained classifier gets other settings. It is not
             refitted where training begins with the classifier's document vectors (`pruning_warmup`), or is to end with
             them (`distill_pooled`).

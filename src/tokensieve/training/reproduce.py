@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from tokensieve.backbones.default_model import HUB_NAME
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError
-from tokensieve.presets import PRESET_NAMES
+from tokensieve.methods import METHODS
+from tokensieve.settings_paths import assignments_of, value_text
 from tokensieve.training.markdown import visible
 from tokensieve.training.old import RECIPE_FIELDS
 from tokensieve.training.recipe import Recipe
@@ -53,7 +53,7 @@ def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str 
     if record["data"] != EMBEDDED_CORPUS:
         groups.append(["--data", record["data"]])
     groups += _options(READING | (record.get("reading") or {}) | {"multi_label": record["multi_label"]}, READING)
-    groups += _reduction(PTCConfig.from_dict(record["settings"]), num_layers)
+    groups += _reduction(ReductionConfig.from_dict(record["settings"]), num_layers)
     groups += _options(Recipe.from_record(record["recipe"]).to_dict(), Recipe().to_dict())
     return " \\\n    ".join(" ".join(map(_quoted, group)) for group in [*groups, ["--output", name]])
 
@@ -70,20 +70,23 @@ def _launcher(processes: int) -> list[str]:
     return alone if processes == 1 else ["torchrun", "--nproc-per-node", str(processes), "-m", *alone]
 
 
-def _reduction(settings: PTCConfig, num_layers: int) -> list[list[str]]:
+def _reduction(settings: ReductionConfig, num_layers: int) -> list[list[str]]:
     """The options from the nearest start: none, or one of the presets."""
-    wanted = asdict(settings)
-    starts: dict[str | None, PTCConfig] = {None: PTCConfig()}
-    for preset in PRESET_NAMES:
+    starts = {None: ReductionConfig()} | {name: method.settings for name, method in METHODS.items()}
+    found = {}
+    for preset, start in starts.items():
         with contextlib.suppress(ConfigError):  # the model is too shallow for it
-            starts[preset] = PTCConfig.preset(preset, num_layers)
-    found = {
-        preset: _options(wanted, asdict(start))
-        for preset, start in starts.items()
-        if start.changed(**_differing(wanted, asdict(start))) == settings  # no option takes a module, or shares, away
-    }
+            found[preset] = _changes(start, settings, num_layers)
     nearest = min(found, key=lambda preset: len(found[preset]))
     return ([] if nearest is None else [["--preset", nearest]]) + found[nearest]
+
+
+def _changes(start: ReductionConfig, settings: ReductionConfig, num_layers: int) -> list[list[str]]:
+    """What `--set` makes of a start to reach the settings; nothing where they are the same at this depth."""
+    if start.expanded(num_layers) == settings.expanded(num_layers):
+        return []
+    before, wanted = (assignments_of(each.to_dict()) for each in (start, settings))
+    return [["--set", f"{each.name}={value_text(each.value)}"] for each in wanted if each not in before]
 
 
 def _differing(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.errors import ConfigError
 from tokensieve.training.fit_cascade import check_cascade
@@ -30,7 +30,7 @@ already fit the training documents, and the same rate costs it accuracy (docs/LO
 
 def train_in_stages(
     base: str | Path,
-    settings: PTCConfig,
+    settings: ReductionConfig,
     splits: DataSplits,
     output: str | Path,
     recipe: Recipe | None = None,
@@ -41,8 +41,8 @@ def train_in_stages(
 ) -> dict[str, Any]:
     """`train`, with a dense stage before it if the settings need a trained classifier and `base` is none.
 
-    Both stages have the same recipe. With a learned score the dense classifier is also the teacher, unless the recipe
-    names another. If both stages are trained, the second one's learning rate is `SECOND_RATE` times the recipe's.
+    Both stages have the same recipe. If the score is fitted to a classifier, that one is also the teacher, unless the
+    recipe names another. If both stages are trained, the second one's learning rate is `SECOND_RATE` times the recipe's.
 
     Args:
         base: folder or hub name of the checkpoint to start from.
@@ -63,7 +63,7 @@ def train_in_stages(
     """
     recipe = recipe or Recipe()
     ways: dict[str, Any] = {"overwrite": overwrite, "resume": resume}
-    if settings.score != "learned" or settings.pruning == "none":
+    if not needs_a_classifier(settings):
         return train(base, settings, splits, output, recipe, **ways, **options)
     check_cascade(settings, recipe, len(splits.validation))  # before the first stage is trained
     check_unlabelled(recipe, splits)
@@ -74,7 +74,7 @@ def train_in_stages(
         check_sources(output, base, recipe.teacher)
         check_teacher(recipe.teacher, output, dense)
         logger.info("%s: first a dense one, %s", reason, dense)
-        plain = PTCConfig(pruning="none", pooling=settings.resolved_pooling)
+        plain = ReductionConfig(prune=None, pooling=settings.resolved_pooling)
         alone = replace(recipe, teacher=None, pruning_warmup=0.0, feature_epochs=0, max_expected_loss=None)
         labelled, dense_options = _without_unlabelled(splits, options)
         train(base, plain, labelled, dense, alone, **ways, **dense_options, keep_finished=True)
@@ -82,6 +82,11 @@ def train_in_stages(
         recipe = replace(recipe, learning_rate=recipe.learning_rate * SECOND_RATE)
     recipe = recipe if recipe.teacher else replace(recipe, teacher=str(base))
     return train(base, settings, splits, output, recipe, **ways, **options)
+
+
+def needs_a_classifier(settings: ReductionConfig) -> bool:
+    """Whether the settings' score is fitted to a trained classifier."""
+    return settings.prune is not None and settings.prune.score.fitted
 
 
 def _without_unlabelled(splits: DataSplits, options: Mapping[str, Any]) -> tuple[DataSplits, dict[str, Any]]:

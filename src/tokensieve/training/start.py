@@ -8,7 +8,7 @@ from typing import Any
 
 from tokensieve.backbones.default_model import name_of_base
 from tokensieve.backbones.loading import load_config
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.training.output import RECORD, read_record
@@ -16,7 +16,7 @@ from tokensieve.training.output import RECORD, read_record
 logger = logging.getLogger(__name__)
 
 
-def why_no_candidate(base: str | Path, settings: PTCConfig) -> str | None:
+def why_no_candidate(base: str | Path, settings: ReductionConfig) -> str | None:
     """Which part of a trained classifier would start at random with these settings; None: no part."""
     config = load_config(base)
     assert isinstance(config, TokensieveConfig)
@@ -26,8 +26,7 @@ def why_no_candidate(base: str | Path, settings: PTCConfig) -> str | None:
             f"the head of {base} reads {before.resolved_pooling!r} pooling, so with "
             f"pooling={settings.resolved_pooling!r} it would start at random"
         )
-    has_module = before.combines and before.combination_tokens == settings.combination_tokens
-    if settings.combines and not has_module:
+    if settings.combine is not None and before.combination_tokens != settings.combination_tokens:
         return f"{base} has no combining module with {settings.combination_tokens} tokens, so it would start at random"
     return None
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import set_seed
 
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.training import checkpoints
 from tokensieve.training.job import Prepared, TrainingJob, prepare, warn_of_base
@@ -24,7 +24,7 @@ from tokensieve.training.work_folder import runs_of, save_classifier, work_folde
 
 def train(
     base: str | Path,
-    settings: PTCConfig,
+    settings: ReductionConfig,
     splits: DataSplits,
     output: str | Path,
     recipe: Recipe | None = None,

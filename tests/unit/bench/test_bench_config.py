@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from bench_records import SUBJECTS, config
 
-from tokensieve import ConfigError, PTCConfig
+from flat import reduction
+from tokensieve import ConfigError, ReductionConfig
 from tokensieve.bench.config import BenchConfig
 from tokensieve.bench.reading import parse_config, read_config
 from tokensieve.bench.subjects import KINDS
@@ -135,8 +136,8 @@ def test_committed_configs_fit_their_backbones(path: Path) -> None:
     depth = {"default": 6, "bert-base": 12, "tiny": 2}[found.backbone]
     for kind in found.subjects.values():
         if isinstance(kind, Tokensieve):
-            start = PTCConfig() if kind.preset is None else PTCConfig.preset(kind.preset, depth)
-            PTCConfig.from_dict({**start.to_dict(), **kind.settings}).check_depth(depth)
+            start = reduction() if kind.preset is None else ReductionConfig.preset(kind.preset)
+            ReductionConfig.from_dict({**start.to_dict(), **kind.settings}).check_depth(depth)
     assert json.loads(json.dumps(record)) == record
 
 

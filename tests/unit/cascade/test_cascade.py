@@ -1,6 +1,5 @@
 """Cascades: what the first stage is unsure of is answered by the second one, and by nothing else."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +8,8 @@ import torch
 from torch import Tensor
 
 from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_cascade, tiny_model
-from tokensieve import ConfigError, PTCConfig, TokensieveConfig, TokensieveForSequenceClassification, compress
+from flat import flat_of, reduction, with_flat
+from tokensieve import ConfigError, ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification, compress
 from tokensieve.cascade.cascade import run_cascade
 from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.cascade.defer import Defer
@@ -17,6 +17,7 @@ from tokensieve.cascade.plan import plan_of
 from tokensieve.model.batch import check_batch
 from tokensieve.model.plan import make_plan
 from tokensieve.model.probabilities import confidence
+from tokensieve.reduce.schedule import Constant
 from tokensieve.runtime import micro_batches
 from tokensieve.runtime.micro_batches import read_batch
 
@@ -24,20 +25,20 @@ LENGTHS = (*UNEQUAL, 9, 40)
 PRUNING = {
     name: ptc
     for name, ptc in VARIANTS.items()
-    if ptc.pruning == "ratio" and not ptc.score_noise and ptc.score_queries == "all"
+    if flat_of(ptc).pruning == "ratio" and not flat_of(ptc).score_noise and flat_of(ptc).score_queries == "all"
 }
-ALL_TOKENS = {name: dataclasses.replace(ptc, reread=0.4) for name, ptc in PRUNING.items()}
+ALL_TOKENS = {name: with_flat(ptc, reread=0.4) for name, ptc in PRUNING.items()}
 MORE_TOKENS = {
-    f"{name}, then more": dataclasses.replace(ptc, reread=0.4, reread_ratios=(0.9,) * ((ptc.combine_layer or 5) - 1))
+    f"{name}, then more": with_flat(ptc, reread=0.4, reread_ratios=(0.9,) * ((flat_of(ptc).combine_layer or 5) - 1))
     for name, ptc in PRUNING.items()
-    if ptc.keep_ratios is None and ptc.combine_layer != 1
+    if ptc.prune is not None and isinstance(ptc.prune.schedule, Constant) and flat_of(ptc).combine_layer != 1
 }
 
 
 @pytest.mark.parametrize("ptc", [*ALL_TOKENS.values(), *MORE_TOKENS.values()], ids=[*ALL_TOKENS, *MORE_TOKENS])
 @pytest.mark.parametrize(("part", "norms"), [(4096, False), (20, False), (20, True)])
 def test_unsure_documents_are_answered_by_the_second_stage(
-    ptc: PTCConfig, part: int, norms: bool, monkeypatch: pytest.MonkeyPatch
+    ptc: ReductionConfig, part: int, norms: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(micro_batches, "MICRO_BATCH_TOKENS", part)
     model = tiny_cascade(ptc)
@@ -152,13 +153,13 @@ def test_compressing_makes_a_cascade_that_keeps_the_classifiers_last_layer(tmp_p
     assert same.config.defer_below == 0.625
     assert torch.equal(same.second.head.classifier.weight, dense.head.classifier.weight)
     assert not same.first.head.classifier.weight.any()
-    other = compress(tmp_path, dataclasses.replace(model.settings, keep_ratio=0.5))
+    other = compress(tmp_path, with_flat(model.settings, keep_ratio=0.5))
     assert other.config.defer_below is None
     assert torch.equal(other.second.head.classifier.weight, dense.head.classifier.weight)
     renewed = compress(tmp_path, model.settings, num_labels=5)
     assert renewed.config.defer_below is None
     assert renewed(**batch(documents((9,)))).logits.shape == (1, 5)
-    once = compress(tmp_path, dataclasses.replace(model.settings, reread=0.0))
+    once = compress(tmp_path, with_flat(model.settings, reread=0.0))
     assert type(once) is TokensieveForSequenceClassification and not once.head.classifier.weight.any()
 
 
@@ -174,8 +175,8 @@ def test_what_was_set_on_a_cascade_is_handed_on() -> None:
 @pytest.mark.parametrize("again", [None, (0.9, 0.8, 0.9, 0.8)])
 def test_the_plan_counts_the_second_stage(again: tuple[float, ...] | None) -> None:
     ptc = settings(pruning="ratio", site="hidden", min_length=10, pooling="mean")
-    model, plain = tiny_cascade(dataclasses.replace(ptc, reread=0.25, reread_ratios=again)), tiny_model(ptc)
-    whole = make_plan(tiny_model(dataclasses.replace(ptc, keep_ratio=1.0, keep_ratios=again)).config, 20)
+    model, plain = tiny_cascade(with_flat(ptc, reread=0.25, reread_ratios=again)), tiny_model(ptc)
+    whole = make_plan(tiny_model(with_flat(ptc, keep_ratio=1.0, keep_ratios=again)).config, 20)
     assert (whole.kept_tokens[-1] < 20) == (again is not None)
     plan = plan_of(model.config, 20)
     assert plan == model.plan(20)
@@ -238,19 +239,19 @@ def test_any_classifier_is_a_stage() -> None:
         ({"reread": 1.0}, "reread=1.0: give a share"),
         ({"reread": -0.1}, "reread=-0.1"),
         ({"reread": True}, "reread=True"),
-        ({"pruning": "none", "reread": 0.1}, "reread=0.1 with pruning='none'.*leave reread out"),
+        ({"pruning": "none", "reread": 0.1}, "reread=0.1 needs pruning"),
     ],
 )
 def test_refused(given: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
-        PTCConfig(**given)
+        reduction(**given)
 
 
 def test_configs_refuse_what_is_of_the_other_kind() -> None:
-    with pytest.raises(ConfigError, match=r"reread=0.1 asks for a cascade.*tokensieve.load.*tokensieve.compress"):
-        TokensieveConfig(ptc=PTCConfig(reread=0.1))
-    with pytest.raises(ConfigError, match="reread=0 in the config of a cascade"):
-        CascadeConfig(ptc=PTCConfig())
+    with pytest.raises(ConfigError, match=r"defer.share=0.1 asks for a cascade.*tokensieve.load.*tokensieve.compress"):
+        TokensieveConfig(reduction=reduction(reread=0.1))
+    with pytest.raises(ConfigError, match="defer=None in the config of a cascade"):
+        CascadeConfig(reduction=reduction())
     with pytest.raises(ConfigError, match=r"defer_below=1\.5"):
         CascadeConfig(defer_below=1.5)
 

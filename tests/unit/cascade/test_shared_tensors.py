@@ -3,7 +3,6 @@
 import copy
 import json
 import pickle
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
 from contract.variants import batch, documents, settings, tiny_cascade
+from flat import with_flat
 from tokensieve import ConfigError, TokensieveCascadeForSequenceClassification, compress, lora_config
 from tokensieve.cascade.old import new_name
 from tokensieve.model.norms import norms_and_biases
@@ -103,7 +103,8 @@ def in_0_1_0(name: str) -> str | None:
     ids=str,
 )
 def test_every_name_of_0_1_0_has_a_new_one(changes: dict[str, Any], tmp_path: Path) -> None:
-    model = tiny_cascade(settings(pruning="ratio", **{"site": "hidden"} | changes, reread=0.4))
+    flat = {"keep_ratio": 0.6, "combination_tokens": 3, "pruning": "ratio", "site": "hidden"} | changes
+    model = tiny_cascade(settings(**flat, reread=0.4))
     model.config.defer_below = 1.0
     state = model.state_dict()
     old = {in_0_1_0(name): tensor for name, tensor in state.items()}
@@ -115,6 +116,7 @@ def test_every_name_of_0_1_0_has_a_new_one(changes: dict[str, Any], tmp_path: Pa
     record = json.loads(config.read_text(encoding="utf-8"))
     named = {"defer_below": "reread_below", "own_norms": "second_norms"}
     before = {named.get(name, name): value for name, value in record.items()} | {"model_type": "tokensieve"}
+    before |= {"ptc": {"format_version": 1, **flat, "reread": 0.4}, "reduction": None}
     config.write_text(json.dumps(before), encoding="utf-8")
     for kind in (TokensieveCascadeForSequenceClassification, AutoModelForSequenceClassification):
         assert torch.equal(logits(kind.from_pretrained(tmp_path)), logits(model))
@@ -174,7 +176,7 @@ def test_compiled_they_are_compiled_once() -> None:
 def test_norms_go_with_their_layers() -> None:
     """Without the combining module, which stood before it, the last layers have other numbers."""
     model = followed(combine_layer=3, combine_mode="insert")
-    plain = compress(model, replace(model.settings, combine_layer=None, combine_mode="replace"))
+    plain = compress(model, with_flat(model.settings, combine_layer=None, combine_mode="replace"))
     assert plain.config.own_norms
     own, before = (norms_and_biases(each.second.encoder.layer) for each in (plain, model))
     assert len(own) < len(before)

@@ -11,7 +11,8 @@ import torch
 from keyword_texts import FAST, LEARNS, Make, texts_and_labels
 
 import tokensieve
-from tokensieve import PTCClassifier, PTCConfig, Recipe
+from flat import reduction
+from tokensieve import PTCClassifier, Recipe, ReductionConfig
 from tokensieve.data import DataSplits, Document
 from tokensieve.data.sampling import carve_validation
 from tokensieve.training.train import train
@@ -43,7 +44,7 @@ def test_the_model_is_the_one_that_train_makes(make: Make, tiny_bert_dir: Path, 
     documents = tuple(Document(text, label, "elsewhere", 0) for text, label in zip(X, Y, strict=True))
     recipe = Recipe(learning_rate=3e-3, epochs=1, batch_size=8, max_length=16, seed=5)
     splits = DataSplits(*carve_validation(documents, 0.25, 5))
-    train(tiny_bert_dir, PTCConfig(combine_layer=3, combination_tokens=2), splits, tmp_path / "out", recipe)
+    train(tiny_bert_dir, reduction(combine_layer=3, combination_tokens=2), splits, tmp_path / "out", recipe)
     expected = tokensieve.load(tmp_path / "out", device="cpu").model.state_dict()
     found = estimator.classifier_.model.state_dict()
     assert found.keys() == expected.keys()
@@ -151,7 +152,7 @@ def test_random_states(make: Make) -> None:
 
 
 def test_fit_leaves_parameters_and_generators_alone(make: Make) -> None:
-    estimator = make(config=PTCConfig(keep_ratio=0.5), recipe=Recipe(epochs=1), keep_ratio=np.float64(0.7))
+    estimator = make(config=reduction(keep_ratio=0.5), recipe=Recipe(epochs=1), keep_ratio=np.float64(0.7))
     parameters = estimator.get_params()
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     estimator.fit(X, Y)
@@ -204,14 +205,14 @@ def test_two_texts_a_class_are_enough_for_the_default(make: Make) -> None:
 
 def test_settings_go_before_config_preset_and_recipe(make: Make) -> None:
     recipe = Recipe(learning_rate=1e-3, epochs=1, weight_decay=0.1, class_weights="balanced", max_length=12)
-    config = PTCConfig(keep_ratio=0.5, min_length=4, combine_layer=2)
+    config = reduction(keep_ratio=0.5, min_length=4, combine_layer=2)
     estimator = make(config=config, recipe=recipe, keep_ratio=0.6, learning_rate=None, max_length=None, batch_size=4)
     record = estimator.fit(X, Y).record_
-    assert record["settings"] == PTCConfig(keep_ratio=0.6, min_length=4, combine_layer=2).to_dict()
+    assert record["settings"] == reduction(keep_ratio=0.6, min_length=4, combine_layer=2).to_dict()
     changed = {"learning_rate": 1e-3, "weight_decay": 0.1, "class_weights": "balanced", "max_length": 12}
     assert record["recipe"] == Recipe().to_dict() | changed | {"epochs": 1, "batch_size": 4}
     preset = make(preset="paper-pfc-7", combination_tokens=2).fit(X, Y).record_["settings"]
-    assert preset == PTCConfig.preset("paper-pfc-7", 4).to_dict() | {"combination_tokens": 2}
+    assert preset == ReductionConfig.preset("paper-pfc-7").to_dict() | {"combination_tokens": 2}
 
 
 def test_class_weight_counts(make: Make) -> None:

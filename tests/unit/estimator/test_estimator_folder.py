@@ -10,7 +10,8 @@ import pytest
 from keyword_texts import Make, texts_and_labels
 
 import tokensieve
-from tokensieve import CheckpointError, ConfigError, PTCClassifier, PTCConfig, Recipe
+from flat import reduction
+from tokensieve import CheckpointError, ConfigError, PTCClassifier, Recipe
 
 X, Y = texts_and_labels(12)
 
@@ -22,7 +23,7 @@ X, Y = texts_and_labels(12)
 )
 def test_a_saved_estimator_is_the_same(make: Make, tmp_path: Path, labels: Any) -> None:
     parameters = {
-        "config": PTCConfig(heads="per_head"),
+        "config": reduction(heads="per_head"),
         "recipe": Recipe(weight_decay=0.1),
         "keep_ratio": np.float64(0.5),
     }

@@ -21,7 +21,8 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from tokensieve import ConfigError, PTCClassifier, PTCConfig, Recipe
+from flat import reduction
+from tokensieve import ConfigError, PTCClassifier, Recipe
 
 X, Y = texts_and_labels(24)
 
@@ -38,14 +39,14 @@ def test_clone_takes_parameters_and_nothing_fitted(fitted: PTCClassifier) -> Non
 
 
 def test_parameters_of_records_survive_cloning(make: Make) -> None:
-    estimator = make(config=PTCConfig(keep_ratio=0.5), recipe=Recipe(patience=1))
+    estimator = make(config=reduction(keep_ratio=0.5), recipe=Recipe(patience=1))
     assert clone(estimator).get_params() == estimator.get_params()
 
 
 @pytest.mark.parametrize("workers", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_grid_search(make: Make, workers: int | None) -> None:
     """With two workers, estimators and scores travel between processes."""
-    grid = {"keep_ratio": [0.3, 1.0], "config": [PTCConfig(site="hidden")]}
+    grid = {"keep_ratio": [0.3, 1.0], "config": [reduction(site="hidden")]}
     search = GridSearchCV(make(epochs=2), grid, cv=2, n_jobs=workers, error_score="raise").fit(X, Y)
     assert len(search.cv_results_["params"]) == 2
     assert search.best_estimator_.record_["settings"]["keep_ratio"] == search.best_params_["keep_ratio"]

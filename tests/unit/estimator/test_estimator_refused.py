@@ -76,7 +76,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "a layer that is not there": ({"combine_layer": 9}, "combine_layer=9"),
     "a preset": ({"preset": "paper"}, "preset 'paper'"),
     "a preset with a config": ({"preset": "dense", "config": "x"}, "preset='dense'.*config"),
-    "a config of a dictionary": ({"config": {"keep_ratio": 0.5}}, "config=.*PTCConfig"),
+    "a config of a dictionary": ({"config": {"keep_ratio": 0.5}}, "config=.*ReductionConfig"),
     "a recipe of a dictionary": ({"recipe": {"epochs": 1}}, "recipe=.*Recipe"),
     "no epoch": ({"epochs": 0}, "epochs=0"),
     "a rate": ({"learning_rate": -1}, "learning_rate=-1"),

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokensieve import PTCConfig
-from tokensieve.combiners import TokenCombiner
+from tokensieve.reduce.combine.combining_module import CombiningModule, TokenCombiner
 from tokensieve.tokens import COMBINATION, Tokens
 
 WIDTH, M = 16, 4
@@ -17,8 +16,8 @@ LENGTHS = (1, 9, 30, 30, 2)
 
 def make_module(spread: float = 0.5, **changes: Any) -> TokenCombiner:
     """Random, biases and norms included."""
-    settings = PTCConfig(combine_layer=1, combination_tokens=M, **changes)
-    module = TokenCombiner(WIDTH, 1e-12, settings).eval()
+    settings = CombiningModule(tokens=M, **{name.removeprefix("combine_"): value for name, value in changes.items()})
+    module = settings.module(WIDTH, 1e-12).eval()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(std=spread)

@@ -3,7 +3,7 @@
 import inspect
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +18,32 @@ from transformers import PreTrainedTokenizerFast
 
 import tokensieve
 from contract.variants import settings, tiny_cascade, tiny_model
+from flat import reduction
 from mutations import OF_TRANSFORMERS, WRONG, json_values
 from tokensieve import (
     CascadeConfig,
     CheckpointError,
     ConfigError,
-    PTCConfig,
+    ReductionConfig,
     TokensieveConfig,
     TokensieveError,
     compress,
 )
 from tokensieve.backbones import BACKBONES
 from tokensieve.backbones.record import check_record
+from tokensieve.methods import METHODS
 from tokensieve.model.config_fields import BASE_FIELDS, FAMILIES, FIELDS
-from tokensieve.presets import PRESET_NAMES
-from tokensieve.reducers import Importance
+from tokensieve.reduce.score.learned import Importance
 
 TEXTS = ["good film", "the law of the court is not a share price . " * 4, "market"]
 LABELS = {0: "film", 1: "law", 2: "sport"}
 NOT_OF_ONE_MODEL = ("model.safetensors", "the tokenizer has")
 """What errors say where sizes are well formed, and are not those of the weights or the tokenizer beside them."""
-SAVED: dict[str, tuple[PTCConfig, dict[str, Any]]] = {
-    **{name: (PTCConfig.preset(name, 4), {}) for name in PRESET_NAMES},
+SAVED: dict[str, tuple[ReductionConfig, dict[str, Any]]] = {
+    **{name: (ReductionConfig.preset(name), {}) for name in METHODS},
     "combining": (settings(combine_layer=3), {"text_pairs": True}),
     "multi-label": (
-        PTCConfig.preset("fast", 4),
+        ReductionConfig.preset("fast"),
         {
             "problem_type": "multi_label_classification",
             "thresholds": [0.5, 0.2, 0.9],
@@ -63,8 +64,8 @@ def saved(tiny_tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.Temp
         folder = root / name
         if not folder.exists():
             ptc, fields = SAVED[name]
-            model: Any = (tiny_cascade if ptc.reread else tiny_model)(ptc, vocab_size=size, id2label=LABELS, **fields)
-            if ptc.reread:
+            model: Any = (tiny_cascade if ptc.deferred else tiny_model)(ptc, vocab_size=size, id2label=LABELS, **fields)
+            if ptc.deferred:
                 model.config.defer_below = 0.7
             for module in model.modules():
                 if isinstance(module, Importance):
@@ -108,6 +109,14 @@ def mutated(folder: Path, copy: Path, path: tuple[str, ...], value: object) -> d
     return record
 
 
+def places(record: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Paths of all values of a nested record, and of the records in it."""
+    for name, value in record.items():
+        yield (*path, name)
+        if isinstance(value, dict):
+            yield from places(value, (*path, name))
+
+
 def named(error: TokensieveError, name: str) -> bool:
     return name in str(error) or any(words in str(error) for words in NOT_OF_ONE_MODEL)
 
@@ -121,7 +130,7 @@ def test_a_classifier_answers_or_one_error_names_the_field(
     folder, copy = saved(name), tmp_path / "copy"
     record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     fields = [(own,) for own in (*record, *OF_TRANSFORMERS) if own != "model_type"]
-    path = data.draw(st.sampled_from(fields + [("ptc", own) for own in record["ptc"]]))
+    path = data.draw(st.sampled_from([*fields, *places(record["reduction"], ("reduction",))]))
     mutated(folder, copy, path, data.draw(json_values))
     try:
         classifier = tokensieve.load(copy)
@@ -129,7 +138,7 @@ def test_a_classifier_answers_or_one_error_names_the_field(
         assert np.isfinite(classifier.predict_proba(texts)).all()
         assert len(classifier.predict(texts)) == len(TEXTS)
     except TokensieveError as error:
-        assert named(error, path[-1]), f"{path}: {error}"
+        assert any(named(error, part) for part in path[-2:]), f"{path}: {error}"
 
 
 @pytest.mark.parametrize("kind", BACKBONES)
@@ -143,7 +152,7 @@ def test_a_source_is_compressed_or_one_error_names_the_field(
     name = data.draw(st.sampled_from([*record, *OF_TRANSFORMERS, "position_embedding_type"]))
     try:
         check_record(mutated(folder, copy, (name,), data.draw(json_values)))
-        model = compress(copy, PTCConfig.preset("paper-pfc-7", 4), tokenizer=tiny_tokenizer).eval()
+        model = compress(copy, ReductionConfig.preset("paper-pfc-7"), tokenizer=tiny_tokenizer).eval()
         inputs = tiny_tokenizer(TEXTS, padding=True, return_token_type_ids=False, return_tensors="pt")
         with torch.no_grad():
             assert model(**inputs).logits.isfinite().all()
@@ -159,8 +168,8 @@ def test_every_field_of_a_config_takes_or_refuses_every_wrong_value(kind: type[T
     if kind is CascadeConfig:
         fields |= {"defer_below": 0.7, "own_norms": True}
     else:
-        ptc = ptc.stages[0]
-    config = kind(ptc=ptc, num_hidden_layers=4, id2label=LABELS, **fields)
+        ptc = ptc.stages(4)[0]
+    config = kind(reduction=ptc, num_hidden_layers=4, id2label=LABELS, **fields)
     record = config.to_dict()
     taken = 0
     for name in (*record, *OF_TRANSFORMERS):
@@ -177,7 +186,7 @@ def test_every_field_of_a_config_takes_or_refuses_every_wrong_value(kind: type[T
 
 def test_every_field_has_a_check() -> None:
     own = set(inspect.signature(TokensieveConfig.__init__).parameters) - {"self", "kwargs"}
-    elsewhere = {"ptc", "thresholds", "calibration_temperature"}
+    elsewhere = {"reduction", "thresholds", "calibration_temperature"}
     assert own == set(FIELDS) | elsewhere
     assert set(FAMILIES) == {family.name for family in BACKBONES.values()}
     for family in BACKBONES.values():
@@ -235,7 +244,7 @@ def test_messages_about_sources_have_their_names(
     record = mutated(sources[kind], tmp_path / "copy", (field,), value)
     with pytest.raises(TokensieveError, match=message):
         check_record(record)
-        compress(tmp_path / "copy", PTCConfig())
+        compress(tmp_path / "copy", reduction())
 
 
 def test_what_calibration_and_training_write_passes() -> None:

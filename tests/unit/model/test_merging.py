@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from contract.variants import batch, documents, settings, tiny_model
-from tokensieve import ConfigError, PTCConfig
-from tokensieve.combiners import most_similar
+from tokensieve import ConfigError, Prune
+from tokensieve.reduce.merge.most_similar import MostSimilar, most_similar
 from tokensieve.tokens import COMBINATION, Tokens
 
 
@@ -72,8 +72,8 @@ def test_what_leaves_has_a_gradient() -> None:
 
 
 def test_keys_are_not_merged() -> None:
-    with pytest.raises(ConfigError, match=r"merge_pruned=True with site='keys'.*use site='hidden'"):
-        PTCConfig(merge_pruned=True)
+    with pytest.raises(ConfigError, match=r"merge=most-similar with site=keys.*use site=hidden"):
+        Prune(merge=MostSimilar())
 
 
 def test_similarity_is_in_the_plan() -> None:

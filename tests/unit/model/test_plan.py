@@ -8,13 +8,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from contract.variants import UNEQUAL, VARIANTS, batch, documents, model_config, settings, tiny_model
-from tokensieve import ConfigError, PTCConfig, TokensieveConfig, TokensieveForSequenceClassification
+from flat import flat_of, reduction
+from tokensieve import ConfigError, ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification
 from tokensieve.kernels import linear
 from tokensieve.model.plan import Plan, make_plan
 
 BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
-EXACT = {name: ptc for name, ptc in VARIANTS.items() if ptc.ratio_scope == "all"}
-UNEVEN = {name: ptc for name, ptc in VARIANTS.items() if ptc.ratio_scope == "candidates"}
+EXACT = {name: ptc for name, ptc in VARIANTS.items() if flat_of(ptc).ratio_scope == "all"}
+UNEVEN = {name: ptc for name, ptc in VARIANTS.items() if flat_of(ptc).ratio_scope == "candidates"}
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +24,9 @@ def torchs_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "onednn_pays", lambda: False)
 
 
-def base_plan(ptc: PTCConfig, length: int = 512) -> Plan:
+def base_plan(ptc: ReductionConfig, length: int = 512) -> Plan:
     """Of a model of BERT-base's sizes with two labels."""
-    return make_plan(TokensieveConfig(**BASE, ptc=ptc), length)
+    return make_plan(TokensieveConfig(**BASE, reduction=ptc), length)
 
 
 def counted(model: TokensieveForSequenceClassification, length: int) -> int:
@@ -46,7 +47,7 @@ DENSE = 96_636_764_160 + 1_182_720
 
 
 def test_dense_by_hand() -> None:
-    plan = base_plan(PTCConfig.preset("dense", 12))
+    plan = base_plan(ReductionConfig.preset("dense"))
     assert plan.flops == plan.dense_flops == DENSE
     assert plan.ratio == 1
     assert {step.flops for step in plan.steps} == {8_053_063_680}
@@ -58,7 +59,7 @@ def test_p_by_hand() -> None:
     A key less saves 2 * 2 * 768^2 of K and V projections and 2 * 2 * 512 * 768 of attention: 3 932 160.
     The paper's mean pooling leaves out the pooler's 1 179 648.
     """
-    plan = base_plan(PTCConfig.preset("paper-p", 12))
+    plan = base_plan(ReductionConfig.preset("paper-p"))
     assert plan.kept_tokens == (512, 460, 414, 372, 334, 300, 270, 243, 218, 196, 176, 158)
     assert plan.flops == DENSE - (6144 - 3653) * 3_932_160 - 1_179_648
     assert plan.basis == "exact"
@@ -73,7 +74,7 @@ def test_pfc_at_7_by_hand() -> None:
     After:    five layers on 8 tokens, (8 * 768^2 + 4 * 768 * 8 + 4 * 768 * 3072) * 8 = 113 442 816 each
     Classifier: 2 * 768 * 2                                                         = 3 072
     """
-    plan = base_plan(PTCConfig.preset("paper-pfc-7", 12))
+    plan = base_plan(ReductionConfig.preset("paper-pfc-7"))
     assert plan.kept_tokens == (512, 460, 414, 372, 334, 300, 8, 8, 8, 8, 8, 8)
     assert [step.keys for step in plan.steps] == [520, 468, 422, 380, 342, 308, 512, 8, 8, 8, 8, 8]
     assert [step.rows for step in plan.steps] == [520] * 7 + [8] * 5
@@ -86,7 +87,7 @@ def test_pfc_at_7_by_hand() -> None:
 
 def test_pfc_at_11_by_hand() -> None:
     """Ten layers with keys 8 more than 512, 460, 414, 372, 334, 300, 270, 243, 218, 196: 3319 + 80; one layer after."""
-    plan = base_plan(PTCConfig.preset("paper-pfc-11", 12))
+    plan = base_plan(ReductionConfig.preset("paper-pfc-11"))
     assert plan.kept_tokens == (512, 460, 414, 372, 334, 300, 270, 243, 218, 196, 8, 8)
     assert plan.flops == 10 * 6_134_169_600 + 3399 * 3_956_736 + 1_239_416_832 + 113_442_816 + 3_072
     assert plan.ratio == pytest.approx(0.7879, abs=5e-4)
@@ -98,7 +99,7 @@ def test_c_at_11_is_nearer_to_the_paper() -> None:
 
     With half a layer for the module, as its figures imply, we would be at 0.88.
     """
-    plan = base_plan(PTCConfig.preset("paper-c-11", 12))
+    plan = base_plan(ReductionConfig.preset("paper-c-11"))
     assert plan.flops == 10 * (6_134_169_600 + 520 * 3_956_736) + 1_239_416_832 + 113_442_816 + 3_072
     module = plan.steps[10].flops
     assert (plan.flops - module + 0.5 * 8_053_063_680) / plan.dense_flops == pytest.approx(0.89, abs=0.015)
@@ -109,8 +110,8 @@ def test_hidden_by_hand() -> None:
 
     First: 2 * 768^2 * (3 * 10 + 5) + 4 * 768 * 100 + 4 * 768 * 3072 * 5; second: 3 * 5 + 2, 25, 2.
     """
-    ptc = PTCConfig(pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean")
-    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, ptc=ptc), 10, special=0)
+    ptc = reduction(pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean")
+    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, reduction=ptc), 10, special=0)
     assert plan.kept_tokens == (5, 2)
     square, wide = 768 * 768, 768 * 3072
     assert [step.flops for step in plan.steps] == [
@@ -121,8 +122,8 @@ def test_hidden_by_hand() -> None:
 
 def test_a_learned_score_by_hand() -> None:
     """As above, but 5 and 2 tokens are all that the layers see; and the scores of the 10 and of the 5."""
-    ptc = PTCConfig(pruning="ratio", site="hidden", score="learned", keep_ratio=0.5, pooling="mean")
-    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, ptc=ptc), 10, special=0)
+    ptc = reduction(pruning="ratio", site="hidden", score="learned", keep_ratio=0.5, pooling="mean")
+    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, reduction=ptc), 10, special=0)
     assert plan.kept_tokens == (5, 2)
     assert [(step.rows, step.keys, step.rows_out) for step in plan.steps] == [(5, 5, 5), (2, 2, 2)]
     assert [step.flops for step in plan.steps] == [
@@ -133,8 +134,8 @@ def test_a_learned_score_by_hand() -> None:
 
 def test_leaving_keys_by_hand() -> None:
     """The same, but the 10 are keys of the 5, and these of the 2: two projections and attention of more keys."""
-    ptc = PTCConfig(pruning="ratio", site="hidden", score="learned", leaving_keys=True, keep_ratio=0.5, pooling="mean")
-    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, ptc=ptc), 10, special=0)
+    ptc = reduction(pruning="ratio", site="hidden", score="learned", leaving_keys=True, keep_ratio=0.5, pooling="mean")
+    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, reduction=ptc), 10, special=0)
     assert [(step.rows, step.keys, step.rows_out) for step in plan.steps] == [(5, 10, 5), (2, 5, 2)]
     assert [step.flops for step in plan.steps] == [
         2 * 768 * before + 4 * 768 * 768 * (before + kept) + 4 * 768 * before * kept + 4 * 768 * 3072 * kept
@@ -143,7 +144,7 @@ def test_leaving_keys_by_hand() -> None:
 
 
 @pytest.mark.parametrize("ptc", EXACT.values(), ids=EXACT.keys())
-def test_flops_are_torchs(ptc: PTCConfig) -> None:
+def test_flops_are_torchs(ptc: ReductionConfig) -> None:
     model = tiny_model(ptc)
     assert model.plan(37).basis == "exact"
     assert model.plan(37).flops == counted(model, 37)
@@ -157,7 +158,7 @@ def test_flops_of_shortest_and_longest_are_torchs(site: str, length: int) -> Non
 
 
 @pytest.mark.parametrize("ptc", UNEVEN.values(), ids=UNEVEN.keys())
-def test_flops_of_measured_counts_are_torchs(ptc: PTCConfig) -> None:
+def test_flops_of_measured_counts_are_torchs(ptc: ReductionConfig) -> None:
     model = tiny_model(ptc)
     measured = model.plan(37, samples=batch(documents((37,))))
     assert measured.flops == pytest.approx(counted(model, 37), rel=1e-9)
@@ -169,12 +170,12 @@ def test_flops_of_other_families_are_torchs(changes: dict[str, Any]) -> None:
     for combining in ({}, {"combine_layer": 3}):
         model = tiny_model(settings(**combining), **changes)
         assert model.plan(30).flops == counted(model, 30)
-    dense = tiny_model(PTCConfig(pruning="none"), **changes)
+    dense = tiny_model(reduction(pruning="none"), **changes)
     assert dense.plan(30).dense_flops == counted(dense, 30)
 
 
 @pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_counts_are_those_of_the_trace(ptc: PTCConfig) -> None:
+def test_counts_are_those_of_the_trace(ptc: ReductionConfig) -> None:
     model = tiny_model(ptc)
     kept = model(**batch(documents(UNEQUAL))).trace.kept
     for document, length in enumerate(UNEQUAL):

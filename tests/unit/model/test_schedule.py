@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.oracle import floor_share
-from tokensieve import ConfigError, PTCConfig
-from tokensieve.reducers.schedule import encoder_steps, exact_ratio, next_count
+from flat import reduction
+from tokensieve import ConfigError, ReductionConfig
+from tokensieve.model.steps import encoder_steps
+from tokensieve.reduce.schedule import exact_ratio, next_count
 
 
 @pytest.mark.parametrize(
@@ -55,31 +57,31 @@ def test_the_papers_series() -> None:
 
 STEPS = {
     # Layers as numbers, the module as C; * marks those whose scores choose the next keys, or who leave here.
-    "P": (PTCConfig(pruning="ratio"), "1* 2* 3* 4"),
-    "P hidden": (PTCConfig(pruning="ratio", site="hidden"), "1* 2* 3* 4*"),
-    "dense": (PTCConfig(pruning="none"), "1 2 3 4"),
-    "C": (PTCConfig(pruning="none", combine_layer=3), "1 2 C 4"),
-    "first": (PTCConfig(combine_layer=1), "C 2 3 4"),
-    "middle": (PTCConfig(combine_layer=3), "1* 2 C 4"),
-    "last": (PTCConfig(combine_layer=4), "1* 2* 3 C"),
-    "hidden middle": (PTCConfig(combine_layer=3, site="hidden"), "1* 2* C 4"),
-    "insert first": (PTCConfig(combine_layer=1, combine_mode="insert"), "C 1 2 3 4"),
-    "insert": (PTCConfig(combine_layer=3, combine_mode="insert"), "1* 2 C 3 4"),
-    "insert at the end": (PTCConfig(combine_layer=5, combine_mode="insert"), "1* 2* 3* 4 C"),
-    "hidden, at the end": (PTCConfig(combine_layer=5, combine_mode="insert", site="hidden"), "1* 2* 3* 4* C"),
+    "P": (reduction(pruning="ratio"), "1* 2* 3* 4"),
+    "P hidden": (reduction(pruning="ratio", site="hidden"), "1* 2* 3* 4*"),
+    "dense": (reduction(pruning="none"), "1 2 3 4"),
+    "C": (reduction(pruning="none", combine_layer=3), "1 2 C 4"),
+    "first": (reduction(combine_layer=1), "C 2 3 4"),
+    "middle": (reduction(combine_layer=3), "1* 2 C 4"),
+    "last": (reduction(combine_layer=4), "1* 2* 3 C"),
+    "hidden middle": (reduction(combine_layer=3, site="hidden"), "1* 2* C 4"),
+    "insert first": (reduction(combine_layer=1, combine_mode="insert"), "C 1 2 3 4"),
+    "insert": (reduction(combine_layer=3, combine_mode="insert"), "1* 2 C 3 4"),
+    "insert at the end": (reduction(combine_layer=5, combine_mode="insert"), "1* 2* 3* 4 C"),
+    "hidden, at the end": (reduction(combine_layer=5, combine_mode="insert", site="hidden"), "1* 2* 3* 4* C"),
 }
 
 
 @pytest.mark.parametrize(("config", "expected"), STEPS.values(), ids=STEPS)
-def test_steps(config: PTCConfig, expected: str) -> None:
+def test_steps(config: ReductionConfig, expected: str) -> None:
     steps = encoder_steps(config, 4)
-    drawn = [("C" if step.source is None else str(step.source + 1)) + "*" * (step.prunes is not None) for step in steps]
+    drawn = [("C" if step.source is None else str(step.source + 1)) + "*" * (step.prune is not None) for step in steps]
     assert " ".join(drawn) == expected
-    assert {step.prunes for step in steps} <= {None, config.site}
+    assert {step.prune for step in steps} <= {None, config.prune}
     assert all((step.kind == "combine") == (step.source is None) for step in steps)
 
 
 @pytest.mark.parametrize(("mode", "layer"), [("replace", 5), ("insert", 6)])
 def test_layers_out_of_range(mode: str, layer: int) -> None:
-    with pytest.raises(ConfigError, match=f"combine_layer={layer}"):
-        encoder_steps(PTCConfig(combine_layer=layer, combine_mode=mode), 4)
+    with pytest.raises(ConfigError, match=f"combine.layer={layer}"):
+        encoder_steps(reduction(combine_layer=layer, combine_mode=mode), 4)

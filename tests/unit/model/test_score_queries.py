@@ -7,23 +7,23 @@ from contract.variants import batch, documents, model_config, settings, tiny_mod
 from tokensieve import ConfigError, TokensieveConfig
 from tokensieve.kernels.received import ALL
 from tokensieve.model.plan import make_plan
-from tokensieve.reducers.queries import rows_scored
+from tokensieve.reduce.score.received import Received
 
 
 def test_rows() -> None:
-    assert rows_scored(settings())(9, 3) == ALL
-    assert list(rows_scored(settings(score_queries="anchors"))(9, 3)) == [0, 6, 7, 8]
-    assert list(rows_scored(settings(score_queries="anchors"))(9, 0)) == [0]
-    sample = rows_scored(settings(score_queries="sample", score_sample=4))
-    assert sample(10, 3) == [0, 2, 5, 7]
-    assert sample(5, 0) == [0, 1, 2, 3]
-    assert sample(4, 0) == ALL
+    assert Received().rows_scored(9, 3) == ALL
+    assert list(Received(queries="anchors").rows_scored(9, 3)) == [0, 6, 7, 8]
+    assert list(Received(queries="anchors").rows_scored(9, 0)) == [0]
+    sample = Received(queries="sample", sample=4)
+    assert sample.rows_scored(10, 3) == [0, 2, 5, 7]
+    assert sample.rows_scored(5, 0) == [0, 1, 2, 3]
+    assert sample.rows_scored(4, 0) == ALL
 
 
 def test_refused() -> None:
-    with pytest.raises(ConfigError, match="score_queries='some': choose one of 'all', 'anchors', 'sample'"):
+    with pytest.raises(ConfigError, match="queries='some': choose one of 'all', 'anchors', 'sample'"):
         settings(score_queries="some")
-    with pytest.raises(ConfigError, match="score_sample=0: give a whole number of 1 or more"):
+    with pytest.raises(ConfigError, match="sample=0: give a whole number of 1 or more"):
         settings(score_sample=0)
     with pytest.raises(ConfigError, match="attention_backend='flash'"):
         TokensieveConfig(attention_backend="flash")

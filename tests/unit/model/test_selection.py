@@ -1,6 +1,7 @@
 """Which tokens stay, against the rule written down in plain Python with exact fractions (contract/oracle.py)."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from contract import oracle
-from tokensieve import PTCConfig
-from tokensieve.reducers import KeyRows, build_reducer, select_rows
-from tokensieve.reducers.fuzzy import quantile
+from flat import flat_of, reduction
+from tokensieve import Prune, ReductionConfig
+from tokensieve.reduce.contract import KeyRows, select_rows
+from tokensieve.reduce.schedule import exact_ratio
+from tokensieve.reduce.select.fuzzy import quantile
+from tokensieve.tokens import Tokens
 
 HEADS = 4
 SCALE = 2**21
@@ -54,12 +58,17 @@ DOCUMENTS = st.builds(
 )
 
 
-def settings(rule: dict[str, Any], **changes: Any) -> PTCConfig:
-    return PTCConfig(**rule | changes)
+def settings(rule: dict[str, Any], **changes: Any) -> ReductionConfig:
+    return reduction(**rule | changes)
+
+
+def cells(config: ReductionConfig) -> tuple[Prune, Fraction]:
+    assert config.prune is not None
+    return config.prune, exact_ratio(config.shares(1)[0])
 
 
 def kept_positions(
-    config: PTCConfig,
+    config: ReductionConfig,
     batch: list[Document],
     m: int = 0,
     alive: list[list[list[int]]] | None = None,
@@ -67,7 +76,7 @@ def kept_positions(
 ) -> list[list[list[int]]]:
     """Positions that stay of each document for each set, by the package; `alive` is what an earlier call left."""
     starts = np.cumsum([0, *(len(document.protected) + m for document in batch)])
-    sets = 1 if config.heads == "shared" else HEADS
+    sets = 1 if flat_of(config).heads == "shared" else HEADS
     alive = alive or [[list(range(len(document.protected)))] * sets for document in batch]
     rows: list[list[int]] = [[] for _ in range(sets)]
     received: list[list[float]] = [[] for _ in range(HEADS)]
@@ -79,14 +88,21 @@ def kept_positions(
             received[head] += [*document.scores[head, own[head % sets]], *[9.0] * m]  # high: they must not count
     lengths = tuple(len(own[0]) + m for own in alive)
     protected = [flag for document in batch for flag in document.protected + [False] * m]
-    reducer = build_reducer(config)
+    prune, share = cells(config)
+    tokens = Tokens(
+        values=torch.zeros(len(protected), 1),
+        lengths=tuple(len(document.protected) + m for document in batch),
+        origin=torch.arange(len(protected)),
+        protected=torch.tensor(protected),
+        protected_counts=tuple(sum(document.protected) for document in batch),
+        combination=m,
+    )
     kept = select_rows(
-        reducer,
-        reducer.score(torch.tensor(received, dtype=torch.float32)),
+        prune.select,
+        share,
+        prune.score.of_received(torch.tensor(received, dtype=torch.float32)),
         KeyRows(torch.tensor(rows), lengths),
-        torch.tensor(protected),
-        tuple(sum(document.protected) for document in batch),
-        m,
+        tokens,
         [exempt] * len(batch),
     )
     found = []
@@ -98,16 +114,16 @@ def kept_positions(
     return found
 
 
-def expected_positions(config: PTCConfig, document: Document, alive: list[list[int]]) -> list[list[int]]:
+def expected_positions(config: ReductionConfig, document: Document, alive: list[list[int]]) -> list[list[int]]:
     """The same by the oracle, on whole numbers: scaling moves no token."""
     scores = (document.scores * (HEADS * SCALE)).astype(int)
-    by_set = scores.sum(0, keepdims=True) if config.heads == "shared" else scores
+    by_set = scores.sum(0, keepdims=True) if flat_of(config).heads == "shared" else scores
     own = [column[positions].tolist() for column, positions in zip(by_set, alive, strict=True)]
     free = [[place for place in positions if not document.protected[place]] for positions in alive]
     # In float32 a score this near to the candidates' threshold may fall on either side.
     unprotected = [column[places].tolist() for column, places in zip(by_set, free, strict=True)]
-    assume(oracle.margin(config, unprotected, [False] * len(free[0])) > 1e-5)
-    return oracle.select_positions(config, own, alive, document.protected)
+    assume(oracle.margin(flat_of(config, 1), unprotected, [False] * len(free[0])) > 1e-5)
+    return oracle.select_positions(flat_of(config, 1), own, alive, document.protected)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
@@ -116,7 +132,7 @@ def expected_positions(config: PTCConfig, document: Document, alive: list[list[i
 def test_selection_is_the_rule(rule: dict[str, Any], heads: str, batch: list[Document], ratio: float, m: int) -> None:
     """Twice in a row, so that in the second round the heads' alive sets differ."""
     config = settings(rule, heads=heads, keep_ratio=ratio)
-    reducer = build_reducer(config)
+    prune, share = cells(config)
     sets = 1 if heads == "shared" else HEADS
     alive = [[list(range(len(document.protected)))] * sets for document in batch]
     for _ in range(2):
@@ -125,7 +141,7 @@ def test_selection_is_the_rule(rule: dict[str, Any], heads: str, batch: list[Doc
         assert kept == expected
         for document, before, after in zip(batch, alive, kept, strict=True):
             safe = {place for place, flag in enumerate(document.protected) if flag}
-            fewest, most = reducer.bounds(len(before[0]), len(safe))
+            fewest, most = prune.select.bounds(len(before[0]), len(safe), share)
             assert max(1, len(safe)) <= fewest <= len(after[0]) <= most <= len(before[0])
             assert all(safe <= set(own) for own in after)
         alive = kept
@@ -148,7 +164,7 @@ def by_hand(scores: list[list[float]], protected: list[int], **changes: Any) -> 
     """What stays of one document with the given scores by head (one list: all heads alike)."""
     heads = scores if len(scores) == HEADS else scores * HEADS
     flags = [place in protected for place in range(len(heads[0]))]
-    return kept_positions(PTCConfig(**changes), [Document(np.array(heads), flags)])[0]
+    return kept_positions(reduction(**changes), [Document(np.array(heads), flags)])[0]
 
 
 def test_candidates_by_hand() -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from contract.variants import SEP, UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
-from tokensieve import PTCConfig
+from flat import flat_of
+from tokensieve import ReductionConfig
 from tokensieve.model.answers import Answers
 from tokensieve.model.batch import Batch, check_batch
 from tokensieve.model.classifier import TokensieveForSequenceClassification
@@ -40,14 +41,16 @@ def seen_rows(model: torch.nn.Module) -> list[int]:
 
 
 @pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_micro_batches_change_nothing(ptc: PTCConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_micro_batches_change_nothing(ptc: ReductionConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     model, inputs = tiny_model(ptc), batch(documents(LENGTHS), side="left")
     rows = seen_rows(model)
     with torch.no_grad():
         whole = model(**inputs)
     monkeypatch.setattr(micro_batches, "MICRO_BATCH_TOKENS", round(20 * model.encoder.first_share))
     found = read(model, **inputs)
-    more_work = ptc.score == "learned" and ptc.min_tokens > 1  # than the shares tell: each document is a part
+    more_work = (
+        flat_of(ptc).score == "learned" and flat_of(ptc).min_tokens > 1
+    )  # than the shares tell: each document is a part
     assert rows == [6, *([1] * 6 if more_work else [2, 1, 2, 1])]
     for name in ("logits", "pooled"):
         torch.testing.assert_close(getattr(found, name), whole[name], atol=1e-5, rtol=0)
@@ -93,7 +96,7 @@ def test_tokens_that_leave_ahead_of_the_first_layer_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("ptc", [settings(pruning="ratio", site="hidden"), settings(pruning="ratio"), settings()])
-def test_where_they_leave_later_all_tokens_count(ptc: PTCConfig) -> None:
+def test_where_they_leave_later_all_tokens_count(ptc: ReductionConfig) -> None:
     assert tiny_model(ptc).encoder.rows_after_first_pruning((5, 40)) == [5, 40]
 
 

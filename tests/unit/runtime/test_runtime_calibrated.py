@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import tokensieve
+from flat import reduction
 from tokensieve import ConfigError, DataError, InputError
 from tokensieve.data import Document
 from tokensieve.metrics import accuracy_and_f1, expected_calibration_error, multi_label_scores
@@ -114,7 +115,9 @@ def test_a_model_of_one_label_that_is_given_or_not(
     save_classifier: Callable[..., Path], some_texts: list[str], tmp_path: Path
 ) -> None:
     folder = save_classifier(tmp_path / "model")
-    tokensieve.compress(str(folder), tokensieve.PTCConfig(), id2label={0: "spam"}, **SEVERAL).save_pretrained(folder)
+    tokensieve.compress(str(folder), tokensieve.ReductionConfig(), id2label={0: "spam"}, **SEVERAL).save_pretrained(
+        folder
+    )
     classifier = tokensieve.load(folder, device="cpu")
     middle = float(np.median(classifier.predict_proba(some_texts)))
     classifier.model.config.thresholds = [middle]
@@ -175,10 +178,10 @@ def test_a_calibration_lives_in_the_folder(make: Make, some_texts: list[str], tm
 
 def test_a_calibration_goes_with_its_head(make: Make) -> None:
     model = make(**SEVERAL, calibration_temperature=2.0, thresholds=[0.1, 0.2, 0.3]).model
-    dense = tokensieve.PTCConfig(pruning="none")
+    dense = reduction(pruning="none")
     kept = tokensieve.compress(model, dense).config
     assert (kept.calibration_temperature, kept.thresholds) == (2.0, [0.1, 0.2, 0.3])
-    new_head = tokensieve.PTCConfig(pruning="none", pooling="mean")
+    new_head = reduction(pruning="none", pooling="mean")
     for anew in (
         tokensieve.compress(model, dense, num_labels=5),
         tokensieve.compress(model, dense, id2label=dict(enumerate(LABELS))),

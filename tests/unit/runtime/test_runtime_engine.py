@@ -12,11 +12,12 @@ import torch
 
 import tokensieve
 from contract.variants import layer_trace
-from tokensieve.combiners import TokenCombiner
+from flat import flat_of
 from tokensieve.data import Document
 from tokensieve.model.answers import Answers
 from tokensieve.model.batch import Batch
 from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.reduce.combine.combining_module import TokenCombiner
 from tokensieve.runtime.load import Classifier
 from tokensieve.runtime.micro_batches import read_in_micro_batches
 
@@ -237,10 +238,12 @@ def test_counts_of_kept_tokens(variant: Classifier, some_texts: list[str]) -> No
     for result in variant.results(some_texts, tokens=True):
         assert len(result.kept) == len(variant.model.encoder.layer)
         assert result.kept[0] <= result.length
-        text_steps = len(result.kept) if settings.combine_layer is None else settings.combine_layer - 1
+        text_steps = (
+            len(result.kept) if flat_of(settings).combine_layer is None else flat_of(settings).combine_layer - 1
+        )
         assert set(result.kept[text_steps:]) <= {settings.combination_tokens}
         assert list(result.kept[:text_steps]) == sorted(result.kept[:text_steps], reverse=True)
-        if settings.heads == "shared":
+        if flat_of(settings).heads == "shared":
             assert len(result.tokens or ()) == result.kept[text_steps - 1]
 
 

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tokensieve
+from flat import reduction
 from tokensieve import CheckpointError, ConfigError
 from tokensieve.errors import DataError, OperatingSystemError
 from tokensieve.runtime.fingerprint import hash_of_model
@@ -34,7 +35,7 @@ def edit_config(change: Callable[[dict[str, Any]], object]) -> Change:
 
 
 def edit_settings(**changes: object) -> Change:
-    return edit_config(lambda record: record["ptc"].update(changes))
+    return edit_config(lambda record: record["reduction"].update(changes))
 
 
 def edit_sizes(**changes: object) -> Change:
@@ -80,7 +81,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "another format version": (edit_settings(format_version=2), "format_version=2"),
     "a setting out of range": (edit_settings(keep_ratio=2), "keep_ratio=2"),
     "a layer that is not there": (edit_settings(combine_layer=9), "combine_layer=9"),
-    "settings that are no record": (edit_sizes(ptc="abc"), ""),
+    "settings that are no record": (edit_sizes(reduction="abc"), ""),
     "a number of heads that does not divide": (edit_sizes(num_attention_heads=5), "5"),
     "an unknown activation": (edit_sizes(hidden_act="nope"), "nope"),
     "no weights": (remove("model.safetensors"), "model.safetensors"),
@@ -181,7 +182,7 @@ def test_loading_says_nothing(classifier_dir: Path, caplog: pytest.LogCaptureFix
 def test_a_model_that_does_not_classify(save_classifier: Callable[..., Path], tmp_path: Path) -> None:
     """The softmax over one output is 1.0 for every text; regression has to be said no to, not answered so."""
     folder = save_classifier(tmp_path / "model")
-    one_output = tokensieve.compress(str(folder), tokensieve.PTCConfig(), num_labels=1, problem_type="regression")
+    one_output = tokensieve.compress(str(folder), tokensieve.ReductionConfig(), num_labels=1, problem_type="regression")
     one_output.save_pretrained(folder)
     with pytest.raises(CheckpointError, match="regression"):
         tokensieve.load(folder, device="cpu")
@@ -304,7 +305,7 @@ def test_limits_stored_in_the_default_models_tokenizer_do_not_leak_in(default_mo
     assert stored["padding"]["strategy"] == {"Fixed": 128}
     shutil.copy(default_model_dir / "tokenizer.json", tmp_path)
     shutil.copy(default_model_dir / "tokenizer_config.json", tmp_path)
-    settings = tokensieve.PTCConfig(keep_ratio=0.5, site="hidden")
+    settings = reduction(keep_ratio=0.5, site="hidden")
     tokensieve.compress(str(default_model_dir), settings).save_pretrained(tmp_path)
     classifier = tokensieve.load(tmp_path, device="cpu")
     results = classifier.results(["film " * 600, "film " * 300, "film"], tokens=True)
@@ -356,4 +357,4 @@ def test_what_is_no_path(path: Any) -> None:
     with pytest.raises(CheckpointError, match="is no checkpoint: give a folder"):
         load(path)
     with pytest.raises(CheckpointError, match="is no checkpoint: give a folder"):
-        tokensieve.compress(path, tokensieve.PTCConfig())
+        tokensieve.compress(path, tokensieve.ReductionConfig())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from keyword_documents import Train, labelled_documents
 
-from tokensieve import PTCConfig
+from flat import reduction
 from tokensieve.data import DataSplits
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
@@ -37,7 +37,7 @@ def run(base: Path, splits: DataSplits, tmp_path: Path) -> Train:
         data: DataSplits = splits, settings: dict[str, Any] | None = None, output: Path | None = None, **recipe: Any
     ) -> dict[str, Any]:
         options: dict[str, Any] = {"learning_rate": 3e-3, "epochs": 1, "batch_size": 8, "max_length": 32}
-        ptc = PTCConfig(**{"combine_layer": 3, "combination_tokens": 3, "combine_noise": False} | (settings or {}))
+        ptc = reduction(**{"combine_layer": 3, "combination_tokens": 3, "combine_noise": False} | (settings or {}))
         return train(base, ptc, data, output or tmp_path / "out", Recipe(**options | recipe))
 
     return short_run

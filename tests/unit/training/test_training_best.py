@@ -13,13 +13,14 @@ from keyword_documents import LABELS, labelled_documents
 from safetensors.torch import load_file, save_file
 
 import tokensieve
-from tokensieve import ConfigError, PTCConfig, TrainingError
+from flat import reduction
+from tokensieve import ConfigError, ReductionConfig, TrainingError
 from tokensieve.data import DataSplits
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
 
-DENSE = PTCConfig(pruning="none", pooling="mean")
-LEARNED = PTCConfig(score="learned", site="hidden", keep_ratio=0.6, pooling="mean")
+DENSE = reduction(pruning="none", pooling="mean")
+LEARNED = reduction(score="learned", site="hidden", keep_ratio=0.6, pooling="mean")
 RECIPE = Recipe(epochs=2, batch_size=8, max_length=32, learning_rate=1e-3, select="accuracy", calibrate=False)
 PT = {"format": "pt"}
 VALIDATION = labelled_documents(24, seed=1)
@@ -55,7 +56,7 @@ def assert_same(folder: Path, other: Path) -> None:
             torch.testing.assert_close(own[name], others[name], atol=0, rtol=0, msg=name)
 
 
-def assert_same_head(folder: Path, start: Path, settings: PTCConfig, data: DataSplits, place: Path) -> None:
+def assert_same_head(folder: Path, start: Path, settings: ReductionConfig, data: DataSplits, place: Path) -> None:
     """That of a run that begins alike, and trains nothing."""
     train(start, settings, data, place / "untrained", replace(RECIPE, epochs=0), progress=False)
     own, other = (weights(path)["head.classifier.weight"] for path in (folder, place / "untrained"))
@@ -65,7 +66,7 @@ def assert_same_head(folder: Path, start: Path, settings: PTCConfig, data: DataS
 @pytest.mark.parametrize("select", ["accuracy", "loss"])
 @pytest.mark.parametrize("settings", [DENSE, LEARNED], ids=["dense", "learned"])
 def test_epochs_that_make_it_worse_are_not_kept(
-    dense: Path, misleading: DataSplits, tmp_path: Path, settings: PTCConfig, select: Any
+    dense: Path, misleading: DataSplits, tmp_path: Path, settings: ReductionConfig, select: Any
 ) -> None:
     recipe = replace(RECIPE, learning_rate=3e-3, epochs=3, select=select)
     record = train(dense, settings, misleading, tmp_path / "out", recipe, progress=False)
@@ -129,8 +130,8 @@ def test_nothing_is_trained_and_nothing_scored(dense: Path, tmp_path: Path) -> N
 
 
 OTHER_PARTS = {
-    "pooling": (PTCConfig(pruning="none", pooling="host"), "reads 'mean' pooling, so with pooling='host'"),
-    "combining": (PTCConfig(combine_layer=3, combination_tokens=3), "no combining module with 3 tokens"),
+    "pooling": (reduction(pruning="none", pooling="host"), "reads 'mean' pooling, so with pooling='host'"),
+    "combining": (reduction(combine_layer=3, combination_tokens=3), "no combining module with 3 tokens"),
 }
 
 

@@ -12,7 +12,8 @@ from keyword_documents import Train, labelled_documents
 from stage_files import is_cascade, own_of_second, weights_of
 
 import tokensieve
-from tokensieve import ConfigError, PTCConfig, compress
+from flat import reduction, with_flat
+from tokensieve import ConfigError, compress
 from tokensieve.backbones.host import host_config
 from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.data import DataSplits
@@ -24,8 +25,8 @@ from tokensieve.training.recipe import Recipe
 from tokensieve.training.stages import train_in_stages
 from tokensieve.training.train import train
 
-DENSE = PTCConfig(pruning="none", pooling="mean")
-REDUCED = PTCConfig(score="learned", pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean", reread=0.25)
+DENSE = reduction(pruning="none", pooling="mean")
+REDUCED = reduction(score="learned", pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean", reread=0.25)
 LAST_LAYER = (WEIGHT, _) = ("head.classifier.weight", "head.classifier.bias")
 RECIPE = Recipe(epochs=0, batch_size=8, max_length=32, calibrate=False)
 DATA = DataSplits(labelled_documents(60), labelled_documents(40, seed=1))
@@ -45,7 +46,7 @@ def card_of(folder: Path) -> str:
 
 def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Path, tmp_path: Path) -> None:
     record = train(dense, REDUCED, DATA, tmp_path / "again", RECIPE, progress=False)
-    train(dense, replace(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
+    train(dense, with_flat(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
     again, once, whole = (
         tokensieve.load(folder, device="cpu") for folder in (tmp_path / "again", tmp_path / "once", dense)
     )
@@ -66,7 +67,7 @@ def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Pa
 
 
 def test_deferred_documents_of_all_batches_are_read_together(dense: Path, tmp_path: Path) -> None:
-    train(dense, replace(REDUCED, reread=0.5), DATA, tmp_path / "again", RECIPE, progress=False)
+    train(dense, with_flat(REDUCED, reread=0.5), DATA, tmp_path / "again", RECIPE, progress=False)
     small, large = (tokensieve.load(tmp_path / "again", device="cpu", batch_tokens=own) for own in (70, 4096))
     read: list[tuple[int, ...]] = []
     for stage in small.model.stages:
@@ -89,11 +90,11 @@ def test_deferred_documents_of_all_batches_are_read_together(dense: Path, tmp_pa
 
 def test_a_second_stage_of_fewer_tokens_has_a_last_layer_refitted_to_them(dense: Path, tmp_path: Path) -> None:
     """Its answers are those of a classifier that reads every document so."""
-    settings = replace(REDUCED, reread_ratios=(0.8, 0.9, 0.9, 0.9))
+    settings = with_flat(REDUCED, reread_ratios=(0.8, 0.9, 0.9, 0.9))
     record = train(dense, settings, DATA, tmp_path / "again", RECIPE, progress=False)
     fitted = record["head_refit"]
     assert fitted["left_again"] < fitted["moved_again"] < fitted["moved"]
-    train(dense, replace(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
+    train(dense, with_flat(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
     train(dense, settings.stages[1], DATA, tmp_path / "more", RECIPE, progress=False)
     again, once, more = (tokensieve.load(tmp_path / name, device="cpu") for name in ("again", "once", "more"))
     results = (own.engine.classify(DATA.validation) for own in (again, once, more))
@@ -102,7 +103,7 @@ def test_a_second_stage_of_fewer_tokens_has_a_last_layer_refitted_to_them(dense:
         np.testing.assert_allclose(found.logits, wanted.logits, atol=1e-4)
         assert found.kept == wanted.kept
     assert "The second stage reads more tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
-    train(tmp_path / "again", replace(settings, keep_ratio=0.6), DATA, tmp_path / "next", RECIPE, progress=False)
+    train(tmp_path / "again", with_flat(settings, keep_ratio=0.6), DATA, tmp_path / "next", RECIPE, progress=False)
     own, before = own_of_second(tmp_path / "next"), own_of_second(tmp_path / "again")
     torch.testing.assert_close(own[WEIGHT], before[WEIGHT])
 
@@ -110,10 +111,10 @@ def test_a_second_stage_of_fewer_tokens_has_a_last_layer_refitted_to_them(dense:
 def test_started_from_a_cascade(dense: Path, tmp_path: Path) -> None:
     """Importance and head are fitted to its first stage, and the last layer of its second one is handed on."""
     train(dense, REDUCED, DATA, tmp_path / "first", RECIPE, progress=False)
-    train(tmp_path / "first", replace(REDUCED, keep_ratio=0.6), DATA, tmp_path / "second", RECIPE, progress=False)
+    train(tmp_path / "first", with_flat(REDUCED, keep_ratio=0.6), DATA, tmp_path / "second", RECIPE, progress=False)
     own, given = own_of_second(tmp_path / "second"), weights_of(dense)
     assert torch.equal(own[WEIGHT], given[WEIGHT])
-    train(tmp_path / "first", replace(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
+    train(tmp_path / "first", with_flat(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
     assert not is_cascade(tmp_path / "once")
 
 
@@ -122,7 +123,7 @@ def test_trained_weights_have_one_last_layer(base: Path, tmp_path: Path, lora: d
     if lora:
         pytest.importorskip("peft")
     recipe = replace(RECIPE, epochs=1, learning_rate=3e-3, **lora)
-    settings = PTCConfig(pruning="ratio", keep_ratio=0.5, pooling="mean", reread=0.25)
+    settings = reduction(pruning="ratio", keep_ratio=0.5, pooling="mean", reread=0.25)
     record = train(base, settings, DATA, tmp_path / "out", recipe, progress=False)
     assert record["best"]["epoch"] == 1
     assert torch.equal(own_of_second(tmp_path / "out")[WEIGHT], weights_of(tmp_path / "out")[WEIGHT])
@@ -131,7 +132,7 @@ def test_trained_weights_have_one_last_layer(base: Path, tmp_path: Path, lora: d
 
 def test_the_share_is_of_documents_that_are_pruned(dense: Path, tmp_path: Path) -> None:
     lengths = sorted(result.length for result in tokensieve.load(dense, device="cpu").engine.classify(DATA.validation))
-    settings = replace(REDUCED, reread=0.5, min_length=lengths[20])
+    settings = with_flat(REDUCED, reread=0.5, min_length=lengths[20])
     record = train(dense, settings, DATA, tmp_path / "out", RECIPE, progress=False)
     pruned = sum(length >= lengths[20] for length in lengths)
     assert record["cascade"]["documents"] == pruned < 40
@@ -142,7 +143,7 @@ def test_the_share_is_of_documents_that_are_pruned(dense: Path, tmp_path: Path) 
 
 def test_calibration_is_of_both_stages(dense: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, calibrate=True)
-    record = train(dense, replace(REDUCED, reread=0.9), DATA, tmp_path / "again", recipe, progress=False)
+    record = train(dense, with_flat(REDUCED, reread=0.9), DATA, tmp_path / "again", recipe, progress=False)
     results = tokensieve.load(tmp_path / "again", device="cpu").engine.classify(DATA.validation)
     names = list(DATA.label_names)
     truth = [names.index(str(document.label)) for document in DATA.validation]
@@ -152,14 +153,14 @@ def test_calibration_is_of_both_stages(dense: Path, tmp_path: Path) -> None:
 
 
 def test_a_pruned_start_is_warned_of(dense: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    train(dense, replace(REDUCED, reread=0.0), DATA, tmp_path / "pruned", RECIPE, progress=False)
+    train(dense, with_flat(REDUCED, reread=0.0), DATA, tmp_path / "pruned", RECIPE, progress=False)
     assert not caplog.messages
     train(tmp_path / "pruned", REDUCED, DATA, tmp_path / "out", RECIPE, progress=False)
     assert "better start from a dense one" in caplog.text
 
 
 def test_not_fitted_is_warned_of(base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    compress(base, PTCConfig(pruning="ratio", pooling="mean", reread=0.1), num_labels=3).save_pretrained(tmp_path)
+    compress(base, reduction(pruning="ratio", pooling="mean", reread=0.1), num_labels=3).save_pretrained(tmp_path)
     load_tokenizer(base, host_config(load_config(base), base)).save_pretrained(tmp_path)
     tokensieve.load(tmp_path, device="cpu")
     assert "a cascade (reread=0.1) whose defer_below is not fitted" in caplog.text

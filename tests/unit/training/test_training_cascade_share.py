@@ -10,7 +10,8 @@ from keyword_documents import labelled_documents
 
 import tokensieve
 from contract.variants import settings, tiny_model
-from tokensieve import ConfigError, PTCConfig
+from flat import reduction, with_flat
+from tokensieve import ConfigError
 from tokensieve.cascade.build import cascade_of
 from tokensieve.cascade.fit import BothStages, expected_loss, fit_share
 from tokensieve.data import DataSplits
@@ -19,8 +20,8 @@ from tokensieve.training.recipe import Recipe
 from tokensieve.training.stages import train_in_stages
 from tokensieve.training.train import train
 
-DENSE = PTCConfig(pruning="none", pooling="mean")
-REDUCED = PTCConfig(score="learned", pruning="ratio", site="hidden", keep_ratio=0.3, pooling="mean", reread=0.1)
+DENSE = reduction(pruning="none", pooling="mean")
+REDUCED = reduction(score="learned", pruning="ratio", site="hidden", keep_ratio=0.3, pooling="mean", reread=0.1)
 RECIPE = Recipe(epochs=0, batch_size=8, max_length=32, calibrate=False, refit_head=False)
 DATA = DataSplits(labelled_documents(60), labelled_documents(40, seed=1))
 MORE = tuple(replace(document, label=None) for document in labelled_documents(50, seed=2))
@@ -63,7 +64,7 @@ def test_the_fewest_documents_that_keep_the_loss_as_allowed(dense: Path, tmp_pat
     assert 1 < wanted < len(documents) - 1, "a case that tells nothing"
     assert told["share"] == pytest.approx(wanted / len(documents))
     model = tokensieve.load(tmp_path / "out", device="cpu").model
-    assert model.settings.reread == told["share"] and model.config.defer_below == told["below"]
+    assert model.settings.deferred == told["share"] and model.config.defer_below == told["below"]
     assert int((probabilities < told["below"]).sum()) == wanted
     assert told["expected_loss"] == pytest.approx(left[wanted], abs=1e-3)
     assert record["settings"]["reread"] == 0.1, "what was asked for"
@@ -95,14 +96,14 @@ def test_the_less_may_be_lost_the_more_is_deferred(
 def test_documents_that_are_too_short_lose_nothing(dense: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, max_expected_loss=0.0)
     lengths = sorted(own.length for own in tokensieve.load(dense, device="cpu").engine.classify(DATA.validation))
-    ptc = replace(REDUCED, min_length=lengths[20])
+    ptc = with_flat(REDUCED, min_length=lengths[20])
     told = train(dense, ptc, DATA, tmp_path / "some", recipe, progress=False)["cascade"]
     assert told["documents"] == sum(length >= lengths[20] for length in lengths)
-    ptc = replace(REDUCED, min_length=33)
+    ptc = with_flat(REDUCED, min_length=33)
     told = train(dense, ptc, DATA, tmp_path / "none", recipe, progress=False)["cascade"]
     assert (told["documents"], told["share"], told["below"]) == (0, 0.1, 0.0)
     assert "expected to lose" not in (tmp_path / "none" / "README.md").read_text()
-    ptc = replace(REDUCED, min_length=lengths[-1])
+    ptc = with_flat(REDUCED, min_length=lengths[-1])
     told = train(dense, ptc, DATA, tmp_path / "one", recipe, progress=False)["cascade"]
     again = sum(length == lengths[-1] for length in lengths)
     assert told["documents"] == again and 0 < told["share"] < 1
@@ -118,7 +119,7 @@ def test_nothing_is_deferred_that_loses_nothing() -> None:
         first = 3 * second.clone()
         first[:300] = torch.randn(300, 3, generator=generator) / 10  # the least sure of all
         left = fit_share(model, BothStages(first, second, [20] * 1000), 1.0, 0.0)
-        assert left == 0 and model.settings.reread <= 0.7
+        assert left == 0 and model.settings.deferred <= 0.7
 
 
 def test_in_two_stages_it_is_the_second_ones(base: Path, tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_several_labels(base: Path, tmp_path: Path) -> None:
         for document, label in zip(DATA.train, (("film",), ("law", "team"), ()) * 20, strict=True)
     )
     splits = DataSplits(several, several[:30])
-    ptc = PTCConfig(pruning="ratio", keep_ratio=0.4, site="hidden", pooling="mean", reread=0.1)
+    ptc = reduction(pruning="ratio", keep_ratio=0.4, site="hidden", pooling="mean", reread=0.1)
     recipe = replace(RECIPE, epochs=1, learning_rate=3e-3, max_expected_loss=0.0)
     record = train(base, ptc, splits, tmp_path / "out", recipe, progress=False)
     assert record["cascade"]["documents"] == 30 and record["cascade"]["expected_loss"] == 0
@@ -166,7 +167,7 @@ def test_the_expected_loss_of_several_labels_by_hand() -> None:
 def test_refused(dense: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"max_expected_loss=-1\.0: give points of accuracy"):
         Recipe(max_expected_loss=-1.0)
-    once = replace(REDUCED, reread=0.0)
+    once = with_flat(REDUCED, reread=0.0)
     for run in (train, train_in_stages):
         with pytest.raises(ConfigError, match=r"max_expected_loss=0.4 with reread=0.*leave max_expected_loss out"):
             run(dense, once, DATA, tmp_path / "out", replace(RECIPE, max_expected_loss=0.4), progress=False)

@@ -12,18 +12,18 @@ from keyword_documents import labelled_documents
 from torch import Tensor, nn
 
 import tokensieve
-from tokensieve import PTCConfig
+from flat import reduction, with_flat
 from tokensieve.data import DataSplits
 from tokensieve.training.head_refit import RidgeMap
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
 
-DENSE = PTCConfig(pruning="none", pooling="mean")
+DENSE = reduction(pruning="none", pooling="mean")
 RECIPE = Recipe(epochs=0, batch_size=8, max_length=32, calibrate=False)
 TRAINED = replace(RECIPE, epochs=4, learning_rate=3e-3)
 REDUCED = {
-    "learned": PTCConfig(score="learned", pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean"),
-    "received": PTCConfig(pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean"),
+    "learned": reduction(score="learned", pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean"),
+    "received": reduction(pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean"),
 }
 DATA = DataSplits(labelled_documents(60), labelled_documents(12, seed=1))
 
@@ -113,7 +113,7 @@ def test_only_the_heads_last_layer_changes(dense: Path, tmp_path: Path) -> None:
 
 
 def test_the_pretrained_head_is_refitted_too(base: Path, tmp_path: Path) -> None:
-    host = PTCConfig(pruning="none", pooling="host")
+    host = reduction(pruning="none", pooling="host")
     train(base, host, DATA, tmp_path / "dense", TRAINED, progress=False)
     wanted, _ = logits_and_vectors(tmp_path / "dense")
     distances = []
@@ -151,7 +151,7 @@ def test_a_half_precision_start_is_read_exactly(dense: Path, tmp_path: Path) -> 
     half = shutil.copytree(dense, tmp_path / "half")
     classifier = tokensieve.load(dense, device="cpu").model.to(torch.bfloat16)
     classifier.save_pretrained(half)
-    same = replace(DENSE, keep_ratio=0.5)  # which prunes nothing, but is another record
+    same = with_flat(DENSE, keep_ratio=0.5)  # which prunes nothing, but is another record
     record = train(half, same, DATA, tmp_path / "out", RECIPE, progress=False)
     assert record["head_refit"] is None
 
@@ -169,7 +169,7 @@ def test_few_documents_are_not_learned_by_heart() -> None:
 
 
 def test_no_head_is_refitted_where_parts_start_at_random(base: Path, dense: Path, tmp_path: Path) -> None:
-    combining = PTCConfig(combine_layer=3, combination_tokens=3)
+    combining = reduction(combine_layer=3, combination_tokens=3)
     for number, start in enumerate((base, dense)):
         record = train(start, combining, DATA, tmp_path / str(number), replace(TRAINED, epochs=1), progress=False)
         assert record["head_refit"] is None

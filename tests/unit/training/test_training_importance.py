@@ -12,11 +12,12 @@ from cut_off import CutOff
 from keyword_documents import LABELS, Train, labelled_documents
 
 import tokensieve
-from tokensieve import CheckpointError, ConfigError, DataError, PTCConfig
+from flat import reduction, with_flat
+from tokensieve import CheckpointError, ConfigError, DataError, ReductionConfig
 from tokensieve.data import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.model.layer import unfitted
-from tokensieve.reducers import Importance
+from tokensieve.reduce.score.learned import Importance
 from tokensieve.training.importance import LeastSquares, explained_value, fit_importance
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.sample import Sample
@@ -25,7 +26,7 @@ from tokensieve.training.train import train
 
 CPU = torch.device("cpu")
 DENSE = {"pruning": "none", "combine_layer": None, "pooling": "mean"}
-LEARNED = PTCConfig(pruning="ratio", site="hidden", score="learned", keep_ratio=0.5, pooling="mean")
+LEARNED = reduction(pruning="ratio", site="hidden", score="learned", keep_ratio=0.5, pooling="mean")
 RECIPE = Recipe(epochs=1, batch_size=8, max_length=32, learning_rate=1e-3)
 
 
@@ -35,11 +36,11 @@ def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("importance") / "dense"
     data = DataSplits(labelled_documents(120), labelled_documents(12, seed=1))
     recipe = Recipe(epochs=6, batch_size=8, max_length=32, learning_rate=3e-3)
-    train(base, PTCConfig(pruning="none", pooling="mean"), data, folder, recipe, progress=False)
+    train(base, reduction(pruning="none", pooling="mean"), data, folder, recipe, progress=False)
     return folder
 
 
-def learned_model(dense: Path, settings: PTCConfig = LEARNED) -> tuple[Any, Any]:
+def learned_model(dense: Path, settings: ReductionConfig = LEARNED) -> tuple[Any, Any]:
     tokenizer = tokensieve.load(dense, device="cpu").engine.tokenizer
     return tokensieve.compress(dense, settings, tokenizer=tokenizer), tokenizer
 
@@ -81,7 +82,7 @@ def test_it_is_least_squares_on_the_gradients_within_documents(dense: Path) -> N
 
 def test_the_word_that_tells_survives(dense: Path) -> None:
     """Of 12 words and more, one to three are left for all layers."""
-    model, tokenizer = learned_model(dense, replace(LEARNED, keep_ratios=(0.25, 1.0, 1.0, 1.0)))
+    model, tokenizer = learned_model(dense, with_flat(LEARNED, keep_ratios=(0.25, 1.0, 1.0, 1.0)))
     fit_importance(
         model, dense, Sample(TokenizedDocuments(labelled_documents(60, seed=4), tokenizer, 32), tokenizer), CPU
     )
@@ -164,7 +165,11 @@ def test_what_is_asked_is_the_classifier_itself(dense: Path) -> None:
     """Not the model that is to be trained, whose combining module knows nothing yet."""
     documents = labelled_documents(40, seed=3)
     vectors = []
-    for settings in (LEARNED, replace(LEARNED, combine_layer=3), replace(LEARNED, keep_ratios=(1.0, 0.5, 1.0, 0.5))):
+    for settings in (
+        LEARNED,
+        with_flat(LEARNED, combine_layer=3),
+        with_flat(LEARNED, keep_ratios=(1.0, 0.5, 1.0, 0.5)),
+    ):
         model, tokenizer = learned_model(dense, settings)
         fit_importance(model, dense, Sample(TokenizedDocuments(documents, tokenizer, 32), tokenizer), CPU)
         vectors.append(model.encoder.layer[1].importance.weight)
@@ -178,7 +183,7 @@ def test_documents_of_one_word_are_refused(dense: Path, tmp_path: Path) -> None:
 
 
 def test_read_without_importance_it_is_zero_and_not_whatever_lay_there(dense: Path) -> None:
-    model = tokensieve.TokensieveForSequenceClassification.from_pretrained(dense, ptc=LEARNED.to_dict())
+    model = tokensieve.TokensieveForSequenceClassification.from_pretrained(dense, reduction=LEARNED.to_dict())
     assert len(unfitted(model)) == 4
 
 
@@ -219,7 +224,7 @@ def test_one_stage_from_a_classifier(dense: Path, splits: DataSplits, tmp_path: 
 
 
 def test_settings_without_a_learned_score_have_one_stage(base: Path, splits: DataSplits, tmp_path: Path) -> None:
-    record = train_in_stages(base, PTCConfig(), splits, tmp_path / "out", RECIPE, progress=False)
+    record = train_in_stages(base, reduction(), splits, tmp_path / "out", RECIPE, progress=False)
     assert record["recipe"]["teacher"] is None and record["importance_r2"] is None
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

@@ -11,8 +11,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from transformers import TrainerState
 
+from flat import reduction
 from mutations import WRONG, json_values
-from tokensieve import DataError, PTCConfig, Recipe, TokensieveError
+from tokensieve import DataError, Recipe, TokensieveError
 from tokensieve.checks import read_object
 from tokensieve.training import checkpoints
 from tokensieve.training.trainer import stopped_early
@@ -21,7 +22,7 @@ RUN = {
     "base": "model",
     "data": "train.jsonl",
     "data_digest": "a",
-    "settings": PTCConfig(keep_ratios=(0.5, 0.5)).to_dict(),
+    "settings": reduction(keep_ratios=(0.5, 0.5)).to_dict(),
     "recipe": Recipe().to_dict(),
     "labels": ["film", "law"],
     "multi_label": False,

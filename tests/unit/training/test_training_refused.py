@@ -53,7 +53,7 @@ def test_an_output_that_is_there(run: Train, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_training")
 def test_resume_and_overwrite(base: Path, splits: DataSplits, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"output .*out: --resume .*--overwrite"):
-        train(base, tokensieve.PTCConfig(), splits, tmp_path / "out", overwrite=True, resume=True)
+        train(base, tokensieve.ReductionConfig(), splits, tmp_path / "out", overwrite=True, resume=True)
 
 
 @pytest.mark.usefixtures("no_training")
@@ -115,7 +115,7 @@ def test_a_run_cut_off_leaves_what_can_be_resumed(
         (tmp_path / "out" / "training.json").write_text('{"versions": {"tokensieve": "0.1.0"}}')
     recipe = tokensieve.training.recipe.Recipe(epochs=3, batch_size=8, max_length=32)
     with pytest.raises(type(error)):
-        train(base, tokensieve.PTCConfig(), splits, tmp_path / "out", recipe, overwrite=overwrite)
+        train(base, tokensieve.ReductionConfig(), splits, tmp_path / "out", recipe, overwrite=overwrite)
     assert {path.name for path in tmp_path.iterdir()} == ({"out", "out.part"} if overwrite else {"out.part"})
     assert [path.name for path in (tmp_path / "out.part").iterdir()] == ["checkpoints"]
     if overwrite:
@@ -149,7 +149,7 @@ def test_overwriting_is_for_classifiers(
     output = tmp_path / "data" if name == "../data" else Path(name)
     recipe = tokensieve.training.recipe.Recipe(max_length=32)
     with pytest.raises(ConfigError, match="output"):
-        train(base, tokensieve.PTCConfig(), splits, output, recipe, overwrite=True)
+        train(base, tokensieve.ReductionConfig(), splits, output, recipe, overwrite=True)
     assert (tmp_path / "data" / "train.csv").exists()
     assert (tmp_path / "inner" / "here").is_dir()
 
@@ -161,7 +161,7 @@ def test_overwriting_leaves_nothing_of_the_old(base: Path, splits: DataSplits, t
     (tmp_path / "out.part" / "checkpoints" / "checkpoint-3").mkdir(parents=True)
     (tmp_path / "out.part" / "checkpoints" / "run.json").write_text('{"settings": {}}')
     recipe = tokensieve.training.recipe.Recipe(epochs=1, max_length=32)
-    train(base, tokensieve.PTCConfig(), splits, tmp_path / "out", recipe, overwrite=True)
+    train(base, tokensieve.ReductionConfig(), splits, tmp_path / "out", recipe, overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert not (tmp_path / "out" / "merges.txt").exists()
     assert (tmp_path / "out" / "model.safetensors").is_file()
@@ -189,7 +189,7 @@ def test_a_base_without_tokenizer(base: Path, splits: DataSplits, tmp_path: Path
         (folder / name).unlink()
     recipe = tokensieve.training.recipe.Recipe(max_length=32)
     with pytest.raises(tokensieve.CheckpointError, match=r"bare.*tokenizer"):
-        train(folder, tokensieve.PTCConfig(), splits, tmp_path / "out", recipe)
+        train(folder, tokensieve.ReductionConfig(), splits, tmp_path / "out", recipe)
     assert not (tmp_path / "out").exists()
 
 
@@ -202,7 +202,7 @@ def test_a_base_whose_tokenizer_is_another_models(base: Path, splits: DataSplits
     data = DataSplits((*splits.train, Document("word40", "film", "x", 1)), splits.validation)
     recipe = tokensieve.training.recipe.Recipe(max_length=32)
     with pytest.raises(TokensieveError, match=r"tokenizer.*28|28.*tokenizer"):
-        train(folder, tokensieve.PTCConfig(), data, tmp_path / "out", recipe)
+        train(folder, tokensieve.ReductionConfig(), data, tmp_path / "out", recipe)
 
 
 @pytest.mark.usefixtures("no_training")

@@ -11,7 +11,8 @@ import typer
 from run_record import RECORD
 
 from contract.variants import tiny_model
-from tokensieve import PTCConfig
+from flat import flat_of, reduction, with_flat
+from tokensieve import ReductionConfig
 from tokensieve.backbones.default_model import HUB_NAME, name_of_base
 from tokensieve.cli.app import app
 from tokensieve.cli.options import numbers
@@ -31,16 +32,16 @@ def parsed(command: str) -> dict[str, Any]:
 
 
 SETTINGS = [
-    PTCConfig(),
-    *(PTCConfig.preset(name, 6) for name in ("dense", "paper-p", "paper-pf", "paper-c-11", "paper-pfc-7", "fast")),
-    PTCConfig(pruning="ratio", site="hidden", score="learned", pooling="mean"),
-    PTCConfig(pruning="ratio", site="hidden", score="learned", keep_ratios=(0.5, 0.8, 0.8), combine_layer=4),
-    PTCConfig.preset("fast", 6).changed(combine_layer=3),
-    PTCConfig(keep_ratio=0.7, site="hidden"),
-    PTCConfig(keep_ratios=(1.0, 0.7, 0.5, 1.0, 0.9, 0.8), site="hidden"),
-    PTCConfig(pruning="ratio", heads="per_head", protect_special=False, min_length=32),
-    PTCConfig(combine_layer=2, combine_mode="insert", combine_noise=False, combination_tokens=4, alpha_important=0.2),
-    dataclasses.replace(PTCConfig.preset("paper-pfc-7", 6), keep_ratio=0.8, ratio_scope="candidates"),
+    reduction(),
+    *(ReductionConfig.preset(name) for name in ("dense", "paper-p", "paper-pf", "paper-c-11", "paper-pfc-7", "fast")),
+    reduction(pruning="ratio", site="hidden", score="learned", pooling="mean"),
+    reduction(pruning="ratio", site="hidden", score="learned", keep_ratios=(0.5, 0.8, 0.8), combine_layer=4),
+    with_flat(ReductionConfig.preset("fast"), combine_layer=3),
+    reduction(keep_ratio=0.7, site="hidden"),
+    reduction(keep_ratios=(1.0, 0.7, 0.5, 1.0, 0.9, 0.8), site="hidden"),
+    reduction(pruning="ratio", heads="per_head", protect_special=False, min_length=32),
+    reduction(combine_layer=2, combine_mode="insert", combine_noise=False, combination_tokens=4, alpha_important=0.2),
+    with_flat(ReductionConfig.preset("paper-pfc-7"), keep_ratio=0.8, ratio_scope="candidates"),
 ]
 RECIPES = [
     Recipe(),
@@ -56,15 +57,17 @@ RECIPES = [
 ]
 
 
-@pytest.mark.parametrize("ptc", SETTINGS, ids=lambda ptc: f"{ptc.pruning}-{ptc.site}-{ptc.combine_layer}")
+@pytest.mark.parametrize(
+    "ptc", SETTINGS, ids=lambda ptc: f"{flat_of(ptc).pruning}-{flat_of(ptc).site}-{flat_of(ptc).combine_layer}"
+)
 @pytest.mark.parametrize("recipe", RECIPES, ids=["default", "changed", "lora"])
-def test_the_command_gives_the_settings_back(ptc: PTCConfig, recipe: Recipe) -> None:
+def test_the_command_gives_the_settings_back(ptc: ReductionConfig, recipe: Recipe) -> None:
     record = RECORD | {"settings": ptc.to_dict(), "recipe": recipe.to_dict()}
     command = train_command(record, "out", num_layers=6)
     assert command is not None
     given = parsed(command)
-    config = tiny_model(PTCConfig(), num_hidden_layers=6).config
-    chosen = {field.name: given[field.name] for field in dataclasses.fields(PTCConfig)}
+    config = tiny_model(reduction(), num_hidden_layers=6).config
+    chosen = {field.name: given[field.name] for field in dataclasses.fields(ReductionConfig)}
     for name in ("keep_ratios", "reread_ratios"):
         if chosen[name] is not None:
             chosen[name] = numbers(f"--{name}", chosen[name])
@@ -76,16 +79,17 @@ def test_the_command_gives_the_settings_back(ptc: PTCConfig, recipe: Recipe) -> 
 
 
 def test_the_command_has_no_more_than_it_needs() -> None:
-    def command(ptc: PTCConfig, **entries: Any) -> str:
+    def command(ptc: ReductionConfig, **entries: Any) -> str:
         record = RECORD | {"settings": ptc.to_dict(), "base": HUB_NAME} | entries
         return str(train_command(record, "out", num_layers=6)).replace(" \\\n   ", "")
 
-    assert command(PTCConfig()) == "tokensieve train --data news --output out"
+    assert command(reduction()) == "tokensieve train --data news --output out"
     assert (
-        command(PTCConfig.preset("paper-pfc-7", 6)) == "tokensieve train --data news --preset paper-pfc-7 --output out"
+        command(ReductionConfig.preset("paper-pfc-7"))
+        == "tokensieve train --data news --preset paper-pfc-7 --output out"
     )
-    assert command(PTCConfig(), data="Python standard library") == "tokensieve train --output out"
-    launched = command(PTCConfig(), processes=2)
+    assert command(reduction(), data="Python standard library") == "tokensieve train --output out"
+    launched = command(reduction(), processes=2)
     assert launched == "torchrun --nproc-per-node 2 -m tokensieve train --data news --output out"
 
 
@@ -101,16 +105,16 @@ def test_the_command_reads_the_data_as_it_was_read() -> None:
         "max_documents": 50,
         "unlabelled": "more.jsonl",
     }
-    record = RECORD | {"settings": PTCConfig().to_dict(), "reading": reading, "multi_label": True}
+    record = RECORD | {"settings": reduction().to_dict(), "reading": reading, "multi_label": True}
     given = parsed(str(train_command(record, "out", num_layers=6)))
     assert {name: given["on_bad_rows" if name == "policy" else name] for name in reading} == reading
-    plain = parsed(str(train_command(RECORD | {"settings": PTCConfig().to_dict()}, "out", num_layers=6)))
+    plain = parsed(str(train_command(RECORD | {"settings": reduction().to_dict()}, "out", num_layers=6)))
     assert {name: plain["on_bad_rows" if name == "policy" else name] for name in READING} == READING
 
 
 @pytest.mark.parametrize("name", ["it's a name", "$(rm) `x`", "two\nlines\t'and \\ more", "-x"])
 def test_the_command_is_quoted(name: str) -> None:
-    record = RECORD | {"settings": PTCConfig().to_dict(), "data": name}
+    record = RECORD | {"settings": reduction().to_dict(), "data": name}
     command = str(train_command(record, "out", num_layers=6)).replace("tokensieve train", "printf '%s\\0'", 1)
     words = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True).stdout.split("\0")
     assert words[words.index("--data") + 1] == name

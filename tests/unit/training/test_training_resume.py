@@ -12,7 +12,8 @@ from keyword_documents import labelled_documents
 from safetensors.torch import load_file
 
 import tokensieve
-from tokensieve import ConfigError, DataError, PTCConfig, Recipe, TokensieveForSequenceClassification
+from flat import reduction
+from tokensieve import ConfigError, DataError, Recipe, TokensieveForSequenceClassification
 from tokensieve.data import DataSplits
 from tokensieve.training import checkpoints
 from tokensieve.training.train import train
@@ -37,7 +38,7 @@ def run(tiny_bert_dir: Path, tmp_path: Path) -> RunFrom:
         with pytest.MonkeyPatch.context() as patch:
             if stop_at is not None:
                 patch.setattr(TokensieveForSequenceClassification, "forward", _cut(stop_at))
-            settings = PTCConfig(combine_layer=3, combination_tokens=3, site="hidden", keep_ratio=0.8)
+            settings = reduction(combine_layer=3, combination_tokens=3, site="hidden", keep_ratio=0.8)
             return train(tiny_bert_dir, settings, data, tmp_path / name, recipe, progress=False, **own)
 
     return start

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from sklearn.utils.class_weight import compute_class_weight
 
 import tokensieve
+from flat import reduction
 from tokensieve import TokensieveForSequenceClassification
 from tokensieve.data import DataSplits, Document
 from tokensieve.model.attention import SelfAttention
@@ -178,7 +179,7 @@ def without_times(record: dict[str, Any]) -> str:
 
 def test_seeds_reproduce_exactly(tiny_bert_dir: Path, splits: DataSplits, tmp_path: Path) -> None:
     """With dropout and Gumbel noise, whatever state the generators were left in."""
-    settings = tokensieve.PTCConfig(combine_layer=3)
+    settings = reduction(combine_layer=3)
     recipe = tokensieve.training.recipe.Recipe(epochs=2, batch_size=8, max_length=32, learning_rate=1e-3)
     runs, states = {}, {}
     for name, seed in (("first", 5), ("second", 5), ("third", 6)):
@@ -253,7 +254,7 @@ def test_training_json(run: Train, splits: DataSplits, tmp_path: Path) -> None:
     assert record["documents"] == {"train": 24, "validation": 12}
     for split, documents in (("train", splits.train), ("validation", splits.validation)):
         assert record["truncated"][split] == sum(len(d.text.split()) + 2 > 10 for d in documents) > 0
-    assert tokensieve.PTCConfig.from_dict(record["settings"]).combine_layer == 3
+    assert tokensieve.ReductionConfig.from_dict(record["settings"]).combine_layer == 3
     assert record["recipe"]["epochs"] == 2
     assert record["versions"]["torch"] == torch.__version__
     assert record["versions"]["transformers"] == transformers.__version__

@@ -7,7 +7,8 @@ import pytest
 from keyword_documents import labelled_documents
 from transformers import TrainerCallback
 
-from tokensieve import ConfigError, PTCConfig, Recipe
+from flat import reduction
+from tokensieve import ConfigError, Recipe
 from tokensieve.data import DataSplits
 from tokensieve.training.train import train
 
@@ -31,7 +32,7 @@ class Seen(TrainerCallback):
 
 def test_callbacks_see_the_run(tiny_bert_dir: Path, tmp_path: Path) -> None:
     seen = Seen()
-    train(tiny_bert_dir, PTCConfig(), DATA, tmp_path / "out", SHORT, callbacks=[seen], run_name="first", progress=False)
+    train(tiny_bert_dir, reduction(), DATA, tmp_path / "out", SHORT, callbacks=[seen], run_name="first", progress=False)
     assert (seen.steps, seen.name) == (4, "first")
     assert seen.logs >= 4, "training and validation, each epoch"
 
@@ -41,13 +42,13 @@ def test_a_callback_can_stop_training(tiny_bert_dir: Path, tmp_path: Path) -> No
         def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             control.should_training_stop = True
 
-    record = train(tiny_bert_dir, PTCConfig(), DATA, tmp_path / "out", SHORT, callbacks=[Stop()], progress=False)
+    record = train(tiny_bert_dir, reduction(), DATA, tmp_path / "out", SHORT, callbacks=[Stop()], progress=False)
     assert max(entry["epoch"] for entry in record["history"]) == 1
 
 
 def test_tensorboard_files_lie_beside_the_classifier(tiny_bert_dir: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    train(tiny_bert_dir, PTCConfig(), DATA, tmp_path / "out", SHORT, report_to=["tensorboard"], progress=False)
+    train(tiny_bert_dir, reduction(), DATA, tmp_path / "out", SHORT, report_to=["tensorboard"], progress=False)
     assert list((tmp_path / "out.runs").rglob("events.out.tfevents.*"))
     assert not [path for path in (tmp_path / "out").rglob("*") if "tfevents" in path.name]
 
@@ -55,17 +56,17 @@ def test_tensorboard_files_lie_beside_the_classifier(tiny_bert_dir: Path, tmp_pa
 def test_one_tracker_by_its_name(tiny_bert_dir: Path, tmp_path: Path) -> None:
     """As transformers takes it, too."""
     pytest.importorskip("tensorboard")
-    train(tiny_bert_dir, PTCConfig(), DATA, tmp_path / "out", SHORT, report_to="tensorboard", progress=False)
+    train(tiny_bert_dir, reduction(), DATA, tmp_path / "out", SHORT, report_to="tensorboard", progress=False)
     assert (tmp_path / "out.runs").is_dir()
 
 
 def test_an_unknown_tracker(tiny_bert_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"report_to=.*no-such-tracker"):
-        train(tiny_bert_dir, PTCConfig(), DATA, tmp_path / "out", SHORT, report_to=["no-such-tracker"], progress=False)
+        train(tiny_bert_dir, reduction(), DATA, tmp_path / "out", SHORT, report_to=["no-such-tracker"], progress=False)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_tracker_that_is_not_installed(tiny_bert_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"report_to=.*[Cc]omet"):
-        train(tiny_bert_dir, PTCConfig(), DATA, tmp_path / "out", SHORT, report_to=["comet_ml"], progress=False)
+        train(tiny_bert_dir, reduction(), DATA, tmp_path / "out", SHORT, report_to=["comet_ml"], progress=False)
     assert not list(tmp_path.iterdir())

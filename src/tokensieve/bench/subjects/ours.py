@@ -31,7 +31,8 @@ from tokensieve.cascade.build import EncoderClassifier, compress
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
 from tokensieve.cascade.fit import fit_defer
 from tokensieve.checks import check_boolean, check_integer
-from tokensieve.config import PTCConfig
+from tokensieve.config import ReductionConfig
+from tokensieve.config.old import FIELDS, changed
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
@@ -47,6 +48,20 @@ from tokensieve.runtime.micro_batches import read_batch, read_in_micro_batches
 from tokensieve.runtime.part import part_file
 from tokensieve.runtime.precision import resolve_dtype
 from tokensieve.runtime.predict import is_prediction, write_predictions
+from tokensieve.settings_paths import Assignment, apply
+
+
+def with_settings(start: ReductionConfig, settings: Mapping[str, Any]) -> ReductionConfig:
+    """Settings with values at dotted paths, or, in configs of version 0.1.0, of flat fields.
+
+    Raises:
+        ConfigError: an unknown path, or values out of range.
+    """
+    shared = ("pooling", "protect_special", "min_length")
+    if any(name in FIELDS and name not in shared for name in settings) or settings.get("pooling") == "host":
+        return changed(start, settings)
+    assignments = [Assignment(tuple(path.split(".")), value) for path, value in settings.items()]
+    return ReductionConfig.from_dict(apply(start.to_dict(), assignments))
 
 
 @dataclass(frozen=True)
@@ -54,8 +69,9 @@ class Tokensieve(Kind):
     """A model of ours.
 
     Attributes:
-        preset: a named setting; None: the defaults of `PTCConfig`.
-        settings: of `PTCConfig`, in place of the preset's.
+        preset: a named setting; None: the defaults of `ReductionConfig`.
+        settings: values by dotted path of `ReductionConfig`'s record, in place of the preset's; the flat fields of
+            version 0.1.0 are read, too.
         layers: the first so many layers of the backbone alone, as of a smaller model; None: all.
         order: of documents in batches.
         dtype: of weights and activations.
@@ -80,7 +96,7 @@ class Tokensieve(Kind):
         check_order(self)
         check_dtype(self)
         if not isinstance(self.settings, Mapping):
-            raise ConfigError(f"settings={self.settings!r}: give an object with fields of PTCConfig")
+            raise ConfigError(f"settings={self.settings!r}: give an object with dotted paths of ReductionConfig")
         if self.layers is not None:
             check_integer(self, "layers", 1)
         if not isinstance(self.attention, str):
@@ -97,12 +113,14 @@ class Tokensieve(Kind):
             ConfigError: such settings; "end_to_end" with a cascade, as no confidence is fitted for it;
                 "training" with words on disk, which do not learn.
         """
-        if self.reduction(backbone).reread and measure == "end_to_end":
-            raise ConfigError("reread with the measure 'end_to_end': its head is not trained; use 'throughput'")
+        if self.reduction(backbone).defer is not None and measure == "end_to_end":
+            raise ConfigError(
+                "a cascade (defer) with the measure 'end_to_end': its head is not trained; use 'throughput'"
+            )
         if self.words_on_disk and measure == "training":
             raise ConfigError("words_on_disk with the measure 'training': words in a file do not learn; leave it out")
 
-    def reduction(self, backbone: Backbone) -> PTCConfig:
+    def reduction(self, backbone: Backbone) -> ReductionConfig:
         """The settings for a backbone.
 
         Raises:
@@ -112,9 +130,8 @@ class Tokensieve(Kind):
         if self.layers is not None and self.layers > layers:
             raise ConfigError(f"layers={self.layers}: the backbone has {layers}")
         layers = self.layers or layers
-        start = PTCConfig() if self.preset is None else PTCConfig.preset(self.preset, layers)
-        PTCConfig.from_dict(self.settings)  # refuses what is no setting
-        settings = start.changed(**self.settings)
+        start = ReductionConfig() if self.preset is None else ReductionConfig.preset(self.preset)
+        settings = with_settings(start, self.settings)
         settings.check_depth(layers)
         return settings
 
@@ -154,11 +171,11 @@ class Tokensieve(Kind):
         # in eval mode, as the backbone is
         host: Any = setting.backbone.model
         if self.layers is not None:
-            host = first_layers(compress(host, PTCConfig(pruning="none"), tokenizer=tokenizer), self.layers)
+            host = first_layers(compress(host, ReductionConfig(prune=None), tokenizer=tokenizer), self.layers)
         model: EncoderClassifier = compress(host, self.reduction(setting.backbone), tokenizer=tokenizer)
         for layer in unfitted(model):  # which tokens stay does not matter here, only how many
             assert layer.importance is not None
-            layer.importance.weight.normal_()
+            layer.importance.get_buffer("weight").normal_()
         if self.attention == "auto":
             return model
         model.config.attention_backend = self.attention

@@ -1,56 +1,40 @@
 """Token merging: a token that leaves is averaged into the most similar one that stays, so that it is not lost.
 
 Source: the weighted mean of token merging (Bolya et al., "Token Merging: Your ViT But Faster", ICLR 2023), with the
-reducer's choice of what leaves in place of its matching of pairs, and the hidden states in place of the keys as what is
-compared. It has no parameters.
+selection's choice of what leaves in place of its matching of pairs, and the hidden states in place of the keys as what
+is compared. It has no parameters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from tokensieve.kernels.ragged import runs
+from tokensieve.reduce.merge.contract import Merge, Merging
 from tokensieve.tokens import Tokens
 
 _NOWHERE = -1
 
 
 @dataclass(frozen=True)
-class Merging:
-    """Which of the rows that stay every row of a batch goes into.
+class MostSimilar(Merge):
+    """Averages what leaves into the most similar token that stays."""
 
-    Attributes:
-        rows: [T'] rows that stay.
-        into: [T] int64 place in `rows`: a row's own where it stays, the most similar one's where it leaves, -1 where
-            nothing stays that could take it.
-    """
+    name: ClassVar[str] = "most-similar"
 
-    rows: Tensor
-    into: Tensor
+    def merging(self, tokens: Tokens, rows: Tensor, lengths: Sequence[int]) -> Merging:
+        """As `most_similar`."""
+        return most_similar(tokens, rows, lengths)
 
-    def sizes(self, before: Tensor | None) -> Tensor:
-        """Tokens that every row stands for, [T'] float32, from those of the rows before, [T] (None: one each)."""
-        sizes = torch.ones_like(self.into, dtype=torch.float32) if before is None else before
-        return self._sum(sizes.unsqueeze(1)).squeeze(1)
-
-    def means(self, values: Tensor, before: Tensor | None, after: Tensor) -> Tensor:
-        """The rows that stay, [T', d] from [T, d], each the mean over all tokens that it now stands for.
-
-        `after` is what `sizes` makes of `before`.
-        """
-        precise = values.to(torch.promote_types(values.dtype, torch.float32))
-        total = self._sum(precise if before is None else precise * before.unsqueeze(1))
-        return (total / after.unsqueeze(1)).to(values.dtype)
-
-    def _sum(self, values: Tensor) -> Tensor:
-        somewhere = self.into >= 0
-        into, values = self.into[somewhere], values[somewhere]
-        return values.new_zeros(len(self.rows), values.shape[1]).index_add(0, into, values)
+    def flops(self, hidden_size: int, rows: float, rows_out: float) -> float:
+        """Similarity of the rows that leave with those that go on."""
+        return 2 * hidden_size * (rows - rows_out) * rows_out
 
 
 @torch.no_grad()

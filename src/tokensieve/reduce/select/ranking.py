@@ -1,11 +1,11 @@
-"""The choice of a fixed number of tokens by score, as every counting reducer makes it."""
+"""The choice of a fixed number of tokens by score, as every counting selection makes it."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from tokensieve.reducers.contract import Scored
+from tokensieve.reduce.contract import Scored
 
 
 def keep_top(scored: Scored, counts: Tensor) -> Tensor:

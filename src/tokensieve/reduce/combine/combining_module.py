@@ -7,14 +7,71 @@ joins is left unchanged. Soft assignment, where every combination token takes fr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tokensieve.config import PTCConfig
+from tokensieve.checks import AT_LEAST_ZERO, BOOLEAN, Check, one_of
 from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.ragged import zip_runs
+from tokensieve.reduce.combine.contract import Combine
 from tokensieve.tokens import Tokens
+
+Init = Literal["random", "identity"]
+Assignment = Literal["hard", "soft"]
+
+
+@dataclass(frozen=True)
+class CombiningModule(Combine):
+    """The combining module.
+
+    Attributes:
+        layer: its 1-based number among the layers; or a text such as "7/12", layer 7 of a model of 12: a model of
+            another depth has the module at the same share of its layers, with at least one layer after it.
+        mode: the module takes the place of that layer ("replace") or stands before it ("insert").
+        tokens: m, the number of combination tokens.
+        scale: divide the similarity by sqrt(d).
+        noise: Gumbel noise on the assignment, in training only.
+        count_offset: added to the number of tokens assigned, in the denominator of the combining step.
+        init: what `compress` starts the combining parts with: "random"; "identity": the module's maps are the identity,
+            so that it folds tokens as they are, and the combination tokens are words of the checkpoint.
+        assignment: every token joins one combination token ("hard", the paper); or ("soft") each combination token
+            takes from all tokens, by a softmax over them.
+    """
+
+    scale: bool = True
+    noise: bool = True
+    count_offset: float = 0.0
+    init: Init = "random"
+    assignment: Assignment = "hard"
+
+    name: ClassVar[str] = "combining-module"
+    checks: ClassVar[Mapping[str, Check]] = {
+        **Combine.checks,
+        "scale": BOOLEAN,
+        "noise": BOOLEAN,
+        "count_offset": AT_LEAST_ZERO,
+        "init": one_of(get_args(Init)),
+        "assignment": one_of(get_args(Assignment)),
+    }
+
+    @property
+    def starts_as_identity(self) -> bool:
+        """Whether `init` says so."""
+        return self.init == "identity"
+
+    def module(self, hidden_size: int, layer_norm_eps: float) -> TokenCombiner:
+        """The module, with parameters that start at random."""
+        return TokenCombiner(hidden_size, layer_norm_eps, self)
+
+    def flops(self, hidden_size: int, text: float) -> float:
+        """W_k, W_v and both products over the text; W_q, W_o over the m tokens."""
+        d, m = hidden_size, self.tokens
+        return 2 * d * d * (2 * text + 2 * m) + 2 * 2 * d * m * text
 
 
 class TokenCombiner(nn.Module):
@@ -23,10 +80,10 @@ class TokenCombiner(nn.Module):
     Args:
         hidden_size: d.
         layer_norm_eps: of its two norms, as in the layers around it.
-        config: scale, assignment, noise and count offset.
+        settings: scale, assignment, noise and count offset.
     """
 
-    def __init__(self, hidden_size: int, layer_norm_eps: float, config: PTCConfig) -> None:
+    def __init__(self, hidden_size: int, layer_norm_eps: float, settings: CombiningModule) -> None:
         super().__init__()
         self.query = Linear(hidden_size, hidden_size)
         self.key = Linear(hidden_size, hidden_size)
@@ -34,9 +91,9 @@ class TokenCombiner(nn.Module):
         self.dense = Linear(hidden_size, hidden_size)
         self.combination_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.text_norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
-        self.scale = hidden_size**-0.5 if config.combine_scale else 1.0
-        self.soft = config.combine_assignment == "soft"
-        self.noise, self.count_offset = config.combine_noise, config.combine_count_offset
+        self.scale = hidden_size**-0.5 if settings.scale else 1.0
+        self.soft = settings.assignment == "soft"
+        self.noise, self.count_offset = settings.noise, settings.count_offset
 
     def forward(self, tokens: Tokens) -> tuple[Tokens, Tensor]:
         """Fold the text of every document into its combination tokens.

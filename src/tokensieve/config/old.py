@@ -1,0 +1,270 @@
+"""The flat settings of version 0.1.0, `PTCConfig`, read as a `ReductionConfig`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from tokensieve.checks import BOOLEAN, check_value, number, one_of, shown
+from tokensieve.config.record import from_record
+from tokensieve.config.reduction import ReductionConfig
+from tokensieve.errors import ConfigError
+from tokensieve.settings_paths import Assignment, apply, unknown_name
+
+FORMAT_VERSION = 1
+
+FIELDS: dict[str, Any] = {
+    "pruning": "fuzzy",
+    "keep_ratio": 0.9,
+    "keep_ratios": None,
+    "ratio_scope": "all",
+    "site": "keys",
+    "merge_pruned": False,
+    "heads": "shared",
+    "combine_layer": None,
+    "combine_mode": "replace",
+    "combination_tokens": 8,
+    "protect_special": True,
+    "pooling": "auto",
+    "min_length": 0,
+    "min_tokens": 1,
+    "alpha_important": 0.01,
+    "alpha_unimportant": 0.9,
+    "combine_scale": True,
+    "combine_noise": True,
+    "combine_count_offset": 0.0,
+    "combine_init": "random",
+    "combine_assignment": "hard",
+    "score": "received",
+    "leaving_keys": False,
+    "score_noise": 0.0,
+    "score_queries": "all",
+    "score_sample": 32,
+    "reread": 0.0,
+    "reread_ratios": None,
+}
+"""Every field, and its default."""
+
+_CHECKS = {
+    "pruning": one_of(("none", "ratio", "fuzzy")),
+    "site": one_of(("keys", "hidden")),
+    "score": one_of(("received", "learned")),
+    "pooling": one_of(("auto", "host", "mean")),
+    "merge_pruned": BOOLEAN,
+    "leaving_keys": BOOLEAN,
+    "reread": number(lambda share: 0 <= share < 1, "a share of the documents, 0 or more and below 1"),
+}
+
+
+def is_flat(record: Mapping[str, Any]) -> bool:
+    """Whether a record is one of version 0.1.0, or of fields of its."""
+    version = record.get("format_version")
+    names = record.keys() - {"format_version"}
+    shared = ("pooling", "protect_special", "min_length")
+    flat = any(name in FIELDS and name not in shared for name in names) or record.get("pooling") == "host"
+    return flat or (type(version) is int and version == FORMAT_VERSION)
+
+
+def from_flat(flat: Mapping[str, Any]) -> ReductionConfig:
+    """The settings of a flat record; fields that it lacks have their defaults.
+
+    Raises:
+        ConfigError: unknown fields, another format version, values out of range, or ones that do not go together.
+    """
+    given = dict(flat)
+    version = given.pop("format_version", FORMAT_VERSION)
+    if type(version) is not int or version != FORMAT_VERSION:
+        raise ConfigError(f"format_version={shown(version)} in a record of the flat settings: give {FORMAT_VERSION}")
+    for name in given:
+        if name not in FIELDS:
+            raise unknown_name("", str(name), list(FIELDS))
+    values = {**FIELDS, **given}
+    for name, check in _CHECKS.items():
+        check_value(name, values[name], check)
+    _check_pairs(values)
+    record = {
+        "prune": None if values["pruning"] == "none" else _prune(values),
+        "combine": None if values["combine_layer"] is None else _combine(values),
+        "defer": _defer(values) if values["reread"] else None,
+        "pooling": "pretrained" if values["pooling"] == "host" else values["pooling"],
+        "protect_special": values["protect_special"],
+        "min_length": values["min_length"],
+    }
+    settings: ReductionConfig = from_record(ReductionConfig, record)
+    return settings
+
+
+def _check_pairs(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for what the flat fields can say and the nested ones cannot."""
+    learned = values["score"] == "learned"
+    refused = {
+        "ratio_scope": values["ratio_scope"] != "all" and values["pruning"] != "fuzzy",
+        "merge_pruned": values["merge_pruned"] and values["site"] != "hidden",
+        "score": learned and values["site"] != "hidden",
+        "leaving_keys": values["leaving_keys"] and not learned,
+        "score_noise": values["score_noise"] and not learned,
+        "score_queries": values["score_queries"] != "all" and learned,
+        "reread": values["reread"] and values["pruning"] == "none",
+        "reread_ratios": values["reread_ratios"] is not None and not values["reread"],
+        "heads": values["heads"] == "per_head" and values["site"] == "hidden",
+    }
+    needed = {
+        "ratio_scope": "pruning='fuzzy'",
+        "merge_pruned": "site='hidden'",
+        "score": "site='hidden'",
+        "leaving_keys": "score='learned'",
+        "score_noise": "score='learned'",
+        "score_queries": "score='received'",
+        "reread": "pruning",
+        "reread_ratios": "reread",
+        "heads": "site='keys'",
+    }
+    for name, wrong in refused.items():
+        if wrong:
+            raise ConfigError(f"{name}={shown(values[name])} needs {needed[name]}: give that too, or leave {name} out")
+
+
+def _prune(values: Mapping[str, Any]) -> dict[str, Any]:
+    learned, fuzzy = values["score"] == "learned", values["pruning"] == "fuzzy"
+    score = {"name": "learned", "noise": values["score_noise"]}
+    received = {"name": "received", "heads": values["heads"], "queries": values["score_queries"]}
+    received |= {"sample": values["score_sample"]}
+    select = {"name": "top-share", "min_tokens": values["min_tokens"]}
+    cuts = {name: values[name] for name in ("alpha_important", "alpha_unimportant")}
+    ahead = {"name": "ahead", "keys_once_more": values["leaving_keys"]}
+    return {
+        "score": score if learned else received,
+        "select": select | ({"name": "fuzzy", "scope": values["ratio_scope"], **cuts} if fuzzy else {}),
+        "schedule": _schedule(values["keep_ratios"]) or {"name": "constant", "keep": values["keep_ratio"]},
+        "site": ahead if learned else values["site"],
+        "merge": "most-similar" if values["merge_pruned"] else None,
+    }
+
+
+def _schedule(shares: Any) -> dict[str, Any] | None:
+    return None if shares is None else {"name": "listed", "shares": shares}
+
+
+def _combine(values: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("layer", "mode", "scale", "noise", "count_offset", "init", "assignment")
+    chosen = {name: values[f"combine_{name}"] for name in names}
+    return {"name": "combining-module", "tokens": values["combination_tokens"], **chosen}
+
+
+def _defer(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {"share": values["reread"], "schedule": _schedule(values["reread_ratios"])}
+
+
+class PTCConfig:
+    """The name of `ReductionConfig` in version 0.1.0: called with the flat fields, it gives a `ReductionConfig`."""
+
+    def __new__(cls, *values: Any, **flat: Any) -> Any:
+        """The settings of the flat fields."""
+        warnings.warn(
+            "PTCConfig goes with the next version: use ReductionConfig, whose settings are nested "
+            "(ReductionConfig.preset('fast'), ReductionConfig(keep=0.7))",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return from_flat(dict(zip(FIELDS, values, strict=False)) | flat)
+
+    @classmethod
+    def preset(cls, name: str, num_layers: int) -> ReductionConfig:
+        """`ReductionConfig.preset`, which needs no depth."""
+        settings = ReductionConfig.preset(name)
+        settings.check_depth(num_layers)
+        return settings
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> ReductionConfig:
+        """`ReductionConfig.from_dict`."""
+        return ReductionConfig.from_dict(record)
+
+
+_PLACES: dict[str, str] = {
+    "ratio_scope": "prune.select.scope",
+    "alpha_important": "prune.select.alpha_important",
+    "alpha_unimportant": "prune.select.alpha_unimportant",
+    "min_tokens": "prune.select.min_tokens",
+    "heads": "prune.score.heads",
+    "score_queries": "prune.score.queries",
+    "score_sample": "prune.score.sample",
+    "score_noise": "prune.score.noise",
+    "leaving_keys": "prune.site.keys_once_more",
+    "combine_layer": "combine.layer",
+    "combine_mode": "combine.mode",
+    "combination_tokens": "combine.tokens",
+    "combine_scale": "combine.scale",
+    "combine_noise": "combine.noise",
+    "combine_count_offset": "combine.count_offset",
+    "combine_init": "combine.init",
+    "combine_assignment": "combine.assignment",
+    "reread": "defer.share",
+    "protect_special": "protect_special",
+    "min_length": "min_length",
+    "keep_ratio": "prune.schedule",
+    "keep_ratios": "prune.schedule",
+    "reread_ratios": "defer.schedule",
+    "pruning": "prune.select",
+    "score": "prune.score",
+    "site": "prune.site",
+    "merge_pruned": "prune.merge",
+    "pooling": "pooling",
+}
+_WORDS: dict[str, dict[Any, Any]] = {
+    "pruning": {"ratio": "top-share"},
+    "merge_pruned": {True: "most-similar", False: None},
+    "pooling": {"host": "pretrained"},
+}
+
+
+def assignments(flat: Mapping[str, Any], learned: bool = False) -> list[Assignment]:
+    """Flat fields as assignments to the nested record, cells ahead of what is in them.
+
+    Args:
+        flat: some of `FIELDS`.
+        learned: whether the settings that are changed have a learned score, whose tokens leave ahead of a layer.
+
+    Raises:
+        ConfigError: a field that is none.
+    """
+    for name in flat:
+        if name not in FIELDS:
+            raise unknown_name("", str(name), list(FIELDS))
+    learned = flat.get("score", "learned" if learned else "received") == "learned"
+    found = []
+    for name, place in _PLACES.items():
+        if name in flat:
+            found += _assigned(name, tuple(place.split(".")), flat[name], learned)
+    if flat.get("score") == "learned" and "site" not in flat:
+        found.append(Assignment(("prune", "site"), "ahead"))
+    gone = {each.path[0] for each in found if len(each.path) == 1 and each.value is None}  # and all that is in them
+    found = [each for each in found if len(each.path) == 1 or each.path[0] not in gone]
+    return sorted(found, key=lambda assignment: len(assignment.path))
+
+
+def _assigned(name: str, path: tuple[str, ...], value: Any, learned: bool) -> list[Assignment]:
+    """What one flat field sets."""
+    if name == "pruning" and value == "none":
+        return [Assignment(("prune",), None)]
+    if name == "keep_ratio":
+        return [Assignment(path, {"name": "constant", "keep": value})]
+    if name in ("keep_ratios", "reread_ratios"):
+        return [] if value is None and name == "keep_ratios" else [Assignment(path, _schedule(value))]
+    if name == "site" and value == "hidden" and learned:
+        value = "ahead"
+    if (name == "reread" and value == 0) or (name == "combine_layer" and value is None):
+        path, value = path[:1], None
+    known = _WORDS.get(name, {})
+    return [Assignment(path, known[value] if isinstance(value, (str, bool)) and value in known else value)]
+
+
+def changed(settings: ReductionConfig, flat: Mapping[str, Any]) -> ReductionConfig:
+    """Settings with flat fields in place of what they have.
+
+    Raises:
+        ConfigError: unknown fields, or values out of range.
+    """
+    learned = settings.prune is not None and settings.prune.score.name == "learned"
+    return ReductionConfig.from_dict(apply(settings.to_dict(), assignments(flat, learned)))

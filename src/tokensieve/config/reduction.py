@@ -1,0 +1,266 @@
+"""ReductionConfig: the settings of a token reduction, composed of cells (`tokensieve.reduce`).
+
+Source: "Focus on the Core: Efficient Attention via Pruned Token Compression for Document Classification"
+(Findings of EMNLP 2023), sections 3.1 to 3.4; where the paper is silent the choice is a field with a stated default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field, replace
+from typing import Any, ClassVar, Literal, get_args
+
+from tokensieve.checks import BOOLEAN, Check, check_values, number, one_of, shown, whole
+from tokensieve.config.record import FORMAT_VERSION, from_record, to_record
+from tokensieve.errors import ConfigError
+from tokensieve.reduce.combine.contract import Combine
+from tokensieve.reduce.contract import Score, Select
+from tokensieve.reduce.merge.contract import Merge
+from tokensieve.reduce.schedule import Constant, Listed, Schedule
+from tokensieve.reduce.score.received import Received
+from tokensieve.reduce.select.fuzzy import Fuzzy
+from tokensieve.reduce.site import Keys, Site
+
+Pooling = Literal["auto", "pretrained", "mean"]
+
+
+@dataclass(frozen=True)
+class Prune:
+    """Which tokens leave, and where.
+
+    Attributes:
+        score: one number a token.
+        select: which of the scored tokens stay.
+        schedule: the share that stays in each layer.
+        site: where the others leave.
+        merge: what becomes of the tokens that leave the model; None: they are dropped.
+    """
+
+    score: Score = field(default_factory=Received)
+    select: Select = field(default_factory=Fuzzy)
+    schedule: Schedule = field(default_factory=Constant)
+    site: Site = field(default_factory=Keys)
+    merge: Merge | None = None
+
+    nested: ClassVar[Mapping[str, type[Any]]] = {
+        "score": Score,
+        "select": Select,
+        "schedule": Schedule,
+        "site": Site,
+        "merge": Merge,
+    }
+
+    def __post_init__(self) -> None:
+        check_values(vars(self), _checks_of(self.nested, ("merge",)))
+        if self.score.needs_attention and self.site.ahead:
+            raise ConfigError(
+                f"score={self.score.name} with site={self.site.name}: attention is not known ahead of the layer; use "
+                "site=hidden, or a score of hidden states such as learned"
+            )
+        if self.score.per_head and self.site.leaves:
+            raise ConfigError(
+                f"score.heads='per_head' with site={self.site.name}: a token leaves the model for all heads at once; "
+                "use heads='shared' or site=keys"
+            )
+        if self.merge is not None and not self.site.leaves:
+            raise ConfigError(
+                f"merge={self.merge.name} with site={self.site.name}: there pruned tokens stay in the model; use "
+                "site=hidden"
+            )
+
+
+@dataclass(frozen=True)
+class Deferral:
+    """A cascade: the documents that the first stage is least sure of go to a second one (`tokensieve.cascade`).
+
+    Attributes:
+        share: share of the documents that are deferred, above 0 and below 1. The confidence below which a document is
+            deferred is fitted to validation documents.
+        schedule: share of tokens that the second stage keeps in each layer; None: it reads all tokens.
+    """
+
+    share: float = 0.1
+    schedule: Schedule | None = None
+
+    nested: ClassVar[Mapping[str, type[Any]]] = {"schedule": Schedule}
+
+    def __post_init__(self) -> None:
+        share = number(lambda share: 0 < share < 1, "a share of the documents, above 0 and below 1")
+        check_values(vars(self), {"share": share} | _checks_of(self.nested, ("schedule",)))
+
+
+@dataclass(frozen=True)
+class ReductionConfig:
+    """Settings of the token reduction; immutable and checked when built.
+
+    Attributes:
+        keep: short for a `prune` that keeps this share of the tokens in every layer, in (0, 1].
+        prune: which tokens leave, and where; None: none do.
+        combine: the module that folds the text into few tokens; None: there is none.
+        defer: a cascade's second stage; None: there is one stage.
+        pooling: document vector: the checkpoint's own head on the first remaining token ("pretrained"), the "mean" of
+            the final tokens, or "auto": mean with a combining module, else pretrained.
+        protect_special: [CLS], [SEP] and the like are counted but never removed, and are kept out of the quartiles.
+        min_length: documents with fewer tokens than this are not pruned (they are still combined).
+
+    Raises:
+        ConfigError: a value out of range, or settings that do not go together.
+    """
+
+    keep: InitVar[float | None] = None
+    prune: Prune | None = field(default_factory=Prune)
+    combine: Combine | None = None
+    defer: Deferral | None = None
+    pooling: Pooling = "auto"
+    protect_special: bool = True
+    min_length: int = 0
+
+    nested: ClassVar[Mapping[str, type[Any]]] = {"prune": Prune, "combine": Combine, "defer": Deferral}
+
+    def __post_init__(self, keep: float | None) -> None:
+        checks = _checks_of(self.nested, tuple(self.nested))
+        checks |= {"pooling": one_of(get_args(Pooling)), "protect_special": BOOLEAN, "min_length": whole(0)}
+        check_values(vars(self), checks)
+        if keep is not None:
+            object.__setattr__(self, "prune", replace(self.prune or Prune(), schedule=Constant(keep)))
+        if self.defer is not None and self.prune is None:
+            raise ConfigError(f"defer.share={self.defer.share:g} with prune=none: prune some tokens, or defer nothing")
+        if self.pooling == "pretrained" and self.combine is not None:
+            raise ConfigError(
+                "pooling='pretrained' with a combining module: the first token, which the checkpoint's head reads, is "
+                "folded away; use pooling='mean' or 'auto'"
+            )
+
+    @classmethod
+    def preset(cls, name: str) -> ReductionConfig:
+        """A named setting, a row of `tokensieve.methods.METHODS`; it fits any depth.
+
+        Raises:
+            ConfigError: unknown name.
+        """
+        from tokensieve.methods import METHODS
+
+        if name not in METHODS:
+            raise ConfigError(f"preset {name!r}: choose one of {', '.join(METHODS)}")
+        return METHODS[name].settings
+
+    def before(self, depth: int) -> int:
+        """Layers ahead of the combining module, or all, in a model of `depth` layers.
+
+        Raises:
+            ConfigError: the module does not fit the depth.
+        """
+        try:
+            return depth if self.combine is None else self.combine.before(depth)
+        except ConfigError as error:
+            raise ConfigError(f"combine.{error}") from error
+
+    def shares(self, depth: int) -> tuple[float, ...]:
+        """The share of tokens that stays in each layer ahead of the combining module, or in all; 1 without pruning."""
+        return _expand("prune", None if self.prune is None else self.prune.schedule, self.before(depth))
+
+    def check_depth(self, depth: int) -> None:
+        """Raise ConfigError unless the settings fit a model of `depth` layers."""
+        firsts = self.shares(depth)
+        if self.defer is None or self.defer.schedule is None:
+            return
+        first = second = 1.0
+        for layer, (own, share) in enumerate(
+            zip(firsts, _expand("defer", self.defer.schedule, self.before(depth)), strict=True), 1
+        ):
+            first, second = first * own, second * share
+            if second < first:
+                raise ConfigError(
+                    f"defer.schedule={shown(to_record(self.defer.schedule))}: fewer tokens than in the first stage are "
+                    f"left in layer {layer}: give larger shares, or leave it out"
+                )
+
+    def stages(self, depth: int) -> tuple[ReductionConfig, ...]:
+        """The settings of each stage: one, or of a cascade two. The second prunes only where the first one does."""
+        first = replace(self, defer=None)
+        if self.defer is None:
+            return (first,)
+        if self.defer.schedule is None or self.prune is None:
+            return first, replace(first, prune=None)
+        shares = zip(self.shares(depth), _expand("defer", self.defer.schedule, self.before(depth)), strict=True)
+        again = _listed(tuple(share if own < 1 else 1.0 for own, share in shares))
+        return first, replace(first, prune=replace(self.prune, schedule=again))
+
+    def expanded(self, depth: int) -> ReductionConfig:
+        """The same settings as they are written for one depth: two that are the same there are equal."""
+        before = self.before(depth)
+        combine = None if self.combine is None else replace(self.combine, layer=before + 1)
+        prune = None if self.prune is None else replace(self.prune, schedule=_listed(self.shares(depth)))
+        defer = self.defer
+        if defer is not None and defer.schedule is not None:
+            defer = replace(defer, schedule=_listed(_expand("defer", defer.schedule, before)))
+        return replace(self, prune=prune, combine=combine, defer=defer, pooling=self.resolved_pooling)
+
+    @property
+    def deferred(self) -> float:
+        """Share of the documents that a second stage gets; 0 without one."""
+        return 0.0 if self.defer is None else self.defer.share
+
+    @property
+    def second_reads_all(self) -> bool:
+        """Whether the second stage of a cascade reads all tokens."""
+        return self.defer is not None and self.defer.schedule is None
+
+    @property
+    def combination_tokens(self) -> int:
+        """m, the number of combination tokens; 0 without a combining module."""
+        return 0 if self.combine is None else self.combine.tokens
+
+    @property
+    def resolved_pooling(self) -> Literal["pretrained", "mean"]:
+        """`pooling` with "auto" decided."""
+        if self.pooling == "auto":
+            return "pretrained" if self.combine is None else "mean"
+        return self.pooling
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record of a checkpoint's config, with its format version."""
+        return {"format_version": FORMAT_VERSION, **to_record(self)}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> ReductionConfig:
+        """Read a record that `to_dict` wrote, or the flat one of version 0.1.0.
+
+        Raises:
+            ConfigError: unknown names, another format version, or values out of range.
+        """
+        from tokensieve.config import old
+        from tokensieve.methods import METHODS  # imports the cells that a record may name
+
+        assert METHODS
+        values = dict(record)
+        if old.is_flat(values):
+            return old.from_flat(values)
+        version = values.pop("format_version", FORMAT_VERSION)
+        if type(version) is not int or version != FORMAT_VERSION:
+            raise ConfigError(
+                f"the reduction record has format_version={shown(version)}; this tokensieve reads 1 and "
+                f"{FORMAT_VERSION}: install the version that wrote the checkpoint"
+            )
+        return from_record(cls, values)  # type: ignore[no-any-return]
+
+
+def _expand(place: str, schedule: Schedule | None, layers: int) -> tuple[float, ...]:
+    try:
+        return (1.0,) * layers if schedule is None else schedule.expand(layers)
+    except ConfigError as error:
+        raise ConfigError(f"{place}.schedule.{error}") from error
+
+
+def _listed(shares: tuple[float, ...]) -> Schedule:
+    """The shares as they are; where a combining module stands ahead of all layers, there are none."""
+    return Listed(shares) if shares else Constant()
+
+
+def _checks_of(kinds: Mapping[str, type[Any]], optional: tuple[str, ...]) -> dict[str, Check]:
+    """That nested settings are of their kind."""
+
+    def check(kind: type[Any]) -> Check:
+        return Check(lambda value: isinstance(value, kind), f"give an object of the class {kind.__name__}")
+
+    return {name: check(kind).or_none() if name in optional else check(kind) for name, kind in kinds.items()}

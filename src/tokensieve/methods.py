@@ -1,0 +1,85 @@
+"""METHODS: every method of token reduction that there is, as a composition of cells; a row a method.
+
+A row is a named setting (`ReductionConfig.preset`). It holds for any depth: schedules and the place of the combining
+module are expanded when the model's depth is known. A new method made of cells that exist is a new row here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tokensieve.config.reduction import Deferral, Prune, ReductionConfig
+from tokensieve.reduce.combine.combining_module import CombiningModule
+from tokensieve.reduce.merge.most_similar import MostSimilar
+from tokensieve.reduce.schedule import Listed, Taper
+from tokensieve.reduce.score.learned import Learned
+from tokensieve.reduce.score.received import Received
+from tokensieve.reduce.select.fuzzy import Fuzzy
+from tokensieve.reduce.select.top_share import TopShare
+from tokensieve.reduce.site import Ahead, Hidden, Keys
+
+CELLS = (CombiningModule, MostSimilar, Listed, Taper, Learned, Received, Fuzzy, TopShare, Ahead, Hidden, Keys)
+"""What records may name."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row.
+
+    Attributes:
+        settings: the composition.
+        source: where the method comes from.
+    """
+
+    settings: ReductionConfig
+    source: str
+
+
+_PAPER = "PTC, Findings of EMNLP 2023"
+_OURS = "tokensieve"
+_P = Prune(Received(), TopShare())
+_PF = Prune(Received(), Fuzzy())
+_SHORTEST = 48
+"""Tokens of a document below which ours do not prune: some would reach the end of six layers as [CLS] and [SEP]."""
+
+
+def _paper(prune: Prune | None, layer: str | None = None) -> Method:
+    """A variant of the paper; `layer` is that of its combining module, among the paper's 12."""
+    combine = None if layer is None else CombiningModule(layer=layer)
+    return Method(ReductionConfig(prune=prune, combine=combine, pooling="mean"), _PAPER)
+
+
+def _ours(first: float, last: float, *, hasty: bool = False, deferred: float | None = None) -> Method:
+    """Tokens leave by their learned importance: a large share ahead of the first layer, and the same small share ahead
+    of each other one.
+
+    Args:
+        first: share of a document's tokens that enters the first layer.
+        last: share that is left in the last one.
+        hasty: where a large share leaves ahead of the first layer, it is keys and values there: a sixth fewer FLOPs at
+            the same accuracy. A tenth of a short document tells too little, so that 24 tokens stay (docs/LOG.md).
+        deferred: share of the documents that go to a second stage, which reads all tokens.
+    """
+    prune = Prune(
+        Learned(noise=0.5),
+        TopShare(min_tokens=24 if hasty else 1),
+        Taper(first, last),
+        Ahead(keys_once_more=hasty),
+    )
+    defer = None if deferred is None else Deferral(deferred)
+    return Method(ReductionConfig(prune=prune, defer=defer, pooling="mean", min_length=_SHORTEST), _OURS)
+
+
+METHODS: dict[str, Method] = {
+    "dense": Method(ReductionConfig(prune=None), "nothing is reduced"),
+    "paper-p": _paper(_P),
+    "paper-pf": _paper(_PF),
+    "paper-c-7": _paper(None, "7/12"),
+    "paper-c-11": _paper(None, "11/12"),
+    "paper-pfc-7": _paper(_PF, "7/12"),
+    "paper-pfc-11": _paper(_PF, "11/12"),
+    "accurate": _ours(0.95, 0.48),
+    "balanced": _ours(0.9, 0.3),
+    "fast": _ours(0.42, 0.1, hasty=True, deferred=0.08),
+    "fastest": _ours(0.42, 0.04, hasty=True),
+}

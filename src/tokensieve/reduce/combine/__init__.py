@@ -1,0 +1,1 @@
+"""Combining: many tokens are folded into few. A way is a file."""

@@ -1,0 +1,166 @@
+"""The contract of scores and selections. Neither moves a token: `select_rows` does, the same way for all of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tokensieve.kernels.ragged import Slots
+from tokensieve.kernels.received import ALL, Rows
+from tokensieve.reduce.cell import Cell
+from tokensieve.tokens import Tokens
+
+
+class Score(Cell):
+    """One number a token, higher stays. A subclass with `needs_attention` writes `of_received`, another one `scorer`.
+
+    Attributes:
+        needs_attention: the score is made of the attention that tokens receive in the layer. Otherwise it is known
+            ahead of the layer.
+        fitted: the score is fitted to a trained classifier before it tells tokens apart.
+        per_head: every head has scores of its own, and a kept set of its own.
+    """
+
+    needs_attention: ClassVar[bool] = False
+    fitted: ClassVar[bool] = False
+
+    @property
+    def per_head(self) -> bool:
+        return False
+
+    def rows_scored(self, rows: int, combination: int) -> Rows:
+        """Of the rows of a document, the last `combination` of which are combination tokens, those whose attention is
+        looked at.
+        """
+        return ALL
+
+    def of_received(self, received: Tensor) -> Tensor:
+        """Scores [S, K] from the attention [H, K] that keys receive; S is 1 or the number of heads."""
+        raise NotImplementedError
+
+    def scorer(self, hidden_size: int) -> Scorer | None:
+        """What makes the scores of the rows that stand before a layer; None: attention does."""
+        return None
+
+    def flops(self, hidden_size: int, before: float, rows: float, keys: float, combination: int) -> float:
+        """Multiply-adds times two of one layer, beyond what attention computes anyway.
+
+        Args:
+            hidden_size: d.
+            before: rows that stand before the layer.
+            rows: rows that are queries.
+            keys: rows that are keys.
+            combination: combination tokens among each of them.
+        """
+        return 0.0
+
+
+class Scorer(nn.Module):
+    """Scores rows ahead of a layer. Its buffers and parameters are saved with the model."""
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it tells tokens apart; False: training has to fit it first."""
+        return True
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Scores [1, T] float32 of the packed rows; comparable within a document."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a selection decides on; documents are padded so that one tensor operation serves the batch.
+
+    S is 1 where the heads share one kept set, else the number of heads.
+
+    Attributes:
+        scores: [B, S, L] float32, higher stays; -inf where not alive.
+        alive: [B, 1, L] bool, text tokens that are still there (no padding, no combination tokens).
+        protected: [B, S, L] bool, tokens that must stay.
+        lengths: alive tokens of each document.
+        protected_counts: protected tokens of each document.
+    """
+
+    scores: Tensor
+    alive: Tensor
+    protected: Tensor
+    lengths: tuple[int, ...]
+    protected_counts: tuple[int, ...]
+
+
+class Select(Cell):
+    """Decides which tokens stay, from the scores and the share of the layer."""
+
+    min_tokens: int = 1
+
+    @abstractmethod
+    def counts(
+        self, lengths: Sequence[int], protected_counts: Sequence[int], share: Fraction
+    ) -> tuple[int, ...] | None:
+        """Tokens that stay in documents of these lengths; None where that depends on the scores."""
+
+    @abstractmethod
+    def select(self, scored: Scored, share: Fraction) -> Tensor:
+        """Tokens that stay, [B, S, L] bool: every protected one, none that is not alive, as many for every head."""
+
+    @abstractmethod
+    def bounds(self, alive: int, protected: int, share: Fraction) -> tuple[int, int]:
+        """Fewest and most tokens that can stay of `alive` tokens, for the plan."""
+
+
+@dataclass(frozen=True)
+class KeyRows:
+    """The rows that serve as keys and values, combination tokens included.
+
+    Attributes:
+        rows: [S, K] rows of the packed batch, ascending within a document; S is 1 or the number of heads.
+        lengths: keys of each document.
+    """
+
+    rows: Tensor
+    lengths: tuple[int, ...]
+
+
+def select_rows(
+    select: Select, share: Fraction, scores: Tensor, keys: KeyRows, tokens: Tokens, exempt: Sequence[bool]
+) -> KeyRows:
+    """Apply a selection: the rows of `keys` that stay, in order, with the combination tokens, which always do.
+
+    Args:
+        select: decides.
+        share: of the layer, exact.
+        scores: [S, K] of the keys, float32.
+        keys: the candidates, all rows of the documents or what earlier layers left of them.
+        tokens: the packed batch, which tells what is protected.
+        exempt: documents that are not pruned.
+
+    Returns:
+        The rows that stay; those of `keys` that are missing are in no later tensor of the chosen site.
+    """
+    combination, protected = tokens.combination, tokens.protected_counts
+    slots = Slots(keys.lengths, combination, scores.device)
+    text = tuple(length - combination for length in keys.lengths)
+    scored = Scored(
+        scores=slots.pad(scores, -torch.inf),
+        alive=slots.alive,
+        protected=slots.pad(tokens.protected[keys.rows], False),
+        lengths=text,
+        protected_counts=protected,
+    )
+    keep = select.select(scored, share)
+    if any(exempt):
+        keep = keep | (torch.tensor(exempt, device=keep.device).view(-1, 1, 1) & slots.alive)
+    counts = select.counts(text, protected, share)
+    if counts is None:
+        counts = tuple(keep[:, 0].sum(-1).tolist())
+    lengths = tuple(
+        (length if out else count) + combination for length, out, count in zip(text, exempt, counts, strict=True)
+    )
+    return KeyRows(keys.rows[slots.unpad(keep, True)].view(len(keys.rows), -1), lengths)

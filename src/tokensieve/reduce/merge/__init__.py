@@ -1,0 +1,1 @@
+"""Merging: what becomes of the tokens that leave. A way is a file."""

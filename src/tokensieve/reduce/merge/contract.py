@@ -1,0 +1,64 @@
+"""The contract of merging: into which of the rows that stay each row that leaves goes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tokensieve.reduce.cell import Cell
+from tokensieve.tokens import Tokens
+
+
+class Merge(Cell):
+    """What becomes of the tokens that leave the model; without one they are dropped."""
+
+    @abstractmethod
+    def merging(self, tokens: Tokens, rows: Tensor, lengths: Sequence[int]) -> Merging:
+        """Where every row of the batch goes.
+
+        Args:
+            tokens: the batch before.
+            rows: [T'] rows that stay, ascending.
+            lengths: rows of each document that stay.
+        """
+
+    @abstractmethod
+    def flops(self, hidden_size: int, rows: float, rows_out: float) -> float:
+        """Multiply-adds times two, where `rows` enter and `rows_out` go on."""
+
+
+@dataclass(frozen=True)
+class Merging:
+    """Which of the rows that stay every row of a batch goes into.
+
+    Attributes:
+        rows: [T'] rows that stay.
+        into: [T] int64 place in `rows`: a row's own where it stays, the most similar one's where it leaves, -1 where
+            nothing stays that could take it.
+    """
+
+    rows: Tensor
+    into: Tensor
+
+    def sizes(self, before: Tensor | None) -> Tensor:
+        """Tokens that every row stands for, [T'] float32, from those of the rows before, [T] (None: one each)."""
+        sizes = torch.ones_like(self.into, dtype=torch.float32) if before is None else before
+        return self._sum(sizes.unsqueeze(1)).squeeze(1)
+
+    def means(self, values: Tensor, before: Tensor | None, after: Tensor) -> Tensor:
+        """The rows that stay, [T', d] from [T, d], each the mean over all tokens that it now stands for.
+
+        `after` is what `sizes` makes of `before`.
+        """
+        precise = values.to(torch.promote_types(values.dtype, torch.float32))
+        total = self._sum(precise if before is None else precise * before.unsqueeze(1))
+        return (total / after.unsqueeze(1)).to(values.dtype)
+
+    def _sum(self, values: Tensor) -> Tensor:
+        somewhere = self.into >= 0
+        into, values = self.into[somewhere], values[somewhere]
+        return values.new_zeros(len(self.rows), values.shape[1]).index_add(0, into, values)

@@ -1,0 +1,118 @@
+"""How many tokens stay in which layer: a share for each layer ahead of the combining module, or of all.
+
+A schedule is stored without the depth of the model, and `expand` makes the shares when the depth is known.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import ClassVar
+
+from tokensieve.checks import Check, list_of, number, shown
+from tokensieve.errors import ConfigError
+from tokensieve.reduce.cell import Cell
+
+_SHARE = number(lambda share: 0 < share <= 1, "a number in (0, 1]")
+
+
+def exact_ratio(keep: float) -> Fraction:
+    """The decimal that the user wrote, exactly: 0.7 * 10 floors to 7, which the float product 6.999... does not."""
+    return Fraction(str(float(keep)))
+
+
+def next_count(alive: int, protected: int, ratio: Fraction, fewest: int = 1) -> int:
+    """Tokens after one pruning step: max(1, protected, floor(alive * ratio)) (PTC section 3.2); no fewer than `fewest`
+    where as many are alive.
+    """
+    return max(1, protected, min(alive, fewest), alive * ratio.numerator // ratio.denominator)
+
+
+class Schedule(Cell):
+    """The share of tokens that stays in each layer."""
+
+    @abstractmethod
+    def expand(self, layers: int) -> tuple[float, ...]:
+        """A share in (0, 1] for each of so many layers; 1: nothing is pruned or scored there.
+
+        Raises:
+            ConfigError: the schedule does not fit the number of layers.
+        """
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same share in every layer (PTC section 3.2).
+
+    Attributes:
+        keep: p in (0, 1], the share of its tokens that a document keeps at each layer.
+    """
+
+    keep: float = 0.9
+
+    name: ClassVar[str] = "constant"
+    checks: ClassVar[Mapping[str, Check]] = {"keep": _SHARE}
+
+    def expand(self, layers: int) -> tuple[float, ...]:
+        """p, once a layer."""
+        return (self.keep,) * layers
+
+
+@dataclass(frozen=True)
+class Taper(Schedule):
+    """A share at the first layer, and then the same one at each other layer, so that any depth ends with `last`.
+
+    Attributes:
+        first: share of the document's tokens that the first layer keeps, in (0, 1].
+        last: share of the document's tokens that is left after the last layer, in (0, first].
+    """
+
+    first: float = 0.9
+    last: float = 0.3
+
+    name: ClassVar[str] = "taper"
+    checks: ClassVar[Mapping[str, Check]] = {"first": _SHARE, "last": _SHARE}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.last > self.first:
+            raise ConfigError(f"last={self.last:g} with first={self.first:g}: give a last share of at most the first")
+
+    def expand(self, layers: int) -> tuple[float, ...]:
+        """The first share, then the root of last / first, to three decimals."""
+        others = layers - 1
+        return (self.first, *(round((self.last / self.first) ** (1 / others), 3) for _ in range(others)))[:layers]
+
+
+@dataclass(frozen=True)
+class Listed(Schedule):
+    """A share for each layer, as it is written down.
+
+    Attributes:
+        shares: each in (0, 1].
+    """
+
+    shares: tuple[float, ...] = ()
+
+    name: ClassVar[str] = "listed"
+    checks: ClassVar[Mapping[str, Check]] = {
+        "shares": Check(
+            lambda shares: bool(shares) and list_of(_SHARE, "numbers").fits(shares),
+            "give a number in (0, 1] for each layer",
+        )
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "shares", tuple(map(float, self.shares)))
+
+    def expand(self, layers: int) -> tuple[float, ...]:
+        """The list, if it has the right length."""
+        if len(self.shares) != layers:
+            raise ConfigError(
+                f"shares={shown(list(self.shares))}: {len(self.shares)} shares, where {layers} layers stand before the "
+                "combining module or the end: give one for each, 1 where nothing is to be pruned"
+            )
+        return self.shares

@@ -1,0 +1,1 @@
+"""Scores: one number a token, by which a selection decides. A score is a file."""

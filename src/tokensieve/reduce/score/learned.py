@@ -1,0 +1,76 @@
+"""Learned importance: how much the answer would change with a token, predicted from its hidden state alone.
+
+The score of PTC section 3.1 needs a layer's attention before it knows what may leave after it. A linear map of the
+hidden states is known ahead of the layer, costs one product with a vector, and lets attention run fused. It is fitted,
+not trained: `training/importance.py` regresses on it the gradients of a trained classifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tokensieve.checks import AT_LEAST_ZERO, Check
+from tokensieve.reduce.contract import Score, Scorer
+from tokensieve.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Learned(Score):
+    """A fitted linear map of the hidden state ahead of the layer.
+
+    Attributes:
+        noise: scale of Gumbel noise on the scores, in training only; 1 is the standard deviation of the scores within a
+            document. What stays is then drawn, the likelier the higher its score, and a document is not always read by
+            the same tokens.
+    """
+
+    noise: float = 0.0
+
+    name: ClassVar[str] = "learned"
+    fitted: ClassVar[bool] = True
+    checks: ClassVar[Mapping[str, Check]] = {"noise": AT_LEAST_ZERO}
+
+    def scorer(self, hidden_size: int) -> Importance:
+        """The map, zero until it is fitted."""
+        return Importance(hidden_size, self.noise)
+
+    def flops(self, hidden_size: int, before: float, rows: float, keys: float, combination: int) -> float:
+        """A product with a vector for each row that stands before the layer."""
+        return 2 * hidden_size * before
+
+
+class Importance(Scorer):
+    """Scores of the rows that stand before a layer; zero for all until it is fitted.
+
+    Args:
+        hidden_size: d.
+        noise: as of `Learned`.
+    """
+
+    weight: Tensor
+
+    def __init__(self, hidden_size: int, noise: float = 0.0) -> None:
+        super().__init__()
+        self.noise = noise
+        self.register_buffer("weight", torch.zeros(1, hidden_size))
+
+    @torch.no_grad()
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Scores [1, T] float32, higher stays: comparable within a document."""
+        values = tokens.values
+        with torch.autocast(values.device.type, enabled=False):  # coarser scores would be equal ones
+            scores = F.linear(values.float(), self.weight.float()).T
+        if self.training and self.noise:
+            scores = scores - self.noise * torch.empty_like(scores).exponential_().log()
+        return scores
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it tells tokens apart."""
+        return bool(self.weight.any())

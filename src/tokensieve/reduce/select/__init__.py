@@ -1,0 +1,1 @@
+"""Selections: which of the scored tokens stay. A selection is a file."""
