@@ -42,7 +42,7 @@ def train_in_stages(
     """`train`, with a dense stage before it if the settings need a trained classifier and `base` is none.
 
     Both stages have the same recipe. If the score is fitted to a classifier, that one is also the teacher, unless the
-    recipe names another. If both stages are trained, the second one's learning rate is `SECOND_RATE` times the recipe's.
+    recipe names another. If both stages are trained, the second one has `SECOND_RATE` times the recipe's learning rate.
 
     Args:
         base: folder or hub name of the checkpoint to start from.
