@@ -32,7 +32,7 @@ class Host:
     Attributes:
         config: its sizes and labels as a TokensieveConfig (reduction settings not yet decided).
         state: parameters; `encoder.layer.<i>` with i as in the host.
-        pooling: of a host that is one of ours; "host" for transformers' models.
+        pooling: of a host that is one of ours; "pretrained" for transformers' models.
     """
 
     config: TokensieveConfig
@@ -56,7 +56,7 @@ def read_host(model: PreTrainedModel) -> Host:
     state = BACKBONES[model.config.model_type].rename(model.state_dict())
     if not classifies:  # another task's output layer is no start for ours
         state = {name: tensor for name, tensor in state.items() if not name.startswith("head.classifier")}
-    return Host(config, state, "host")
+    return Host(config, state, "pretrained")
 
 
 def host_config(config: Any, name: str | Path) -> TokensieveConfig:
