@@ -1,4 +1,4 @@
-"""Pruning that tightens, and the learning rate of what is new."""
+"""Pruning warm-up, and the learning rate of what starts at random."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -14,10 +14,10 @@ from tokensieve.training.tokensieve_trainer import TokensieveTrainer
 
 
 def ratios(model: Any) -> list[Fraction]:
-    return [layer.reducer.ratio for layer in model.encoder.layer if layer.reducer is not None]
+    return [layer.share for layer in model.encoder.layer if layer.prune is not None]
 
 
-def test_ratios_fall_to_their_own() -> None:
+def test_keep_shares_fall_to_their_final_values() -> None:
     model = tiny_model(settings(pruning="ratio", site="hidden", keep_ratios=(1.0, 0.5, 0.8, 0.5)))
     callback = PruningWarmup(model, share=0.5)
     seen = []
@@ -38,8 +38,8 @@ def test_in_a_run(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     forward = Layer.forward
 
     def noted(self: Layer, *inputs: Any) -> Any:
-        if self.reducer is not None:
-            seen.append((self.training, float(self.reducer.ratio)))
+        if self.prune is not None:
+            seen.append((self.training, float(self.share)))
         return forward(self, *inputs)
 
     monkeypatch.setattr(Layer, "forward", noted)
