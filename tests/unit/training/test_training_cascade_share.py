@@ -169,6 +169,6 @@ def test_refused(dense: Path, tmp_path: Path) -> None:
         Recipe(max_expected_loss=-1.0)
     once = with_flat(REDUCED, reread=0.0)
     for run in (train, train_in_stages):
-        with pytest.raises(ConfigError, match=r"max_expected_loss=0.4 with reread=0.*leave max_expected_loss out"):
+        with pytest.raises(ConfigError, match=r"max_expected_loss=0.4 with defer=none.*leave max_expected_loss out"):
             run(dense, once, DATA, tmp_path / "out", replace(RECIPE, max_expected_loss=0.4), progress=False)
     assert not list(tmp_path.iterdir())

@@ -113,7 +113,7 @@ def test_only_the_heads_last_layer_changes(dense: Path, tmp_path: Path) -> None:
 
 
 def test_the_pretrained_head_is_refitted_too(base: Path, tmp_path: Path) -> None:
-    pretrained = reduction(pruning="none", pooling="pretrained")
+    pretrained = reduction(pruning="none", pooling="host")
     train(base, pretrained, DATA, tmp_path / "dense", TRAINED, progress=False)
     wanted, _ = logits_and_vectors(tmp_path / "dense")
     distances = []
