@@ -31,6 +31,7 @@ from runs import base_of, config_parser, configs_of, recipe_of, run_folder, sett
 from tokensieve import ReductionConfig, load
 from tokensieve.metrics import accuracy_and_f1
 from tokensieve.runtime.evaluate import mean_kept
+from tokensieve.training.output import read_record
 from tokensieve.training.train import train
 
 
@@ -82,7 +83,7 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
             checkpoint_steps=25,
             data_name=config["data"],
         )
-    training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    training = read_record(folder / "training.json")
     engine, names = load(folder, device="cpu").engine, splits.label_names
     results = engine.classify(splits.test)
     truth = [names.index(str(document.label)) for document in splits.test]
@@ -100,7 +101,7 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
         "validation_confidence": [round(max(result.probabilities), 4) for result in held_out],
         "settings": training["settings"],
         "bf16": training["recipe"]["bf16"],
-        "reread": training["reread"] and training["reread"]["share"],
+        "reread": training["cascade"] and training["cascade"]["share"],
         "training_seconds": training["seconds"],
         "training_peak_memory_bytes": training["peak_memory_bytes"],
         "documents": {**training["documents"], "test": len(truth)},

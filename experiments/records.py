@@ -22,6 +22,10 @@ RENAMED: dict[str, dict[str, str]] = {
         "subject": "contender",
         "words_on_disk": "offload_embeddings",
         **{f"{preset}, words on disk": f"{preset}, embeddings offloaded" for preset in ("dense", "fast", "fastest")},
+        "tighten": "pruning_warmup",
+        "new_rate": "head_lr_multiplier",
+        "follow": "feature_epochs",
+        "reread_loss": "max_expected_loss",
     }
 }
 """By version, keys of its records and what they are called today. They are looked for at any depth, and the name of a

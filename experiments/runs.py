@@ -82,7 +82,7 @@ def recipe_of(config: dict[str, Any], name: str, variant: str, seed: int) -> Rec
         own["bf16"] = False
     if "teacher" in given:
         own["teacher"] = str(run_folder(name, given["teacher"], seed))
-    return Recipe(**config["recipe"] | own, seed=seed)
+    return Recipe.from_record(config["recipe"] | own | {"seed": seed})
 
 
 def base_of(given: dict[str, Any], name: str = "", seed: int = 0) -> Path:

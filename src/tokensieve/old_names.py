@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+C = TypeVar("C", bound=type)
 
 MODULES: dict[str, str] = {
     "tokensieve.backbones.host": "tokensieve.backbones.source",
@@ -21,7 +22,25 @@ MODULES: dict[str, str] = {
     "tokensieve.bench.subjects.kind": "tokensieve.bench.contenders.contender",
     "tokensieve.bench.turns": "tokensieve.bench.rounds",
     "tokensieve.model.words_on_disk": "tokensieve.runtime.offload",
+    "tokensieve.combiners": "tokensieve.reduce.combine.combining_module",
+    "tokensieve.combiners.merge": "tokensieve.reduce.merge.most_similar",
+    "tokensieve.combiners.ptc": "tokensieve.reduce.combine.combining_module",
+    "tokensieve.model.encoder": "tokensieve.model.classifier",
+    "tokensieve.presets": "tokensieve.methods",
+    "tokensieve.reducers": "tokensieve.reduce.contract",
+    "tokensieve.reducers.contract": "tokensieve.reduce.contract",
+    "tokensieve.reducers.fuzzy": "tokensieve.reduce.select.fuzzy",
+    "tokensieve.reducers.importance": "tokensieve.reduce.score.learned",
+    "tokensieve.reducers.queries": "tokensieve.reduce.score.received",
+    "tokensieve.reducers.ranking": "tokensieve.reduce.select.ranking",
+    "tokensieve.reducers.ratio": "tokensieve.reduce.select.top_share",
+    "tokensieve.reducers.schedule": "tokensieve.model.steps",
     "tokensieve.runtime.ahead": "tokensieve.runtime.prefetch",
+    "tokensieve.training.alignment": "tokensieve.training.head_refit",
+    "tokensieve.training.follow": "tokensieve.training.feature_distillation",
+    "tokensieve.training.reread": "tokensieve.training.fit_cascade",
+    "tokensieve.training.tighten": "tokensieve.training.pruning_warmup",
+    "tokensieve.training.whole_steps": "tokensieve.training.tokensieve_trainer",
 }
 """Old module or package -> the new one; the modules in a package follow it."""
 
@@ -47,6 +66,28 @@ NAMES: dict[str, str] = {
     "tokensieve.model.words_on_disk.WordsOnDisk": "tokensieve.runtime.offload.OffloadedEmbeddings",
     "tokensieve.runtime.ahead.iterate_ahead": "tokensieve.runtime.prefetch.prefetched",
     "tokensieve.runtime.load.leave_words_on_disk": "tokensieve.runtime.offload.offload_input_embeddings",
+    "tokensieve.training.alignment.Alignment": "tokensieve.training.head_refit.RidgeMap",
+    "tokensieve.training.alignment.align_head": "tokensieve.training.head_refit.refit_head",
+    "tokensieve.training.checkpoints.is_whole": "tokensieve.training.checkpoints.is_complete",
+    "tokensieve.training.checkpoints.last_whole": "tokensieve.training.checkpoints.last_complete",
+    "tokensieve.training.checkpoints.mark_whole": "tokensieve.training.checkpoints.mark_complete",
+    "tokensieve.training.distill.DistilledLoss": "tokensieve.training.distill.DistillationLoss",
+    "tokensieve.training.distill.Taught": "tokensieve.training.distill.WithTargets",
+    "tokensieve.training.follow.VectorLoss": "tokensieve.training.feature_distillation.FeatureLoss",
+    "tokensieve.training.follow.follow": "tokensieve.training.feature_distillation.distil_features",
+    "tokensieve.training.follow.only": "tokensieve.training.feature_distillation.only_trainable",
+    "tokensieve.training.follow.read_by_following": "tokensieve.training.feature_distillation.distillation_documents",
+    "tokensieve.training.order.FilledUp": "tokensieve.training.order.PaddedDocuments",
+    "tokensieve.training.order.FollowEpochs": "tokensieve.training.order.SetEpoch",
+    "tokensieve.training.tighten.TightenPruning": "tokensieve.training.pruning_warmup.PruningWarmup",
+    "tokensieve.training.whole_steps.WholeStepsTrainer": "tokensieve.training.tokensieve_trainer.TokensieveTrainer",
+    "tokensieve.training.reread.check_reread": "tokensieve.training.fit_cascade.check_cascade",
+    "tokensieve.training.reread.fit_reread": "tokensieve.cascade.fit.fit_defer",
+    "tokensieve.combiners.Merging": "tokensieve.reduce.merge.contract.Merging",
+    "tokensieve.combiners.merge.Merging": "tokensieve.reduce.merge.contract.Merging",
+    "tokensieve.combiners.most_similar": "tokensieve.reduce.merge.most_similar.most_similar",
+    "tokensieve.presets.PRESET_NAMES": "tokensieve.methods.METHODS",
+    "tokensieve.reducers.Importance": "tokensieve.reduce.score.learned.Importance",
 }
 """Old class or function -> the new one, both with their modules.
 
@@ -96,6 +137,36 @@ def renamed_keyword(old: str, new: str) -> Callable[[Callable[P, T]], Callable[P
             return function(*args, **kwargs)
 
         return call
+
+    return decorate
+
+
+def renamed_arguments(names: Mapping[str, str]) -> Callable[[C], C]:
+    """Decorate a class that still takes arguments, and whose objects still give attributes, under old names.
+
+    Args:
+        names: old name -> today's.
+    """
+
+    def decorate(cls: C) -> C:
+        init: Callable[..., None] = cls.__init__  # type: ignore[misc]
+
+        @wraps(init)
+        def call(self: Any, *arguments: Any, **options: Any) -> None:
+            for old in names.keys() & options.keys():
+                warn(f"{cls.__name__}({old}=...)", f"{names[old]}=...", stacklevel=3)
+                options[names[old]] = options.pop(old)
+            init(self, *arguments, **options)
+
+        def get(self: Any, name: str) -> Any:
+            if name not in names:
+                raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}")
+            warn(f"{cls.__name__}.{name}", names[name], stacklevel=3)
+            return getattr(self, names[name])
+
+        cls.__init__ = call  # type: ignore[misc]
+        cls.__getattr__ = get  # type: ignore[attr-defined]
+        return cls
 
     return decorate
 

@@ -179,5 +179,5 @@ def train(base: Path, settings: Any, recipe: dict[str, Any], output: Path, **opt
 
     parts = labelled(96, seed=1), labelled(48, seed=2)
     rows = ([Document(text, label, "made up", line) for line, (text, label) in enumerate(part, 1)] for part in parts)
-    own = tokensieve.Recipe(**recipe)
+    own = tokensieve.Recipe.from_record(recipe)
     return train_classifier(base, settings, DataSplits(*map(tuple, rows)), output, own, progress=False, **options)

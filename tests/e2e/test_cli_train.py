@@ -140,7 +140,7 @@ def test_documents_without_labels(cli: Cli, work: Path) -> None:
     more = ("--preset", "fast", "--set", "train.feature_epochs=1", "--set", "data.unlabelled=mail/more.csv")
     record = cli(*TRAIN, "--data", "good.jsonl", *more, "--json").json()
     assert record["documents"] == {"train": 19, "validation": 5, "unlabelled": 30}
-    assert record["followed"]["documents"] == 49
+    assert record["feature_distillation"]["documents"] == 49
     assert record["rows"]["unlabelled"]["used"] == 30
     card = (work / "out" / "README.md").read_text(encoding="utf-8")
     assert "--set data.unlabelled=more.csv" in card and "mail" not in card

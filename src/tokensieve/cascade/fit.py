@@ -90,7 +90,7 @@ def fit_share(
     share = min(deferred / len(order), _ALL)
     if share > _DEAR:
         logger.warning(
-            "reread_loss=%g: %.0f %% of the documents have to be deferred for it, which costs about what pruning "
+            "max_expected_loss=%g: %.0f %% of the documents have to be deferred for it, which costs about what pruning "
             "saves: prune less, or allow more",
             allowed,
             100 * share,

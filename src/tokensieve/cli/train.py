@@ -174,7 +174,7 @@ def _summary(record: dict[str, Any], output: Path) -> list[str]:
             f"best epoch {which}, on {counts['validation']} validation documents: "
             f"loss {best['eval_loss']:.4f}, accuracy {best['eval_accuracy']:.4f}, macro F1 {best['eval_f1_macro']:.4f}"
         )
-    if (again := record["reread"]) is not None:
+    if (again := record["cascade"]) is not None:
         share, below = f"{again['share']:.1%}", f"{again['below']:.4f}"
         lines.append(f"documents of a confidence below {below}, {share}, are deferred to the second stage")
     if (found := record["calibration"]) is not None:

@@ -15,9 +15,10 @@ from tokensieve.config.old import assignments
 from tokensieve.errors import CheckpointError
 from tokensieve.estimator.inputs import class_names, places_in_model
 from tokensieve.runtime.load import Classifier
+from tokensieve.training.old import record_today
 from tokensieve.training.output import ESTIMATOR, RECORD, check_output, folder_in_the_making
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.train import save_classifier
+from tokensieve.training.work_folder import save_classifier
 
 _FLAT = ("pruning", "keep_ratio", "site", "combine_layer", "combination_tokens")
 """Parameters of version 0.1.0, which are among `settings` now."""
@@ -60,7 +61,7 @@ def read_folder(
         CheckpointError: a file is broken, or tells of other classes than the model has.
     """
     path = Path(folder)
-    run = _read_json(path / RECORD)
+    run = record_today(_read_json(path / RECORD))
     if not (path / ESTIMATOR).is_file():
         return {"model": str(folder)}, np.array(sorted(classifier.labels)), run
     record = _read_json(path / ESTIMATOR)
@@ -97,7 +98,7 @@ def _from_json(name: str, value: Any) -> Any:
     if value is not None and name == "config":
         return ReductionConfig.from_dict(value)
     if value is not None and name == "recipe":
-        return Recipe(**value)
+        return Recipe.from_record(value)
     return value
 
 

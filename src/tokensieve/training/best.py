@@ -1,4 +1,4 @@
-"""Which weights of a run are kept: the best epoch's, or those that it began with, where these were trained already."""
+"""Which weights of a run are kept: the best epoch's, or those of a trained classifier that it began with."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tokensieve.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Start:
-    """A trained classifier that a run begins with: epoch 0, which the epochs that follow have to surpass.
+    """A trained classifier that a run begins with: epoch 0, which later epochs have to surpass.
 
     On small data further epochs can cost more than leaving tokens out does (docs/LOG.md).
 
     Attributes:
         weights: by name, on the CPU.
-        scores: of the validation documents, as Trainer's log has them of an epoch.
+        scores: of the validation documents, named as in Trainer's log.
         logits: [N, C] float32 of these documents.
         truth: their class ids [N], or 0/1 labels [N, C].
     """
@@ -37,15 +37,15 @@ class Start:
         model.load_state_dict(self.weights)
 
 
-def judged_start(trainer: Any, validation: TokenizedDocuments) -> Start:
-    """What a Trainer's model, a copy that nobody trains, makes of the validation documents; trackers are not told."""
-    judged = trainer.predict(validation, metric_key_prefix="eval")
+def score_start(trainer: Any, validation: TokenizedDocuments) -> Start:
+    """Score the model of a Trainer, a copy that is not trained, on the validation documents; trackers get nothing."""
+    predicted = trainer.predict(validation, metric_key_prefix="eval")
     weights = {name: weight.cpu() for name, weight in trainer.model.state_dict().items()}
-    return Start(weights, {**judged.metrics, "epoch": 0.0, "step": 0}, judged.predictions, judged.label_ids)
+    return Start(weights, {**predicted.metrics, "epoch": 0.0, "step": 0}, predicted.predictions, predicted.label_ids)
 
 
 def best_epoch(history: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, Any] | None:
-    """Validation figures of the epoch whose weights are kept, the first of equals; None without validation."""
+    """Validation figures of the epoch whose weights are kept, the first among equals; None without validation."""
     evaluated = [entry for entry in history if "eval_loss" in entry]
     if not evaluated:
         return None
@@ -55,7 +55,7 @@ def best_epoch(history: Sequence[dict[str, Any]], recipe: Recipe) -> dict[str, A
 
 
 def check_converged(history: Sequence[dict[str, Any]], recipe: Recipe) -> None:
-    """Raise TrainingError where a loss or gradient is no finite number any more: the weights are worth nothing."""
+    """Raise TrainingError if a loss or gradient is no finite number any more: then the weights are worth nothing."""
     for entry in history:
         for name in ("loss", "grad_norm", "eval_loss"):
             if name in entry and not math.isfinite(entry[name]):

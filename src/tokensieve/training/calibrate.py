@@ -23,7 +23,7 @@ _COLDEST, _HOTTEST = 0.01, 100.0
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What calibration found.
+    """The result of a calibration.
 
     Attributes:
         temperature: logits are divided by it; above 1 where the model was too sure of itself.
@@ -81,6 +81,24 @@ def calibrate(logits: Tensor | np.ndarray, truth: Tensor | np.ndarray | list[int
     )
 
 
+def calibrate_model(config: TokensieveConfig, logits: Any, truth: Any) -> dict[str, Any] | None:
+    """Calibrate on the logits of the validation documents, and write the result to the model's config.
+
+    Args:
+        config: gets temperature and thresholds.
+        logits: as in `calibrate`; None without validation.
+        truth: as in `calibrate`.
+
+    Returns:
+        The calibration as JSON-ready values; None without validation.
+    """
+    if logits is None:
+        return None
+    calibration = calibrate(logits, truth, multi_label=config.problem_type == "multi_label_classification")
+    calibration.apply(config)
+    return calibration.to_dict()
+
+
 def best_temperature(logits: Tensor, truth: Tensor, *, multi_label: bool) -> float:
     """The temperature that minimises the negative log-likelihood (Guo et al. 2017, section 4.2); never worse than 1.
 
@@ -107,8 +125,8 @@ def best_temperature(logits: Tensor, truth: Tensor, *, multi_label: bool) -> flo
         return float(likelihood) + log_temperature**2 / 2
 
     bounds = (math.log(_COLDEST), math.log(_HOTTEST))
-    found = minimize_scalar(objective, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    return math.exp(found.x) if found.fun < objective(0.0) else 1.0
+    result = minimize_scalar(objective, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return math.exp(result.x) if result.fun < objective(0.0) else 1.0
 
 
 def best_thresholds(probabilities: Tensor, truth: Tensor) -> tuple[float, ...]:

@@ -1,6 +1,6 @@
-"""The model card, README.md: what the classifier is and how to use it, what it was made of and how, what it reached.
+"""The model card, README.md: what the classifier is, how to use it, how it was made, and its scores.
 
-Its text is card.md.jinja; here is what goes into it.
+The text is card.md.jinja; this module computes what goes into it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.plan import Plan
 from tokensieve.settings_paths import assignments_of
 from tokensieve.training.markdown import code, fenced, literal, table, visible
+from tokensieve.training.old import record_today
 from tokensieve.training.reproduce import EMBEDDED_CORPUS, IN_MEMORY, train_command
 
 TASK = "text-classification"
@@ -33,12 +34,13 @@ def write_card(folder: Path, model: EncoderClassifier, record: Mapping[str, Any]
     Args:
         folder: of the classifier; its name, without ".part", is the card's title.
         model: trained and calibrated.
-        record: as training.json has it. Five entries may be lacking: `pairs` (whether documents are pairs of texts),
-            `reading` (how the command read the data, see `tokensieve.training.reproduce.READING`), `base_is_folder`
-            (without it, a base with a slash in it is taken for the name of a model on the hub) `started_from` and
-            `head_alignment`.
+        record: as training.json has it, now or in version 0.1.0. Five entries may be missing: `pairs` (whether
+            documents are pairs of texts), `reading` (how the command read the data, see
+            `tokensieve.training.reproduce.READING`), `base_is_folder` (without it, a base with a slash in it is taken
+            for the name of a model on the hub), `started_from` and `head_refit`.
     """
     name = folder.resolve().name.removesuffix(".part")
+    record = record_today(record)
     record = {**record, "data": public_name(str(record["data"])), "base": public_name(str(record["base"]))}
     earlier = record.get("started_from")
     record["started_from"] = earlier and {**earlier, "base": public_name(str(earlier["base"]))}
@@ -47,13 +49,13 @@ def write_card(folder: Path, model: EncoderClassifier, record: Mapping[str, Any]
 
 
 def public_name(name: str) -> str:
-    """Of a path that says where it lies on this machine the last part; any other name as it is."""
+    """The last part of a path that tells of this machine; any other name as it is."""
     absolute = name.startswith("~") or PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute()
     return PureWindowsPath(name).name if absolute else name
 
 
 def front_matter(name: str, settings: ReductionConfig, record: Mapping[str, Any]) -> ModelCardData:
-    """What the hub reads: kind, origin and validation scores. No licence: nobody has told one."""
+    """What the hub reads: kind, origin and validation scores. No licence, as none is known."""
     data = visible(record["data"]) or "documents in memory"
     on_hub = re.fullmatch(r"(\w[\w.-]*/[\w.-]+)(:.+)?", data)
     tags = {"token-pruning": settings.prune is not None, "token-combining": settings.combine is not None}
@@ -75,7 +77,7 @@ def front_matter(name: str, settings: ReductionConfig, record: Mapping[str, Any]
         pipeline_tag=TASK,
         base_model=None if record.get("base_is_folder", "/" not in record["base"]) else record["base"],
         datasets=[on_hub[1]] if on_hub else None,
-        tags=["tokensieve", TASK, *(tag for tag, given in tags.items() if given)],
+        tags=["tokensieve", TASK, *(tag for tag, applies in tags.items() if applies)],
         metrics=["accuracy", "f1"] if results else None,
         model_name=visible(name),
         eval_results=results or None,
@@ -142,8 +144,8 @@ def label_table(config: TokensieveConfig) -> str:
 
 
 def unused_in_recipe(recipe: Mapping[str, Any]) -> tuple[str, ...]:
-    """How the names of settings begin that say nothing: LoRA's without a rank, distillation's without a teacher."""
-    parts = {"lora_": "lora_rank", "distill_": "teacher", "follow": "follow"}
+    """The beginnings of names of fields without effect: of LoRA and distillation that the recipe leaves out."""
+    parts = {"lora_": "lora_rank", "distill_": "teacher", "feature_": "feature_epochs"}
     return tuple(start for start, needed in parts.items() if not recipe.get(needed))
 
 
@@ -154,7 +156,7 @@ def by_path(settings: ReductionConfig) -> dict[str, Any]:
 
 
 def settings_table(settings: Mapping[str, Any], without: tuple[str, ...]) -> str:
-    """Names and values; left out is what has no value, and what begins with one of `without`."""
+    """Names and values, except those without a value and those that begin with one of `without`."""
     rows = [
         [code(name), code(", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)]
         for name, value in settings.items()
@@ -164,7 +166,7 @@ def settings_table(settings: Mapping[str, Any], without: tuple[str, ...]) -> str
 
 
 def plan_table(plans: Mapping[str, Plan]) -> str:
-    """Tokens kept and FLOPs by the kind of document."""
+    """Tokens kept and FLOPs for each document length."""
     rows = []
     for name, plan in plans.items():
         most = "at most " if plan.basis == "bounds" else ""

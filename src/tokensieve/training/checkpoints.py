@@ -1,4 +1,4 @@
-"""Checkpoints of a running training: which of them are whole, and what run they belong to.
+"""Checkpoints of a running training: which of them are complete, and what run they belong to.
 
 The weights are safetensors; optimizer and random states are Trainer's own files, which torch pickles. They lie under
 `checkpoints/` beside the work in progress, are read by `resume` alone, and are gone from the finished folder.
@@ -12,15 +12,20 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokensieve.checks import TEXT, Check, check_values, list_of, number, read_object, whole
 from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError, DataError
+from tokensieve.old_names import renamed
+from tokensieve.training.old import recipe_today
 from tokensieve.training.recipe import Recipe
 
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
+
 FOLDER = "checkpoints"
-_WHOLE = "whole.json"
+_COMPLETE = "whole.json"
 RUN = "run.json"
 _FORMAT_KEY, _FORMAT = "checkpoint_format", 2
 STATE = "trainer_state.json"
@@ -59,37 +64,37 @@ _STATE = {
 """What training and Trainer read of it."""
 
 
-def mark_whole(checkpoint: Path) -> None:
-    """Note every file of a checkpoint with its size, as the last thing that is written of it."""
+def mark_complete(checkpoint: Path) -> None:
+    """Note every file of a checkpoint with its size. The note is the last file that is written of it."""
     files = {str(file.relative_to(checkpoint)): file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()}
-    write_json(checkpoint / _WHOLE, files)
+    write_json(checkpoint / _COMPLETE, files)
 
 
 def unmark(checkpoint: Path) -> None:
-    """Before a checkpoint is written again."""
-    (checkpoint / _WHOLE).unlink(missing_ok=True)
+    """Remove the note, before a checkpoint is written again."""
+    (checkpoint / _COMPLETE).unlink(missing_ok=True)
 
 
-def is_whole(checkpoint: Path) -> bool:
-    """Whether it was written to its end, and nothing of it has gone since."""
+def is_complete(checkpoint: Path) -> bool:
+    """Whether a checkpoint was written to its end, and still has all its files."""
     try:
-        files = read_object(checkpoint / _WHOLE)
+        files = read_object(checkpoint / _COMPLETE)
         return all((checkpoint / name).stat().st_size in _sizes(size) for name, size in files.items())
     except (OSError, ValueError):
         return False
 
 
-def last_whole(folder: Path) -> Path | None:
-    """The checkpoint with the most steps among those that are whole."""
-    found = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdigit() and is_whole(path)]
-    return max(found, key=_step, default=None)
+def last_complete(folder: Path) -> Path | None:
+    """The checkpoint with the most steps among those that are complete."""
+    numbered = (path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdigit())
+    return max(filter(is_complete, numbered), key=_step, default=None)
 
 
 def clear_broken(folder: Path) -> None:
-    """Remove what was left half written or half deleted, and what came after the last whole one."""
-    last = last_whole(folder)
+    """Remove checkpoints that are half written or half deleted, and those after the last complete one."""
+    last = last_complete(folder)
     for path in folder.glob("checkpoint-*"):
-        if last is None or not is_whole(path) or _step(path) > _step(last):
+        if last is None or not is_complete(path) or _step(path) > _step(last):
             shutil.rmtree(path)
 
 
@@ -103,23 +108,23 @@ def _sizes(noted: Any) -> list[Any]:
 
 
 def find_best(checkpoint: Path) -> None:
-    """Make the state of a checkpoint name the best one that lies beside it, wherever the folder was before.
+    """Make the state of a checkpoint name the best one beside it, also after the folder was moved.
 
-    Trainer notes an absolute path, and where nothing is there any more it ends with the last epoch's weights.
+    Trainer notes an absolute path. If nothing is there any more, it ends with the last epoch's weights.
 
     Args:
-        checkpoint: a whole one, which is resumed; its files change only where the folder was moved or copied.
+        checkpoint: a complete one, which is resumed; its files change only where the folder was moved or copied.
 
     Raises:
-        DataError: the best checkpoint is missing or not whole, or the state cannot be read.
+        DataError: the best checkpoint is missing or incomplete, or the state cannot be read.
     """
     state = read_state(checkpoint)
     if state.get("best_global_step") is None:  # no validation, or none so far
         return
     best = checkpoint.with_name(f"checkpoint-{state['best_global_step']}")
-    if not is_whole(best):
+    if not is_complete(best):
         raise DataError(
-            f"{best}: this checkpoint holds the best weights of the interrupted run, and is missing or not whole; "
+            f"{best}: this checkpoint holds the best weights of the interrupted run, and is missing or incomplete; "
             "put it back, or start anew with --overwrite"
         )
     if state.get("best_model_checkpoint") != str(best):
@@ -146,8 +151,8 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 
 
 def _replace_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
-    """The checkpoint is whole at every moment: its note allows for the old size and the new one in between."""
-    path, note = checkpoint / STATE, checkpoint / _WHOLE
+    """Write a new state. The checkpoint is complete at every moment: its note allows for both sizes in between."""
+    path, note = checkpoint / STATE, checkpoint / _COMPLETE
     files = read_object(note)
     size = len(_json_text(state).encode("utf-8"))
     write_json(note, files | {STATE: [path.stat().st_size, size]})
@@ -156,7 +161,7 @@ def _replace_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
 
 
 def write_run(folder: Path, run: Mapping[str, Any]) -> None:
-    """Note what determines the run: only the same run is resumed, by a version that writes the same checkpoints."""
+    """Note what determines a run. Only the same run is resumed, by a version that writes the same checkpoints."""
     folder.mkdir(exist_ok=True)
     write_json(folder / RUN, {_FORMAT_KEY: _FORMAT, **run})
 
@@ -209,7 +214,7 @@ def check_run(note: Path, run: Mapping[str, Any]) -> None:
     if "settings" in begun:  # those that came later were not there, or at their defaults
         begun["settings"] = _with_defaults(begun["settings"], note)
     if isinstance(begun.get("recipe"), dict):
-        begun["recipe"] = Recipe().to_dict() | begun["recipe"]
+        begun["recipe"] = Recipe().to_dict() | recipe_today(begun["recipe"])
     for name in now:
         if begun.get(name) != now.get(name):
             if name in _DIGESTS:
@@ -239,7 +244,7 @@ def _differing(value: Any, other: Any) -> str:
 
 
 def write_json(path: Path, record: Any) -> None:
-    """Write a file that is there whole or not at all."""
+    """Write a file that is there complete or not at all."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(_json_text(record).encode("utf-8"))
     os.replace(part, path)

@@ -1,4 +1,4 @@
-"""Distillation: what a trained classifier, the teacher, makes of the training documents, and a loss that follows it.
+"""Distillation: the answers of a trained classifier, the teacher, and a loss that pulls the student towards them.
 
 Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network" (2015). Documents are not augmented, so
 the teacher reads each of them once, before training.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +22,12 @@ from tokensieve.data.documents import Document
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.old_names import renamed
 from tokensieve.training.loss import PADDING_LABEL
 from tokensieve.training.recipe import Recipe
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
 
 LOGITS, POOLED = "teacher_logits", "teacher_pooled"
 _BATCH = 32
@@ -33,7 +37,7 @@ _BATCH = 32
 def teacher_targets(
     recipe: Recipe, documents: Sequence[Document], labels: Sequence[str], device: torch.device
 ) -> dict[str, Tensor]:
-    """What the recipe's teacher makes of documents; a cascade answers all of them by its second stage.
+    """The teacher's logits and document vectors; a cascade answers all documents by its second stage.
 
     Args:
         recipe: names the teacher: the folder of a classifier that `train` wrote.
@@ -42,7 +46,7 @@ def teacher_targets(
         device: to compute on.
 
     Returns:
-        `LOGITS` [N, C] float32, columns in the order of `labels`; and `POOLED` [N, d] where the recipe weighs it.
+        `LOGITS` [N, C] float32, columns in the order of `labels`; and `POOLED` [N, d] if `distill_pooled` is above 0.
 
     Raises:
         CheckpointError: no classifier there.
@@ -53,15 +57,15 @@ def teacher_targets(
     items = TokenizedDocuments(documents, tokenizer, model.config.truncation_length())
     order = items.lengths.argsort(descending=True).tolist()
     columns = [model.config.label_names.index(label) for label in labels]
-    found: dict[str, list[Tensor]] = {LOGITS: [], POOLED: []}
+    outputs: dict[str, list[Tensor]] = {LOGITS: [], POOLED: []}
     for start in range(0, len(order), _BATCH):
         batch = tokenizer.pad([items[i] for i in order[start : start + _BATCH]], return_tensors="pt")
         output = read_alone(model, 1, **{name: values.to(device) for name, values in batch.items()})
-        found[LOGITS].append(output.logits[:, columns].float().cpu())
-        found[POOLED].append(output.pooled.float().cpu())
+        outputs[LOGITS].append(output.logits[:, columns].float().cpu())
+        outputs[POOLED].append(output.pooled.float().cpu())
     wanted = (LOGITS, POOLED) if recipe.distill_pooled else (LOGITS,)
     place = torch.tensor(order).argsort()
-    return {name: torch.cat(found[name])[place] for name in wanted}
+    return {name: torch.cat(outputs[name])[place] for name in wanted}
 
 
 def _load(teacher: str, labels: Sequence[str], device: torch.device) -> tuple[EncoderClassifier, Any]:
@@ -79,8 +83,8 @@ def _load(teacher: str, labels: Sequence[str], device: torch.device) -> tuple[En
     return model.eval(), load_tokenizer(path, config)
 
 
-class Taught(Dataset[dict[str, Any]]):
-    """Training documents, each with what the teacher made of it."""
+class WithTargets(Dataset[dict[str, Any]]):
+    """Training documents, each with the teacher's targets for it."""
 
     def __init__(self, documents: TokenizedDocuments, targets: Mapping[str, Tensor]) -> None:
         self.documents, self.targets = documents, targets
@@ -92,26 +96,28 @@ class Taught(Dataset[dict[str, Any]]):
         return self.documents[index] | {name: rows[index].tolist() for name, rows in self.targets.items()}
 
 
-class TaughtLoss:
-    """A loss that looks at what a teacher said of the batch; `WholeStepsTrainer` sets it, and takes it away again."""
+class TeacherLoss:
+    """A loss that reads a teacher's targets of the batch; `TokensieveTrainer` sets and removes them."""
 
     targets: Mapping[str, Tensor] | None = None
 
     @staticmethod
     def documents(labels: Tensor, num_items_in_batch: Any = None) -> tuple[Tensor, Any]:
-        """Which documents of a batch, [B], do not only fill it up; and how many those of the whole optimizer step are,
-        whose items Trainer counts: documents, or pairs of document and label.
+        """Which documents of a batch [B] count, and how many there are in the whole optimizer step.
+
+        Documents that only fill a batch up do not count. Trainer counts items: documents, or pairs of document and
+        label.
         """
         real = labels.ne(PADDING_LABEL)
         items = real.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
         return (real, items) if real.dim() == 1 else (real.any(1), items / real.shape[1])
 
 
-class DistilledLoss(TaughtLoss):
-    """A loss on labels, and beside it, while `targets` are set, one that follows the teacher.
+class DistillationLoss(TeacherLoss):
+    """A loss on labels, and while `targets` are set also the distance to the teacher.
 
-    (1 - w) loss + w T^2 KL(teacher || student) at temperature T, for several labels a document the binary cross entropy
-    with the teacher's probabilities in its place; and v (1 - cosine of the two document vectors).
+    (1 - w) loss + w T^2 KL(teacher || student) at temperature T + v (1 - cosine of the two document vectors). With
+    several labels a document, binary cross entropy with the teacher's probabilities replaces the divergence.
 
     Args:
         loss: as Trainer's `compute_loss_func`.
@@ -122,26 +128,27 @@ class DistilledLoss(TaughtLoss):
         self.loss, self.recipe = loss, recipe
 
     def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
-        """Of a batch; documents that only fill it up count for nothing."""
-        own = self.loss(outputs, labels, num_items_in_batch)
+        """The loss of a batch; documents that only fill it up count for nothing."""
+        on_labels = self.loss(outputs, labels, num_items_in_batch)
         if self.targets is None:
-            return own
+            return on_labels
         weight, real = self.recipe.distill_weight, labels.ne(PADDING_LABEL)
         items = real.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-        followed = self._follow(outputs["logits"].float(), self.targets[LOGITS], real) / items
-        loss = (1 - weight) * own + weight * followed
+        distance = self._distance(outputs["logits"].float(), self.targets[LOGITS], real) / items
+        loss = (1 - weight) * on_labels + weight * distance
         if POOLED in self.targets:
-            away = 1 - F.cosine_similarity(outputs["pooled"].float(), self.targets[POOLED], dim=1)
-            each, documents = self.documents(labels, num_items_in_batch)
-            loss = loss + self.recipe.distill_pooled * (away * each).sum() / documents
+            apart = 1 - F.cosine_similarity(outputs["pooled"].float(), self.targets[POOLED], dim=1)
+            counts, documents = self.documents(labels, num_items_in_batch)
+            loss = loss + self.recipe.distill_pooled * (apart * counts).sum() / documents
         return loss
 
-    def _follow(self, logits: Tensor, teacher: Tensor, real: Tensor) -> Tensor:
-        """Summed over the documents, or over documents and labels."""
-        heat = self.recipe.distill_temperature
+    def _distance(self, logits: Tensor, teacher: Tensor, real: Tensor) -> Tensor:
+        """The distance to the teacher, summed over the documents, or over documents and labels."""
+        temperature = self.recipe.distill_temperature
         if real.dim() == 2:
-            wanted = (teacher / heat).sigmoid()
-            each = F.binary_cross_entropy_with_logits(logits / heat, wanted, reduction="none")
-            return heat**2 * (each * real).sum()
-        each = F.kl_div((logits / heat).log_softmax(1), (teacher / heat).softmax(1), reduction="none").sum(1)
-        return heat**2 * (each * real).sum()
+            targets = (teacher / temperature).sigmoid()
+            each = F.binary_cross_entropy_with_logits(logits / temperature, targets, reduction="none")
+            return temperature**2 * (each * real).sum()
+        student, target = (logits / temperature).log_softmax(1), (teacher / temperature).softmax(1)
+        each = F.kl_div(student, target, reduction="none").sum(1)
+        return temperature**2 * (each * real).sum()

@@ -30,13 +30,13 @@ _BATCH = 32
 
 
 def check_cascade(settings: ReductionConfig, recipe: Recipe, documents: int) -> None:
-    """Raise ConfigError where a cascade has no validation documents to be fitted to; or where there is none, and a loss
-    is given that it may cost.
+    """Raise ConfigError if a cascade has no validation documents to be fitted to, or if `max_expected_loss` is given
+    without a cascade.
     """
-    if recipe.reread_loss is not None and settings.defer is None:
+    if recipe.max_expected_loss is not None and settings.defer is None:
         raise ConfigError(
-            f"reread_loss={recipe.reread_loss:g} with defer=none: there is no cascade whose share it could fit; "
-            "give defer.share any share, such as 0.1, or leave reread_loss out"
+            f"max_expected_loss={recipe.max_expected_loss:g} with defer=none: there is no cascade whose share "
+            "it could fit; give defer.share any share, such as 0.1, or leave max_expected_loss out"
         )
     if settings.defer is not None and not documents:
         raise ConfigError(
@@ -46,10 +46,10 @@ def check_cascade(settings: ReductionConfig, recipe: Recipe, documents: int) -> 
 
 
 def warn_of_pruned_base(settings: ReductionConfig, base: str | Path) -> None:
-    """Warn where the second stage would get a last layer that has learned to read fewer tokens."""
+    """Warn if the second stage would get a last layer that has learned to read fewer tokens."""
     config = load_config(base)
-    own = config.settings if isinstance(config, TokensieveConfig) else None
-    if settings.defer is not None and own is not None and own.prune is not None and own.defer is None:
+    before = config.settings if isinstance(config, TokensieveConfig) else None
+    if settings.defer is not None and before is not None and before.prune is not None and before.defer is None:
         logger.warning(
             "%s prunes, and its head is to read all tokens in the second stage: better start from a dense one", base
         )
@@ -64,35 +64,35 @@ def fit_to_validation(
     splits: DataSplits,
     trained: bool,
 ) -> tuple[dict[str, float] | None, Trained]:
-    """`fit_defer` to the validation documents of a run, and the cascade's answers to these, for calibration.
+    """Fit a cascade to the validation documents of a run, and answer these by the cascade, for calibration.
 
     Args:
         model: a cascade on its device; or a model alone, to which nothing is fitted.
         result: its logits are of the first stage.
         validation: the documents.
         tokenizer: pads.
-        recipe: with `reread_loss` the share is fitted first.
+        recipe: with `max_expected_loss` the share is fitted first.
         splits: documents without labels serve for that, too.
         trained: as in `fit_defer`.
 
     Returns:
-        As `fit_defer`, with "share", and "changed", those of the deferred validation documents whose predicted class is
-        another, and with `reread_loss` "expected_loss", points that the others lose; and the result with the logits of
-        the cascade.
+        What `fit_defer` returns, with "share" (of documents that are deferred), "changed" (deferred validation
+        documents that get another class) and, if `max_expected_loss` is given, "expected_loss" (points that the others
+        are expected to lose); None for a model alone. And the result with the logits of the cascade.
     """
     if not isinstance(model, TokensieveCascadeForSequenceClassification):
         return None, result
     first, lengths = torch.as_tensor(result.logits), validation.lengths.tolist()
     if trained:
         model.share_everything()
-    if recipe.reread_loss is None:
+    if recipe.max_expected_loss is None:
         fitted = fit_defer(model, first, lengths, False)
     else:
         more = TokenizedDocuments(splits.unlabelled, tokenizer, recipe.max_length)
-        judged, others = (_by_both_stages(model, documents, tokenizer) for documents in (validation, more))
-        every = judged.with_more(others)
-        left = fit_share(model, every, _temperature(model, judged.second, result.truth), recipe.reread_loss)
-        fitted, first = fit_defer(model, every.first, every.lengths, False), judged.first
+        labelled, others = (_by_both_stages(model, documents, tokenizer) for documents in (validation, more))
+        every = labelled.with_more(others)
+        left = fit_share(model, every, _temperature(model, labelled.second, result.truth), recipe.max_expected_loss)
+        fitted, first = fit_defer(model, every.first, every.lengths, False), labelled.first
         fitted = fitted and {**fitted, "expected_loss": left}
     assert fitted is not None
     deferred = model.rule.deferred(first, lengths)
@@ -106,14 +106,14 @@ def fit_to_validation(
 
 def _temperature(model: TokensieveCascadeForSequenceClassification, logits: Tensor, truth: Any) -> float:
     """The temperature that calibrates the second stage."""
-    several, true = model.config.is_multi_label, torch.as_tensor(truth)
-    return best_temperature(logits, true.float() if several else true.long(), multi_label=several)
+    multi_label, targets = model.config.is_multi_label, torch.as_tensor(truth)
+    return best_temperature(logits, targets.float() if multi_label else targets.long(), multi_label=multi_label)
 
 
 def _by_both_stages(
     model: TokensieveCascadeForSequenceClassification, documents: TokenizedDocuments, tokenizer: Any
 ) -> BothStages:
-    """All of the documents."""
+    """The logits of all documents by both stages."""
     first, second = (_answered(model, stage, documents, range(len(documents)), tokenizer) for stage in (0, 1))
     return BothStages(first, second, documents.lengths.tolist())
 
@@ -132,8 +132,8 @@ def _answered(
     logits = torch.zeros(len(rows), model.config.num_labels or 0)
     model.train(False)
     for start in range(0, len(order), _BATCH):
-        some = order[start : start + _BATCH]
-        batch = padded([documents[row] for row in some], tokenizer, model.device)
-        logits[[places[row] for row in some]] = model.read_alone(stage, **batch).logits.float().cpu()
+        chosen = order[start : start + _BATCH]
+        batch = padded([documents[row] for row in chosen], tokenizer, model.device)
+        logits[[places[row] for row in chosen]] = model.read_alone(stage, **batch).logits.float().cpu()
     model.train(training)
     return logits

@@ -1,9 +1,9 @@
 """Fitting the learned importance: a trained classifier's gradients by token, predicted from the hidden states.
 
-A token matters as much as the answer would move with it: the norm of the gradient, with respect to the token's hidden
-state ahead of a layer, of the predicted class's logit less the mean of all (for several labels, of the sum of their
-absolute logits). Within every document its logarithm is regressed on the hidden states, by least squares with a small
-ridge, layer by layer. The classifier that is asked keeps all tokens meanwhile.
+The importance of a token is a gradient norm: that of the predicted class's logit less the mean of all logits (for
+several labels, of the sum of their absolute logits), with respect to the token's hidden state ahead of a layer. Layer
+by layer, and within every document, its logarithm is regressed on the hidden states, by least squares with a small
+ridge. The gradients are those of the classifier with all its tokens.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from tokensieve.tokens import Tokens
 from tokensieve.training.sample import Sample, sum_type
 
 _RIDGE = 1e-4  # of the mean variance of a hidden state's dimensions
-_SMALLEST = 1e-3  # of a document's mean gradient: tokens below it matter alike
+_SMALLEST = 1e-3  # of a document's mean gradient; smaller ones count as this
 
 
 def why_no_start(base: str | Path, labels: Sequence[str]) -> str | None:
-    """Why the importance cannot be fitted to a base, whose gradients say nothing of these labels; None: it can."""
+    """Why the importance cannot be fitted to the gradients of a base for these labels; None: it can."""
     config = load_config(base)
     if not isinstance(config, TokensieveConfig):
         return f"{base} is no classifier that tokensieve trained"
@@ -47,22 +47,22 @@ def fit_importance(
 
     Args:
         model: gets the fitted vectors.
-        base: folder of the classifier; it is read anew, and runs with all its tokens.
+        base: folder of the classifier; it is loaded again, and runs with all its tokens.
         sample: training documents.
         device: to compute on.
 
     Returns:
-        By number of the model's step, from 1, the R squared of the fit: the share of the variance within documents that
-        it explains.
+        By number of the model's step, from 1, the R squared of the fit: the explained share of the variance within
+        documents.
 
     Raises:
         CheckpointError: the base cannot be read, or lacks a layer.
-        DataError: the documents leave nothing to choose.
+        DataError: no document has two words or more.
     """
     classifier = with_all_tokens(base)
     nn.Module.to(classifier, device=device).train(False)
-    wanted, places = unfitted(model), _by_source(classifier)
-    sources = {source: layer for source, layer in _by_source(model).items() if layer in wanted}
+    to_fit, places = unfitted(model), _by_source(classifier)
+    sources = {source: layer for source, layer in _by_source(model).items() if layer in to_fit}
     if missing := sources.keys() - places.keys():
         raise CheckpointError(f"{base} has no layer {min(missing) + 1}, ahead of which tokens are to leave")
     fits = gradients_by_layer(classifier, [places[source] for source in sources], sample)
@@ -83,22 +83,23 @@ def gradients_by_layer(
     layers: Sequence[Layer],
     sample: Sample,
 ) -> list[LeastSquares]:
-    """The sums of each layer's regression, over the sample."""
+    """Each layer's regression, with the sums over the sample."""
     fits = [LeastSquares(classifier.config.hidden_size, classifier.device) for _ in layers]
-    with torch.enable_grad(), watched(layers) as seen:
+    with torch.enable_grad(), layer_inputs(layers) as entering:
         for batch in sample.batches(classifier.device):
             logits = classifier(**batch).logits
-            states = [tokens.values for tokens in seen]
-            gradients = torch.autograd.grad(answers(logits, classifier.config.problem_type).sum(), states)
-            for fit, tokens, gradient in zip(fits, seen, gradients, strict=True):
+            states = [tokens.values for tokens in entering]
+            gradients = torch.autograd.grad(explained_value(logits, classifier.config.problem_type).sum(), states)
+            for fit, tokens, gradient in zip(fits, entering, gradients, strict=True):
                 fit.add(tokens, gradient)
-            seen.clear()
+            entering.clear()
     return fits
 
 
-def answers(logits: Tensor, problem_type: str | None) -> Tensor:
-    """What is differentiated, [B]: the predicted class's logit less the mean of all; for several labels the sum of
-    their absolute logits.
+def explained_value(logits: Tensor, problem_type: str | None) -> Tensor:
+    """The number of each document that is differentiated, [B].
+
+    It is the predicted class's logit less the mean of all logits; for several labels the sum of their absolute logits.
     """
     if problem_type == "multi_label_classification":
         return logits.abs().sum(1)
@@ -106,13 +107,13 @@ def answers(logits: Tensor, problem_type: str | None) -> Tensor:
 
 
 def _by_source(model: TokensieveForSequenceClassification) -> dict[int, Layer]:
-    """The layers by their number in the checkpoint that the model came from at first."""
+    """The layers by their number in the pretrained checkpoint."""
     steps = zip(model.encoder.steps, model.encoder.layer, strict=True)
     return {step.source: layer for step, layer in steps if step.source is not None}  # type: ignore[misc]
 
 
 class LeastSquares:
-    """The regression of one layer, summed up batch by batch.
+    """The regression of one layer, whose sums grow batch by batch.
 
     Args:
         hidden_size: d.
@@ -127,22 +128,22 @@ class LeastSquares:
         self.tokens = 0
 
     def add(self, tokens: Tokens, gradient: Tensor) -> None:
-        """Take in a batch: its hidden states, and the gradient [T, d] with respect to them."""
-        for own in torch.arange(len(gradient), device=gradient.device).split(list(tokens.lengths)):
-            rows = own[(tokens.origin[own] >= 0) & ~tokens.protected[own]]
+        """Add a batch: its hidden states, and the gradient [T, d] with respect to them."""
+        for document in torch.arange(len(gradient), device=gradient.device).split(list(tokens.lengths)):
+            rows = document[(tokens.origin[document] >= 0) & ~tokens.protected[document]]
             if len(rows) < 2:
                 continue
             states = tokens.values.detach()[rows].to(self.products.dtype)
             norms = gradient[rows].to(self.products.dtype).norm(dim=1)
-            wanted = norms.clamp(min=float(_SMALLEST * norms.mean())).clamp(min=1e-30).log()
-            states, wanted = states - states.mean(0), wanted - wanted.mean()
+            targets = norms.clamp(min=float(_SMALLEST * norms.mean())).clamp(min=1e-30).log()
+            states, targets = states - states.mean(0), targets - targets.mean()
             self.products += states.T @ states
-            self.targets += states.T @ wanted
-            self.variance += wanted @ wanted
+            self.targets += states.T @ targets
+            self.variance += targets @ targets
             self.tokens += len(rows)
 
     def weights(self) -> Tensor:
-        """What the regression gives, [d]."""
+        """The regression's weights, [d]."""
         ridge = self.products.diagonal().mean().clamp(min=1e-30) * _RIDGE
         damped = self.products + ridge * torch.eye(len(self.targets)).to(self.products)
         solved: Tensor = torch.linalg.solve(damped, self.targets)
@@ -162,14 +163,14 @@ class LeastSquares:
 
 
 @contextmanager
-def watched(layers: Sequence[Layer]) -> Iterator[list[Tokens]]:
-    """What enters the layers in a forward pass, in their order."""
-    seen: list[Tokens] = []
+def layer_inputs(layers: Sequence[Layer]) -> Iterator[list[Tokens]]:
+    """A list that gets the tokens entering each of the layers in a forward pass, in order."""
+    entering: list[Tokens] = []
 
     def note(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-        seen.append(inputs[0])
+        entering.append(inputs[0])
 
     with ExitStack() as stack:
         for layer in layers:
             stack.callback(layer.register_forward_pre_hook(note).remove)
-        yield seen
+        yield entering

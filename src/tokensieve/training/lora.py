@@ -1,4 +1,4 @@
-"""LoRA through PEFT: low-rank updates of the attention, beside them what is new and starts at random, trained whole."""
+"""LoRA through PEFT: low-rank updates of the attention; what starts at random is trained in full beside them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def lora_config(
 
     A config that names "query" alone would also update the combining module by low rank, and leave the combination
     tokens as they were drawn. This one keeps to the layers of the checkpoint, and trains combination tokens, combining
-    module and head whole.
+    module and head in full.
 
     Args:
         model: to be adapted.
@@ -67,7 +67,7 @@ def lora_config(
             lora_alpha=alpha,  # type: ignore[arg-type]  # a scale; whole numbers are but a habit
             lora_dropout=dropout,
             target_modules=target_names(model, targets),
-            modules_to_save=trained_whole(model),
+            modules_to_save=randomly_started(model),
             **options,
         )
     except TypeError as error:
@@ -90,15 +90,15 @@ def target_names(model: TokensieveForSequenceClassification, targets: Sequence[s
     ]
     names = []
     for target in targets:
-        found = [name for name in linear if f".{name}".endswith(f".{target}")]
-        if not found:
+        matching = [name for name in linear if f".{name}".endswith(f".{target}")]
+        if not matching:
             kinds = sorted({re.sub(r"encoder\.layer\.\d+\.", "", name) for name in linear})
             raise ConfigError(f"LoRA target {target!r}: no layer has it; choose among {', '.join(kinds)}")
-        names += found
+        names += matching
     return sorted(set(names))
 
 
-def trained_whole(model: TokensieveForSequenceClassification) -> list[str]:
+def randomly_started(model: TokensieveForSequenceClassification) -> list[str]:
     """Modules that start at random: the head, and with combining the combination tokens and the module."""
     names = ["head"]
     if model.embeddings.combination_tokens is not None:
@@ -109,7 +109,7 @@ def trained_whole(model: TokensieveForSequenceClassification) -> list[str]:
 def new_parameters(model: Any) -> list[nn.Parameter]:
     """What starts at random, with its adapters' copies where the model has some."""
     ours = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return [parameter for name in trained_whole(ours) for parameter in ours.get_submodule(name).parameters()]
+    return [parameter for name in randomly_started(ours) for parameter in ours.get_submodule(name).parameters()]
 
 
 def adapted(model: TokensieveForSequenceClassification, config: Any) -> Any:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PADDING_LABEL = -100
-"""Class id, or value of a label, of a document that only fills a batch up; transformers counts it nowhere."""
+"""Class id, or value of a label, of a document that only fills a batch up; transformers ignores it."""
 
 
 def step_loss(weights: Tensor | None, multi_label: bool = False) -> Callable[..., Tensor]:
@@ -27,13 +27,15 @@ def step_loss(weights: Tensor | None, multi_label: bool = False) -> Callable[...
 
     def loss(outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
         logits = outputs["logits"].float()
-        own = None if weights is None else weights.to(logits.device)
+        class_weights = None if weights is None else weights.to(logits.device)
         items = labels.ne(PADDING_LABEL)
         if multi_label:
-            each = F.binary_cross_entropy_with_logits(logits, labels.clamp(min=0), pos_weight=own, reduction="none")
+            each = F.binary_cross_entropy_with_logits(
+                logits, labels.clamp(min=0), pos_weight=class_weights, reduction="none"
+            )
             total = (each * items).sum()
         else:
-            total = F.cross_entropy(logits, labels, weight=own, ignore_index=PADDING_LABEL, reduction="sum")
+            total = F.cross_entropy(logits, labels, weight=class_weights, ignore_index=PADDING_LABEL, reduction="sum")
         return total / (items.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch)
 
     return loss

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.data import Dataset, Sampler
 from transformers import TrainerCallback
 
+from tokensieve.old_names import renamed
 from tokensieve.training.loss import PADDING_LABEL
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(__name__)
 
 
 class EpochOrder(Sampler[int]):
     """A new permutation for every epoch, from the seed and the epoch alone, so that a resumed run finds it again.
 
     Several processes take turns at the batches and must all have as many; accelerate would repeat the first documents
-    for that. Here numbers beyond the last document fill up, which `FilledUp` makes documents without weight.
+    for that. Here numbers beyond the last document fill up; `PaddedDocuments` makes documents without weight of them.
 
     Args:
         documents: how many there are.
@@ -29,7 +33,7 @@ class EpochOrder(Sampler[int]):
         self.total = -(-documents // multiple) * multiple
 
     def set_epoch(self, epoch: int) -> None:
-        """Which permutation comes next."""
+        """Choose the permutation that comes next."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
@@ -41,7 +45,7 @@ class EpochOrder(Sampler[int]):
         return self.total
 
 
-class FilledUp(Dataset[dict[str, Any]]):
+class PaddedDocuments(Dataset[dict[str, Any]]):
     """Training documents, and beyond the last one copies of the first whose labels count nowhere."""
 
     def __init__(self, documents: Dataset[dict[str, Any]], number: int) -> None:
@@ -59,12 +63,12 @@ class FilledUp(Dataset[dict[str, Any]]):
         return filler
 
 
-class FollowEpochs(TrainerCallback):
-    """Tells the order which epoch begins; Trainer does not reach a sampler that a resumed epoch wraps."""
+class SetEpoch(TrainerCallback):
+    """Tell the order which epoch begins: Trainer does not reach the sampler within a resumed epoch's wrapper."""
 
     def __init__(self, order: EpochOrder) -> None:
         self.order = order
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Mapping[str, Any]) -> None:
-        """`state.epoch` counts epochs as a fraction."""
+        """Round `state.epoch` down, which counts epochs as a fraction."""
         self.order.set_epoch(int(state.epoch or 0))

@@ -19,7 +19,8 @@ from typing import Any
 from tokensieve.checks import read_object
 from tokensieve.errors import CheckpointError, ConfigError, TrainingError
 from tokensieve.system import locked, resolved, system_errors_explained
-from tokensieve.training.checkpoints import FOLDER, RUN, last_whole
+from tokensieve.training.checkpoints import FOLDER, RUN, last_complete
+from tokensieve.training.old import record_today
 
 logger = logging.getLogger(__name__)
 
@@ -164,9 +165,9 @@ def part_of(output: Path) -> Path:
 
 
 def can_resume(output: Path) -> bool:
-    """Whether an interrupted run left a whole checkpoint, or all of its result but not in its place."""
+    """Whether an interrupted run left a complete checkpoint, or all of its result but not in its place."""
     part = part_of(output)
-    return is_ours(part) or last_whole(part / FOLDER) is not None
+    return is_ours(part) or last_complete(part / FOLDER) is not None
 
 
 def is_ours(path: Path) -> bool:
@@ -254,13 +255,13 @@ def put_in_place(part: Path, path: Path) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The record of a finished run.
+    """The record of a finished run; keys of version 0.1.0 have the names of today.
 
     Raises:
         CheckpointError: it cannot be read, or holds no record.
     """
     try:
-        return read_object(path)
+        return record_today(read_object(path))
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{path}: the record of the training cannot be read ({error}); train the classifier again, or put the file "

@@ -18,7 +18,7 @@ from tokensieve.training.recipe import Recipe
 def start_model(
     base: str | Path, settings: ReductionConfig, recipe: Recipe, labels: Sequence[str], multi_label: bool
 ) -> tuple[EncoderClassifier, Any]:
-    """The model or cascade and its tokenizer; refuses a length that does not fit before weights are read.
+    """The model or cascade and its tokenizer; a length that does not fit is refused before weights are read.
 
     Raises:
         CheckpointError: `base` cannot be used.
@@ -34,8 +34,8 @@ def start_model(
 
 
 def fit_for_training(model: EncoderClassifier, recipe: Recipe) -> Any:
-    """What the recipe trains, the model or the first stage of a cascade: with its dropout, gradient checkpointing, and
-    adapters around it.
+    """The model that is trained, of a cascade its first stage: with the recipe's dropout, gradient checkpointing and
+    adapters.
 
     Raises:
         ConfigError: LoRA settings that do not fit.
@@ -55,9 +55,9 @@ def fit_for_training(model: EncoderClassifier, recipe: Recipe) -> Any:
 
 
 def keep_calibration(model: EncoderClassifier, base: str | Path) -> None:
-    """That of the classifier, whose answers are still the model's; what is calibrated afterwards takes its place."""
-    own = load_config(base)
-    model.config.calibration_temperature, model.config.thresholds = own.calibration_temperature, own.thresholds
+    """Take over the calibration of the classifier, whose weights were not trained further."""
+    before = load_config(base)
+    model.config.calibration_temperature, model.config.thresholds = before.calibration_temperature, before.thresholds
 
 
 def set_attention_dropout(model: EncoderClassifier, probability: float) -> None:

@@ -1,4 +1,4 @@
-"""One process or several: who writes, and where all of them wait; and the model as it was before accelerate had it."""
+"""One process or several: which one writes, and where all wait; and `forward` as it was before accelerate."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import torch
 
 
 def processes(device: torch.device) -> Any:
-    """accelerate's state of this group of processes (`torchrun` makes several, as do mpirun and `accelerate launch`):
-    its `num_processes`, `is_main_process` and `wait_for_everyone`. On CPU they talk through gloo.
+    """The state that accelerate keeps of this group of processes.
+
+    It has `num_processes`, `is_main_process` and `wait_for_everyone`. `torchrun`, mpirun and `accelerate launch` start
+    several processes. On CPU they communicate through gloo.
     """
     from accelerate import PartialState
 
@@ -19,7 +21,7 @@ def processes(device: torch.device) -> Any:
 
 
 def is_main_process() -> bool:
-    """Whether this is the only process, or the first of them, as their launcher numbers them."""
+    """Whether this is the only process, or the first one by the launcher's numbers."""
     import os
 
     return next((os.environ[name] for name in _RANKS if name in os.environ), "0") == "0"
@@ -30,9 +32,10 @@ _RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
 
 
 @contextmanager
-def own_forward(model: Any) -> Iterator[None]:
-    """Trainer leaves a model of its own `forward`, which in bfloat16 keeps its autocast: afterwards there is the former
-    one again, so that what is fitted or answered next is computed in the model's own type.
+def forward_restored(model: Any) -> Iterator[None]:
+    """Put a model's `forward` back after Trainer has replaced it.
+
+    In bfloat16 Trainer's one keeps its autocast, and what is fitted next is to be computed in the model's own type.
     """
     before = model.__dict__.get("forward")
     try:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from tokensieve.checks import check_boolean, check_choice, check_integer, check_number
 from tokensieve.errors import ConfigError
+from tokensieve.old_names import renamed_arguments
+from tokensieve.training.old import RECIPE_FIELDS, recipe_today
 
 ClassWeights = Literal["none", "balanced"]
 Selection = Literal["loss", "accuracy", "f1_macro", "f1_micro"]
 
 
+@renamed_arguments(RECIPE_FIELDS)
 @dataclass(frozen=True)
 class Recipe:
     """Settings of a training run (PTC section 4.1).
@@ -21,43 +25,47 @@ class Recipe:
 
     Attributes:
         learning_rate: peak of the schedule.
-        epochs: at most this many; 0: a trained classifier gets other settings, what these fit is fitted, and nothing is
-            trained.
+        epochs: at most this many. 0 trains nothing: a trained classifier gets other settings, and only what has a
+            solution in closed form is fitted (importance, head, temperature).
         batch_size: documents of one forward pass and device.
         accumulation: forward passes of one optimizer step.
         warmup: share of the steps over which the learning rate rises.
         weight_decay: of AdamW.
         clip: largest norm of the gradient.
         max_length: tokens at which a document is truncated.
-        select: what the best epoch is chosen by, on validation documents: the lowest "loss", or the highest metric;
-            where a trained classifier is the start, it counts as epoch 0.
+        select: what the best epoch is chosen by, on validation documents: the lowest "loss", or the highest metric. A
+            trained classifier that the run starts from counts as epoch 0.
         patience: epochs without improvement on the first or a later one, after which training stops; None: never.
-        class_weights: "balanced" weighs every class by the inverse of its frequency; with several labels a document,
-            the positive documents of a label as much as its negative ones.
+        class_weights: "balanced" weighs every class by the inverse of its frequency. With several labels a document,
+            it weighs the positive documents of a label as much as its negative ones.
         bf16: autocast to bfloat16.
-        attention_dropout: in place of the checkpoint's; 0 halves training time on CPU, where fused attention with
+        attention_dropout: in place of the checkpoint's. 0 halves training time on CPU, where fused attention with
             dropout stores every probability.
-        gradient_checkpointing: keep no activations within layers, compute them again in the backward pass: less memory,
-            more time.
-        lora_rank: train low-rank updates of the attention of this rank (and whole what starts at random), folded into
-            the weights at the end; None: all weights. Updates want a learning rate of 1e-4 and more.
+        gradient_checkpointing: keep no activations within layers and compute them again in the backward pass. It takes
+            less memory and more time.
+        lora_rank: train low-rank updates of the attention of this rank, and in full what starts at random. The updates
+            are folded into the weights at the end. They need a learning rate of 1e-4 and more. None: all weights.
         lora_alpha: scale of the updates times the rank; None: twice the rank.
         lora_dropout: before the updates.
         lora_targets: linear maps that are updated, see `tokensieve.training.lora.lora_config`.
-        teacher: folder of a trained classifier with the same labels, whose answers are learned beside the labels; None:
-            the labels alone.
+        teacher: folder of a trained classifier with the same labels, from whose answers the model learns beside the
+            labels; None: the labels alone.
         distill_weight: w in [0, 1], the share of the teacher's answers in the loss.
-        distill_temperature: T > 0 at which its probabilities are followed.
-        distill_pooled: weight of following its document vectors, by their cosine; the teacher has the same width.
-        tighten: share of the steps over which the kept share of every layer falls from 1 to its own; 0: at once.
-        new_rate: learning rate of what starts at random (head, combining parts), as a multiple of the others'.
-        follow: epochs in which a trained classifier's layers, given other settings, first learn to make its document
-            vectors from fewer tokens, by their norms and biases alone and without a label (`training.follow`).
-        follow_rate: peak learning rate of these epochs.
-        reread_loss: points of accuracy that a cascade may be expected to lose (`cascade.fit`): it defers as few
-            documents as that takes, in place of the settings' `reread`; None: the settings' share.
-        align: where a trained classifier is the start and gets other settings, fit the head's last layer to it first;
-            not where training begins with its document vectors (`tighten`), or is to lead to them (`distill_pooled`).
+        distill_temperature: T > 0 of teacher and student in this part of the loss.
+        distill_pooled: weight of the cosine distance to the teacher's document vectors, which have the same width.
+        pruning_warmup: share of the steps over which every layer's keep share falls from 1 to its final value; 0: the
+            final value from the first step on.
+        head_lr_multiplier: learning rate of what starts at random (head, combination tokens, combining module), as a
+            multiple of `learning_rate`.
+        feature_epochs: epochs of feature distillation ahead of training, where a trained classifier gets other
+            settings: norms and biases learn to reproduce its document vectors from fewer tokens, without labels
+            (`training.feature_distillation`).
+        feature_learning_rate: peak learning rate of these epochs.
+        max_expected_loss: points of accuracy that a cascade may be expected to lose (`cascade.fit`). It defers as few
+            documents as that takes, in place of the settings' `defer.share`; None: the settings' share.
+        refit_head: refit the head's last layer first, where a trained classifier gets other settings. It is not
+            refitted where training begins with the classifier's document vectors (`pruning_warmup`), or is to end with
+            them (`distill_pooled`).
         calibrate: fit a temperature to the validation documents, and with several labels a document their thresholds.
         seed: of the new parameters, the order of the documents, dropout and noise.
     """
@@ -84,26 +92,26 @@ class Recipe:
     distill_weight: float = 0.5
     distill_temperature: float = 2.0
     distill_pooled: float = 0.0
-    tighten: float = 0.0
-    new_rate: float = 1.0
-    follow: int = 0
-    follow_rate: float = 1e-3
-    reread_loss: float | None = None
-    align: bool = True
+    pruning_warmup: float = 0.0
+    head_lr_multiplier: float = 1.0
+    feature_epochs: int = 0
+    feature_learning_rate: float = 1e-3
+    max_expected_loss: float | None = None
+    refit_head: bool = True
     calibrate: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_integer(self, "epochs", 0)
-        check_integer(self, "follow", 0)
-        check_number(self, "follow_rate", lambda rate: rate > 0, "a number above 0")
+        check_integer(self, "feature_epochs", 0)
+        check_number(self, "feature_learning_rate", lambda rate: rate > 0, "a number above 0")
         for name in ("batch_size", "accumulation", "max_length"):
             check_integer(self, name, 1)
         check_integer(self, "seed", 0, 2**32 - 1)
         if self.patience is not None:
             check_integer(self, "patience", 1)
-        if self.reread_loss is not None:
-            check_number(self, "reread_loss", lambda points: points >= 0, "points of accuracy, 0 or more")
+        if self.max_expected_loss is not None:
+            check_number(self, "max_expected_loss", lambda points: points >= 0, "points of accuracy, 0 or more")
         if self.attention_dropout is not None:
             check_number(self, "attention_dropout", lambda p: 0 <= p < 1, "a number in [0, 1)")
         check_number(self, "learning_rate", lambda rate: rate > 0, "a number above 0")
@@ -112,27 +120,46 @@ class Recipe:
         check_number(self, "warmup", lambda share: 0 <= share < 1, "a number in [0, 1)")
         check_choice(self, "select", Selection)
         check_choice(self, "class_weights", ClassWeights)
-        for name in ("bf16", "gradient_checkpointing", "align", "calibrate"):
+        for name in ("bf16", "gradient_checkpointing", "refit_head", "calibrate"):
             check_boolean(self, name)
         self._check_lora()
         self._check_teacher()
-        self._check_follow()
-        check_number(self, "tighten", lambda share: 0 <= share <= 1, "a number in [0, 1]")
-        check_number(self, "new_rate", lambda rate: rate > 0, "a number above 0")
+        self._check_feature_distillation()
+        check_number(self, "pruning_warmup", lambda share: 0 <= share <= 1, "a number in [0, 1]")
+        check_number(self, "head_lr_multiplier", lambda rate: rate > 0, "a number above 0")
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Recipe:
+        """The recipe that `to_dict` wrote, now or in version 0.1.0.
+
+        Args:
+            record: fields by their names of today or of 0.1.0; those that are not in it get their defaults.
+
+        Raises:
+            ConfigError: an unknown field, or a value out of range.
+        """
+        named = recipe_today(record)
+        if unknown := sorted(set(named) - {field.name for field in fields(cls)}):
+            raise ConfigError(f"recipe has no field {unknown[0]!r}: read it with the tokensieve that wrote it")
+        return cls(**named)
 
     @property
-    def aligns_first(self) -> bool:
-        """Whether the head is fitted to the document vectors that training begins with."""
-        return bool(self.follow) or (self.align and not (self.epochs and (self.tighten or self.distill_pooled)))
+    def refits_head(self) -> bool:
+        """Whether the head's last layer is refitted ahead of training."""
+        away = self.epochs and (self.pruning_warmup or self.distill_pooled)
+        return bool(self.feature_epochs) or (self.refit_head and not away)
 
-    def _check_follow(self) -> None:
-        if self.follow and not self.align:
+    def _check_feature_distillation(self) -> None:
+        if self.feature_epochs and not self.refit_head:
             raise ConfigError(
-                f"follow={self.follow} with align=False: vectors are followed up to a shift, which the head is aligned "
-                "to; leave align at True"
+                f"feature_epochs={self.feature_epochs} with refit_head=False: document vectors are distilled up to a "
+                "shift, which refitting the head takes back; leave refit_head at True"
             )
-        if self.follow and self.batch_size == 1:
-            raise ConfigError(f"follow={self.follow} with batch_size=1: vectors are compared within a batch; give 2 up")
+        if self.feature_epochs and self.batch_size == 1:
+            raise ConfigError(
+                f"feature_epochs={self.feature_epochs} with batch_size=1: vectors are compared within a batch; give 2 "
+                "or more"
+            )
 
     def _check_teacher(self) -> None:
         teacher: Any = self.teacher

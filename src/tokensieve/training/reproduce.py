@@ -33,9 +33,7 @@ READING: dict[str, Any] = {
     "max_documents": None,
     "unlabelled": None,
 }
-"""How the command reads data unless told otherwise, in the words of `load_splits`."""
-
-
+"""How the command reads data by default, as arguments of `load_splits`."""
 OPTIONS = {
     *("text_column", "label_column", "pair_column", "multi_label", "max_documents"),
     *("epochs", "learning_rate", "max_length", "batch_size", "bf16", "seed"),
@@ -61,7 +59,7 @@ def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str 
     reading = READING | (record.get("reading") or {}) | {"multi_label": record["multi_label"]}
     groups += _options("data", reading, READING)
     groups += _reduction(ReductionConfig.from_dict(record["settings"]), num_layers)
-    groups += _options("train", record["recipe"], Recipe().to_dict())
+    groups += _options("train", Recipe.from_record(record["recipe"]).to_dict(), Recipe().to_dict())
     return " \\\n    ".join(" ".join(map(_quoted, group)) for group in [*groups, ["--output", name]])
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from tokensieve.data.tokenized import TokenizedDocuments
 
 DOCUMENTS = 256
-"""So many are read; they hold some 20 000 tokens and more, for a few hundred numbers a layer."""
+"""The most documents that are read: 20 000 tokens or more, enough to fit a few hundred numbers a layer."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Training in two stages, where the settings start from a trained classifier: dense first, then reduced, taught by it.
+"""Training in two stages: first a dense classifier, then the reduced one, which starts from it and learns from it.
 
-The dense classifier stays beside the output, as `output`.dense: the fallback, and what the other is compared with.
+The dense classifier stays beside the output, as `output`.dense: the fallback, and the yardstick of the reduced one.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from tokensieve.training.unlabelled import check_unlabelled
 logger = logging.getLogger(__name__)
 
 SECOND_RATE = 0.5
-"""Learning rate of the second stage, as a multiple of the dense one's: it starts from weights that know the training
-documents by heart, and the same rate costs it accuracy (docs/LOG.md)."""
+"""Learning rate of the second stage, as a multiple of the dense one's. The second stage starts from weights that
+already fit the training documents, and the same rate costs it accuracy (docs/LOG.md)."""
 
 
 def train_in_stages(
@@ -39,19 +39,19 @@ def train_in_stages(
     resume: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
-    """`train`, after a dense stage by the same recipe where the settings need a trained classifier and `base` is none.
+    """`train`, with a dense stage before it if the settings need a trained classifier and `base` is none.
 
-    Where the score is fitted to a classifier, that classifier is also the teacher, unless the recipe names another.
-    Where both stages are trained, the second one's learning rate is `SECOND_RATE` times the recipe's.
+    Both stages have the same recipe. If the score is fitted to a classifier, that one is also the teacher, unless the
+    recipe names another. If both stages are trained, the second one has `SECOND_RATE` times the recipe's learning rate.
 
     Args:
         base: folder or hub name of the checkpoint to start from.
         settings: the reduction settings.
-        splits: training, validation and test documents; the last are not looked at.
+        splits: training, validation and test documents; the last are not read.
         output: folder to make; a dense stage makes `output`.dense beside it.
-        recipe: of the dense stage, and but for the rate of the second; None: the paper's.
-        overwrite: replace `output` and what the dense stage made, and throw interrupted runs away.
-        resume: go on in the stage that was cut off; a dense stage that is done is not repeated.
+        recipe: of both stages, except for the learning rate of the second; None: the paper's.
+        overwrite: replace `output` and what the dense stage made, and discard interrupted runs.
+        resume: continue in the stage that was interrupted; a finished dense stage is not repeated.
         options: as `train` takes them.
 
     Returns:
@@ -75,9 +75,9 @@ def train_in_stages(
         check_teacher(recipe.teacher, output, dense)
         logger.info("%s: first a dense one, %s", reason, dense)
         plain = ReductionConfig(prune=None, pooling=settings.resolved_pooling)
-        alone = replace(recipe, teacher=None, tighten=0.0, follow=0, reread_loss=None)
-        labelled, told = _without_unlabelled(splits, options)
-        train(base, plain, labelled, dense, alone, **ways, **told, keep_finished=True)
+        alone = replace(recipe, teacher=None, pruning_warmup=0.0, feature_epochs=0, max_expected_loss=None)
+        labelled, dense_options = _without_unlabelled(splits, options)
+        train(base, plain, labelled, dense, alone, **ways, **dense_options, keep_finished=True)
         base, ways = dense, second
         recipe = replace(recipe, learning_rate=recipe.learning_rate * SECOND_RATE)
     recipe = recipe if recipe.teacher else replace(recipe, teacher=str(base))
@@ -90,11 +90,11 @@ def needs_a_classifier(settings: ReductionConfig) -> bool:
 
 
 def _without_unlabelled(splits: DataSplits, options: Mapping[str, Any]) -> tuple[DataSplits, dict[str, Any]]:
-    """Of the dense stage, which reads no documents without labels: its record and its card do not tell of any."""
+    """Splits and options of the dense stage, which reads no documents without labels and does not record any."""
     tallies = {name: tally for name, tally in splits.tallies.items() if name != "unlabelled"}
     reading = options.get("reading")
-    told = {**options, "reading": None if reading is None else {**reading, "unlabelled": None}}
-    return replace(splits, unlabelled=(), tallies=tallies), told
+    dense_options = {**options, "reading": None if reading is None else {**reading, "unlabelled": None}}
+    return replace(splits, unlabelled=(), tallies=tallies), dense_options
 
 
 def dense_folder(output: str | Path) -> Path:

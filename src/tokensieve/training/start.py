@@ -1,4 +1,4 @@
-"""What a run starts from: whether that is a trained classifier of these labels, and what it tells of itself."""
+"""What a run starts from: whether that is a trained classifier of these labels, and its record."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ logger = logging.getLogger(__name__)
 
 
 def why_no_candidate(base: str | Path, settings: ReductionConfig) -> str | None:
-    """Why a trained classifier, given these settings, is none: a part of it starts at random; None: it is one."""
+    """Which part of a trained classifier would start at random with these settings; None: no part."""
     config = load_config(base)
     assert isinstance(config, TokensieveConfig)
-    own = config.settings
-    if own.resolved_pooling != settings.resolved_pooling:
+    before = config.settings
+    if before.resolved_pooling != settings.resolved_pooling:
         return (
-            f"the head of {base} reads {own.resolved_pooling!r} pooling, so with pooling={settings.resolved_pooling!r} "
-            "it would start at random"
+            f"the head of {base} reads {before.resolved_pooling!r} pooling, so with "
+            f"pooling={settings.resolved_pooling!r} it would start at random"
         )
-    if settings.combine is not None and own.combination_tokens != settings.combination_tokens:
+    if settings.combine is not None and before.combination_tokens != settings.combination_tokens:
         return f"{base} has no combining module with {settings.combination_tokens} tokens, so it would start at random"
     return None
 
 
 def check_start(reason: str | None, wanted: str) -> None:
-    """Raise ConfigError where there is a reason why a base is not what is wanted of it."""
+    """Raise ConfigError if there is a reason why a base is not what is needed."""
     if reason is not None:
         remedy = "train one first (preset 'dense', pooling 'mean', the same data), and start from its folder"
         raise ConfigError(f"{wanted}, and {reason}: {remedy}")
 
 
 def warn_of_other_data(base: str | Path, digest: str) -> None:
-    """Of a classifier that was trained on other documents, which may have been those that validate now."""
+    """Warn if a classifier was trained on other documents: today's validation documents may be among them."""
     if (_record_of(base) or {}).get("data_digest") not in (None, digest):
         logger.warning(
             "%s was trained on other documents than these, in another split, or at another length: where validation "
@@ -49,10 +49,10 @@ def warn_of_other_data(base: str | Path, digest: str) -> None:
 
 
 def first_stage(base: str | Path) -> dict[str, Any] | None:
-    """What a run that trained its base tells of it: where it began, and how; None where no such run did."""
+    """The part of the base's training record that is kept: where it began, and how; None without a record."""
     record = _record_of(base)
-    told = ("base", "base_is_folder", "settings", "recipe", "documents", "best", "seconds", "started_from")
-    return None if record is None else {name: value for name, value in record.items() if name in told}
+    kept = ("base", "base_is_folder", "settings", "recipe", "documents", "best", "seconds", "started_from")
+    return None if record is None else {name: value for name, value in record.items() if name in kept}
 
 
 def _record_of(base: str | Path) -> dict[str, Any] | None:

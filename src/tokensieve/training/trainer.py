@@ -20,15 +20,15 @@ from tokensieve.checks import is_whole
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError, MissingExtraError
 from tokensieve.metrics import accuracy_and_f1, multi_label_scores
-from tokensieve.training.best import best_epoch, check_converged, judged_start
+from tokensieve.training.best import best_epoch, check_converged, score_start
 from tokensieve.training.checkpoints import STATE, read_state
-from tokensieve.training.distill import DistilledLoss, Taught, TaughtLoss
+from tokensieve.training.distill import DistillationLoss, TeacherLoss, WithTargets
 from tokensieve.training.lora import new_parameters
 from tokensieve.training.loss import balanced_positives, balanced_weights, step_loss
-from tokensieve.training.order import EpochOrder, FilledUp, FollowEpochs
-from tokensieve.training.processes import own_forward, processes
+from tokensieve.training.order import EpochOrder, PaddedDocuments, SetEpoch
+from tokensieve.training.processes import forward_restored, processes
+from tokensieve.training.pruning_warmup import PruningWarmup
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.tighten import TightenPruning
 
 
 def require_accelerate() -> None:
@@ -39,12 +39,12 @@ def require_accelerate() -> None:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run does beside training; none of it changes the weights.
+    """Where a run goes and what it reports; none of it changes the weights.
 
     Attributes:
         checkpoints: folder for Trainer's checkpoints.
         device: CPU or CUDA.
-        checkpoint_steps: save one every so many steps, beside one at the end of each epoch; None: only these.
+        checkpoint_steps: save one every this many steps, beside one at the end of each epoch; None: only the latter.
         resume: go on from this checkpoint.
         progress: show bars and the log on stderr.
         callbacks: for Trainer.
@@ -64,13 +64,13 @@ class RunOptions:
     run_name: str | None = None
 
     def unobserved(self) -> RunOptions:
-        """The same for a Trainer that only scores: nobody is told of it, and it saves nothing."""
+        """The same for a Trainer that reports to nobody, saves nothing between epochs and resumes nothing."""
         return replace(self, callbacks=(), report_to=(), resume=None, checkpoint_steps=None)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What is known after training, the model holding the best epoch's weights.
+    """The result of training; the model holds the best epoch's weights.
 
     Attributes:
         history: Trainer's log: losses and metrics by epoch.
@@ -94,7 +94,7 @@ def run_trainer(
     *,
     begins_trained: bool = False,
 ) -> Trained:
-    """Train in place; afterwards the model holds the best epoch's weights (the last one's without validation).
+    """Train in place; afterwards the model holds the best epoch's weights, or the last one's without validation.
 
     Args:
         model: one of ours in float32, or a `peft.PeftModel` of one.
@@ -103,8 +103,8 @@ def run_trainer(
         validation: with labels; may be empty.
         recipe: how.
         options: where to, and what else.
-        targets: what a teacher made of the training documents, see `teacher_targets`.
-        begins_trained: the weights it begins with are kept where no epoch is better, see `Start`.
+        targets: a teacher's answers to the training documents, see `teacher_targets`.
+        begins_trained: the model is a trained classifier, whose weights are kept if no epoch is better, see `Start`.
 
     Raises:
         MissingExtraError: accelerate, or what a tracker needs, is not installed.
@@ -112,16 +112,16 @@ def run_trainer(
     """
     require_accelerate()
     stdout = contextlib.redirect_stdout(sys.stderr)  # stdout is for results
-    with _tensorboard_folder(options.logs), own_forward(model), stdout:
+    with _tensorboard_folder(options.logs), forward_restored(model), stdout:
         trainer = make_trainer(model, tokenizer, train, validation, recipe, options, targets)
         start = None
         if begins_trained and len(validation):
             # A copy, as accelerate marks what it has evaluated, and would not share its training among processes.
             judge = make_trainer(copy.deepcopy(model), tokenizer, train, validation, recipe, options.unobserved())
-            start = judged_start(judge, validation)
+            start = score_start(judge, validation)
             check_converged([start.scores], recipe)
         if recipe.epochs == 0:
-            pass  # what the settings ask for was fitted
+            pass  # only what has a solution in closed form is fitted, by the caller
         elif options.resume is not None and stopped_early(options.resume, recipe):
             finish_from(trainer, options.resume)
         else:
@@ -133,7 +133,7 @@ def run_trainer(
         if start is not None and best_epoch(history, recipe) is start.scores:
             start.put_back(model)
             return Trained(history, start.logits, start.truth)
-        trainer.compute_metrics = None  # the logits alone are wanted
+        trainer.compute_metrics = None  # only the logits are needed
         predicted = trainer.predict(validation)
     return Trained(history, predicted.predictions, predicted.label_ids)
 
@@ -146,13 +146,15 @@ def make_trainer(
     recipe: Recipe,
     options: RunOptions,
     targets: Mapping[str, Tensor] | None = None,
-    taught: TaughtLoss | None = None,
+    teacher_loss: TeacherLoss | None = None,
 ) -> Any:
-    """The Trainer of a run; arguments as in `run_trainer`. With `taught`, its own loss, it saves no checkpoints."""
-    from transformers import DataCollatorWithPadding, EarlyStoppingCallback, PrinterCallback
+    """The Trainer of a run; arguments as in `run_trainer`. With a `teacher_loss` in place of the recipe's loss it saves
+    no checkpoints.
+    """
+    from transformers import DataCollatorWithPadding, PrinterCallback
     from transformers.trainer_utils import SaveStrategy
 
-    from tokensieve.training.whole_steps import CheckpointEverySteps, WholeStepsTrainer
+    from tokensieve.training.tokensieve_trainer import TokensieveTrainer
 
     validates, multi_label = len(validation) > 0, train.label_matrix is not None
     weights = loss_weights(train, recipe, model.num_labels or 0)
@@ -161,30 +163,23 @@ def make_trainer(
     loss = step_loss(weights, multi_label)
     arguments = training_arguments(recipe, len(order), number, validates, options)
     arguments.remove_unused_columns = targets is None
-    if taught is not None:
+    if teacher_loss is not None:
         arguments.save_strategy = SaveStrategy.NO
     elif targets is not None:
-        taught = DistilledLoss(loss, recipe)
-    callbacks: list[Any] = [FollowEpochs(order), *options.callbacks]
-    if recipe.tighten:
-        callbacks.append(TightenPruning(model, recipe.tighten))
-    if recipe.patience is not None and validates:
-        callbacks.append(EarlyStoppingCallback(recipe.patience))
-    if options.checkpoint_steps is not None:
-        callbacks.append(CheckpointEverySteps(options.checkpoint_steps))
+        teacher_loss = DistillationLoss(loss, recipe)
     try:
-        trainer = WholeStepsTrainer(
+        trainer = TokensieveTrainer(
             order=order,
             model=model,
-            new=new_parameters(model),
-            new_rate=recipe.new_rate,
+            new_parameters=new_parameters(model),
+            head_lr_multiplier=recipe.head_lr_multiplier,
             args=arguments,
-            train_dataset=FilledUp(train if targets is None else Taught(train, targets), len(train)),
+            train_dataset=PaddedDocuments(train if targets is None else WithTargets(train, targets), len(train)),
             eval_dataset=validation if validates else None,
             data_collator=DataCollatorWithPadding(tokenizer),
             compute_metrics=_multi_label_metrics if multi_label else _metrics,
-            compute_loss_func=taught or loss,
-            callbacks=callbacks,
+            compute_loss_func=teacher_loss or loss,
+            callbacks=_callbacks(model, recipe, options, order, validates),
         )
     except (ImportError, RuntimeError, ValueError) as error:
         if options.report_to and any(name in str(error) for name in ("Callback", "not supported", *options.report_to)):
@@ -197,6 +192,21 @@ def make_trainer(
     return trainer
 
 
+def _callbacks(model: Any, recipe: Recipe, options: RunOptions, order: EpochOrder, validates: bool) -> list[Any]:
+    from transformers import EarlyStoppingCallback
+
+    from tokensieve.training.tokensieve_trainer import CheckpointEverySteps
+
+    callbacks: list[Any] = [SetEpoch(order), *options.callbacks]
+    if recipe.pruning_warmup:
+        callbacks.append(PruningWarmup(model, recipe.pruning_warmup))
+    if recipe.patience is not None and validates:
+        callbacks.append(EarlyStoppingCallback(recipe.patience))
+    if options.checkpoint_steps is not None:
+        callbacks.append(CheckpointEverySteps(options.checkpoint_steps))
+    return callbacks
+
+
 def loss_weights(train: TokenizedDocuments, recipe: Recipe, classes: int) -> Tensor | None:
     """Weights of the classes, or of each label's positive documents, for class_weights="balanced"."""
     if recipe.class_weights == "none":
@@ -207,7 +217,7 @@ def loss_weights(train: TokenizedDocuments, recipe: Recipe, classes: int) -> Ten
 
 
 def training_arguments(recipe: Recipe, documents: int, number: int, validates: bool, options: RunOptions) -> Any:
-    """The recipe in Trainer's words, for so many documents on so many processes."""
+    """The recipe as transformers' TrainingArguments, for an epoch of `documents` on `number` processes."""
     from transformers import TrainingArguments
 
     steps = math.ceil(math.ceil(documents / (recipe.batch_size * number)) / recipe.accumulation) * recipe.epochs
@@ -230,7 +240,7 @@ def training_arguments(recipe: Recipe, documents: int, number: int, validates: b
         data_seed=recipe.seed,
         eval_strategy="epoch" if validates else "no",
         save_strategy="epoch",
-        # The best, the last whole one, and the one being written.
+        # The best, the last complete one, and the one being written.
         save_total_limit=3,
         restore_callback_states_from_checkpoint=options.resume is not None,
         load_best_model_at_end=validates,
@@ -244,23 +254,23 @@ def training_arguments(recipe: Recipe, documents: int, number: int, validates: b
         dataloader_pin_memory=not on_cpu,
         ddp_find_unused_parameters=False,
     )
-    # Several processes may share the work, threads of one (DataParallel) not.
+    # Several processes may share the work, but not threads of one process (DataParallel).
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
 def stopped_early(checkpoint: Path, recipe: Recipe) -> bool:
-    """Whether the run of this checkpoint was over, as patience had run out; Trainer would train another epoch."""
-    found = read_state(checkpoint).get("stateful_callbacks", {}).get("EarlyStoppingCallback", [])
+    """Whether patience had run out at this checkpoint; Trainer would train another epoch."""
+    states = read_state(checkpoint).get("stateful_callbacks", {}).get("EarlyStoppingCallback", [])
     waited = [
-        own.get("attributes", {}).get("early_stopping_patience_counter")
-        for own in (found if isinstance(found, list) else [found])
+        state.get("attributes", {}).get("early_stopping_patience_counter")
+        for state in (states if isinstance(states, list) else [states])
     ]
     return recipe.patience is not None and any(is_whole(epochs, recipe.patience) for epochs in waited)
 
 
 def finish_from(trainer: Any, checkpoint: Path) -> None:
-    """Load the best weights of a run that was over; `find_best` has made sure of their place."""
+    """Load the best weights of a run that was over; `find_best` has checked that they are there."""
     from transformers import TrainerState
 
     trainer.state = TrainerState.load_from_json(str(checkpoint / STATE))
@@ -269,7 +279,10 @@ def finish_from(trainer: Any, checkpoint: Path) -> None:
 
 @contextlib.contextmanager
 def _tensorboard_folder(folder: Path | None) -> Iterator[None]:
-    """TensorBoard's files would lie among the checkpoints, and go with them; it takes another folder from here only."""
+    """Send TensorBoard's files to a folder: among the checkpoints they would be removed with these.
+
+    Trainer takes the folder from the environment alone.
+    """
     name = "TENSORBOARD_LOGGING_DIR"
     if folder is None or name in os.environ:
         yield

@@ -98,7 +98,7 @@ def refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> TokensieveClassifier
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("nothing may be trained here")
 
-    monkeypatch.setattr("tokensieve.training.train.run_trainer", fail)
+    monkeypatch.setattr("tokensieve.training.steps.run_trainer", fail)
     return make()
 
 

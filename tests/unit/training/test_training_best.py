@@ -105,7 +105,7 @@ def test_a_pretrained_start_is_no_candidate(base: Path, splits: DataSplits, tmp_
 
 def test_nothing_is_trained(dense: Path, splits: DataSplits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The importance is fitted, the temperature too, and the weights are the classifier's; no teacher is asked."""
-    monkeypatch.setattr("tokensieve.training.train.teacher_targets", None)
+    monkeypatch.setattr("tokensieve.training.steps.teacher_targets", None)
     recipe = replace(RECIPE, epochs=0, calibrate=True, teacher=str(dense))
     record = train(dense, LEARNED, splits, tmp_path / "out", recipe, progress=False)
     assert_same(tmp_path / "out", dense)

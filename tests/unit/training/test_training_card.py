@@ -152,10 +152,13 @@ def test_without_validation(write: Write) -> None:
 
 def test_what_was_fitted_is_told(write: Write) -> None:
     recipe = {**RECORD["recipe"], "epochs": 0}
-    plain, aligned = (write({"recipe": recipe, "head_alignment": own}) for own in (None, {"moved": 0.3, "left": 0.1}))
-    assert "the weights are those of the start. Made in" in flat(plain) and "head's last layer" not in plain
-    assert "those of the start, but for the head's last layer. Made in" in flat(aligned)
-    assert "The head's last layer was fitted first, to read from these settings' document vectors" in flat(aligned)
+    plain, refitted = (write({"recipe": recipe, "head_refit": own}) for own in (None, {"moved": 0.3, "left": 0.1}))
+    assert (
+        "the weights are those of the classifier it started from. Made in" in flat(plain)
+        and "head's last layer" not in plain
+    )
+    assert "those of the classifier it started from, except the head's last layer. Made in" in flat(refitted)
+    assert "The head's last layer was refitted first, by ridge regression without labels" in flat(refitted)
 
 
 def test_what_was_not_used_is_not_told(write: Write) -> None:

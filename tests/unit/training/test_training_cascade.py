@@ -50,8 +50,8 @@ def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Pa
     again, once, whole = (
         tokensieve.load(folder, device="cpu") for folder in (tmp_path / "again", tmp_path / "once", dense)
     )
-    assert record["reread"]["below"] == again.model.config.defer_below
-    assert record["reread"]["documents"] == 40
+    assert record["cascade"]["below"] == again.model.config.defer_below
+    assert record["cascade"]["documents"] == 40
     read_twice = 0
     results = (own.engine.classify(DATA.validation) for own in (again, once, whole))
     for found, first, second in zip(*results, strict=True):
@@ -63,7 +63,7 @@ def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Pa
     own, given = own_of_second(tmp_path / "again"), weights_of(dense)
     assert own.keys() == {*LAST_LAYER}, "all else is shared"
     assert all(torch.equal(own[name], given[name]) for name in LAST_LAYER)
-    assert not torch.equal(own[WEIGHT], weights_of(tmp_path / "again")[WEIGHT]), "the head was not aligned"
+    assert not torch.equal(own[WEIGHT], weights_of(tmp_path / "again")[WEIGHT]), "the head was not refitted"
 
 
 def test_deferred_documents_of_all_batches_are_read_together(dense: Path, tmp_path: Path) -> None:
@@ -88,11 +88,11 @@ def test_deferred_documents_of_all_batches_are_read_together(dense: Path, tmp_pa
     np.testing.assert_allclose(vectors, wanted_vectors, atol=1e-4)
 
 
-def test_a_second_stage_of_fewer_tokens_has_a_last_layer_aligned_to_them(dense: Path, tmp_path: Path) -> None:
+def test_a_second_stage_of_fewer_tokens_has_a_last_layer_refitted_to_them(dense: Path, tmp_path: Path) -> None:
     """Its answers are those of a classifier that reads every document so."""
     settings = with_flat(REDUCED, reread_ratios=(0.8, 0.9, 0.9, 0.9))
     record = train(dense, settings, DATA, tmp_path / "again", RECIPE, progress=False)
-    fitted = record["head_alignment"]
+    fitted = record["head_refit"]
     assert fitted["left_again"] < fitted["moved_again"] < fitted["moved"]
     train(dense, with_flat(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
     train(dense, settings.stages[1], DATA, tmp_path / "more", RECIPE, progress=False)
@@ -102,9 +102,7 @@ def test_a_second_stage_of_fewer_tokens_has_a_last_layer_aligned_to_them(dense: 
         wanted = second if max(first.probabilities) < again.model.config.defer_below else first
         np.testing.assert_allclose(found.logits, wanted.logits, atol=1e-4)
         assert found.kept == wanted.kept
-    assert "is deferred to the second stage, which reads more of its tokens" in " ".join(
-        (tmp_path / "again" / "README.md").read_text().split()
-    )
+    assert "The second stage reads more tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
     train(tmp_path / "again", with_flat(settings, keep_ratio=0.6), DATA, tmp_path / "next", RECIPE, progress=False)
     own, before = own_of_second(tmp_path / "next"), own_of_second(tmp_path / "again")
     torch.testing.assert_close(own[WEIGHT], before[WEIGHT])
@@ -129,7 +127,7 @@ def test_trained_weights_have_one_last_layer(base: Path, tmp_path: Path, lora: d
     record = train(base, settings, DATA, tmp_path / "out", recipe, progress=False)
     assert record["best"]["epoch"] == 1
     assert torch.equal(own_of_second(tmp_path / "out")[WEIGHT], weights_of(tmp_path / "out")[WEIGHT])
-    assert 0 < read_record(tmp_path / "out" / "training.json")["reread"]["below"] < 1
+    assert 0 < read_record(tmp_path / "out" / "training.json")["cascade"]["below"] < 1
 
 
 def test_the_share_is_of_documents_that_are_pruned(dense: Path, tmp_path: Path) -> None:
@@ -137,7 +135,7 @@ def test_the_share_is_of_documents_that_are_pruned(dense: Path, tmp_path: Path) 
     settings = with_flat(REDUCED, reread=0.5, min_length=lengths[20])
     record = train(dense, settings, DATA, tmp_path / "out", RECIPE, progress=False)
     pruned = sum(length >= lengths[20] for length in lengths)
-    assert record["reread"]["documents"] == pruned < 40
+    assert record["cascade"]["documents"] == pruned < 40
     results = tokensieve.load(tmp_path / "out", device="cpu").engine.classify(DATA.validation)
     once = [result for result in results if result.kept[-1] < result.length]
     assert len(once) == pruned - round(0.5 * pruned)
@@ -151,9 +149,7 @@ def test_calibration_is_of_both_stages(dense: Path, tmp_path: Path) -> None:
     truth = [names.index(str(document.label)) for document in DATA.validation]
     wanted = calibrate(torch.tensor([result.logits for result in results]), truth, multi_label=False)
     assert record["calibration"]["temperature"] == pytest.approx(wanted.temperature, rel=1e-3)
-    assert "is deferred to the second stage, which reads all of its tokens" in " ".join(
-        (tmp_path / "again" / "README.md").read_text().split()
-    )
+    assert "The second stage reads all tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
 
 
 def test_a_pruned_start_is_warned_of(dense: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -179,7 +175,7 @@ def test_load_lays_the_weights_out_for_the_processor(dense: Path, monkeypatch: p
 
 
 def test_without_it_the_record_says_nothing(run: Train) -> None:
-    assert run()["reread"] is None
+    assert run()["cascade"] is None
 
 
 def test_without_validation_documents(base: Path, tmp_path: Path) -> None:

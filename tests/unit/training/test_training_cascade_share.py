@@ -22,7 +22,7 @@ from tokensieve.training.train import train
 
 DENSE = reduction(pruning="none", pooling="mean")
 REDUCED = reduction(score="learned", pruning="ratio", site="hidden", keep_ratio=0.3, pooling="mean", reread=0.1)
-RECIPE = Recipe(epochs=0, batch_size=8, max_length=32, calibrate=False, align=False)
+RECIPE = Recipe(epochs=0, batch_size=8, max_length=32, calibrate=False, refit_head=False)
 DATA = DataSplits(labelled_documents(60), labelled_documents(40, seed=1))
 MORE = tuple(replace(document, label=None) for document in labelled_documents(50, seed=2))
 
@@ -45,8 +45,8 @@ def test_the_fewest_documents_that_keep_the_loss_as_allowed(dense: Path, tmp_pat
     """By hand: of all documents that are not read again, and with one fewer it would be more than that."""
     splits = replace(DATA, unlabelled=more)
     allowed = 0.6
-    record = train(dense, REDUCED, splits, tmp_path / "out", replace(RECIPE, reread_loss=allowed), progress=False)
-    told = record["reread"]
+    record = train(dense, REDUCED, splits, tmp_path / "out", replace(RECIPE, max_expected_loss=allowed), progress=False)
+    told = record["cascade"]
     documents = [*DATA.validation, *more]
     assert told["documents"] == len(documents)
     first, second = (logits_of(tmp_path / "out", documents, below) for below in (0.0, 1.0))
@@ -81,9 +81,9 @@ def test_the_less_may_be_lost_the_more_is_deferred(
 ) -> None:
     shares = []
     for allowed in (100.0, 0.6, 0.0):
-        recipe = replace(RECIPE, reread_loss=allowed)
+        recipe = replace(RECIPE, max_expected_loss=allowed)
         caplog.clear()
-        shares.append(train(dense, REDUCED, DATA, tmp_path / str(allowed), recipe, progress=False)["reread"]["share"])
+        shares.append(train(dense, REDUCED, DATA, tmp_path / str(allowed), recipe, progress=False)["cascade"]["share"])
         assert ("prune less, or allow more" in caplog.text) == (shares[-1] > 0.4)
     assert shares[0] == 1 / 40, "one in any case"
     assert shares[0] < shares[1] < shares[2] < 1 and shares[2] > 0.4
@@ -94,17 +94,17 @@ def test_the_less_may_be_lost_the_more_is_deferred(
 
 
 def test_documents_that_are_too_short_lose_nothing(dense: Path, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, reread_loss=0.0)
+    recipe = replace(RECIPE, max_expected_loss=0.0)
     lengths = sorted(own.length for own in tokensieve.load(dense, device="cpu").engine.classify(DATA.validation))
     ptc = with_flat(REDUCED, min_length=lengths[20])
-    told = train(dense, ptc, DATA, tmp_path / "some", recipe, progress=False)["reread"]
+    told = train(dense, ptc, DATA, tmp_path / "some", recipe, progress=False)["cascade"]
     assert told["documents"] == sum(length >= lengths[20] for length in lengths)
     ptc = with_flat(REDUCED, min_length=33)
-    told = train(dense, ptc, DATA, tmp_path / "none", recipe, progress=False)["reread"]
+    told = train(dense, ptc, DATA, tmp_path / "none", recipe, progress=False)["cascade"]
     assert (told["documents"], told["share"], told["below"]) == (0, 0.1, 0.0)
     assert "expected to lose" not in (tmp_path / "none" / "README.md").read_text()
     ptc = with_flat(REDUCED, min_length=lengths[-1])
-    told = train(dense, ptc, DATA, tmp_path / "one", recipe, progress=False)["reread"]
+    told = train(dense, ptc, DATA, tmp_path / "one", recipe, progress=False)["cascade"]
     again = sum(length == lengths[-1] for length in lengths)
     assert told["documents"] == again and 0 < told["share"] < 1
 
@@ -123,15 +123,15 @@ def test_nothing_is_deferred_that_loses_nothing() -> None:
 
 
 def test_in_two_stages_it_is_the_second_ones(base: Path, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, epochs=1, learning_rate=3e-3, align=True, reread_loss=1.0)
+    recipe = replace(RECIPE, epochs=1, learning_rate=3e-3, refit_head=True, max_expected_loss=1.0)
     record = train_in_stages(base, REDUCED, replace(DATA, unlabelled=MORE), tmp_path / "out", recipe, progress=False)
-    assert record["reread"]["documents"] == 90
+    assert record["cascade"]["documents"] == 90
     first = read_record(tmp_path / "out.dense" / "training.json")
-    assert first["reread"] is None and first["recipe"]["reread_loss"] is None
+    assert first["cascade"] is None and first["recipe"]["max_expected_loss"] is None
     card = " ".join((tmp_path / "out" / "README.md").read_text().split())
-    assert f"{record['reread']['share']:.1%} of the documents that are pruned" in card
-    assert f"expected to lose {record['reread']['expected_loss']:.2f} points" in card
-    assert "of 1 that were allowed; fitted to 90 documents" in card
+    assert f"{record['cascade']['share']:.1%} of the documents that are pruned" in card
+    assert f"expected to lose {record['cascade']['expected_loss']:.2f} points" in card
+    assert "1 were allowed (`max_expected_loss`), and the share was fitted to 90 documents" in card
 
 
 def test_several_labels(base: Path, tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ def test_several_labels(base: Path, tmp_path: Path) -> None:
     )
     splits = DataSplits(several, several[:30])
     ptc = reduction(pruning="ratio", keep_ratio=0.4, site="hidden", pooling="mean", reread=0.1)
-    recipe = replace(RECIPE, epochs=1, learning_rate=3e-3, reread_loss=0.0)
+    recipe = replace(RECIPE, epochs=1, learning_rate=3e-3, max_expected_loss=0.0)
     record = train(base, ptc, splits, tmp_path / "out", recipe, progress=False)
-    assert record["reread"]["documents"] == 30 and record["reread"]["expected_loss"] == 0
-    both, second = (logits_of(tmp_path / "out", several[:30], below) for below in (record["reread"]["below"], 1.0))
+    assert record["cascade"]["documents"] == 30 and record["cascade"]["expected_loss"] == 0
+    both, second = (logits_of(tmp_path / "out", several[:30], below) for below in (record["cascade"]["below"], 1.0))
     assert torch.equal(both > 0, second > 0)
 
 
@@ -165,10 +165,10 @@ def test_the_expected_loss_of_several_labels_by_hand() -> None:
 
 
 def test_refused(dense: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"reread_loss=-1\.0: give points of accuracy"):
-        Recipe(reread_loss=-1.0)
+    with pytest.raises(ConfigError, match=r"max_expected_loss=-1\.0: give points of accuracy"):
+        Recipe(max_expected_loss=-1.0)
     once = with_flat(REDUCED, reread=0.0)
     for run in (train, train_in_stages):
-        with pytest.raises(ConfigError, match=r"reread_loss=0.4 with reread=0.*leave reread_loss out"):
-            run(dense, once, DATA, tmp_path / "out", replace(RECIPE, reread_loss=0.4), progress=False)
+        with pytest.raises(ConfigError, match=r"max_expected_loss=0.4 with defer=none.*leave max_expected_loss out"):
+            run(dense, once, DATA, tmp_path / "out", replace(RECIPE, max_expected_loss=0.4), progress=False)
     assert not list(tmp_path.iterdir())

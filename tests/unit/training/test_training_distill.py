@@ -12,7 +12,7 @@ from keyword_documents import LABELS, Train, labelled_documents
 import tokensieve
 from tokensieve import ConfigError
 from tokensieve.data import DataSplits
-from tokensieve.training.distill import LOGITS, POOLED, DistilledLoss, teacher_targets
+from tokensieve.training.distill import LOGITS, POOLED, DistillationLoss, teacher_targets
 from tokensieve.training.loss import step_loss
 from tokensieve.training.recipe import Recipe
 
@@ -47,7 +47,7 @@ def test_the_loss_by_hand() -> None:
     logits, taught = torch.randn(3, 5), torch.randn(3, 5)
     vectors, taught_vectors = torch.randn(3, 6), torch.randn(3, 6)
     labels = torch.tensor([1, 4, -100])
-    loss = DistilledLoss(step_loss(None), recipe)
+    loss = DistillationLoss(step_loss(None), recipe)
     outputs = {"logits": logits, "pooled": vectors}
     own = F.cross_entropy(logits[:2], labels[:2])
     assert loss(outputs, labels) == pytest.approx(float(own))
@@ -63,11 +63,11 @@ def test_the_loss_of_several_labels_by_hand() -> None:
     recipe = Recipe(teacher="t", distill_weight=1.0, distill_temperature=2.0, distill_pooled=0.5)
     logits, taught, vectors = torch.randn(3, 4), torch.randn(3, 4), torch.randn(3, 6)
     labels = torch.tensor([[1.0, 0, 0, 1], [0, 0, 1, 0], [-100] * 4])
-    loss = DistilledLoss(step_loss(None, True), recipe)
+    loss = DistillationLoss(step_loss(None, True), recipe)
     loss.targets = {LOGITS: taught, POOLED: vectors}
     wanted = 4 * F.binary_cross_entropy_with_logits(logits[:2] / 2, (taught[:2] / 2).sigmoid())
     assert float(loss({"logits": logits, "pooled": vectors}, labels)) == pytest.approx(float(wanted), rel=1e-5)
-    away = DistilledLoss(step_loss(None, True), recipe)
+    away = DistillationLoss(step_loss(None, True), recipe)
     away.targets = {LOGITS: taught, POOLED: -vectors}
     assert float(away({"logits": logits, "pooled": vectors}, labels)) == pytest.approx(float(wanted) + 1, rel=1e-5)
 
@@ -113,8 +113,8 @@ def test_another_teacher_is_refused(run: Train, teacher: Path, base: Path) -> No
         {"distill_weight": 1.5},
         {"distill_temperature": 0},
         {"distill_pooled": -1},
-        {"tighten": 2},
-        {"new_rate": 0},
+        {"pruning_warmup": 2},
+        {"head_lr_multiplier": 0},
     ],
     ids=str,
 )

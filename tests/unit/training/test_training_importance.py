@@ -18,7 +18,7 @@ from tokensieve.data import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.model.layer import unfitted
 from tokensieve.reduce.score.learned import Importance
-from tokensieve.training.importance import LeastSquares, answers, fit_importance
+from tokensieve.training.importance import LeastSquares, explained_value, fit_importance
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.sample import Sample
 from tokensieve.training.stages import train_in_stages
@@ -113,8 +113,8 @@ def test_fitting_leaves_the_model_as_it_was(dense: Path) -> None:
 
 def test_what_is_differentiated_by_hand() -> None:
     logits = torch.tensor([[1.0, -2.0, 4.0], [0.0, 3.0, 0.0]])
-    assert answers(logits, "single_label_classification").tolist() == [3.0, 2.0]
-    assert answers(logits, "multi_label_classification").tolist() == [7.0, 3.0]
+    assert explained_value(logits, "single_label_classification").tolist() == [3.0, 2.0]
+    assert explained_value(logits, "multi_label_classification").tolist() == [7.0, 3.0]
 
 
 def test_noise_in_training_draws_what_stays(dense: Path) -> None:
@@ -254,7 +254,7 @@ def test_an_overwriting_run_that_is_cut_off_resumes(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tokensieve.training.train.fit_importance", cut)
+        patch.setattr("tokensieve.training.fit_to_base.fit_importance", cut)
         with pytest.raises(KeyboardInterrupt):
             train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False, overwrite=True)
     assert (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns == old
@@ -291,7 +291,7 @@ def test_stages_resume(base: Path, splits: DataSplits, tmp_path: Path, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tokensieve.training.train.fit_importance", cut)
+        patch.setattr("tokensieve.training.fit_to_base.fit_importance", cut)
         with pytest.raises(KeyboardInterrupt):
             train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
     written = (tmp_path / "out.dense" / "model.safetensors").stat().st_mtime_ns

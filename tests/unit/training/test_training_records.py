@@ -70,7 +70,7 @@ def checkpoint(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"no weights")
     checkpoints.write_json(folder / checkpoints.STATE, STATE)
-    checkpoints.mark_whole(folder)
+    checkpoints.mark_complete(folder)
     return folder
 
 
@@ -91,7 +91,7 @@ def test_the_note_of_a_run(tmp_path: Path, place: Place, value: object) -> None:
 def test_the_state_of_trainer(checkpoint: Path, place: Place, value: object) -> None:
     checkpoints.unmark(checkpoint)
     (checkpoint / checkpoints.STATE).write_text(json.dumps(changed(STATE, place, value)), encoding="utf-8")
-    checkpoints.mark_whole(checkpoint)
+    checkpoints.mark_complete(checkpoint)
     try:
         checkpoints.find_best(checkpoint)
         stopped_early(checkpoint, Recipe(patience=1))
@@ -106,7 +106,7 @@ def test_a_note_of_sizes_that_is_none_means_not_whole(checkpoint: Path, value: o
     sizes = json.loads(note.read_text(encoding="utf-8"))
     for record in (value, {**sizes, "model.safetensors": value}):
         note.write_text(json.dumps(record), encoding="utf-8")
-        assert checkpoints.last_whole(checkpoint.parent) == (checkpoint if record == {} else None)
+        assert checkpoints.last_complete(checkpoint.parent) == (checkpoint if record == {} else None)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "[" * 100_000, '{"a": ' * 100_000, "\udc80"])

@@ -50,6 +50,7 @@ RECIPES = [
         lora_alpha=2.0,
         lora_targets=("key", "value"),
         gradient_checkpointing=True,
+        refit_head=False,
         calibrate=False,
     ),
     Recipe(teacher="a,b 'c'", class_weights="balanced", accumulation=2, seed=3),

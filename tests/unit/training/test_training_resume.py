@@ -77,7 +77,7 @@ def test_the_end_is_the_same(run: RunFrom, tmp_path: Path, stop_at: int, steps: 
     run("straight")
     with pytest.raises(Cut):
         run("cut", stop_at, checkpoint_steps=steps)
-    found = checkpoints.last_whole(tmp_path / "cut.part" / "checkpoints")
+    found = checkpoints.last_complete(tmp_path / "cut.part" / "checkpoints")
     lost = (stop_at - 1) % 4 if steps is None else 0 if steps == 1 else min((stop_at - 1) % 3, (stop_at - 1) % 4)
     assert found is not None
     assert found.name == f"checkpoint-{stop_at - 1 - lost}", "more steps are lost than since the last checkpoint"
@@ -141,7 +141,7 @@ def damage_by_cutting(checkpoint: Path, name: str) -> None:
 def test_a_half_written_checkpoint_is_not_taken(run: RunFrom, tmp_path: Path, name: str, damage: Any) -> None:
     folder = cut_once(run, tmp_path)
     damage(folder / "checkpoint-8", name)
-    assert checkpoints.last_whole(folder) == folder / "checkpoint-4"
+    assert checkpoints.last_complete(folder) == folder / "checkpoint-4"
 
 
 def test_after_a_half_written_checkpoint_the_end_is_the_same(run: RunFrom, tmp_path: Path) -> None:
@@ -193,16 +193,16 @@ def test_another_run_is_refused(run: RunFrom, tmp_path: Path, change: dict[str, 
     folder = cut_once(run, tmp_path)
     with pytest.raises(ConfigError, match=named):
         run("cut", resume=True, **change)
-    assert checkpoints.last_whole(folder) is not None, "a refused resume must not cost the run"
+    assert checkpoints.last_complete(folder) is not None, "a refused resume must not cost the run"
 
 
 def test_a_run_of_before_a_field_came_to_the_recipe_is_resumed(tmp_path: Path) -> None:
     now: dict[str, Any] = {"recipe": Recipe(epochs=3).to_dict(), "unlabelled_digest": None}
-    recipe = {name: value for name, value in now["recipe"].items() if name != "reread_loss"}
+    recipe = {name: value for name, value in now["recipe"].items() if name != "max_expected_loss"}
     checkpoints.write_run(tmp_path, {"recipe": recipe})
     checkpoints.check_run(tmp_path / checkpoints.RUN, now)
-    with pytest.raises(ConfigError, match=r'recipe is \{"reread_loss": 0.5\} where'):
-        checkpoints.check_run(tmp_path / checkpoints.RUN, {"recipe": Recipe(epochs=3, reread_loss=0.5).to_dict()})
+    with pytest.raises(ConfigError, match=r'recipe is \{"max_expected_loss": 0.5\} where'):
+        checkpoints.check_run(tmp_path / checkpoints.RUN, {"recipe": Recipe(epochs=3, max_expected_loss=0.5).to_dict()})
     with pytest.raises(ConfigError, match="the documents without labels, or their order, differ from those"):
         checkpoints.check_run(tmp_path / checkpoints.RUN, now | {"unlabelled_digest": "another"})
 
@@ -222,9 +222,9 @@ def test_a_run_cut_off_while_it_is_put_in_its_place(run: RunFrom, tmp_path: Path
 @pytest.fixture
 def scripted_losses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Validation that gets worse from the second epoch on."""
-    import tokensieve.training.whole_steps as module
+    import tokensieve.training.tokensieve_trainer as module
 
-    original = module.WholeStepsTrainer.evaluation_loop
+    original = module.TokensieveTrainer.evaluation_loop
 
     def worse(self: Any, *arguments: Any, **options: Any) -> Any:
         output = original(self, *arguments, **options)
@@ -232,7 +232,7 @@ def scripted_losses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             output.metrics["eval_loss"] += int(self.state.epoch)
         return output
 
-    monkeypatch.setattr(module.WholeStepsTrainer, "evaluation_loop", worse)
+    monkeypatch.setattr(module.TokensieveTrainer, "evaluation_loop", worse)
     yield
 
 
@@ -272,7 +272,7 @@ def test_a_folder_that_was_copied_leaves_the_other_alone(run: RunFrom, tmp_path:
     checkpoints.find_best(moved / "checkpoint-12")
     state = json.loads((moved / "checkpoint-12" / "trainer_state.json").read_text(encoding="utf-8"))
     assert state["best_model_checkpoint"] == str(moved / "checkpoint-4")
-    assert checkpoints.last_whole(moved) == moved / "checkpoint-12"
+    assert checkpoints.last_complete(moved) == moved / "checkpoint-12"
     before = (moved / "checkpoint-12" / "trainer_state.json").stat()
     checkpoints.find_best(moved / "checkpoint-12")
     assert (moved / "checkpoint-12" / "trainer_state.json").stat() == before, "rewritten without need"
@@ -293,7 +293,7 @@ def test_a_kill_while_the_best_is_found_costs_nothing(run: RunFrom, tmp_path: Pa
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
         patch.setattr(checkpoints, "write_json", killed)
         checkpoints.find_best(moved / "checkpoint-12")
-    assert checkpoints.last_whole(moved) == moved / "checkpoint-12"
+    assert checkpoints.last_complete(moved) == moved / "checkpoint-12"
     run("moved", resume=True, stop_at=1)
     same_end(tmp_path, "straight", "moved")
 

@@ -18,7 +18,7 @@ from tokensieve.data.documents import Tally
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.model.norms import norms_and_biases
 from tokensieve.training.distill import POOLED, teacher_targets
-from tokensieve.training.follow import VectorLoss, only, without_dropout
+from tokensieve.training.feature_distillation import FeatureLoss, only_trainable, without_dropout
 from tokensieve.training.importance import fit_importance
 from tokensieve.training.output import read_record
 from tokensieve.training.prepare import start_model
@@ -30,13 +30,13 @@ from tokensieve.training.train import train
 DENSE = reduction(pruning="none", pooling="mean")
 REDUCED = reduction(score="learned", pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean")
 RECIPE = Recipe(epochs=0, batch_size=8, max_length=32, calibrate=False)
-FOLLOWING = replace(RECIPE, follow=10, follow_rate=1e-2)
+DISTILLING = replace(RECIPE, feature_epochs=10, feature_learning_rate=1e-2)
 DATA = DataSplits(labelled_documents(60), labelled_documents(40, seed=1))
 
 
 @pytest.fixture(scope="module")
 def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("follow") / "dense"
+    folder = tmp_path_factory.mktemp("features") / "dense"
     train(base, DENSE, DATA, folder, replace(RECIPE, epochs=2, learning_rate=3e-3), progress=False)
     return folder
 
@@ -49,16 +49,16 @@ def vectors_of(folder: Path) -> torch.Tensor:
 
 def test_vectors_come_closer_and_nothing_but_norms_biases_and_the_head_changes(dense: Path, tmp_path: Path) -> None:
     plain = train(dense, REDUCED, DATA, tmp_path / "plain", RECIPE, progress=False)
-    record = train(dense, REDUCED, DATA, tmp_path / "followed", FOLLOWING, progress=False)
-    assert plain["followed"] is None
-    told = record["followed"]
+    record = train(dense, REDUCED, DATA, tmp_path / "distilled", DISTILLING, progress=False)
+    assert plain["feature_distillation"] is None
+    told = record["feature_distillation"]
     assert told["epochs"] == 10 and told["distance"] > 0
-    assert told["distance"] < 0.8 * plain["head_alignment"]["moved"]
-    card = " ".join((tmp_path / "followed" / "README.md").read_text().split())
-    assert "the start, but for norms, biases and the head's last layer" in card
-    assert "in 10 epochs without labels" in card and "`follow_rate`" in card
-    assert "follow" not in (tmp_path / "plain" / "README.md").read_text()
-    before, after = weights_of(tmp_path / "plain"), weights_of(tmp_path / "followed")
+    assert told["distance"] < 0.8 * plain["head_refit"]["moved"]
+    card = " ".join((tmp_path / "distilled" / "README.md").read_text().split())
+    assert "the classifier it started from, except norms, biases and the head's last layer" in card
+    assert "in 10 epochs without labels" in card and "`feature_learning_rate`" in card
+    assert "feature_" not in (tmp_path / "plain" / "README.md").read_text()
+    before, after = weights_of(tmp_path / "plain"), weights_of(tmp_path / "distilled")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     tuned = {name for name in before if name.startswith("encoder.") and ("LayerNorm" in name or name.endswith("bias"))}
     assert changed <= tuned | {"head.classifier.weight", "head.classifier.bias"}
@@ -67,7 +67,7 @@ def test_vectors_come_closer_and_nothing_but_norms_biases_and_the_head_changes(d
     wanted = vectors_of(dense)
     away = [
         (moved - moved.mean(0)).square().sum()
-        for moved in (vectors_of(tmp_path / name) - wanted for name in ("plain", "followed"))
+        for moved in (vectors_of(tmp_path / name) - wanted for name in ("plain", "distilled"))
     ]
     assert away[1] < 0.9 * away[0]
 
@@ -76,22 +76,22 @@ def test_labels_are_not_looked_at(dense: Path, tmp_path: Path) -> None:
     """Other labels of the same documents, and all that is made is the same."""
     names = sorted({str(document.label) for document in DATA.train})
     turned = [replace(document, label=names[-1 - names.index(str(document.label))]) for document in DATA.train]
-    train(dense, REDUCED, DATA, tmp_path / "own", FOLLOWING, progress=False)
-    train(dense, REDUCED, DataSplits(turned, DATA.validation), tmp_path / "turned", FOLLOWING, progress=False)
+    train(dense, REDUCED, DATA, tmp_path / "own", DISTILLING, progress=False)
+    train(dense, REDUCED, DataSplits(turned, DATA.validation), tmp_path / "turned", DISTILLING, progress=False)
     own, other = weights_of(tmp_path / "own"), weights_of(tmp_path / "turned")
     assert all(torch.equal(own[name], other[name]) for name in own)
 
 
 def test_a_second_stage_has_the_norms_of_before(dense: Path, tmp_path: Path) -> None:
     ptc = with_flat(REDUCED, reread=0.25, min_length=6)
-    train(dense, ptc, DATA, tmp_path / "out", FOLLOWING, progress=False)
+    train(dense, ptc, DATA, tmp_path / "out", DISTILLING, progress=False)
     own, before, first = own_of_second(tmp_path / "out"), weights_of(dense), weights_of(tmp_path / "out")
     assert len(own) > 2, "no norms of its own"
     assert all(torch.equal(tensor, before[name]) for name, tensor in own.items())
     assert {"LayerNorm.weight", "LayerNorm.bias", "dense.bias"} <= {
         ".".join(name.split(".")[-2:]) for name in own if not torch.equal(own[name], first[name])
     }
-    assert "keeps those of the start" in (tmp_path / "out" / "README.md").read_text()
+    assert "keeps the norms and biases of that classifier" in (tmp_path / "out" / "README.md").read_text()
     found, wanted = (tokensieve.load(folder, device="cpu") for folder in (tmp_path / "out", dense))
     found.model.config.defer_below = 1.0
     texts = [document.text for document in DATA.validation]
@@ -100,10 +100,10 @@ def test_a_second_stage_has_the_norms_of_before(dense: Path, tmp_path: Path) -> 
     assert not torch.allclose(torch.tensor(found.predict_proba(texts)), torch.tensor(wanted.predict_proba(texts)))
 
 
-def test_a_second_stage_of_fewer_tokens_is_aligned_after_it(dense: Path, tmp_path: Path) -> None:
+def test_a_second_stage_of_fewer_tokens_has_its_head_refitted_afterwards(dense: Path, tmp_path: Path) -> None:
     ptc = with_flat(REDUCED, reread=0.25, reread_ratios=(0.8,) * 4)
-    record = train(dense, ptc, DATA, tmp_path / "out", FOLLOWING, progress=False)
-    assert record["head_alignment"]["left_again"] < record["head_alignment"]["moved_again"]
+    record = train(dense, ptc, DATA, tmp_path / "out", DISTILLING, progress=False)
+    assert record["head_refit"]["left_again"] < record["head_refit"]["moved_again"]
     assert not torch.equal(*(weights_of(tmp_path / "out", stage)["head.classifier.weight"] for stage in (0, 1)))
 
 
@@ -114,8 +114,8 @@ def test_what_is_trained_afterwards_has_one_set_of_norms(
     def chosen(history: Any, recipe: Recipe) -> Any:
         return next(entry for entry in history if "eval_loss" in entry and entry["epoch"] == best)
 
-    monkeypatch.setattr("tokensieve.training.train.best_epoch", chosen)
-    recipe = replace(FOLLOWING, follow=1, epochs=1, learning_rate=1e-3)
+    monkeypatch.setattr("tokensieve.training.steps.best_epoch", chosen)
+    recipe = replace(DISTILLING, feature_epochs=1, epochs=1, learning_rate=1e-3)
     train(dense, with_flat(REDUCED, reread=0.25), DATA, tmp_path / "out", recipe, progress=False)
     assert any("LayerNorm" in name for name in own_of_second(tmp_path / "out")) is kept
     first, second = (weights_of(tmp_path / "out", stage)["head.classifier.weight"] for stage in (0, 1))
@@ -126,17 +126,17 @@ def test_what_is_trained_afterwards_has_one_set_of_norms(
 def test_in_bfloat16_nothing_of_the_second_stage_changes(dense: Path, tmp_path: Path) -> None:
     """Trainer's autocast ends with it: what is fitted afterwards is fitted in the model's own type."""
     ptc = with_flat(REDUCED, reread=0.25)
-    record = train(dense, ptc, DATA, tmp_path / "out", replace(FOLLOWING, follow=1, bf16=True), progress=False)
-    assert set(record["head_alignment"]) == {"moved", "left"}
+    record = train(dense, ptc, DATA, tmp_path / "out", replace(DISTILLING, feature_epochs=1, bf16=True), progress=False)
+    assert set(record["head_refit"]) == {"moved", "left"}
     own, before = own_of_second(tmp_path / "out"), weights_of(dense)
     assert own and all(torch.equal(tensor, before[name]) for name, tensor in own.items())
 
 
 @pytest.fixture(scope="module")
-def followed(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def distilled(dense: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Documents of fewer than 6 tokens, of which there are some, go to the second stage at once."""
-    folder = tmp_path_factory.mktemp("followed") / "out"
-    train(dense, with_flat(REDUCED, reread=0.25, min_length=6), DATA, folder, FOLLOWING, progress=False)
+    folder = tmp_path_factory.mktemp("distilled") / "out"
+    train(dense, with_flat(REDUCED, reread=0.25, min_length=6), DATA, folder, DISTILLING, progress=False)
     return folder
 
 
@@ -148,37 +148,37 @@ def probabilities(folder: Path, below: float | None = None) -> torch.Tensor:
     return torch.tensor(classifier.predict_proba([document.text for document in DATA.validation]))
 
 
-def test_the_first_stage_alone_needs_no_other_head(followed: Path, tmp_path: Path) -> None:
+def test_the_first_stage_alone_needs_no_other_head(distilled: Path, tmp_path: Path) -> None:
     """Its vectors are those that the head was fitted to, those of short documents among them."""
     ptc = with_flat(REDUCED, min_length=6)
-    record = train(followed, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
-    assert record["head_alignment"] is None
-    found, wanted = weights_of(tmp_path / "out"), weights_of(followed)
+    record = train(distilled, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
+    assert record["head_refit"] is None
+    found, wanted = weights_of(tmp_path / "out"), weights_of(distilled)
     assert not is_cascade(tmp_path / "out")
     assert all(torch.equal(own, wanted[name]) for name, own in found.items())
 
 
-def test_another_share_is_deferred_to_the_same_stage(dense: Path, followed: Path, tmp_path: Path) -> None:
+def test_another_share_is_deferred_to_the_same_stage(dense: Path, distilled: Path, tmp_path: Path) -> None:
     ptc = with_flat(REDUCED, reread=0.5, min_length=6)
-    record = train(followed, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
-    assert record["head_alignment"] is None
+    record = train(distilled, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
+    assert record["head_refit"] is None
     for stage in (0, 1):
-        found, wanted = weights_of(tmp_path / "out", stage), weights_of(followed, stage)
+        found, wanted = weights_of(tmp_path / "out", stage), weights_of(distilled, stage)
         assert found.keys() == wanted.keys()
         assert all(torch.equal(own, wanted[name]) for name, own in found.items())
     torch.testing.assert_close(probabilities(tmp_path / "out", 1.0), probabilities(dense))
 
 
-def test_other_first_shares_leave_the_second_stage_alone(dense: Path, followed: Path, tmp_path: Path) -> None:
+def test_other_first_shares_leave_the_second_stage_alone(dense: Path, distilled: Path, tmp_path: Path) -> None:
     ptc = with_flat(REDUCED, reread=0.25, keep_ratio=0.7, min_length=6)
-    record = train(followed, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
-    assert set(record["head_alignment"]) == {"moved", "left"}
+    record = train(distilled, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
+    assert set(record["head_refit"]) == {"moved", "left"}
     torch.testing.assert_close(probabilities(tmp_path / "out", 1.0), probabilities(dense))
 
 
-def test_without_pruning_it_is_the_classifier_again(dense: Path, followed: Path, tmp_path: Path) -> None:
-    record = train(followed, DENSE, DATA, tmp_path / "out", RECIPE, progress=False)
-    assert record["head_alignment"] is None
+def test_without_pruning_it_is_the_classifier_again(dense: Path, distilled: Path, tmp_path: Path) -> None:
+    record = train(distilled, DENSE, DATA, tmp_path / "out", RECIPE, progress=False)
+    assert record["head_refit"] is None
     found, wanted = weights_of(tmp_path / "out"), weights_of(dense)
     assert found.keys() == wanted.keys()
     assert all(torch.equal(own, wanted[name]) for name, own in found.items())
@@ -187,33 +187,38 @@ def test_without_pruning_it_is_the_classifier_again(dense: Path, followed: Path,
 def test_following_leaves_a_second_stage_of_fewer_tokens_alone(dense: Path, tmp_path: Path) -> None:
     """Documents that are too short to be pruned are not read by it, so its last layer is not fitted to them."""
     ptc = with_flat(REDUCED, reread=0.25, reread_ratios=(0.8,) * 4, min_length=12)
-    train(dense, ptc, DATA, tmp_path / "once", FOLLOWING, progress=False)
-    record = train(tmp_path / "once", ptc, DATA, tmp_path / "twice", replace(FOLLOWING, follow=2), progress=False)
-    assert set(record["head_alignment"]) == {"moved", "left"}
+    train(dense, ptc, DATA, tmp_path / "once", DISTILLING, progress=False)
+    record = train(
+        tmp_path / "once", ptc, DATA, tmp_path / "twice", replace(DISTILLING, feature_epochs=2), progress=False
+    )
+    assert set(record["head_refit"]) == {"moved", "left"}
     heads = (own_of_second(tmp_path / name)["head.classifier.weight"] for name in ("once", "twice"))
     assert torch.equal(*heads)
 
 
-def test_following_once_more(dense: Path, followed: Path, tmp_path: Path) -> None:
+def test_distilling_once_more(dense: Path, distilled: Path, tmp_path: Path) -> None:
     """The vectors are those of the second stage, whose norms stay; the head is fitted to the new ones."""
     ptc = with_flat(REDUCED, reread=0.25, min_length=6)
-    again = replace(FOLLOWING, follow=3)
-    record = train(followed, ptc, DATA, tmp_path / "out", again, progress=False)
-    assert set(record["head_alignment"]) == {"moved", "left"}
-    assert record["followed"]["distance"] < read_record(followed / "training.json")["followed"]["distance"]
-    weights, before = weights_of(tmp_path / "out"), weights_of(followed)
-    second, second_before = own_of_second(tmp_path / "out"), own_of_second(followed)
+    again = replace(DISTILLING, feature_epochs=3)
+    record = train(distilled, ptc, DATA, tmp_path / "out", again, progress=False)
+    assert set(record["head_refit"]) == {"moved", "left"}
+    assert (
+        record["feature_distillation"]["distance"]
+        < read_record(distilled / "training.json")["feature_distillation"]["distance"]
+    )
+    weights, before = weights_of(tmp_path / "out"), weights_of(distilled)
+    second, second_before = own_of_second(tmp_path / "out"), own_of_second(distilled)
     assert len(second) > 2 and second.keys() == second_before.keys()
     assert all(torch.equal(own, second_before[name]) for name, own in second.items())
     assert not torch.equal(*(own["encoder.layer.0.output.LayerNorm.bias"] for own in (weights, before)))
     torch.testing.assert_close(probabilities(tmp_path / "out", 1.0), probabilities(dense))
 
 
-def test_a_teacher_that_is_a_cascade_is_its_second_stage(dense: Path, followed: Path) -> None:
-    recipe = replace(RECIPE, teacher=str(followed), distill_pooled=1.0)
+def test_a_teacher_that_is_a_cascade_is_its_second_stage(dense: Path, distilled: Path) -> None:
+    recipe = replace(RECIPE, teacher=str(distilled), distill_pooled=1.0)
     found, wanted = (
         teacher_targets(replace(recipe, teacher=str(folder)), DATA.train, DATA.label_names, torch.device("cpu"))
-        for folder in (followed, dense)
+        for folder in (distilled, dense)
     )
     for name, own in wanted.items():
         torch.testing.assert_close(found[name], own)
@@ -223,7 +228,7 @@ def test_documents_that_judge_are_told_of(dense: Path, tmp_path: Path, caplog: p
     more = tuple(replace(document, label=None) for document in (*DATA.validation[:3], *DATA.train[:2]))
     texts = {document.text for document in more}
     known = sum(document.text in texts for document in DATA.validation)
-    recipe, ptc = replace(RECIPE, reread_loss=1.0), with_flat(REDUCED, reread=0.1)
+    recipe, ptc = replace(RECIPE, max_expected_loss=1.0), with_flat(REDUCED, reread=0.1)
     train(dense, ptc, replace(DATA, unlabelled=more), tmp_path / "out", recipe, progress=False)
     (told,) = [message for message in caplog.messages if "unlabelled:" in message]
     assert f"{known} of the 40 validation documents are among them" in told
@@ -232,7 +237,10 @@ def test_documents_that_judge_are_told_of(dense: Path, tmp_path: Path, caplog: p
 def test_the_card_of_the_dense_stage_asks_for_no_other_documents(base: Path, tmp_path: Path) -> None:
     more = tuple(replace(document, label=None) for document in labelled_documents(20, seed=2))
     splits = replace(DATA, unlabelled=more, tallies={"unlabelled": Tally()})
-    recipe, reading = replace(FOLLOWING, follow=1, epochs=1), {"unlabelled": "more.txt", "label_column": "kind"}
+    recipe, reading = (
+        replace(DISTILLING, feature_epochs=1, epochs=1),
+        {"unlabelled": "more.txt", "label_column": "kind"},
+    )
     train_in_stages(base, REDUCED, splits, tmp_path / "out", recipe, data_name="films", reading=reading, progress=False)
     for name, told in (("out", True), ("out.dense", False)):
         record = read_record(tmp_path / name / "training.json")
@@ -242,16 +250,16 @@ def test_the_card_of_the_dense_stage_asks_for_no_other_documents(base: Path, tmp
 
 
 def test_importance_is_that_of_the_classifier_with_all_its_tokens(dense: Path, tmp_path: Path) -> None:
-    """Of a cascade that has followed, too: its second stage is the classifier."""
-    followed, wanted = tmp_path / "followed", tmp_path / "wanted"
-    train(dense, with_flat(REDUCED, reread=0.25), DATA, followed, FOLLOWING, progress=False)
+    """Of a cascade that has distilled, too: its second stage is the classifier."""
+    distilled, wanted = tmp_path / "distilled", tmp_path / "wanted"
+    train(dense, with_flat(REDUCED, reread=0.25), DATA, distilled, DISTILLING, progress=False)
     other = with_flat(REDUCED, keep_ratio=0.4)
     train(dense, other, DATA, wanted, RECIPE, progress=False)
-    model, tokenizer = start_model(followed, other, RECIPE, DATA.label_names, False)
+    model, tokenizer = start_model(distilled, other, RECIPE, DATA.label_names, False)
     for layer in model.encoder.layer:
         layer.importance.weight.zero_()
     sample = Sample(TokenizedDocuments(DATA.train, tokenizer, 32, DATA.label_names), tokenizer, 8, RECIPE.seed)
-    fit_importance(model, followed, sample, torch.device("cpu"))
+    fit_importance(model, distilled, sample, torch.device("cpu"))
     name = "encoder.layer.1.importance.weight"
     torch.testing.assert_close(model.state_dict()[name], weights_of(wanted)[name])
 
@@ -259,10 +267,10 @@ def test_importance_is_that_of_the_classifier_with_all_its_tokens(dense: Path, t
 def test_documents_without_labels_are_read_too(dense: Path, tmp_path: Path) -> None:
     more = tuple(replace(document, label=None) for document in labelled_documents(50, seed=2))
     splits = replace(DATA, unlabelled=more)
-    record = train(dense, REDUCED, splits, tmp_path / "out", replace(FOLLOWING, follow=1), progress=False)
-    assert (record["followed"]["documents"], record["documents"]["unlabelled"]) == (110, 50)
-    alone = train(dense, REDUCED, DATA, tmp_path / "alone", replace(FOLLOWING, follow=1), progress=False)
-    assert (alone["followed"]["documents"], alone["documents"]) == (60, {"train": 60, "validation": 40})
+    record = train(dense, REDUCED, splits, tmp_path / "out", replace(DISTILLING, feature_epochs=1), progress=False)
+    assert (record["feature_distillation"]["documents"], record["documents"]["unlabelled"]) == (110, 50)
+    alone = train(dense, REDUCED, DATA, tmp_path / "alone", replace(DISTILLING, feature_epochs=1), progress=False)
+    assert (alone["feature_distillation"]["documents"], alone["documents"]) == (60, {"train": 60, "validation": 40})
     weights = (weights_of(tmp_path / name)["encoder.layer.0.output.LayerNorm.weight"] for name in ("out", "alone"))
     assert not torch.equal(*weights)
     for name, told in (("out", ", 50 without labels"), ("alone", "for validation")):
@@ -279,9 +287,9 @@ def test_several_labels_and_documents_without(base: Path, tmp_path: Path) -> Non
         for labels in ((("film",), ("law", "team")), (None, None))
     )
     splits = DataSplits(several, several[:20], unlabelled=more)
-    recipe = replace(FOLLOWING, follow=1, epochs=1)
+    recipe = replace(DISTILLING, feature_epochs=1, epochs=1)
     record = train_in_stages(base, REDUCED, splits, tmp_path / "out", recipe, progress=False)
-    assert record["followed"]["documents"] == 120
+    assert record["feature_distillation"]["documents"] == 120
     first = read_record(tmp_path / "out.dense" / "training.json")
     assert first["documents"] == {"train": 60, "validation": 20}
 
@@ -290,26 +298,26 @@ def test_several_labels_and_documents_without(base: Path, tmp_path: Path) -> Non
 def test_documents_that_nothing_reads(base: Path, tmp_path: Path, run: Any) -> None:
     splits = replace(DATA, unlabelled=DATA.validation)
     with pytest.raises(
-        ConfigError, match=r"unlabelled: 40 documents .*give one of them \(--follow 1.*, or leave them out"
+        ConfigError, match=r"unlabelled: 40 documents .*give one of them \(feature_epochs=1.*, or leave them out"
     ):
         run(base, REDUCED, splits, tmp_path / "out", RECIPE, progress=False)
     assert not list(tmp_path.iterdir())
 
 
 def test_epochs_of_training_come_after_it(dense: Path, tmp_path: Path) -> None:
-    recipe = replace(FOLLOWING, follow=1, epochs=1, learning_rate=1e-3)
+    recipe = replace(DISTILLING, feature_epochs=1, epochs=1, learning_rate=1e-3)
     record = train(dense, REDUCED, DATA, tmp_path / "out", recipe, progress=False)
-    assert record["followed"]["epochs"] == 1
+    assert record["feature_distillation"]["epochs"] == 1
     assert [entry["epoch"] for entry in record["history"] if "eval_loss" in entry] == [0, 1]
-    assert read_record(tmp_path / "out" / "training.json")["recipe"]["follow"] == 1
+    assert read_record(tmp_path / "out" / "training.json")["recipe"]["feature_epochs"] == 1
     assert not list(tmp_path.glob("**/checkpoint-*"))
 
 
 def test_in_two_stages_the_dense_one_follows_nobody(base: Path, tmp_path: Path) -> None:
-    recipe = replace(FOLLOWING, follow=1, epochs=1, learning_rate=3e-3)
+    recipe = replace(DISTILLING, feature_epochs=1, epochs=1, learning_rate=3e-3)
     record = train_in_stages(base, REDUCED, DATA, tmp_path / "out", recipe, progress=False)
-    assert record["followed"]["epochs"] == 1
-    assert read_record(tmp_path / "out.dense" / "training.json")["followed"] is None
+    assert record["feature_distillation"]["epochs"] == 1
+    assert read_record(tmp_path / "out.dense" / "training.json")["feature_distillation"] is None
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["one label", "several"])
@@ -319,7 +327,7 @@ def test_the_loss_by_hand(several: bool) -> None:
     labels = torch.tensor([1, 0, 2, -100])
     if several:
         labels = torch.where(labels.unsqueeze(1) < 0, -100.0, torch.ones(4, 5))
-    loss = VectorLoss(3.0)
+    loss = FeatureLoss(3.0)
     loss.targets = {POOLED: wanted}
     moved = (found - wanted)[:3]
     expected = float((moved - moved.mean(0)).square().sum() / 3 / 3)
@@ -336,7 +344,7 @@ def test_the_rest_is_frozen_and_nothing_dropped_for_as_long() -> None:
     assert any(parameter is layer.output.LayerNorm.weight for parameter in tuned)
     assert not any(parameter is layer.output.dense.weight for parameter in tuned)
     layer.output.dense.weight.requires_grad_(False)
-    with only(model, tuned), without_dropout(model):
+    with only_trainable(model, tuned), without_dropout(model):
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         assert {*map(id, trained)} == {*map(id, tuned)}
         assert (layer.output.dropout.p, model.head.dropout.p, layer.attention.self.dropout) == (0, 0, 0)
@@ -348,11 +356,14 @@ def test_the_rest_is_frozen_and_nothing_dropped_for_as_long() -> None:
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"follow": -1}, "follow=-1"),
-        ({"follow": True}, "follow=True"),
-        ({"follow": 1, "follow_rate": 0.0}, "follow_rate=0.0"),
-        ({"follow": 1, "align": False}, r"follow=1 with align=False.*leave align at True"),
-        ({"follow": 1, "batch_size": 1}, "follow=1 with batch_size=1"),
+        ({"feature_epochs": -1}, "feature_epochs=-1"),
+        ({"feature_epochs": True}, "feature_epochs=True"),
+        ({"feature_epochs": 1, "feature_learning_rate": 0.0}, "feature_learning_rate=0.0"),
+        (
+            {"feature_epochs": 1, "refit_head": False},
+            r"feature_epochs=1 with refit_head=False.*leave refit_head",
+        ),
+        ({"feature_epochs": 1, "batch_size": 1}, "feature_epochs=1 with batch_size=1"),
     ],
 )
 def test_refused(given: dict[str, Any], named: str) -> None:
@@ -361,6 +372,6 @@ def test_refused(given: dict[str, Any], named: str) -> None:
 
 
 def test_without_a_classifier_to_follow(base: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"follow=1 needs a whole trained classifier.*train one first"):
-        train(base, DENSE, DATA, tmp_path / "out", replace(FOLLOWING, follow=1, epochs=1), progress=False)
+    with pytest.raises(ConfigError, match=r"feature_epochs=1 needs a whole trained classifier.*train one first"):
+        train(base, DENSE, DATA, tmp_path / "out", replace(DISTILLING, feature_epochs=1, epochs=1), progress=False)
     assert not list(tmp_path.iterdir())
