@@ -279,10 +279,7 @@ def finish_from(trainer: Any, checkpoint: Path) -> None:
 
 @contextlib.contextmanager
 def _tensorboard_folder(folder: Path | None) -> Iterator[None]:
-    """Send TensorBoard's files to a folder: among the checkpoints they would be removed with these.
-
-    Trainer takes the folder from the environment alone.
-    """
+    """Send TensorBoard's files to a folder, by the environment: among the checkpoints they would be removed."""
     name = "TENSORBOARD_LOGGING_DIR"
     if folder is None or name in os.environ:
         yield
