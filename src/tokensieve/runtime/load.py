@@ -97,8 +97,8 @@ class Classifier:
     def encode(self, texts: Iterable[Text], *, normalize_embeddings: bool = False) -> np.ndarray:
         """The vector of each text, [N, hidden size] float32: what the last layer of the model's head reads.
 
-        With pooling "pretrained" that is the output of the family's own pooler on the first token, with "mean" the mean of
-        the final tokens. The vectors are those of a classifier: near each other where the labels are.
+        With pooling "pretrained" that is the output of the family's own pooler on the first token, with "mean" the mean
+        of the final tokens. The vectors are those of a classifier: near each other where the labels are.
 
         Args:
             texts: as in `predict`.
