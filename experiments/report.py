@@ -14,6 +14,7 @@ from typing import Any
 
 from frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
 from machine import ROOT
+from methods_table import methods_table
 from records import SHOWN, Results
 from tables import accuracy_table, dtype_table, score_table
 
@@ -21,7 +22,7 @@ from tokensieve.bench.plot import plot
 from tokensieve.bench.table import bars_table, conditions, figure_table, sections
 from tokensieve.demo import comparison
 
-PAGES = ("README.md", "docs/summary.md", "docs/flops.md", "docs/results.md")
+PAGES = ("README.md", "docs/summary.md", "docs/flops.md", "docs/results.md", "docs/methods/README.md")
 """What the tables are in."""
 IN_SUMMARY = (
     "base-512",
@@ -60,7 +61,8 @@ def report(results: Results, root: Path) -> None:
         if not (root / page).is_file():
             (root / page).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / page, root / page)
-    readme, summary, flops, docs = (root / page for page in PAGES)
+    readme, summary, flops, docs, methods = (root / page for page in PAGES)
+    _place(methods, "methods", methods_table())
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
     demo = results.read("demo/stdlib-128")

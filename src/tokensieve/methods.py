@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from tokensieve.config.reduction import Deferral, Prune, ReductionConfig
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
-from tokensieve.reduce.schedule import Listed, Taper
+from tokensieve.reduce.schedule import Listed, OneLayer, Taper
 from tokensieve.reduce.score.learned import Learned
+from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
+from tokensieve.reduce.select.quantile import Quantile
 from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.reduce.site import Ahead, Hidden, Keys
 
@@ -78,8 +80,22 @@ METHODS: dict[str, Method] = {
     "paper-c-11": _paper(None, "11/12"),
     "paper-pfc-7": _paper(_PF, "7/12"),
     "paper-pfc-11": _paper(_PF, "11/12"),
+    "merge": Method(
+        ReductionConfig(prune=Prune(Received(), TopShare(), site=Hidden(), merge=MostSimilar()), pooling="mean"),
+        "P, and the weighted mean of token merging (Bolya et al., ICLR 2023)",
+    ),
+    "quantile": Method(
+        ReductionConfig(prune=Prune(Received(), Quantile(), OneLayer(2, 0.5), Hidden()), pooling="mean", min_length=32),
+        "Qi et al., arXiv 2408.11799, by its abstract",
+    ),
     "accurate": _ours(0.95, 0.48),
     "balanced": _ours(0.9, 0.3),
     "fast": _ours(0.42, 0.1, hasty=True, deferred=0.08),
     "fastest": _ours(0.42, 0.04, hasty=True),
+    "random": Method(
+        ReductionConfig(
+            prune=Prune(Random(), TopShare(), Taper(0.9, 0.3), Ahead()), pooling="mean", min_length=_SHORTEST
+        ),
+        "a floor for comparisons: as many tokens as `balanced` keeps, at random",
+    ),
 }

@@ -68,13 +68,13 @@ def test_pruned_keys_are_not_in_the_key_tensor(ptc: ReductionConfig, monkeypatch
     monkeypatch.setattr(tokensieve.model.attention, "attend", watch)
     model = tiny_model(ptc)
     kept = model(**batch(documents(UNEQUAL))).trace.kept
-    m, total = (ptc.combination_tokens if ptc.combine is not None else 0) * len(UNEQUAL), sum(UNEQUAL)
+    m, total = ptc.combination_tokens * len(UNEQUAL), sum(UNEQUAL)
     before = DEPTH if flat_of(ptc).combine_layer is None else flat_of(ptc).combine_layer - 1
     for layer, (queries, keys, values) in enumerate(seen):
         through = total if layer == 0 else sum(kept[layer - 1])  # site "hidden": what the layer before let through
         if layer >= before:
             assert queries == keys == values == m
-        elif flat_of(ptc).score == "learned":
+        elif ptc.prune is not None and ptc.prune.site.ahead:
             assert queries == sum(kept[layer]) + m
             assert keys == values == (through if flat_of(ptc).leaving_keys else sum(kept[layer])) + m
         elif flat_of(ptc).site == "hidden":

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from contract import oracle
-from contract.variants import SPREADING, UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
+from contract.variants import SPREADING, UNEQUAL, VARIANTS, WRITTEN, batch, documents, settings, tiny_model
 from flat import flat_of
 from tokensieve import ReductionConfig
 from tokensieve.model.reference import reference_forward
@@ -36,7 +36,7 @@ def test_ragged_is_reference_for_awkward_lengths(changes: dict[str, str], length
     agrees_with_reference(settings(combine_layer=4, **changes), lengths)
 
 
-@each_variant
+@pytest.mark.parametrize("ptc", WRITTEN.values(), ids=WRITTEN.keys())
 @torch.no_grad()
 def test_ragged_is_the_method(ptc: ReductionConfig) -> None:
     model, texts = tiny_model(ptc), documents(UNEQUAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from flat import reduction
 from tokensieve import ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification
 from tokensieve.cascade.build import cascade_of
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
+from tokensieve.methods import METHODS
 from tokensieve.model.norms import norms_and_biases
 from tokensieve.reduce.score.learned import Importance
 from tokensieve.tokens import Tokens
@@ -126,7 +128,12 @@ FEWEST: tuple[dict[str, Any], ...] = (
 
 
 GROUPS = (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT, *LEARNED, *FEWEST)
-VARIANTS = {_name(changes): settings(**changes) for changes in GROUPS}
+WRITTEN = {_name(changes): settings(**changes) for changes in GROUPS}
+"""Variants of the methods that `oracle.py` writes down once more."""
+VARIANTS = WRITTEN | {
+    f"method {name}": replace(method.settings, min_length=0, defer=None) for name, method in METHODS.items()
+}
+"""With every method that there is, on documents that are shorter than those it is meant for."""
 SPREADING = {name: config for name, config in VARIANTS.items() if config.prune is not None}
 """The variants that prune."""
 

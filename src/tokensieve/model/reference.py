@@ -20,8 +20,10 @@ from tokensieve.model.layer import Layer
 from tokensieve.reduce.combine.combining_module import TokenCombiner
 from tokensieve.reduce.contract import Score, Select
 from tokensieve.reduce.score.learned import Learned
+from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
+from tokensieve.reduce.select.quantile import Quantile
 from tokensieve.reduce.select.top_share import TopShare
 
 
@@ -173,7 +175,19 @@ def learned_scores(score: Score, module: Layer, text: Tensor) -> Tensor:
     return (text @ module.importance.get_buffer("weight")[0]).unsqueeze(1)
 
 
-SCORES: dict[type[Score], Any] = {Learned: learned_scores}
+def random_scores(score: Random, module: Layer, text: Tensor) -> Tensor:
+    """Scores [B, 1, L] of the positions, whole numbers in plain Python."""
+    numbers = []
+    for position in range(text.shape[1]):
+        mixed = (position + 1) * 2654435761 + (score.seed + 1) * 40503
+        for shift, factor in ((15, 73244475), (13, 295559667)):
+            low = mixed % 2**31
+            mixed = (low ^ (low // 2**shift)) * factor
+        numbers.append(mixed % 2**31 // 2**7 / 2**24)
+    return torch.tensor(numbers, device=text.device).expand(len(text), 1, -1)
+
+
+SCORES: dict[type[Score], Any] = {Learned: learned_scores, Random: random_scores}
 """Scores that need no attention: (cell, layer, hidden states [B, L, d]) -> [B, 1, L]."""
 
 
@@ -203,7 +217,16 @@ def fuzzy(cell: Fuzzy, share: Fraction, scores: Tensor, free: Tensor, total: Ten
     return ~candidate, count.amax(1, keepdim=True)
 
 
-SELECTIONS: dict[type[Select], Any] = {TopShare: top_share, Fuzzy: fuzzy}
+def quantile(cell: Select, share: Fraction, scores: Tensor, free: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    """What scores at least as high as the free token that a share of 1 - p of the others score below."""
+    number = free.sum(-1, keepdim=True)
+    place = (number - 1).clamp(min=0) * (share.denominator - share.numerator) // share.denominator
+    up_to = ((scores.unsqueeze(-1) >= scores.unsqueeze(-2)) & free.unsqueeze(-2)).sum(-1)  # with itself
+    leaves = free & (up_to <= place)
+    return ~free, (total - leaves.sum(-1, keepdim=True)).amax(1, keepdim=True)
+
+
+SELECTIONS: dict[type[Select], Any] = {TopShare: top_share, Fuzzy: fuzzy, Quantile: quantile}
 """(cell, share, scores [B, S, L], free [B, S, L], total [B, S, 1]) -> what is spared [B, S, L], and how many stay."""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
 
-from tokensieve.checks import Check, list_of, number, shown
+from tokensieve.checks import Check, list_of, number, shown, whole
 from tokensieve.errors import ConfigError
 from tokensieve.reduce.cell import Cell
 
@@ -84,6 +84,28 @@ class Taper(Schedule):
         """The first share, then the root of last / first, to three decimals."""
         others = layers - 1
         return (self.first, *(round((self.last / self.first) ** (1 / others), 3) for _ in range(others)))[:layers]
+
+
+@dataclass(frozen=True)
+class OneLayer(Schedule):
+    """A share in one layer, and all tokens in the others.
+
+    Attributes:
+        layer: 1-based number of the layer that prunes.
+        keep: share of its tokens that a document keeps there, in (0, 1].
+    """
+
+    layer: int = 1
+    keep: float = 0.5
+
+    name: ClassVar[str] = "one-layer"
+    checks: ClassVar[Mapping[str, Check]] = {"layer": whole(1), "keep": _SHARE}
+
+    def expand(self, layers: int) -> tuple[float, ...]:
+        """1 but for the one layer."""
+        if self.layer > layers:
+            raise ConfigError(f"layer={self.layer}: {layers} layers can prune; give 1 to {layers}")
+        return tuple(self.keep if number == self.layer else 1.0 for number in range(1, layers + 1))
 
 
 @dataclass(frozen=True)
