@@ -100,12 +100,12 @@ class Classifier:
         With pooling "pretrained" that is the output of the family's own pooler on the first token. With "mean" it is
         the mean of the final tokens. The vectors are those of a classifier: near each other where the labels are.
 
-                Args:
-                    texts: as in `predict`.
-                    normalize_embeddings: scale each vector to length 1, so that a dot product is a cosine.
+        Args:
+            texts: as in `predict`.
+            normalize_embeddings: scale each vector to length 1, so that a dot product is a cosine.
 
-                Raises:
-                    InputError, DataError, ConfigError: as `predict`.
+        Raises:
+            InputError, DataError, ConfigError: as `predict`.
         """
         found = self._texts(texts)
         vectors = self.engine.embed(_documents(found), prefetch=_is_large(found))
