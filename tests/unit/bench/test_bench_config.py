@@ -11,7 +11,7 @@ from flat import reduction
 from tokensieve import ConfigError, ReductionConfig
 from tokensieve.bench.config import BenchConfig
 from tokensieve.bench.contenders import CONTENDER_CONFIGS
-from tokensieve.bench.contenders.ours import Tokensieve
+from tokensieve.bench.contenders.ours import Tokensieve, with_settings
 from tokensieve.bench.reading import parse_config, read_config
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -155,7 +155,7 @@ def test_committed_configs_fit_their_backbones(path: Path) -> None:
     for contender in found.contenders.values():
         if isinstance(contender, Tokensieve):
             start = reduction() if contender.preset is None else ReductionConfig.preset(contender.preset)
-            ReductionConfig.from_dict({**start.to_dict(), **contender.settings}).check_depth(depth)
+            with_settings(start, contender.settings).check_depth(depth)
     assert json.loads(json.dumps(record)) == record
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from bench_records import CONTENDERS
 
+from flat import flat_of
 from tokensieve import ConfigError, MissingExtraError, TokensieveError
 from tokensieve.bench import measure
 from tokensieve.bench.contenders.onnx import export
@@ -192,7 +193,8 @@ def test_settings_take_the_place_of_the_presets(prepare: Any) -> None:
     settings = {"site": "hidden", "keep_ratio": 0.5, "combine_layer": 2}
     contender, _, _ = one(prepare, {"kind": "tokensieve", "preset": "paper-pfc-7", "settings": settings})
     found = contender.module.settings
-    assert (found.pruning, found.site, found.keep_ratio, found.combine_layer) == ("fuzzy", "hidden", 0.5, 2)
+    flat = flat_of(found, found.before(12) + 1)
+    assert (flat.pruning, flat.site, flat.keep_ratio, flat.combine_layer) == ("fuzzy", "hidden", 0.5, 2)
     assert contender.facts["settings"]["pooling"] == "mean"
 
 
@@ -205,7 +207,7 @@ def test_the_backend_of_attention_is_as_given(prepare: Any) -> None:
         found[name] = contender.forward(work.batches("sorted")[0])
         assert contender.facts["attention"] == contender.module.encoder.layer[0].attention.self.backend
         assert name in ("auto", contender.facts["attention"])
-        assert contender.module.settings.keep_ratio == 0.5
+        assert flat_of(contender.module.settings).keep_ratio == 0.5
     assert (found["fused"] - found["eager"]).abs().max() < 1e-5, "with the same random weights"
 
 
@@ -213,9 +215,9 @@ def test_the_backend_of_attention_is_as_given(prepare: Any) -> None:
     ("own", "hint"),
     [
         ({"preset": "paper-x"}, "paper-x"),
-        ({"settings": {"kep_ratio": 0.5}}, "kep_ratio"),
-        ({"settings": {"keep_ratio": 2}}, "keep_ratio=2"),
-        ({"settings": {"combine_layer": 9}}, "combine_layer=9"),
+        ({"settings": {"prune.sight": "keys"}}, "prune.sight"),
+        ({"settings": {"keep_ratio": 2}}, r"prune\.schedule\.keep=2"),
+        ({"settings": {"combine.layer": 9}}, r"combine\.layer=9"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused_before_weights_are_read(

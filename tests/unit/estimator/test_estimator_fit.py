@@ -11,7 +11,7 @@ import torch
 from keyword_texts import FAST, LEARNS, Make, texts_and_labels
 
 import tokensieve
-from flat import reduction
+from flat import reduction, with_flat
 from tokensieve import Recipe, ReductionConfig, TokensieveClassifier
 from tokensieve.data import DataSplits, Document
 from tokensieve.data.sampling import carve_validation
@@ -32,6 +32,8 @@ KINDS: dict[str, Any] = {
     "array of booleans": (np.array([True, False] * 12), [False, True]),
 }
 
+COMBINED = {"combine.layer": 3, "combine.tokens": 2}
+
 
 def test_it_learns(fitted: TokensieveClassifier) -> None:
     texts, labels = texts_and_labels(30, seed=1)
@@ -40,7 +42,7 @@ def test_it_learns(fitted: TokensieveClassifier) -> None:
 
 
 def test_the_model_is_the_one_that_train_makes(make: Make, tiny_bert_dir: Path, tmp_path: Path) -> None:
-    estimator = make(combine_layer=3, combination_tokens=2, validation_fraction=0.25, random_state=5).fit(X, Y)
+    estimator = make(settings=COMBINED, validation_fraction=0.25, random_state=5).fit(X, Y)
     documents = tuple(Document(text, label, "elsewhere", 0) for text, label in zip(X, Y, strict=True))
     recipe = Recipe(learning_rate=3e-3, epochs=1, batch_size=8, max_length=16, seed=5)
     splits = DataSplits(*carve_validation(documents, 0.25, 5))
@@ -132,10 +134,10 @@ def test_forms_of_texts(fitted: TokensieveClassifier, form: Any) -> None:
 
 
 def test_a_second_fit_is_the_same(make: Make) -> None:
-    estimator = make(keep_ratio=0.5)
+    estimator = make(keep=0.5)
     first = estimator.fit(X, Y).predict_proba(X)
     np.testing.assert_array_equal(estimator.fit(X, Y).predict_proba(X), first)
-    other = make(keep_ratio=0.5, random_state=1).fit(X, Y).predict_proba(X)
+    other = make(keep=0.5, random_state=1).fit(X, Y).predict_proba(X)
     assert not np.array_equal(other, first)
 
 
@@ -152,7 +154,7 @@ def test_random_states(make: Make) -> None:
 
 
 def test_fit_leaves_parameters_and_generators_alone(make: Make) -> None:
-    estimator = make(config=reduction(keep_ratio=0.5), recipe=Recipe(epochs=1), keep_ratio=np.float64(0.7))
+    estimator = make(config=reduction(keep_ratio=0.5), recipe=Recipe(epochs=1), keep=np.float64(0.7))
     parameters = estimator.get_params()
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     estimator.fit(X, Y)
@@ -206,13 +208,13 @@ def test_two_texts_a_class_are_enough_for_the_default(make: Make) -> None:
 def test_settings_go_before_config_preset_and_recipe(make: Make) -> None:
     recipe = Recipe(learning_rate=1e-3, epochs=1, weight_decay=0.1, class_weights="balanced", max_length=12)
     config = reduction(keep_ratio=0.5, min_length=4, combine_layer=2)
-    estimator = make(config=config, recipe=recipe, keep_ratio=0.6, learning_rate=None, max_length=None, batch_size=4)
+    estimator = make(config=config, recipe=recipe, keep=0.6, learning_rate=None, max_length=None, batch_size=4)
     record = estimator.fit(X, Y).record_
     assert record["settings"] == reduction(keep_ratio=0.6, min_length=4, combine_layer=2).to_dict()
     changed = {"learning_rate": 1e-3, "weight_decay": 0.1, "class_weights": "balanced", "max_length": 12}
     assert record["recipe"] == Recipe().to_dict() | changed | {"epochs": 1, "batch_size": 4}
-    preset = make(preset="paper-pfc-7", combination_tokens=2).fit(X, Y).record_["settings"]
-    assert preset == ReductionConfig.preset("paper-pfc-7").to_dict() | {"combination_tokens": 2}
+    preset = make(preset="paper-pfc-7", settings={"combine.tokens": 2}).fit(X, Y).record_["settings"]
+    assert preset == with_flat(ReductionConfig.preset("paper-pfc-7"), combination_tokens=2).to_dict()
 
 
 def test_class_weight_counts(make: Make) -> None:
@@ -225,8 +227,10 @@ def test_class_weight_counts(make: Make) -> None:
 
 def test_numbers_of_numpy_are_numbers(make: Make) -> None:
     """As a search over np.arange or scipy's distributions sets them."""
-    estimator = make(epochs=np.int64(1), keep_ratio=np.float32(0.5), pruning=np.str_("ratio"), batch_size=np.int32(4))
-    assert estimator.fit(X, Y).record_["settings"]["keep_ratio"] == 0.5
+    settings = {"prune.select": np.str_("top-share"), "min_length": np.int64(3)}
+    estimator = make(epochs=np.int64(1), keep=np.float32(0.5), settings=settings, batch_size=np.int32(4))
+    record = estimator.fit(X, Y).record_["settings"]
+    assert record == reduction(pruning="ratio", keep_ratio=0.5, min_length=3).to_dict()
 
 
 def test_the_embedded_model_is_the_default(default_model_dir: Path) -> None:

@@ -25,7 +25,8 @@ def test_a_saved_estimator_is_the_same(make: Make, tmp_path: Path, labels: Any) 
     parameters = {
         "config": reduction(heads="per_head"),
         "recipe": Recipe(weight_decay=0.1),
-        "keep_ratio": np.float64(0.5),
+        "keep": np.float64(0.5),
+        "settings": {"prune.select": "top-share"},
     }
     estimator = make(**parameters).fit(X, labels)
     estimator.save(tmp_path / "out")

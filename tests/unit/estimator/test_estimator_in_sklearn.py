@@ -46,18 +46,19 @@ def test_parameters_of_records_survive_cloning(make: Make) -> None:
 @pytest.mark.parametrize("workers", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_grid_search(make: Make, workers: int | None) -> None:
     """With two workers, estimators and scores travel between processes."""
-    grid = {"keep_ratio": [0.3, 1.0], "config": [reduction(site="hidden")]}
+    grid = {"keep": [0.3, 1.0], "config": [reduction(site="hidden")]}
     search = GridSearchCV(make(epochs=2), grid, cv=2, n_jobs=workers, error_score="raise").fit(X, Y)
     assert len(search.cv_results_["params"]) == 2
-    assert search.best_estimator_.record_["settings"]["keep_ratio"] == search.best_params_["keep_ratio"]
+    assert search.best_estimator_.record_["settings"]["prune"]["schedule"]["keep"] == search.best_params_["keep"]
     assert search.predict(X).shape == (24,)
     np.testing.assert_array_equal(search.classes_, ["film", "law", "team"])
 
 
 def test_random_search_over_distributions(make: Make) -> None:
-    space = {"keep_ratio": uniform(0.5, 0.5), "combine_layer": randint(2, 4), "epochs": np.arange(1, 3)}
+    layers = [{"combine.layer": 2}, {"combine.layer": 3}]
+    space = {"keep": uniform(0.5, 0.5), "settings": layers, "batch_size": randint(4, 9), "epochs": np.arange(1, 3)}
     search = RandomizedSearchCV(make(), space, n_iter=2, cv=2, random_state=0, error_score="raise").fit(X, Y)
-    assert search.best_estimator_.classifier_.model.settings.combine_layer in (2, 3)
+    assert search.best_estimator_.classifier_.model.settings.before(4) + 1 in (2, 3)
 
 
 def test_cross_validation(make: Make) -> None:
@@ -72,8 +73,8 @@ def test_cross_validation(make: Make) -> None:
 
 def test_in_a_pipeline(make: Make) -> None:
     pipeline = make_pipeline(FunctionTransformer(lower), make(**LEARNS))
-    pipeline.set_params(ptcclassifier__keep_ratio=0.95).fit([text.upper() for text in X], Y)
-    assert pipeline[-1].record_["settings"]["keep_ratio"] == 0.95
+    pipeline.set_params(tokensieveclassifier__keep=0.95).fit([text.upper() for text in X], Y)
+    assert pipeline[-1].record_["settings"]["prune"]["schedule"]["keep"] == 0.95
     assert pipeline.score([text.upper() for text in X], Y) > 0.8
     np.testing.assert_array_equal(pipeline.predict_proba(X), pipeline[-1].predict_proba(X))
 

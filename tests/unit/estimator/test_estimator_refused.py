@@ -71,9 +71,11 @@ LABELS: dict[str, tuple[Any, str]] = {
     "an empty label": (["", "law"] * 3, r"X\[0\].*missing label"),
 }
 PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
-    "a ratio": ({"keep_ratio": 1.5}, "keep_ratio=1.5"),
-    "a site": ({"site": "values"}, "site='values'"),
-    "a layer that is not there": ({"combine_layer": 9}, "combine_layer=9"),
+    "a ratio": ({"keep": 1.5}, r"prune\.schedule\.keep=1.5"),
+    "a site": ({"settings": {"prune.site": "values"}}, r"prune\.site='values'"),
+    "a layer that is not there": ({"settings": {"combine.layer": 9}}, r"combine\.layer=9"),
+    "a setting": ({"settings": {"prune.sight": "keys"}}, r"did you mean prune\.site"),
+    "settings that are none": ({"settings": "keys"}, "settings='keys': give a dictionary"),
     "a preset": ({"preset": "paper"}, "preset 'paper'"),
     "a preset with a config": ({"preset": "dense", "config": "x"}, "preset='dense'.*config"),
     "a config of a dictionary": ({"config": {"keep_ratio": 0.5}}, "config=.*ReductionConfig"),

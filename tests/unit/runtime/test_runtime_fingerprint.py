@@ -32,7 +32,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a weight": one_weight,
     "the labels": lambda folder: edit(folder / "config.json", lambda record: record["id2label"].update({"0": "other"})),
     "the settings": lambda folder: edit(
-        folder / "config.json", lambda record: record["reduction"].update(keep_ratio=0.5)
+        folder / "config.json", lambda record: record["reduction"].update(min_length=5)
     ),
     "the vocabulary": lambda folder: edit(
         folder / "tokenizer.json", lambda record: record["model"]["vocab"].update(film=18, court=17)
