@@ -20,7 +20,7 @@ from machine import ROOT, machine
 from tokensieve import load
 from tokensieve.data import Document, read_documents, resolve_split_file
 from tokensieve.metrics import accuracy_and_f1
-from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.classifier import Classifier
 
 
 def main() -> None:

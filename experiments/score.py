@@ -33,8 +33,8 @@ from tokensieve.metrics import accuracy_and_f1
 from tokensieve.model.layer import Layer
 from tokensieve.reduce.schedule import exact_ratio, next_count
 from tokensieve.reduce.score.received import Received
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.engine import Engine
-from tokensieve.runtime.load import Classifier
 
 CHOICES: dict[str, Received] = {
     "anchors": Received(queries="anchors"),

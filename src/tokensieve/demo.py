@@ -17,7 +17,8 @@ from typing import Any
 
 from tokensieve.data import Document, standard_library_corpus
 from tokensieve.errors import ConfigError, TokensieveError
-from tokensieve.runtime.load import Classifier, load
+from tokensieve.runtime.classifier import Classifier
+from tokensieve.runtime.load import load
 from tokensieve.runtime.part import check_replaceable, json_with
 from tokensieve.training.output import RECORD, check_output, read_record
 from tokensieve.training.reproduce import EMBEDDED_CORPUS

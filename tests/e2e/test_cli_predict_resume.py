@@ -99,7 +99,7 @@ def cut_off(cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch) -> CutOff:
     rows = [*labelled_rows(49), {"text": "film " * 100, "label": "film"}]
     rows[5] = {"text": "law " * 100, "label": "law"}
     write_rows(work / "data.jsonl", rows)
-    monkeypatch.setattr("tokensieve.runtime.engine._WINDOW_DOCUMENTS", 8)
+    monkeypatch.setattr("tokensieve.runtime.windows._WINDOW_DOCUMENTS", 8)
     classify = Engine._classify
 
     def run(*args: str, windows: int = 3) -> Outcome:

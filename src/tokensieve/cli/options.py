@@ -17,7 +17,7 @@ from tokensieve.errors import ConfigError
 from tokensieve.methods import METHODS
 
 if TYPE_CHECKING:
-    from tokensieve.runtime.load import Classifier
+    from tokensieve.runtime.classifier import Classifier
 
 RUNNING, DATA, REDUCTION, RECIPE = "Running", "Data", "Token reduction", "Recipe"
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tokensieve.data import Document, Tally
-    from tokensieve.runtime.load import Classifier
+    from tokensieve.runtime.classifier import Classifier
 
 
 Input = Annotated[

@@ -27,7 +27,8 @@ from tokensieve.estimator.folder import read_folder, write_folder
 from tokensieve.estimator.inputs import class_names, places_in_model, read_classes, read_documents
 from tokensieve.estimator.state import off_its_device, on_its_device, quiet, random_states_kept
 from tokensieve.old_names import renamed
-from tokensieve.runtime.load import Classifier, load, resolve_device
+from tokensieve.runtime.classifier import Classifier
+from tokensieve.runtime.load import load, resolve_device
 from tokensieve.runtime.results import Result
 from tokensieve.settings_paths import Assignment
 from tokensieve.training.recipe import Recipe

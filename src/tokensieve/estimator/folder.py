@@ -14,7 +14,7 @@ from tokensieve.config import ReductionConfig
 from tokensieve.config.old import assignments
 from tokensieve.errors import CheckpointError
 from tokensieve.estimator.inputs import class_names, places_in_model
-from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.training.old import record_today
 from tokensieve.training.output import ESTIMATOR, RECORD, check_output, folder_in_the_making
 from tokensieve.training.recipe import Recipe

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from functools import partial
-from itertools import takewhile
 from typing import Any
 
 import torch
@@ -15,31 +13,16 @@ from torch import Tensor
 from tokensieve.cascade.build import EncoderClassifier, rules_of, stages_of
 from tokensieve.cascade.cascade import run_cascade
 from tokensieve.data.documents import Document
-from tokensieve.data.stoppable import stop_asked
-from tokensieve.data.tokenize import Encodings, encode
-from tokensieve.data.tokenized import pairs_of
-from tokensieve.errors import ConfigError, InputError
+from tokensieve.data.tokenize import Encodings
+from tokensieve.errors import ConfigError
 from tokensieve.model.answers import Answers
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.old_names import renamed_keyword
-from tokensieve.runtime.batching import batches_by_tokens, padded_batch, windows
+from tokensieve.runtime.batching import batches_by_tokens, padded_batch
 from tokensieve.runtime.budget import BATCH_TOKENS, fastest_budget
-from tokensieve.runtime.micro_batches import read_in_micro_batches
-from tokensieve.runtime.prefetch import prefetched
+from tokensieve.runtime.micro_batches import run_in_micro_batches
 from tokensieve.runtime.results import Result, results_of
-
-_WINDOW_DOCUMENTS = 1024
-_WINDOW_CHARACTERS = 8_000_000  # bounds the memory of a window of very long documents
-_PREFETCHED_WINDOWS = 2  # read and tokenized while the model is at work
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """Documents that are sorted and batched together, tokenized; the first `done` of them have their results."""
-
-    documents: list[Document]
-    encodings: Encodings
-    done: int
+from tokensieve.runtime.windows import Window, cut, encode_documents, tokenized_windows
 
 
 class Engine:
@@ -147,7 +130,7 @@ class Engine:
     @torch.inference_mode()
     def choose_budget(self, documents: Iterable[Document]) -> int:
         """Where `batch_tokens` is "auto", choose it now, on the first window of these; the budget."""
-        if self.batch_tokens == "auto" and (window := next(_cut(documents), None)):
+        if self.batch_tokens == "auto" and (window := next(cut(documents), None)):
             self._choose(self._encode(window))
         return self.budget
 
@@ -158,36 +141,11 @@ class Engine:
         if self.batch_tokens == "auto":
             self.batch_tokens = fastest_budget(encodings.lengths, run) or "auto"
 
-    def _windows(self, documents: Iterable[Document], skip: int, prefetch: bool) -> Generator[_Window, None, None]:
-        windows = self._encoded(documents, skip)
-        return prefetched(windows, _PREFETCHED_WINDOWS) if prefetch else windows
-
-    def _encoded(self, documents: Iterable[Document], skip: int) -> Generator[_Window, None, None]:
-        """Windows as they are read, but for those that are skipped as a whole. Touches nothing but the tokenizer."""
-        with _closed(documents) as source:
-            for window in _cut(source):
-                done, skip = min(skip, len(window)), max(skip - len(window), 0)
-                if stop_asked():
-                    return
-                if done < len(window):
-                    yield _Window(window, self._encode(window), done)
+    def _windows(self, documents: Iterable[Document], skip: int, prefetch: bool) -> Generator[Window, None, None]:
+        return tokenized_windows(documents, self._encode, skip, prefetch)
 
     def _encode(self, documents: Sequence[Document]) -> Encodings:
-        texts, pairs = [document.text for document in documents], pairs_of(documents)
-        self._check_form(documents[0], pairs is not None)
-        return encode(self.tokenizer, texts, self.max_length, pairs)
-
-    def _check_form(self, first: Document, paired: bool) -> None:
-        """Raise InputError where a classifier of pairs gets single texts, or the other way round."""
-        trained = self.model.config.text_pairs
-        if trained is None or trained == paired:
-            return
-        forms = ("a single text", "single texts"), ("a pair of texts", "pairs of texts")
-        remedy = "name the column of the second text (--pair-column)" if trained else "leave the second text out"
-        raise InputError(
-            f"{first.source}, line {first.line}: is {forms[paired][0]}, and the classifier was trained on "
-            f"{forms[trained][1]}: {remedy}"
-        )
+        return encode_documents(self.tokenizer, documents, self.max_length, self.model.config.text_pairs)
 
     @torch.inference_mode()
     def _classify(self, encodings: Encodings, tokens: bool) -> list[Result]:
@@ -227,22 +185,5 @@ class Engine:
     def _read_batch(
         self, encodings: Encodings, stage: TokensieveForSequenceClassification, batch: list[int]
     ) -> Answers:
-        return read_in_micro_batches(stage, padded_batch(encodings, batch, stage.config, self.model.device))
-
-
-@contextmanager
-def _closed(documents: Iterable[Document]) -> Iterator[Iterator[Document]]:
-    """An iterator that ends when its thread is asked to stop, and is closed at the end if it can be."""
-    source = iter(documents)
-    try:
-        yield takewhile(lambda _: not stop_asked(), source)
-    finally:
-        if (close := getattr(source, "close", None)) is not None:
-            close()
-
-
-def _cut(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    def size(document: Document) -> int:
-        return len(document.text) + len(document.pair or "")
-
-    return windows(documents, size, _WINDOW_DOCUMENTS, _WINDOW_CHARACTERS)
+        documents = padded_batch(encodings, batch, stage.config, self.model.device)
+        return run_in_micro_batches(stage.read, documents, stage.encoder.rows_after_first_pruning(documents.lengths))

@@ -19,7 +19,7 @@ from tokensieve.memory import peak_memory_bytes, reset_peak_memory
 from tokensieve.metrics import accuracy_and_f1, expected_calibration_error, multi_label_scores, report_per_class
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.probabilities import class_probabilities
-from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.results import Result
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassifica
 from tokensieve.data.folders import SingleSource
 from tokensieve.data.huggingface import DatasetSplit
 from tokensieve.data.sources import check_source
-from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.offload import OffloadedEmbeddings
 from tokensieve.runtime.part import is_stream
 from tokensieve.system import system_errors_explained

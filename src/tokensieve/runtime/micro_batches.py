@@ -6,7 +6,7 @@ At inference on CPU more rows at once save no time, and only cost memory.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from math import ceil
 
@@ -32,8 +32,19 @@ def read_batch(model: EncoderClassifier, batch: Batch) -> Answers:
 
 def read_in_micro_batches(model: TokensieveForSequenceClassification, batch: Batch) -> Answers:
     """The model's answers to a batch, as `model.read` gives them; gradients must be off."""
-    batches = micro_batches(batch, model.encoder.rows_after_first_pruning(batch.lengths))
-    answers = run_together(model.read, batches)
+    return run_in_micro_batches(model.read, batch, model.encoder.rows_after_first_pruning(batch.lengths))
+
+
+def run_in_micro_batches(read: Callable[[Batch], Answers], batch: Batch, rows: Sequence[int]) -> Answers:
+    """The answers that `read` gives to a batch, in micro-batches; gradients must be off.
+
+    Args:
+        read: `read` of a model.
+        batch: of any size.
+        rows: the tokens of each document that count, where others leave ahead of the first layer.
+    """
+    batches = micro_batches(batch, rows)
+    answers = run_together(read, batches)
     if len(batches) > 1:
         return_piled_up_pages()  # micro-batches free blocks of ever new sizes, which glibc would pile up
     return Answers.joined(answers)

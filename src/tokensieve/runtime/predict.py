@@ -11,7 +11,7 @@ from typing import IO, Any, Literal
 from tokensieve.data.documents import Document
 from tokensieve.data.labels import LabelRule
 from tokensieve.errors import ConfigError
-from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.results import Result
 from tokensieve.runtime.resume import ResumablePart
 

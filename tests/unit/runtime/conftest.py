@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tokensieve
-from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.classifier import Classifier
 
 WORDS = "the a of good bad film court goal market team law share player price judge"
 

@@ -12,8 +12,8 @@ import torch
 import tokensieve
 from tokensieve.data import Document
 from tokensieve.runtime.budget import BATCH_TOKENS, CANDIDATES, LEAST_TOKENS, fastest_budget
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.evaluate import evaluate
-from tokensieve.runtime.load import Classifier
 
 LENGTHS = [random.Random(3).randint(10, 512) for _ in range(1024)]
 Cost = Callable[[int], float]

@@ -16,8 +16,8 @@ from flat import reduction
 from tokensieve import ConfigError, DataError, InputError
 from tokensieve.data import Document
 from tokensieve.metrics import accuracy_and_f1, expected_calibration_error, multi_label_scores
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.evaluate import evaluate
-from tokensieve.runtime.load import Classifier
 from tokensieve.runtime.predict import write_predictions
 
 Make = Callable[..., Classifier]
@@ -257,7 +257,7 @@ def test_pairs_are_read_together(make: Make, tiny_tokenizer: Any) -> None:
 
 
 def test_the_second_text_counts_for_the_window(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokensieve.runtime.engine._WINDOW_CHARACTERS", 100)
+    monkeypatch.setattr("tokensieve.runtime.windows._WINDOW_CHARACTERS", 100)
     taken: list[int] = []
     documents = (taken.append(n) or Document("film", None, "here", n, "film " * 10) for n in range(50))
     next(make().engine.stream(documents, prefetch=False))

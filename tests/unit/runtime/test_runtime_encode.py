@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tokensieve
-from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.classifier import Classifier
 
 POOLING: dict[str, dict[str, Any]] = {
     "host": {"pooling": "host", "site": "hidden"},
@@ -38,7 +38,7 @@ def test_the_last_layer_makes_the_logits_of_them(pooled: Classifier, some_texts:
 def test_alone_and_over_windows(pooled: Classifier, some_texts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = pooled.encode(iter(some_texts))
     np.testing.assert_allclose(vectors, np.concatenate([pooled.encode([text]) for text in some_texts]), atol=1e-5)
-    monkeypatch.setattr("tokensieve.runtime.engine._WINDOW_DOCUMENTS", 7)
+    monkeypatch.setattr("tokensieve.runtime.windows._WINDOW_DOCUMENTS", 7)
     np.testing.assert_allclose(vectors, pooled.encode(some_texts), atol=1e-5)
     assert np.abs(vectors[:-1] - vectors[1:]).max() > 1e-3, "vectors that are all the same would prove nothing here"
 

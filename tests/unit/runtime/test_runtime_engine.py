@@ -18,7 +18,7 @@ from tokensieve.model.answers import Answers
 from tokensieve.model.batch import Batch
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.reduce.combine.combining_module import TokenCombiner
-from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.micro_batches import read_in_micro_batches
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -70,7 +70,7 @@ def test_order_is_that_of_the_texts(classifier: Classifier, some_texts: list[str
 
 def test_order_over_windows(classifier: Classifier, some_texts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     expected = classifier.predict_proba(some_texts)
-    monkeypatch.setattr("tokensieve.runtime.engine._WINDOW_DOCUMENTS", 7)
+    monkeypatch.setattr("tokensieve.runtime.windows._WINDOW_DOCUMENTS", 7)
     np.testing.assert_allclose(classifier.predict_proba(some_texts), expected, atol=1e-5)
 
 
@@ -126,7 +126,7 @@ def test_prefetching_is_bounded(classifier: Classifier, windows: int) -> None:
 
 
 def test_few_long_texts_fill_a_window(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokensieve.runtime.engine._WINDOW_CHARACTERS", 100)
+    monkeypatch.setattr("tokensieve.runtime.windows._WINDOW_CHARACTERS", 100)
     taken: list[int] = []
     documents = (taken.append(n) or Document("film " * 10, None, "counted", n) for n in range(50))
     next(classifier.engine.stream(documents, prefetch=False))

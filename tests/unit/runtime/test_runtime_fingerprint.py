@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tokensieve
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.fingerprint import differences, fingerprint, hash_of_model
-from tokensieve.runtime.load import Classifier
 
 
 def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -18,8 +18,9 @@ import tokensieve
 from flat import reduction
 from tokensieve import CheckpointError, ConfigError
 from tokensieve.errors import DataError, OperatingSystemError
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.fingerprint import hash_of_model
-from tokensieve.runtime.load import Classifier, load
+from tokensieve.runtime.load import load
 from tokensieve.runtime.offload import OffloadedEmbeddings, offload_input_embeddings
 
 TEXT = "the film was good"

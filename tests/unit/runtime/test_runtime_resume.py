@@ -12,7 +12,7 @@ import pytest
 
 from tokensieve import ConfigError
 from tokensieve.data import Document
-from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.predict import OutputFormat, write_resumable
 from tokensieve.runtime.resume import ResumablePart, read_state, resumable_part
 
@@ -24,7 +24,7 @@ Run = Callable[..., ResumablePart]
 @pytest.fixture
 def run(classifier: Classifier, some_texts: list[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """`run(path, resume=..., stop=n)` predicts the 40 texts, 7 a window, and fails when it comes to the n-th."""
-    monkeypatch.setattr("tokensieve.runtime.engine._WINDOW_DOCUMENTS", WINDOW)
+    monkeypatch.setattr("tokensieve.runtime.windows._WINDOW_DOCUMENTS", WINDOW)
 
     def documents(stop: int | None) -> Iterator[Document]:
         for number, text in enumerate(some_texts):

@@ -14,8 +14,8 @@ from tokensieve import ConfigError, DataError, TokensieveError
 from tokensieve.data import Document
 from tokensieve.memory import peak_memory_bytes
 from tokensieve.metrics import accuracy_and_f1, report_per_class
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.evaluate import evaluate
-from tokensieve.runtime.load import Classifier
 from tokensieve.runtime.part import part_file
 from tokensieve.runtime.predict import is_prediction, output_format, write_predictions
 

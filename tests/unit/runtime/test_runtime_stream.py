@@ -10,14 +10,14 @@ import torch
 
 from tokensieve import DataError, InputError
 from tokensieve.data import Document
-from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.classifier import Classifier
 
 WINDOW = 7
 
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokensieve.runtime.engine._WINDOW_DOCUMENTS", WINDOW)
+    monkeypatch.setattr("tokensieve.runtime.windows._WINDOW_DOCUMENTS", WINDOW)
 
 
 def no_thread_left() -> bool:

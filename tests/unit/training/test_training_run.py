@@ -19,7 +19,7 @@ from flat import reduction
 from tokensieve import TokensieveForSequenceClassification
 from tokensieve.data import DataSplits, Document
 from tokensieve.model.attention import SelfAttention
-from tokensieve.runtime.load import Classifier
+from tokensieve.runtime.classifier import Classifier
 from tokensieve.training import trainer as trainer_module
 from tokensieve.training.train import train
 
