@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from tokensieve.checks import BOOLEAN, SHARE, TEXT, Check, check_value, list_of, one_of, whole
+from tokensieve.checks import BOOLEAN, SHARE, TEXT, Check, check_value, is_number, list_of, one_of, whole
 from tokensieve.data.readers import Policy
 from tokensieve.errors import ConfigError
 from tokensieve.settings_paths import Assignment, parse_assignment, read_settings, unknown_name
@@ -22,6 +22,7 @@ from tokensieve.training.settings import REDUCTION_NAMES, keep_share
 TRAIN_HEADS = ("preset", "keep", "train", "data", "run")
 """What stands beside the reduction settings in a --config file of `train`, and at the head of a path of --set."""
 INFO_HEADS = ("preset", "keep")
+_SUCH_AS = {"preset": "fast", "keep": "0.7"}
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,11 @@ def _read(
     known = (*heads, *REDUCTION_NAMES)
     for source, found in ((f"--config {file}", filed), ("--set", assignments)):
         for assignment in found:
-            if assignment.path[0] not in known:
-                raise ConfigError(f"{source}: {unknown_name('', assignment.path[0], known)}")
+            head, *names = assignment.path
+            if head not in known:
+                raise ConfigError(f"{source}: {unknown_name('', head, known)}")
+            if names and head in ("preset", "keep"):
+                raise ConfigError(f"{source} {assignment.name}: {head} is a plain value, such as {_SUCH_AS[head]}")
     return filed, assignments
 
 
@@ -149,6 +153,7 @@ def _reduction(options: Mapping[str, Any], filed: list[Assignment], assignments:
         plain = {assignment.name: assignment.value for assignment in found}
         plain |= {name: given[name] for name in ("preset", "keep") if name in given}
         preset = plain.get("preset", preset)
+        check_value("preset", preset, TEXT.or_none())
         if plain.get("keep") is not None:
             changes += keep_share(plain["keep"])
         changes += [assignment for assignment in found if assignment.path[0] in REDUCTION_NAMES]
@@ -202,7 +207,7 @@ _RECIPE_NAMES = {
 def _of_type(wanted: Any, assignment: Assignment) -> Any:
     """The value of an assignment, a text where the field takes texts, a float or a list where it takes such."""
     value, types = assignment.value, _choices(wanted)
-    if isinstance(value, int) and not isinstance(value, bool) and float in types and int not in types:
+    if is_number(value) and float in types and int not in types:
         return float(value)
     if tuple in types:
         return tuple(value) if isinstance(value, list) else (value,)
