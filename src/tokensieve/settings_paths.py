@@ -53,7 +53,7 @@ def parse_assignment(given: str) -> Assignment:
     path, sign, value = given.partition("=")
     names = tuple(name.strip() for name in path.split("."))
     if not sign or not all(names):
-        raise ConfigError(f"--set {given!r}: give a dotted path and a value, such as prune.schedule.keep=0.7")
+        raise ConfigError(f"--set {shown(given)}: give a dotted path and a value, such as prune.schedule.keep=0.7")
     return Assignment(names, parse_value(value), value)
 
 

@@ -275,11 +275,20 @@ def test_a_file_of_settings(cli: Cli, work: Path, handed_over: dict[str, Any]) -
     ("content", "hints"),
     [
         ("{", ("--config settings.json", "no JSON object")),
-        ('{"train": {"epoch": 3}}', ("--config", "'train.epoch'", "did you mean train.epochs?")),
+        ('{"train": {"epoch": 3}}', ("--config settings.json", "'train.epoch'", "did you mean train.epochs?")),
         ('{"trian": {"epochs": 3}}', ("--config settings.json", "'trian'", "did you mean train?")),
-        ('{"train": 3}', ("--config", "train", "a field of train")),
-        ('{"data": {"on_bad_rows": 3}}', ("--config data.on_bad_rows=3", "'skip'")),
+        ('{"train": 3}', ("--config settings.json train", "a field of train")),
+        ('{"data": {"on_bad_rows": 3}}', ("--config settings.json data.on_bad_rows=3", "'skip'")),
         ('{"keep": 2}', ("keep", "=2", "(0, 1]")),
+        ('{"keep": {"share": 0.5}}', ("--config settings.json keep.share", "a plain value, such as 0.7")),
+        ('{"preset": ["fast"]}', ("preset=['fast']", "give a text")),
+        ('{"prune": 3}', ("prune=3", "give an object")),
+        ('{"train": {"clip": 1' + "0" * 400 + "}}", ("clip=", "a number above 0")),
+        (
+            '{"train": {"lora_targets": {"query": 1}}}',
+            ("--config settings.json train.lora_targets.query", "a field of train"),
+        ),
+        ('{"run": {"report_to": [1]}}', ("--config settings.json run.report_to=(1,)", "names of trackers")),
     ],
 )
 def test_a_file_that_is_wrong(cli: Cli, work: Path, content: str, hints: tuple[str, ...]) -> None:

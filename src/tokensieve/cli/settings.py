@@ -5,14 +5,14 @@ Options and --set win over the file. An option and a --set that name the same se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from tokensieve.checks import BOOLEAN, SHARE, TEXT, Check, check_value, list_of, one_of, whole
+from tokensieve.checks import BOOLEAN, SHARE, TEXT, Check, check_value, is_number, list_of, one_of, whole
 from tokensieve.data.readers import Policy
 from tokensieve.errors import ConfigError
 from tokensieve.settings_paths import Assignment, parse_assignment, read_settings, unknown_name
@@ -22,6 +22,7 @@ from tokensieve.training.settings import REDUCTION_NAMES, keep_share
 TRAIN_HEADS = ("preset", "keep", "train", "data", "run")
 """What stands beside the reduction settings in a --config file of `train`, and at the head of a path of --set."""
 INFO_HEADS = ("preset", "keep")
+_SUCH_AS = {"preset": "fast", "keep": "0.7"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class _Field:
     check: Check
 
 
+_CHECKED_BY_RECIPE = Check(lambda _: True, "")
 DATA_FIELDS: dict[str, _Field] = {
     "text_column": _Field(str, "text", TEXT),
     "label_column": _Field(str, "label", TEXT),
@@ -105,16 +107,14 @@ def train_settings(options: Mapping[str, Any], assigned: Sequence[str] | None, f
     Raises:
         ConfigError: an unknown name, a value of the wrong type or range, or a setting that is given twice.
     """
-    filed, assignments = _read(assigned, file, TRAIN_HEADS)
+    sources = _sources(assigned, file, TRAIN_HEADS)
     types = get_type_hints(Recipe)
-    recipe = {
-        field.name: _Field(types[field.name], field.default, Check(lambda _: True, "")) for field in fields(Recipe)
-    }
+    recipe = {field.name: _Field(types[field.name], field.default, _CHECKED_BY_RECIPE) for field in fields(Recipe)}
     return TrainSettings(
-        _reduction(options, filed, assignments),
-        Recipe(**_values("train", recipe, options, filed, assignments)),
-        _values("data", DATA_FIELDS, options, filed, assignments),
-        _values("run", RUN_FIELDS, options, filed, assignments),
+        _reduction(options, sources),
+        Recipe(**_values("train", recipe, options, sources)),
+        _values("data", DATA_FIELDS, options, sources),
+        _values("run", RUN_FIELDS, options, sources),
     )
 
 
@@ -124,57 +124,71 @@ def info_settings(options: Mapping[str, Any], assigned: Sequence[str] | None) ->
     Raises:
         ConfigError: as `train_settings`.
     """
-    return _reduction(options, *_read(assigned, None, INFO_HEADS))
+    return _reduction(options, _sources(assigned, None, INFO_HEADS))
 
 
-def _read(
-    assigned: Sequence[str] | None, file: Path | None, heads: tuple[str, ...]
-) -> tuple[list[Assignment], list[Assignment]]:
-    """The assignments of the file and those of --set, with known names at their heads."""
-    filed = [] if file is None else read_settings(file)
-    assignments = [parse_assignment(text) for text in assigned or ()]
+@dataclass(frozen=True)
+class _Source:
+    """Where assignments come from.
+
+    Attributes:
+        name: as errors name it.
+        assignments: in order.
+        yields: an option for the same setting wins; otherwise it is refused.
+    """
+
+    name: str
+    assignments: list[Assignment]
+    yields: bool = False
+
+
+def _sources(assigned: Sequence[str] | None, file: Path | None, heads: tuple[str, ...]) -> list[_Source]:
+    """The file, then --set; the names at the heads of their paths are known."""
+    sources = [] if file is None else [_Source(f"--config {file}", read_settings(file), yields=True)]
+    sources.append(_Source("--set", [parse_assignment(text) for text in assigned or ()]))
     known = (*heads, *REDUCTION_NAMES)
-    for source, found in ((f"--config {file}", filed), ("--set", assignments)):
-        for assignment in found:
-            if assignment.path[0] not in known:
-                raise ConfigError(f"{source}: {unknown_name('', assignment.path[0], known)}")
-    return filed, assignments
+    for source in sources:
+        for assignment in source.assignments:
+            head, *names = assignment.path
+            if head not in known:
+                raise ConfigError(f"{source.name}: {unknown_name('', head, known)}")
+            if names and head in _SUCH_AS:
+                raise ConfigError(f"{source.name} {assignment.name}: {head} is a plain value, such as {_SUCH_AS[head]}")
+    return sources
 
 
-def _reduction(options: Mapping[str, Any], filed: list[Assignment], assignments: list[Assignment]) -> Reduction:
+def _reduction(options: Mapping[str, Any], sources: list[_Source]) -> Reduction:
     """The preset, and in order: what the file says, --keep, what --set says."""
     changes: list[Assignment] = []
     preset = None
-    for found, given in ((filed, {}), (assignments, options)):
-        plain = {assignment.name: assignment.value for assignment in found}
-        plain |= {name: given[name] for name in ("preset", "keep") if name in given}
+    for source in sources:
+        plain = {assignment.name: assignment.value for assignment in source.assignments}
+        if not source.yields:
+            plain |= {name: options[name] for name in _SUCH_AS if name in options}
         preset = plain.get("preset", preset)
+        check_value("preset", preset, TEXT.or_none())
         if plain.get("keep") is not None:
             changes += keep_share(plain["keep"])
-        changes += [assignment for assignment in found if assignment.path[0] in REDUCTION_NAMES]
+        changes += [assignment for assignment in source.assignments if assignment.path[0] in REDUCTION_NAMES]
     return Reduction(preset, changes)
 
 
 def _values(
-    head: str,
-    known: Mapping[str, _Field],
-    options: Mapping[str, Any],
-    filed: Iterable[Assignment],
-    assignments: Iterable[Assignment],
+    head: str, known: Mapping[str, _Field], options: Mapping[str, Any], sources: list[_Source]
 ) -> dict[str, Any]:
     """A value for each field of a head: what is given, else the default."""
     values = {name: field.default for name, field in known.items()}
     asked = {name: value for name, value in options.items() if name in known}
-    for source, found in (("--config", filed), ("--set", assignments)):
-        for assignment in found:
+    for source in sources:
+        for assignment in source.assignments:
             if assignment.path[0] != head:
                 continue
-            name = _field_name(source, assignment, known)
-            if source == "--set" and name in asked:
+            name = _field_name(source.name, assignment, known)
+            if name in asked and not source.yields:
                 option = name.replace("_", "-")
                 raise ConfigError(f"--{option} and --set {assignment.name} are the same setting: give one of them")
             values[name] = _of_type(known[name].type, assignment)
-            check_value(f"{source} {assignment.name}", values[name], known[name].check)
+            check_value(f"{source.name} {assignment.name}", values[name], known[name].check)
     return values | asked
 
 
@@ -202,7 +216,7 @@ _RECIPE_NAMES = {
 def _of_type(wanted: Any, assignment: Assignment) -> Any:
     """The value of an assignment, a text where the field takes texts, a float or a list where it takes such."""
     value, types = assignment.value, _choices(wanted)
-    if isinstance(value, int) and not isinstance(value, bool) and float in types and int not in types:
+    if is_number(value) and float in types and int not in types:
         return float(value)
     if tuple in types:
         return tuple(value) if isinstance(value, list) else (value,)
