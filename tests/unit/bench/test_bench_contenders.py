@@ -92,7 +92,7 @@ def test_documents_that_are_deferred(prepare: Any) -> None:
 
 def test_a_cascade_from_file_to_file(prepare: Any, data: Path) -> None:
     contenders = {"x": {"kind": "tokensieve", "settings": RATIO | {"reread": 0.5}}}
-    with pytest.raises(ConfigError, match="reread with the measure 'end_to_end'"):
+    with pytest.raises(ConfigError, match=r"a cascade \(defer\) with the measure 'end_to_end'"):
         toy = {"set": "toy", "max_length": 16}
         prepare(
             data,

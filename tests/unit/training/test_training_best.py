@@ -130,7 +130,7 @@ def test_nothing_is_trained_and_nothing_scored(dense: Path, tmp_path: Path) -> N
 
 
 OTHER_PARTS = {
-    "pooling": (reduction(pruning="none", pooling="host"), "reads 'mean' pooling, so with pooling='host'"),
+    "pooling": (reduction(pruning="none", pooling="host"), "reads 'mean' pooling, so with pooling='pretrained'"),
     "combining": (reduction(combine_layer=3, combination_tokens=3), "no combining module with 3 tokens"),
 }
 

@@ -95,7 +95,7 @@ def test_a_second_stage_of_fewer_tokens_has_a_last_layer_refitted_to_them(dense:
     fitted = record["head_refit"]
     assert fitted["left_again"] < fitted["moved_again"] < fitted["moved"]
     train(dense, with_flat(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
-    train(dense, settings.stages[1], DATA, tmp_path / "more", RECIPE, progress=False)
+    train(dense, settings.stages(4)[1], DATA, tmp_path / "more", RECIPE, progress=False)
     again, once, more = (tokensieve.load(tmp_path / name, device="cpu") for name in ("again", "once", "more"))
     results = (own.engine.classify(DATA.validation) for own in (again, once, more))
     for found, first, second in zip(*results, strict=True):
@@ -163,7 +163,7 @@ def test_not_fitted_is_warned_of(base: Path, tmp_path: Path, caplog: pytest.LogC
     compress(base, reduction(pruning="ratio", pooling="mean", reread=0.1), num_labels=3).save_pretrained(tmp_path)
     load_tokenizer(base, source_config(load_config(base), base)).save_pretrained(tmp_path)
     tokensieve.load(tmp_path, device="cpu")
-    assert "a cascade (reread=0.1) whose defer_below is not fitted" in caplog.text
+    assert "a cascade (defer.share=0.1) whose defer_below is not fitted" in caplog.text
 
 
 def test_load_lays_the_weights_out_for_the_processor(dense: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_without_it_the_record_says_nothing(run: Train) -> None:
 
 def test_without_validation_documents(base: Path, tmp_path: Path) -> None:
     data = DataSplits(labelled_documents(24), ())
-    with pytest.raises(ConfigError, match=r"reread=0.25 needs validation documents.*validation_fraction above 0"):
+    with pytest.raises(ConfigError, match=r"defer.share=0.25 needs validation documents.*validation_fraction above 0"):
         train(base, REDUCED, data, tmp_path / "out", RECIPE)
     with pytest.raises(ConfigError, match="needs validation documents"):  # before a dense stage
         train_in_stages(base, REDUCED, data, tmp_path / "out", RECIPE)

@@ -67,7 +67,7 @@ def test_the_fewest_documents_that_keep_the_loss_as_allowed(dense: Path, tmp_pat
     assert model.settings.deferred == told["share"] and model.config.defer_below == told["below"]
     assert int((probabilities < told["below"]).sum()) == wanted
     assert told["expected_loss"] == pytest.approx(left[wanted], abs=1e-3)
-    assert record["settings"]["reread"] == 0.1, "what was asked for"
+    assert record["settings"]["defer"]["share"] == 0.1, "what was asked for"
     assert model.plan(20).deferred == told["share"]
 
 
@@ -113,7 +113,7 @@ def test_nothing_is_deferred_that_loses_nothing() -> None:
     """However many there are: rounding leaves nothing of a sum of zeros."""
     generator = torch.Generator().manual_seed(0)
     ptc = settings(pruning="ratio", site="hidden", pooling="mean", reread=0.1)
-    model = cascade_of(tiny_model(ptc.stages[0]), ptc)
+    model = cascade_of(tiny_model(ptc.stages(4)[0]), ptc)
     for _ in range(20):
         second = torch.randn(1000, 3, generator=generator)
         first = 3 * second.clone()

@@ -246,7 +246,7 @@ def test_the_card_of_the_dense_stage_asks_for_no_other_documents(base: Path, tmp
         record = read_record(tmp_path / name / "training.json")
         assert ("unlabelled" in record["rows"]) is told
         card = (tmp_path / name / "README.md").read_text()
-        assert "--label-column kind" in card and ("--unlabelled more.txt" in card) is told
+        assert "--label-column kind" in card and ("--set data.unlabelled=more.txt" in card) is told
 
 
 def test_importance_is_that_of_the_classifier_with_all_its_tokens(dense: Path, tmp_path: Path) -> None:

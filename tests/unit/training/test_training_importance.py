@@ -18,6 +18,7 @@ from tokensieve.data import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.model.layer import unfitted
 from tokensieve.reduce.score.learned import Importance
+from tokensieve.tokens import Tokens
 from tokensieve.training.importance import LeastSquares, explained_value, fit_importance
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.sample import Sample
@@ -117,14 +118,21 @@ def test_what_is_differentiated_by_hand() -> None:
     assert explained_value(logits, "multi_label_classification").tolist() == [7.0, 3.0]
 
 
+def tokens_of(states: torch.Tensor) -> Tokens:
+    """One document of these states."""
+    nothing = torch.zeros(len(states), dtype=torch.bool)
+    return Tokens(states, (len(states),), torch.arange(len(states)), nothing, (0,))
+
+
 def test_noise_in_training_draws_what_stays(dense: Path) -> None:
     """By the scores: of two tokens a score of 2 apart the higher one comes first e^2 / (1 + e^2) = 0.88 of the time."""
     importance = Importance(2, noise=1.0)
     importance.weight.copy_(torch.tensor([[1.0, 0.0]]))
     states = torch.tensor([[2.0, 5.0], [0.0, 7.0]]).repeat(4000, 1)
-    first = importance(states).view(-1, 2).argmax(1).eq(0).double().mean()
+    tokens = tokens_of(states)
+    first = importance(tokens).view(-1, 2).argmax(1).eq(0).double().mean()
     assert float(first) == pytest.approx(0.881, abs=0.02)
-    assert torch.equal(importance.eval()(states), states[:, :1].T)
+    assert torch.equal(importance.eval()(tokens), states[:, :1].T)
 
 
 def test_documents_without_a_choice_say_nothing() -> None:
@@ -193,7 +201,7 @@ def test_the_score_is_float32_under_autocast(dense: Path) -> None:
     importance.weight.normal_()
     states = torch.randn(50, importance.weight.shape[1])
     with torch.autocast("cpu", torch.bfloat16):
-        scores = importance(states)
+        scores = importance(tokens_of(states))
     torch.testing.assert_close(scores, importance.weight @ states.T)
 
 
@@ -207,7 +215,7 @@ def test_two_stages_from_a_pretrained_model(base: Path, splits: DataSplits, tmp_
     record = train_in_stages(base, LEARNED, splits, tmp_path / "out", RECIPE, progress=False)
     assert (record["base"], record["recipe"]["teacher"]) == ("out.dense", "out.dense")
     dense = json.loads((tmp_path / "out.dense" / "training.json").read_text(encoding="utf-8"))
-    assert (dense["base"], dense["settings"]["pruning"], dense["recipe"]["teacher"]) == ("tiny-bert", "none", None)
+    assert (dense["base"], dense["settings"]["prune"], dense["recipe"]["teacher"]) == ("tiny-bert", None, None)
     assert (record["started_from"]["base"], record["started_from"]["recipe"]) == ("tiny-bert", dense["recipe"])
     assert "`out.dense`" in (card := (tmp_path / "out" / "README.md").read_text(encoding="utf-8"))
     assert "trained from `tiny-bert` before" in card

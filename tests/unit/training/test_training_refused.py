@@ -176,7 +176,7 @@ def test_a_training_that_diverges_is_an_error(run: Train, tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("no_training")
 def test_settings_that_do_not_fit_the_model(run: Train, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="combine_layer=9"):
+    with pytest.raises(ConfigError, match=r"combine\.layer=9"):
         run(settings={"combine_layer": 9})
     assert list(tmp_path.iterdir()) == []
 

@@ -320,11 +320,11 @@ def test_settings_that_came_later_are_at_their_defaults(run: RunFrom, tmp_path: 
     run("out", epochs=1)
     note = tmp_path / "out" / "training.json"
     record = json.loads(note.read_text(encoding="utf-8"))
-    del record["settings"]["reread"]
+    del record["settings"]["defer"]
     note.write_text(json.dumps(record), encoding="utf-8")
-    checkpoints.check_run(note, {"settings": record["settings"] | {"reread": 0.0}})
-    with pytest.raises(ConfigError, match=r'settings is \{"reread": 0.5\}'):
-        checkpoints.check_run(note, {"settings": record["settings"] | {"reread": 0.5}})
+    checkpoints.check_run(note, {"settings": record["settings"] | {"defer": None}})
+    with pytest.raises(ConfigError, match=r'settings is \{"defer": \{"share": 0.5'):
+        checkpoints.check_run(note, {"settings": record["settings"] | {"defer": {"share": 0.5}}})
     record["settings"]["site"] = "elsewhere"
     note.write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(DataError, match=r"its settings cannot be read.*start anew with --overwrite"):

@@ -254,7 +254,7 @@ def test_training_json(run: Train, splits: DataSplits, tmp_path: Path) -> None:
     assert record["documents"] == {"train": 24, "validation": 12}
     for split, documents in (("train", splits.train), ("validation", splits.validation)):
         assert record["truncated"][split] == sum(len(d.text.split()) + 2 > 10 for d in documents) > 0
-    assert tokensieve.ReductionConfig.from_dict(record["settings"]).combine_layer == 3
+    assert tokensieve.ReductionConfig.from_dict(record["settings"]).before(4) + 1 == 3
     assert record["recipe"]["epochs"] == 2
     assert record["versions"]["torch"] == torch.__version__
     assert record["versions"]["transformers"] == transformers.__version__
