@@ -127,7 +127,9 @@ class ReductionConfig:
         checks |= {"pooling": one_of(get_args(Pooling)), "protect_special": BOOLEAN, "min_length": whole(0)}
         check_values(vars(self), checks)
         if keep is not None:
-            object.__setattr__(self, "prune", replace(self.prune or Prune(), schedule=Constant(keep)))
+            if self.prune is None:
+                raise ConfigError(f"keep={shown(keep)} with prune=None: nothing is pruned; give a prune, or no keep")
+            object.__setattr__(self, "prune", replace(self.prune, schedule=Constant(keep)))
         if self.defer is not None and self.prune is None:
             raise ConfigError(f"defer.share={self.defer.share:g} with prune=none: prune some tokens, or defer nothing")
         if self.pooling == "pretrained" and self.combine is not None:
