@@ -182,6 +182,8 @@ def _reduction(options: Mapping[str, Any], sources: list[_Source]) -> Reduction:
     for source in sources:
         plain = {assignment.name: assignment.value for assignment in source.assignments}
         if not source.yields:
+            if twice := [name for name in _SUCH_AS if name in options and name in plain]:
+                raise ConfigError(f"--{twice[0]} and --set {twice[0]} are the same setting: give one of them")
             plain |= {name: options[name] for name in _SUCH_AS if name in options}
         preset = plain.get("preset", preset)
         check_value("preset", preset, TEXT.or_none())

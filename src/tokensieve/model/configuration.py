@@ -83,11 +83,7 @@ class TokensieveConfig(PreTrainedConfig):
         attention_backend: str = "auto",
         **kwargs: Any,
     ) -> None:
-        misplaced = sorted(set(kwargs) & (FLAT_FIELDS.keys() | {field.name for field in fields(ReductionConfig)}))
-        if misplaced:  # the base class would take them without a word, and they would do nothing
-            raise ConfigError(
-                f"{', '.join(misplaced)}: reduction settings go into the nested record reduction=ReductionConfig(...)"
-            )
+        _refuse_misplaced(kwargs)
         old = kwargs.pop("ptc", None)
         for name in _FIELDS_OF_0_1_0:
             kwargs.pop(name, None)
@@ -116,17 +112,19 @@ class TokensieveConfig(PreTrainedConfig):
         check_values(vars(self), FIELDS)
         check_sizes(self)
         self.check_calibration()
-        place = "reduction" if old is None else "ptc"
-        given = reduction if old is None else old
+        self.reduction: dict[str, Any] = self._read(reduction) if old is None else self._read(old, "ptc")
+
+    def _read(self, given: object, place: str = "reduction") -> dict[str, Any]:
+        """The record of the reduction settings, checked; `place` is the field that held them."""
         if given is not None and not isinstance(given, (ReductionConfig, Mapping)):
             raise ConfigError(f"{place}={shown(given)}: give a ReductionConfig or the record of one")
         try:
             settings = given if isinstance(given, ReductionConfig) else ReductionConfig.from_dict(given or {})
-            settings.check_depth(num_hidden_layers)
+            settings.check_depth(self.num_hidden_layers)
             self._check_stages(settings)
         except ConfigError as error:
             raise ConfigError(f"{place}: {error}") from error
-        self.reduction: dict[str, Any] = settings.to_dict()
+        return settings.to_dict()
 
     @classmethod
     def _check_stages(cls, settings: ReductionConfig) -> None:
@@ -200,3 +198,14 @@ class TokensieveConfig(PreTrainedConfig):
                 f"max_length={asked}: this model's position table takes 1 to {self.longest_document} tokens"
             )
         return asked
+
+
+def _refuse_misplaced(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for reduction settings beside `reduction`: the base class would take them without a word, and
+    they would do nothing.
+    """
+    names = FLAT_FIELDS.keys() | {field.name for field in fields(ReductionConfig)} | {"keep"}
+    if misplaced := sorted(values.keys() & names):
+        raise ConfigError(
+            f"{', '.join(misplaced)}: reduction settings go into the nested record reduction=ReductionConfig(...)"
+        )
