@@ -288,6 +288,9 @@ def test_a_file_of_settings(cli: Cli, work: Path, handed_over: dict[str, Any]) -
         ('{"trian": {"epochs": 3}}', ("--config settings.json", "'trian'", "did you mean train?")),
         ('{"train": 3}', ("--config settings.json train", "a field of train")),
         ('{"data": {"on_bad_rows": 3}}', ("--config settings.json data.on_bad_rows=3", "'skip'")),
+        ('{"keep": 0.5, "keep": 0.6}', ("--config settings.json", "names 'keep' twice")),
+        ('{"prune": {"site": "keys", "site": "hidden"}}', ("names 'site' twice",)),
+        ('{"combine": {}}', ("combine: there is no combine", "give combine.layer too")),
         ('{"keep": 2}', ("keep", "=2", "(0, 1]")),
         ('{"keep": {"share": 0.5}}', ("--config settings.json keep.share", "a plain value, such as 0.7")),
         ('{"preset": ["fast"]}', ("preset=['fast']", "give a text")),
@@ -330,6 +333,16 @@ def test_old_options_come_between_the_file_and_set(cli: Cli, work: Path, handed_
     Path("settings.json").write_text('{"prune": {"select": {"min_tokens": 3}}, "min_length": 7}', encoding="utf-8")
     given = ("--config", "settings.json", "--min-tokens", "4", "--min-length", "8", "--set", "min_length=9")
     assert settings_of(cli, handed_over, *given)["settings"] == reduction(min_tokens=4, min_length=9)
+
+
+@pytest.mark.parametrize("given", ["--keep .5 --set keep=.6", "--preset dense --set preset=fast"])
+def test_an_option_and_set_for_the_same(cli: Cli, work: Path, given: str) -> None:
+    assert "are the same setting: give one of them" in cli(*TRAIN, *given.split()).error()
+
+
+def test_a_file_with_a_byte_order_mark(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
+    Path("settings.json").write_text('{"keep": 0.5}', encoding="utf-8-sig")
+    assert settings_of(cli, handed_over, "--config", "settings.json")["settings"] == reduction(keep_ratio=0.5)
 
 
 def test_the_last_set_counts(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -16,6 +16,15 @@ from tokensieve.model.config_fields import FIELDS, TEMPERATURE, check_base_field
 
 _FIELDS_OF_0_1_0 = ("reread_below", "second_norms")
 """Every model's config had these; only a cascade's (`tokensieve.cascade.old`) said something by them."""
+
+
+def _refuse_misplaced(names: Iterable[str]) -> None:
+    """Refuse reduction settings among the fields: the base class would take them, and they would do nothing."""
+    known = FLAT_FIELDS.keys() | {"keep", *(field.name for field in fields(ReductionConfig))}
+    if misplaced := sorted(known & set(names)):
+        raise ConfigError(
+            f"{', '.join(misplaced)}: reduction settings go into the nested record reduction=ReductionConfig(...)"
+        )
 
 
 class TokensieveConfig(PreTrainedConfig):
@@ -104,27 +113,33 @@ class TokensieveConfig(PreTrainedConfig):
         self.head_activation, self.head_input_dropout = head_activation, head_input_dropout
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
         self.special_token_ids = special_token_ids
-        self.tokenize_length = tokenize_length
-        self.text_pairs = text_pairs
+        self.tokenize_length, self.text_pairs = tokenize_length, text_pairs
         self.calibration_temperature = calibration_temperature
         self.thresholds = thresholds
         self.attention_backend = attention_backend
         check_values(vars(self), FIELDS)
         check_sizes(self)
         self.check_calibration()
-        self.reduction: dict[str, Any] = self._read(reduction) if old is None else self._read(old, "ptc")
+        self.reduction: dict[str, Any] = self._read_reduction(reduction, old).to_dict()
 
-    def _read(self, given: object, place: str = "reduction") -> dict[str, Any]:
-        """The record of the reduction settings, checked; `place` is the field that held them."""
-        if given is not None and not isinstance(given, (ReductionConfig, Mapping)):
-            raise ConfigError(f"{place}={shown(given)}: give a ReductionConfig or the record of one")
+    def _read_reduction(self, reduction: Any, old: Any) -> ReductionConfig:
+        """The reduction settings, from the field of that name or, in a record of version 0.1.0, from `ptc`.
+
+        Raises:
+            ConfigError: names the field; both are given, or the settings are refused or do not fit the depth.
+        """
+        if reduction is not None and old is not None:
+            raise ConfigError("ptc and reduction are both given: ptc is the old name of reduction, so give one of them")
+        place, value = ("reduction", reduction) if old is None else ("ptc", old)
+        if value is not None and not isinstance(value, (ReductionConfig, Mapping)):
+            raise ConfigError(f"{place}={shown(value)}: give a ReductionConfig or the record of one")
         try:
-            settings = given if isinstance(given, ReductionConfig) else ReductionConfig.from_dict(given or {})
+            settings = value if isinstance(value, ReductionConfig) else ReductionConfig.from_dict(value or {})
             settings.check_depth(self.num_hidden_layers)
             self._check_stages(settings)
         except ConfigError as error:
             raise ConfigError(f"{place}: {error}") from error
-        return settings.to_dict()
+        return settings
 
     @classmethod
     def _check_stages(cls, settings: ReductionConfig) -> None:
@@ -198,14 +213,3 @@ class TokensieveConfig(PreTrainedConfig):
                 f"max_length={asked}: this model's position table takes 1 to {self.longest_document} tokens"
             )
         return asked
-
-
-def _refuse_misplaced(values: Mapping[str, Any]) -> None:
-    """Raise ConfigError for reduction settings beside `reduction`: the base class would take them without a word, and
-    they would do nothing.
-    """
-    names = FLAT_FIELDS.keys() | {field.name for field in fields(ReductionConfig)} | {"keep"}
-    if misplaced := sorted(values.keys() & names):
-        raise ConfigError(
-            f"{', '.join(misplaced)}: reduction settings go into the nested record reduction=ReductionConfig(...)"
-        )
