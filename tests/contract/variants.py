@@ -154,7 +154,7 @@ CASCADES: dict[str, ReductionConfig] = {
 """Settings of a cascade: the second stage reads all tokens, or more than the first one keeps."""
 
 
-def model_config(ptc: ReductionConfig, **sizes: Any) -> TokensieveConfig:
+def model_config(settings: ReductionConfig, **sizes: Any) -> TokensieveConfig:
     """A tiny BERT; weights so large that attention is far from uniform and scores are well apart."""
     small: dict[str, Any] = {
         "vocab_size": VOCABULARY,
@@ -167,13 +167,13 @@ def model_config(ptc: ReductionConfig, **sizes: Any) -> TokensieveConfig:
         "initializer_range": 0.3,
         "special_token_ids": [CLS, SEP],
     }
-    return TokensieveConfig(reduction=ptc, **small | sizes)
+    return TokensieveConfig(reduction=settings, **small | sizes)
 
 
-def tiny_model(ptc: ReductionConfig, **sizes: Any) -> TokensieveForSequenceClassification:
+def tiny_model(settings: ReductionConfig, **sizes: Any) -> TokensieveForSequenceClassification:
     """The model in eval mode, always the same for the same shapes; biases are random too: one left out must show."""
     torch.manual_seed(1)
-    model = TokensieveForSequenceClassification(model_config(ptc, **sizes)).eval()
+    model = TokensieveForSequenceClassification(model_config(settings, **sizes)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):
@@ -184,9 +184,11 @@ def tiny_model(ptc: ReductionConfig, **sizes: Any) -> TokensieveForSequenceClass
     return model
 
 
-def tiny_cascade(ptc: ReductionConfig, **sizes: Any) -> TokensieveCascadeForSequenceClassification:
+def tiny_cascade(settings: ReductionConfig, **sizes: Any) -> TokensieveCascadeForSequenceClassification:
     """A cascade in eval mode, whose second stage has a last layer and norms of its own; nothing is deferred yet."""
-    cascade: TokensieveCascadeForSequenceClassification = cascade_of(tiny_model(ptc.stages(DEPTH)[0], **sizes), ptc)
+    cascade: TokensieveCascadeForSequenceClassification = cascade_of(
+        tiny_model(settings.stages(DEPTH)[0], **sizes), settings
+    )
     cascade.give_own_norms(True)
     with torch.no_grad():
         for parameter in norms_and_biases(cascade.second.encoder.layer).values():

@@ -34,7 +34,7 @@ DATA = DataSplits(labelled_documents(60), labelled_documents(40, seed=1))
 
 @pytest.fixture(scope="module")
 def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("reread") / "dense"
+    folder = tmp_path_factory.mktemp("cascade") / "dense"
     train(base, DENSE, DATA, folder, replace(RECIPE, epochs=1, learning_rate=3e-3), progress=False)
     return folder
 
