@@ -35,7 +35,7 @@ def protected_tokens(config: TokensieveConfig, batch: Batch, origin: Tensor) -> 
 
 
 def _boundary(config: TokensieveConfig, batch: Batch, inner: Tensor) -> Tensor:
-    """Mark the separators between a text and its second text, [T]; `inner` marks all tokens but the first and the last."""
+    """Mark the separators between a text and its second text, [T]; `inner` marks all but the first and last token."""
     special = config.special_token_ids
     ids = None if batch.input_ids is None else pack(batch.input_ids, batch.mask)
     separators = inner
