@@ -1,4 +1,4 @@
-"""Cascades: what the first stage is unsure of is answered by the second one, and by nothing else."""
+"""Cascades: the second stage answers the least confident documents, and nothing else does."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ MORE_TOKENS = {
 
 @pytest.mark.parametrize("variant", [*ALL_TOKENS.values(), *MORE_TOKENS.values()], ids=[*ALL_TOKENS, *MORE_TOKENS])
 @pytest.mark.parametrize(("part", "norms"), [(4096, False), (20, False), (20, True)])
-def test_unsure_documents_are_answered_by_the_second_stage(
+def test_deferred_documents_are_answered_by_the_second_stage(
     variant: ReductionConfig, part: int, norms: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(micro_batches, "MICRO_BATCH_TOKENS", part)
@@ -128,9 +128,9 @@ def test_deferred_documents_of_all_micro_batches_are_read_together(
         for stage in model.stages:
             stage.embeddings.register_forward_pre_hook(lambda _, given: seen.append(given[0].lengths))
         read_batch(model, whole)
-    unsure = tuple(length for length, own in zip(lengths, sure, strict=True) if own < model.config.defer_below)
+    deferred = tuple(length for length, own in zip(lengths, sure, strict=True) if own < model.config.defer_below)
     assert [length for part in seen[:3] for length in part] == [*lengths]
-    assert [length for part in seen[3:] for length in part] == [*unsure]
+    assert [length for part in seen[3:] for length in part] == [*deferred]
     assert len(seen) - 3 <= 2
 
 
