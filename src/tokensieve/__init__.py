@@ -70,7 +70,7 @@ AutoModelForSequenceClassification.register(CascadeConfig, TokensieveCascadeForS
 def __getattr__(name: str) -> Any:
     """Import on first use: TokensieveClassifier, which brings scikit-learn, and the names of version 0.1.0."""
     if name == "PTCConfig":
-        from tokensieve.config.old import PTCConfig
+        from tokensieve.config.ptc import PTCConfig
 
         return PTCConfig
     if name == "TokensieveClassifier":

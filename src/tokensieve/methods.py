@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tokensieve.config.reduction import Deferral, Prune, ReductionConfig
+from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfig
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
 from tokensieve.reduce.schedule import OneLayer, Taper
@@ -97,3 +97,5 @@ METHODS: dict[str, Method] = {
         "a floor for comparisons: as many tokens as `balanced` keeps, at random",
     ),
 }
+
+PRESETS.update({name: method.settings for name, method in METHODS.items()})

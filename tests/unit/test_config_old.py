@@ -7,7 +7,8 @@ import pytest
 import tokensieve
 from flat import flat_of
 from tokensieve import ConfigError, Deferral, Prune, ReductionConfig
-from tokensieve.config.old import FIELDS, changed, from_flat
+from tokensieve.config.old import FIELDS
+from tokensieve.config.ptc import changed, from_flat
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
 from tokensieve.reduce.schedule import Constant, Listed

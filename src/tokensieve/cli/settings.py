@@ -196,21 +196,9 @@ def _field_name(source: str, assignment: Assignment, known: Mapping[str, _Field]
     head, *names = assignment.path
     if len(names) != 1:
         raise ConfigError(f"{source} {assignment.name}: give a field of {head}, such as {head}.{next(iter(known))}")
-    if names[0] not in known and _RECIPE_NAMES.get(names[0]) in known:
-        return _RECIPE_NAMES[names[0]]
     if names[0] not in known:
         raise ConfigError(f"{source}: {unknown_name(head, names[0], list(known))}")
     return names[0]
-
-
-_RECIPE_NAMES = {
-    "pruning_warmup": "tighten",
-    "head_lr_multiplier": "new_rate",
-    "feature_epochs": "follow",
-    "feature_learning_rate": "follow_rate",
-    "max_expected_loss": "reread_loss",
-    "refit_head": "align",
-}
 
 
 def _of_type(wanted: Any, assignment: Assignment) -> Any:

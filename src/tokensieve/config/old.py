@@ -1,16 +1,13 @@
-"""The flat settings of version 0.1.0, `PTCConfig`, read as a `ReductionConfig`."""
+"""The flat records of version 0.1.0 as nested ones."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from tokensieve.checks import BOOLEAN, check_value, number, one_of, shown
-from tokensieve.config.record import from_record
-from tokensieve.config.reduction import ReductionConfig
 from tokensieve.errors import ConfigError
-from tokensieve.settings_paths import Assignment, apply, unknown_name
+from tokensieve.settings_paths import Assignment, unknown_name
 
 FORMAT_VERSION = 1
 
@@ -67,11 +64,11 @@ def is_flat(record: Mapping[str, Any]) -> bool:
     return any(name in FIELDS and name not in shared for name in names) or record.get("pooling") == "host"
 
 
-def from_flat(flat: Mapping[str, Any]) -> ReductionConfig:
-    """The settings of a flat record; fields that it lacks have their defaults.
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The nested record that stands for a flat one; fields that it lacks have their defaults.
 
     Raises:
-        ConfigError: unknown fields, another format version, values out of range, or ones that do not go together.
+        ConfigError: unknown fields, another format version, or values that do not go together.
     """
     given = dict(flat)
     version = given.pop("format_version", FORMAT_VERSION)
@@ -84,7 +81,7 @@ def from_flat(flat: Mapping[str, Any]) -> ReductionConfig:
     for name, check in _CHECKS.items():
         check_value(name, values[name], check)
     _check_pairs(values)
-    record = {
+    return {
         "prune": None if values["pruning"] == "none" else _prune(values),
         "combine": None if values["combine_layer"] is None else _combine(values),
         "defer": _defer(values) if values["reread"] else None,
@@ -92,8 +89,6 @@ def from_flat(flat: Mapping[str, Any]) -> ReductionConfig:
         "protect_special": values["protect_special"],
         "min_length": values["min_length"],
     }
-    settings: ReductionConfig = from_record(ReductionConfig, record)
-    return settings
 
 
 def _check_pairs(values: Mapping[str, Any]) -> None:
@@ -155,32 +150,6 @@ def _combine(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _defer(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"share": values["reread"], "schedule": _schedule(values["reread_ratios"])}
-
-
-class PTCConfig:
-    """The name of `ReductionConfig` in version 0.1.0: called with the flat fields, it gives a `ReductionConfig`."""
-
-    def __new__(cls, *values: Any, **flat: Any) -> Any:
-        """The settings of the flat fields."""
-        warnings.warn(
-            "PTCConfig goes with the next version: use ReductionConfig, whose settings are nested "
-            "(ReductionConfig.preset('fast'), ReductionConfig(keep=0.7))",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-        return from_flat(dict(zip(FIELDS, values, strict=False)) | flat)
-
-    @classmethod
-    def preset(cls, name: str, num_layers: int) -> ReductionConfig:
-        """`ReductionConfig.preset`, which needs no depth."""
-        settings = ReductionConfig.preset(name)
-        settings.check_depth(num_layers)
-        return settings
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> ReductionConfig:
-        """`ReductionConfig.from_dict`."""
-        return ReductionConfig.from_dict(record)
 
 
 _PLACES: dict[str, str] = {
@@ -259,13 +228,3 @@ def _assigned(name: str, path: tuple[str, ...], value: Any, learned: bool) -> li
         path, value = path[:1], None
     known = _WORDS.get(name, {})
     return [Assignment(path, known[value] if isinstance(value, (str, bool)) and value in known else value)]
-
-
-def changed(settings: ReductionConfig, flat: Mapping[str, Any]) -> ReductionConfig:
-    """The settings with some flat fields replaced.
-
-    Raises:
-        ConfigError: unknown fields, or values out of range.
-    """
-    learned = settings.prune is not None and settings.prune.score.name == "learned"
-    return ReductionConfig.from_dict(apply(settings.to_dict(), assignments(flat, learned)))

@@ -11,6 +11,7 @@ from dataclasses import InitVar, dataclass, field, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from tokensieve.checks import BOOLEAN, Check, check_values, number, one_of, shown, whole
+from tokensieve.config import old
 from tokensieve.config.record import FORMAT_VERSION, from_record, to_record
 from tokensieve.errors import ConfigError
 from tokensieve.reduce.combine.contract import Combine
@@ -22,6 +23,10 @@ from tokensieve.reduce.select.fuzzy import Fuzzy
 from tokensieve.reduce.site import Keys, Site
 
 Pooling = Literal["auto", "pretrained", "mean"]
+
+
+PRESETS: dict[str, ReductionConfig] = {}
+"""Settings by name; `tokensieve.methods` puts a preset there for each of its rows."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +143,9 @@ class ReductionConfig:
         Raises:
             ConfigError: unknown name.
         """
-        from tokensieve.methods import METHODS
-
-        if name not in METHODS:
-            raise ConfigError(f"preset {name!r}: choose one of {', '.join(METHODS)}")
-        return METHODS[name].settings
+        if name not in PRESETS:
+            raise ConfigError(f"preset {name!r}: choose one of {', '.join(PRESETS)}")
+        return PRESETS[name]
 
     def before(self, depth: int) -> int:
         """The number of layers ahead of the combining module, or of all, in a model of `depth` layers.
@@ -229,13 +232,7 @@ class ReductionConfig:
         Raises:
             ConfigError: unknown names, another format version, or values out of range.
         """
-        from tokensieve.config import old
-        from tokensieve.methods import METHODS  # imports the cells that a record may name
-
-        assert METHODS
-        values = dict(record)
-        if old.is_flat(values):
-            return old.from_flat(values)
+        values = old.nested(record) if old.is_flat(record) else dict(record)
         version = values.pop("format_version", FORMAT_VERSION)
         if type(version) is not int or version != FORMAT_VERSION:
             raise ConfigError(

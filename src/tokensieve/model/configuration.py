@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -16,6 +16,15 @@ from tokensieve.model.config_fields import FIELDS, TEMPERATURE, check_base_field
 
 _FIELDS_OF_0_1_0 = ("reread_below", "second_norms")
 """Fields of every config of 0.1.0. A cascade's have a meaning (`tokensieve.cascade.old`); others are dropped."""
+
+
+def _refuse_misplaced(names: Iterable[str]) -> None:
+    """Refuse reduction settings among the fields: the base class would take them, and they would do nothing."""
+    known = FLAT_FIELDS.keys() | {field.name for field in fields(ReductionConfig)}
+    if misplaced := sorted(known & set(names)):
+        raise ConfigError(
+            f"{', '.join(misplaced)}: reduction settings go into the nested record reduction=ReductionConfig(...)"
+        )
 
 
 class TokensieveConfig(PreTrainedConfig):
@@ -83,11 +92,7 @@ class TokensieveConfig(PreTrainedConfig):
         attention_backend: str = "auto",
         **kwargs: Any,
     ) -> None:
-        misplaced = sorted(set(kwargs) & (FLAT_FIELDS.keys() | {field.name for field in fields(ReductionConfig)}))
-        if misplaced:  # the base class would take them without a word, and they would do nothing
-            raise ConfigError(
-                f"{', '.join(misplaced)}: reduction settings go into the nested record reduction=ReductionConfig(...)"
-            )
+        _refuse_misplaced(kwargs)
         old = kwargs.pop("ptc", None)
         for name in _FIELDS_OF_0_1_0:
             kwargs.pop(name, None)
@@ -116,17 +121,26 @@ class TokensieveConfig(PreTrainedConfig):
         check_values(vars(self), FIELDS)
         check_sizes(self)
         self.check_calibration()
-        place = "reduction" if old is None else "ptc"
-        nested = reduction if old is None else old
-        if nested is not None and not isinstance(nested, (ReductionConfig, Mapping)):
-            raise ConfigError(f"{place}={shown(nested)}: give a ReductionConfig or the record of one")
+        self.reduction: dict[str, Any] = self._read_reduction(reduction, old).to_dict()
+
+    def _read_reduction(self, reduction: Any, old: Any) -> ReductionConfig:
+        """The reduction settings, from the field of that name or, in a record of version 0.1.0, from `ptc`.
+
+        Raises:
+            ConfigError: names the field; both are given, or the settings are refused or do not fit the depth.
+        """
+        if reduction is not None and old is not None:
+            raise ConfigError("ptc and reduction are both given: ptc is the old name of reduction, so give one of them")
+        place, value = ("reduction", reduction) if old is None else ("ptc", old)
+        if value is not None and not isinstance(value, (ReductionConfig, Mapping)):
+            raise ConfigError(f"{place}={shown(value)}: give a ReductionConfig or the record of one")
         try:
-            settings = nested if isinstance(nested, ReductionConfig) else ReductionConfig.from_dict(nested or {})
-            settings.check_depth(num_hidden_layers)
+            settings = value if isinstance(value, ReductionConfig) else ReductionConfig.from_dict(value or {})
+            settings.check_depth(self.num_hidden_layers)
             self._check_stages(settings)
         except ConfigError as error:
             raise ConfigError(f"{place}: {error}") from error
-        self.reduction: dict[str, Any] = settings.to_dict()
+        return settings
 
     @classmethod
     def _check_stages(cls, settings: ReductionConfig) -> None:

@@ -32,7 +32,8 @@ from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassifica
 from tokensieve.cascade.fit import fit_defer
 from tokensieve.checks import check_boolean, check_integer
 from tokensieve.config import ReductionConfig
-from tokensieve.config.old import FIELDS, changed
+from tokensieve.config.old import FIELDS
+from tokensieve.config.ptc import changed
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
