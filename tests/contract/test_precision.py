@@ -3,13 +3,10 @@
 import pytest
 import torch
 
-from contract.variants import UNEQUAL, VARIANTS, batch, documents, tiny_model
-from flat import flat_of
+from contract.variants import COUNTED, UNEQUAL, VARIANTS, batch, documents, tiny_model
 from tokensieve import ReductionConfig, TokensieveForSequenceClassification
 
 LABELS = torch.arange(len(UNEQUAL)) % 3
-COUNTED = {name: reduction for name, reduction in VARIANTS.items() if flat_of(reduction).ratio_scope == "all"}
-"""The variants whose counts follow from length alone."""
 
 
 def losses(model: TokensieveForSequenceClassification, autocast: bool) -> list[float]:

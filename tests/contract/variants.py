@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -124,16 +125,22 @@ FEWEST: tuple[dict[str, Any], ...] = (
     {"pruning": "fuzzy", "min_tokens": 9, "protect_special": False, "pooling": "host"},
     {"site": "hidden", "score": "learned", "keep_ratio": 0.3, "min_tokens": 9, "leaving_keys": True},
 )
-"""So many tokens stay in any case, of documents that have as many."""
+"""A minimum number of tokens that stay in every document."""
 
 
 GROUPS = (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT, *LEARNED, *FEWEST)
 WRITTEN = {_name(changes): settings(**changes) for changes in GROUPS}
-"""Variants of the methods that `oracle.py` writes down once more."""
+"""Variants that `oracle.py` implements a second time."""
 VARIANTS = WRITTEN | {
     f"method {name}": replace(method.settings, min_length=0, defer=None) for name, method in METHODS.items()
 }
-"""With every method that there is, on documents that are shorter than those it is meant for."""
+"""These, and every method of the package; without `min_length`, so that short documents are pruned, too."""
+COUNTED = {
+    name: config
+    for name, config in VARIANTS.items()
+    if config.prune is None or config.prune.select.counts((8,), (2,), Fraction(1, 2)) is not None
+}
+"""The variants whose token counts are known from length alone."""
 SPREADING = {name: config for name, config in VARIANTS.items() if config.prune is not None}
 """The variants that prune."""
 

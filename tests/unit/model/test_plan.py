@@ -7,15 +7,14 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from contract.variants import UNEQUAL, VARIANTS, batch, documents, model_config, settings, tiny_model
-from flat import flat_of, reduction
+from contract.variants import COUNTED, UNEQUAL, VARIANTS, batch, documents, model_config, settings, tiny_model
+from flat import reduction
 from tokensieve import ConfigError, ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification
 from tokensieve.kernels import linear
 from tokensieve.model.plan import Plan, make_plan
 
 BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
-EXACT = {name: config for name, config in VARIANTS.items() if flat_of(config).ratio_scope == "all"}
-UNEVEN = {name: config for name, config in VARIANTS.items() if flat_of(config).ratio_scope == "candidates"}
+UNEVEN = {name: config for name, config in VARIANTS.items() if name not in COUNTED}
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +144,7 @@ def test_leaving_keys_by_hand() -> None:
     ]
 
 
-@pytest.mark.parametrize("config", EXACT.values(), ids=EXACT.keys())
+@pytest.mark.parametrize("config", COUNTED.values(), ids=COUNTED.keys())
 def test_flops_are_torchs(config: ReductionConfig) -> None:
     model = tiny_model(config)
     assert model.plan(37).basis == "exact"
