@@ -81,8 +81,17 @@ REDUCTION: list[tuple[str, str, dict[str, Any]]] = [
       "pooling": "mean", "min_length": 48, "leaving_keys": True}),
     ("--preset fast --no-leaving-keys", "--preset fast --set prune.site.keys_once_more=false",
      FAST | {"leaving_keys": False}),
-    ("--preset fast --combine-layer 3", "--preset fast --set combine.layer=3",
-     FAST | {"combine_layer": 3, "keep_ratios": (0.42, 0.238)}),  # 0.1.0 cut the shares of four layers off: .62
+    ("--preset fast --combine-layer 3",
+     "--preset fast --set combine.layer=3 --set prune.schedule=listed --set prune.schedule.shares=.42,.62",
+     FAST | {"combine_layer": 3, "keep_ratios": (0.42, 0.62)}),  # 0.1.0 cut the shares of four layers off
+    ("--preset fast --pruning fuzzy", "--preset fast --set prune.select=fuzzy --set prune.select.min_tokens=24",
+     FAST | {"pruning": "fuzzy"}),
+    ("--preset fast --pruning none", "--preset fast --set prune=none --set defer=none",
+     {"pruning": "none", "pooling": "mean", "min_length": 48}),
+    ("--preset dense --keep-ratio 0.5 --site hidden --min-tokens 4 --heads shared --combination-tokens 4",
+     "--preset dense", {"pruning": "none"}),
+    ("--preset fast --combine-mode insert --no-combine-scale --alpha-important 0.5 --heads shared",
+     "--preset fast", FAST),
 ]  # fmt: skip
 
 # Options of 0.1.0, and the fields of the recipe that they mean.
@@ -295,6 +304,32 @@ def test_a_file_that_is_wrong(cli: Cli, work: Path, content: str, hints: tuple[s
     Path("settings.json").write_text(content, encoding="utf-8")
     line = cli(*TRAIN, "--config", "settings.json").error()
     assert [hint for hint in hints if hint not in line] == [], line
+
+
+@pytest.mark.parametrize(
+    ("given", "hints"),
+    [
+        (("--set", "combine.tokens=4"), ("combine.tokens: there is no combine", "give combine.layer too")),
+        (("--set", "combine=none", "--set", "combine.mode=insert"), ("combine.mode", "give combine.layer too")),
+        (("--set", "defer.schedule=constant"), ("defer.schedule", "give defer.share too")),
+        (("--preset", "dense", "--set", "prune.site=hidden"), ("prune.site", "give prune.select too")),
+        (("--preset", "dense", "--keep", "0.7"), ("prune.schedule", "there is no prune", "a preset that prunes")),
+        (("--set", "prune=none", "--set", "prune.score.heads=shared"), ("prune.score.heads", "prune.select")),
+    ],
+    ids=str,
+)
+def test_a_setting_of_a_part_that_there_is_not(
+    cli: Cli, work: Path, given: tuple[str, ...], hints: tuple[str, ...]
+) -> None:
+    """It would bring the whole part with defaults that nobody asked for, such as a combining module at layer 1."""
+    line = cli(*TRAIN, *given).error()
+    assert [hint for hint in hints if hint not in line] == [], line
+
+
+def test_old_options_come_between_the_file_and_set(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
+    Path("settings.json").write_text('{"prune": {"select": {"min_tokens": 3}}, "min_length": 7}', encoding="utf-8")
+    given = ("--config", "settings.json", "--min-tokens", "4", "--min-length", "8", "--set", "min_length=9")
+    assert settings_of(cli, handed_over, *given)["settings"] == reduction(min_tokens=4, min_length=9)
 
 
 def test_the_last_set_counts(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ from tokensieve.cli.options import (
     training_splits,
 )
 from tokensieve.cli.settings import TrainSettings, given_options, train_settings
-from tokensieve.training.settings import base_checkpoint, reduction_settings
+from tokensieve.training.settings import base_checkpoint
 
 Output = Annotated[Path, typer.Option("--output", help="Folder to make for the trained classifier.")]
 Start = Annotated[
@@ -128,8 +128,7 @@ def _train(
     trims = place.type == "cpu" and return_large_blocks()
     check_output(output, overwrite, resume)
     base = base_checkpoint(model)
-    asked = settings.reduction
-    reduction = reduction_settings(source_config(load_config(base), base), asked.preset, asked.assignments)
+    reduction = settings.reduction.settings(source_config(load_config(base), base))
     splits = training_splits(data, settings.data, settings.recipe.seed)
     record = train_in_stages(
         base,

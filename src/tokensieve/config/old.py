@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tokensieve.checks import BOOLEAN, check_value, number, one_of, shown
+from tokensieve.checks import AT_LEAST_ZERO, BOOLEAN, SHARE, Check, check_value, list_of, number, one_of, shown, whole
 from tokensieve.errors import ConfigError
 from tokensieve.settings_paths import Assignment, unknown_name
 
@@ -43,15 +43,41 @@ FIELDS: dict[str, Any] = {
 }
 """Every field, and its default."""
 
+_KEEP = number(lambda share: 0 < share <= 1, "a number in (0, 1]")
+_SHARES = Check(
+    lambda shares: list_of(_KEEP, "numbers").fits(shares) and bool(shares), "give a number in (0, 1] for each layer"
+).or_none()
 _CHECKS = {
     "pruning": one_of(("none", "ratio", "fuzzy")),
+    "keep_ratio": _KEEP,
+    "keep_ratios": _SHARES,
+    "ratio_scope": one_of(("all", "candidates")),
     "site": one_of(("keys", "hidden")),
-    "score": one_of(("received", "learned")),
-    "pooling": one_of(("auto", "host", "mean")),
     "merge_pruned": BOOLEAN,
+    "heads": one_of(("shared", "per_head")),
+    "combine_layer": whole(1).or_none(),
+    "combine_mode": one_of(("replace", "insert")),
+    "combination_tokens": whole(1),
+    "protect_special": BOOLEAN,
+    "pooling": one_of(("auto", "host", "mean")),
+    "min_length": whole(0),
+    "min_tokens": whole(1),
+    "alpha_important": SHARE,
+    "alpha_unimportant": SHARE,
+    "combine_scale": BOOLEAN,
+    "combine_noise": BOOLEAN,
+    "combine_count_offset": AT_LEAST_ZERO,
+    "combine_init": one_of(("random", "identity")),
+    "combine_assignment": one_of(("hard", "soft")),
+    "score": one_of(("received", "learned")),
     "leaving_keys": BOOLEAN,
+    "score_noise": AT_LEAST_ZERO,
+    "score_queries": one_of(("all", "anchors", "sample")),
+    "score_sample": whole(1),
     "reread": number(lambda share: 0 <= share < 1, "a share of the documents, 0 or more and below 1"),
+    "reread_ratios": _SHARES,
 }
+"""Of every field, also of one that says nothing beside the others."""
 
 
 def is_flat(record: Mapping[str, Any]) -> bool:

@@ -71,7 +71,9 @@ def _cell(kind: type[Any], values: dict[str, Any], path: str) -> type[Any]:
 
 
 def _or_name(kind: type[Any]) -> str:
-    return f" with its settings, or a name, one of {', '.join(kind.choices)}" if issubclass(kind, Cell) else ""
+    if issubclass(kind, Cell):
+        return f" with its settings, or a name, one of {', '.join(kind.choices)}"
+    return f" with some of {', '.join(field.name for field in fields(kind))}"
 
 
 def _joined(path: str, rest: str) -> str:

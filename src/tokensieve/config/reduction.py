@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, get_args
 
 from tokensieve.checks import BOOLEAN, Check, check_values, number, one_of, shown, whole
 from tokensieve.config import old
 from tokensieve.config.record import FORMAT_VERSION, from_record, to_record
 from tokensieve.errors import ConfigError
+from tokensieve.reduce.cell import Cell
 from tokensieve.reduce.combine.contract import Combine
 from tokensieve.reduce.contract import Score, Select
 from tokensieve.reduce.merge.contract import Merge
@@ -127,7 +129,9 @@ class ReductionConfig:
         checks |= {"pooling": one_of(get_args(Pooling)), "protect_special": BOOLEAN, "min_length": whole(0)}
         check_values(vars(self), checks)
         if keep is not None:
-            object.__setattr__(self, "prune", replace(self.prune or Prune(), schedule=Constant(keep)))
+            if self.prune is None:
+                raise ConfigError(f"keep={shown(keep)} with prune=None: nothing is pruned; give a prune, or no keep")
+            object.__setattr__(self, "prune", replace(self.prune, schedule=Constant(keep)))
         if self.defer is not None and self.prune is None:
             raise ConfigError(f"defer.share={self.defer.share:g} with prune=none: prune some tokens, or defer nothing")
         if self.pooling == "pretrained" and self.combine is not None:
@@ -137,14 +141,16 @@ class ReductionConfig:
             )
 
     @classmethod
-    def preset(cls, name: str) -> ReductionConfig:
+    def preset(cls, name: object) -> ReductionConfig:
         """A named setting, a row of `tokensieve.methods.METHODS`; it fits any depth.
 
         Raises:
             ConfigError: unknown name.
         """
-        if name not in PRESETS:
-            raise ConfigError(f"preset {name!r}: choose one of {', '.join(PRESETS)}")
+        if not isinstance(name, str) or name not in PRESETS:
+            near = get_close_matches(str(name), PRESETS, 1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"preset {shown(name)}: {meant}choose one of {', '.join(PRESETS)}")
         return PRESETS[name]
 
     def before(self, depth: int) -> int:
@@ -226,12 +232,14 @@ class ReductionConfig:
         return {"format_version": FORMAT_VERSION, **to_record(self)}
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> ReductionConfig:
+    def from_dict(cls, record: object) -> ReductionConfig:
         """Read a record that `to_dict` wrote, or the flat one of version 0.1.0.
 
         Raises:
-            ConfigError: unknown names, another format version, or values out of range.
+            ConfigError: no object, unknown names, another format version, or values out of range.
         """
+        if not isinstance(record, Mapping):
+            raise ConfigError(f"the reduction record is {shown(record)}: give an object, such as `to_dict` makes")
         values = old.nested(record) if old.is_flat(record) else dict(record)
         version = values.pop("format_version", FORMAT_VERSION)
         if type(version) is not int or version != FORMAT_VERSION:
@@ -258,6 +266,7 @@ def _checks_of(kinds: Mapping[str, type[Any]], optional: tuple[str, ...]) -> dic
     """Checks that nested settings are of their kind; `optional` ones may be None."""
 
     def check(kind: type[Any]) -> Check:
-        return Check(lambda value: isinstance(value, kind), f"give an object of the class {kind.__name__}")
+        named = f", in a record one of {', '.join(kind.choices)}" if issubclass(kind, Cell) else ""
+        return Check(lambda value: isinstance(value, kind), f"give an object of the class {kind.__name__}{named}")
 
     return {name: check(kind).or_none() if name in optional else check(kind) for name, kind in kinds.items()}

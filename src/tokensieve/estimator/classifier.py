@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tokensieve.backbones.loading import load_config
 from tokensieve.backbones.source import source_config
+from tokensieve.checks import shown
 from tokensieve.config import ReductionConfig
 from tokensieve.data.documents import Document
 from tokensieve.data.doubts import similar_labels
@@ -233,8 +234,9 @@ class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             if not isinstance(self.config, ReductionConfig):
                 raise ConfigError(f"config={self.config!r}: give a tokensieve.ReductionConfig")
             checkpoint.reduction = self.config.to_dict()
-        if self.settings is not None and not isinstance(self.settings, Mapping):
-            raise ConfigError(f"settings={self.settings!r}: give a dictionary of dotted paths and values")
+        named = isinstance(self.settings, Mapping) and all(isinstance(path, str) for path in self.settings)
+        if self.settings is not None and not named:
+            raise ConfigError(f"settings={shown(self.settings)}: give a dictionary of dotted paths and values")
         changes = [Assignment(tuple(path.split(".")), _plain(value)) for path, value in (self.settings or {}).items()]
         kept = [] if self.keep is None else keep_share(_plain(self.keep))
         return reduction_settings(checkpoint, self.preset, [*kept, *changes])

@@ -14,6 +14,7 @@ from tokensieve.config import ReductionConfig
 from tokensieve.config.old import assignments
 from tokensieve.errors import CheckpointError
 from tokensieve.estimator.inputs import class_names, places_in_model
+from tokensieve.methods import METHODS
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.training.old import record_today
 from tokensieve.training.output import ESTIMATOR, RECORD, check_output, folder_in_the_making
@@ -106,8 +107,13 @@ def _renamed(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of version 0.1.0 under the names that they have now."""
     now = {name: value for name, value in parameters.items() if name not in _FLAT}
     flat = {name: parameters[name] for name in _FLAT if parameters.get(name) is not None}
+    method = METHODS.get(str(parameters.get("preset")))
+    prune, combine = (None, None) if method is None else (method.settings.prune, method.settings.combine)
+    if combine is None and "combine_layer" not in flat:
+        flat.pop("combination_tokens", None)  # without a combining module it said nothing
     if flat:
-        now["settings"] = {assignment.name: assignment.value for assignment in assignments(flat)}
+        learned = prune is not None and prune.score.fitted
+        now["settings"] = {assignment.name: assignment.value for assignment in assignments(flat, learned)}
     return now
 
 

@@ -214,3 +214,14 @@ class TokensieveConfig(PreTrainedConfig):
                 f"max_length={asked}: this model's position table takes 1 to {self.longest_document} tokens"
             )
         return asked
+
+
+def _refuse_misplaced(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for reduction settings beside `reduction`: the base class would take them without a word, and
+    they would do nothing.
+    """
+    names = FLAT_FIELDS.keys() | {field.name for field in fields(ReductionConfig)} | {"keep"}
+    if misplaced := sorted(values.keys() & names):
+        raise ConfigError(
+            f"{', '.join(misplaced)}: reduction settings go into the nested record reduction=ReductionConfig(...)"
+        )

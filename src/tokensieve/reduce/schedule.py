@@ -81,9 +81,10 @@ class Taper(Schedule):
             raise ConfigError(f"last={self.last:g} with first={self.first:g}: give a last share of at most the first")
 
     def expand(self, layers: int) -> tuple[float, ...]:
-        """The first share, then the root of last / first, to three decimals."""
+        """The first share, then the root of last / first, to three decimals, and no less than one in a thousand."""
         others = layers - 1
-        return (self.first, *(round((self.last / self.first) ** (1 / others), 3) for _ in range(others)))[:layers]
+        each = max(0.001, round((self.last / self.first) ** (1 / others), 3)) if others > 0 else 1.0
+        return (self.first, *(each,) * others)[:layers]
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Listed(Schedule):
     name: ClassVar[str] = "listed"
     checks: ClassVar[Mapping[str, Check]] = {
         "shares": Check(
-            lambda shares: bool(shares) and list_of(_SHARE, "numbers").fits(shares),
+            lambda shares: list_of(_SHARE, "numbers").fits(shares) and bool(shares),
             "give a number in (0, 1] for each layer",
         )
     }
