@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -16,15 +16,6 @@ from tokensieve.model.config_fields import FIELDS, TEMPERATURE, check_base_field
 
 _FIELDS_OF_0_1_0 = ("reread_below", "second_norms")
 """Fields of every config of 0.1.0. A cascade's have a meaning (`tokensieve.cascade.old`); others are dropped."""
-
-
-def _refuse_misplaced(names: Iterable[str]) -> None:
-    """Refuse reduction settings among the fields: the base class would take them, and they would do nothing."""
-    known = FLAT_FIELDS.keys() | {field.name for field in fields(ReductionConfig)}
-    if misplaced := sorted(known & set(names)):
-        raise ConfigError(
-            f"{', '.join(misplaced)}: reduction settings go into the nested record reduction=ReductionConfig(...)"
-        )
 
 
 class TokensieveConfig(PreTrainedConfig):
