@@ -21,7 +21,7 @@ _LONGEST = 200  # characters of a value that a message quotes
 
 @dataclass(frozen=True)
 class Check:
-    """What the value of a field has to be.
+    """A check of a field's value.
 
     Attributes:
         fits: tells whether a value of any type is one.

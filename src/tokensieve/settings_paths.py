@@ -75,7 +75,7 @@ def parse_value(text: str) -> Any:
 
 
 def value_text(value: Any) -> str:
-    """How `parse_value` is told the value: a text as it is where that is not taken for something else, else JSON."""
+    """The text that `parse_value` reads as this value: a string as it is if that is unambiguous, else JSON."""
     if isinstance(value, str):
         return value if parse_value(value) == value else json.dumps(value, ensure_ascii=False)
     if isinstance(value, (list, tuple)):

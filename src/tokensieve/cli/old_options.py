@@ -24,7 +24,7 @@ from tokensieve.settings_paths import parse_value, value_text
 
 @dataclass(frozen=True)
 class OldOption:
-    """Where an option has gone.
+    """The new place of an old option.
 
     Attributes:
         new: an option that starts with --, or a path of --set.
@@ -49,7 +49,7 @@ class OldOption:
 
     @property
     def notice(self) -> str:
-        """What the option is called now."""
+        """The option's name today."""
         return self.new if self.new.startswith("--") else f"--set {self.new}"
 
     def assignments(self, values: list[str]) -> list[str]:
@@ -225,7 +225,7 @@ def _preset(args: list[str]) -> str | None:
 def _renewed(
     old: Mapping[str, list[str]], table: Mapping[str, OldOption], preset: str | None
 ) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """By old option: what it is called now, if it still is an option; else the assignments that it stands for."""
+    """Old option -> its name today, if it still is an option; else the assignments that it stands for."""
     options = {name: table[name].new for name in old if table[name].new.startswith("--")}
     assigned = {name: table[name].assignments(values) for name, values in old.items() if name not in options}
     score, sites = assigned.get("--score", []), assigned.get("--site")

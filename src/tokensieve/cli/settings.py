@@ -1,4 +1,4 @@
-"""What `train` and `info` are asked for: by options, by --set and by --config, put together and checked.
+"""The settings of `train` and `info`: those of options, --set and --config, put together and checked.
 
 Options and --set win over the file. An option and a --set that name the same setting are refused.
 """
@@ -23,7 +23,7 @@ from tokensieve.training.recipe import Recipe
 from tokensieve.training.settings import REDUCTION_NAMES, keep_share, reduction_settings
 
 TRAIN_HEADS = ("preset", "keep", "train", "data", "run")
-"""What stands beside the reduction settings in a --config file of `train`, and at the head of a path of --set."""
+"""Names beside the reduction settings in a --config file of `train`, and at the head of a path of --set."""
 INFO_HEADS = ("preset", "keep")
 _SUCH_AS = {"preset": "fast", "keep": "0.7"}
 
@@ -123,7 +123,7 @@ def train_settings(options: Mapping[str, Any], assigned: Sequence[str] | None, f
         file: the value of --config.
 
     Raises:
-        ConfigError: an unknown name, a value of the wrong type or range, or a setting that is given twice.
+        ConfigError: an unknown name, a value of the wrong type or range, or two values for one setting.
     """
     sources = _sources(assigned, file, TRAIN_HEADS)
     types = get_type_hints(Recipe)
@@ -147,7 +147,7 @@ def info_settings(options: Mapping[str, Any], assigned: Sequence[str] | None) ->
 
 @dataclass(frozen=True)
 class _Source:
-    """Where assignments come from.
+    """The source of assignments.
 
     Attributes:
         name: as errors name it.

@@ -151,7 +151,7 @@ def _train(
 
 
 def _reading(data: dict[str, Any]) -> dict[str, Any]:
-    """How the data was read, for the record: without the folders of this machine."""
+    """The options by which the data was read, for the record: without the folders of this machine."""
     unlabelled = data["unlabelled"]
     named = {("policy" if name == "on_bad_rows" else name): value for name, value in data.items()}
     return named | {"unlabelled": None if unlabelled is None else name_of_data(unlabelled)}

@@ -1,4 +1,4 @@
-"""The settings of a token reduction: what is composed of what, and their records."""
+"""The settings of a token reduction, composed of cells, and their records."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ _CHECKS = {
 
 
 def is_flat(record: Mapping[str, Any]) -> bool:
-    """Whether a record is one of version 0.1.0, or of fields of its."""
+    """Whether a record is a flat one of version 0.1.0, or has fields of one."""
     version = record.get("format_version")
     names = record.keys() - {"format_version"}
     shared = ("pooling", "protect_special", "min_length")
@@ -118,7 +118,7 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_pairs(values: Mapping[str, Any]) -> None:
-    """Raise ConfigError for what the flat fields can say and the nested ones cannot."""
+    """Raise ConfigError for combinations that flat fields can express and nested settings cannot."""
     learned = values["score"] == "learned"
     refused = {
         "ratio_scope": values["ratio_scope"] != "all" and values["pruning"] != "fuzzy",
@@ -216,32 +216,32 @@ _WORDS: dict[str, dict[Any, Any]] = {
 
 
 def assignments(flat: Mapping[str, Any], learned: bool = False) -> list[Assignment]:
-    """Flat fields as assignments to the nested record, cells ahead of what is in them.
+    """Translate flat fields into assignments to the nested record; a cell comes ahead of its settings.
 
     Args:
         flat: some of `FIELDS`.
-        learned: whether the settings that are changed have a learned score, whose tokens leave ahead of a layer.
+        learned: whether the settings to change have a learned score, with which tokens leave ahead of a layer.
 
     Raises:
-        ConfigError: a field that is none.
+        ConfigError: an unknown field.
     """
     for name in flat:
         if name not in FIELDS:
             raise unknown_name("", str(name), list(FIELDS))
     learned = flat.get("score", "learned" if learned else "received") == "learned"
-    found = []
+    assigned = []
     for name, place in _PLACES.items():
         if name in flat:
-            found += _assigned(name, tuple(place.split(".")), flat[name], learned)
+            assigned += _assigned(name, tuple(place.split(".")), flat[name], learned)
     if flat.get("score") == "learned" and "site" not in flat:
-        found.append(Assignment(("prune", "site"), "ahead"))
-    gone = {each.path[0] for each in found if len(each.path) == 1 and each.value is None}  # and all that is in them
-    found = [each for each in found if len(each.path) == 1 or each.path[0] not in gone]
-    return sorted(found, key=lambda assignment: len(assignment.path))
+        assigned.append(Assignment(("prune", "site"), "ahead"))
+    gone = {each.path[0] for each in assigned if len(each.path) == 1 and each.value is None}  # and their settings
+    assigned = [each for each in assigned if len(each.path) == 1 or each.path[0] not in gone]
+    return sorted(assigned, key=lambda assignment: len(assignment.path))
 
 
 def _assigned(name: str, path: tuple[str, ...], value: Any, learned: bool) -> list[Assignment]:
-    """What one flat field sets."""
+    """The assignments of one flat field."""
     if name == "pruning" and value == "none":
         return [Assignment(("prune",), None)]
     if name == "keep_ratio":

@@ -30,7 +30,7 @@ def from_record(kind: type[Any], record: object, path: str = "") -> Any:
 
     Args:
         kind: a dataclass of settings, or a kind of cells, of which the record names one. A text stands for a cell with
-            its defaults, and where there is one cell alone, its name may be left out.
+            its defaults. A kind with a single cell needs no name.
         record: of JSON.
         path: dotted place of the record, for errors; "": the top.
 

@@ -39,7 +39,7 @@ class Prune:
         score: one number a token.
         select: which of the scored tokens stay.
         schedule: the share that stays in each layer.
-        site: where the others leave.
+        site: where the other tokens leave.
         merge: what becomes of the tokens that leave the model; None: they are dropped.
     """
 
@@ -78,7 +78,7 @@ class Prune:
 
 @dataclass(frozen=True)
 class Deferral:
-    """A cascade: the documents that the first stage is least sure of go to a second one (`tokensieve.cascade`).
+    """A cascade: the first stage defers its least confident documents to a second one (`tokensieve.cascade`).
 
     Attributes:
         share: share of the documents that are deferred, above 0 and below 1. The confidence below which a document is
@@ -154,7 +154,7 @@ class ReductionConfig:
         return PRESETS[name]
 
     def before(self, depth: int) -> int:
-        """Layers ahead of the combining module, or all, in a model of `depth` layers.
+        """The number of layers ahead of the combining module, or of all, in a model of `depth` layers.
 
         Raises:
             ConfigError: the module does not fit the depth.
@@ -165,7 +165,7 @@ class ReductionConfig:
             raise ConfigError(f"combine.{error}") from error
 
     def shares(self, depth: int) -> tuple[float, ...]:
-        """The share of tokens that stays in each layer ahead of the combining module, or in all; 1 without pruning."""
+        """The share of tokens that stays in each layer ahead of the combining module, or in all; 1: no pruning."""
         return _expand("prune", None if self.prune is None else self.prune.schedule, self.before(depth))
 
     def check_depth(self, depth: int) -> None:
@@ -174,10 +174,10 @@ class ReductionConfig:
         if self.defer is None or self.defer.schedule is None:
             return
         first = second = 1.0
-        for layer, (own, share) in enumerate(
+        for layer, (kept, kept_by_second) in enumerate(
             zip(firsts, _expand("defer", self.defer.schedule, self.before(depth)), strict=True), 1
         ):
-            first, second = first * own, second * share
+            first, second = first * kept, second * kept_by_second
             if second < first:
                 raise ConfigError(
                     f"defer.schedule={shown(to_record(self.defer.schedule))}: fewer tokens than in the first stage are "
@@ -185,18 +185,18 @@ class ReductionConfig:
                 )
 
     def stages(self, depth: int) -> tuple[ReductionConfig, ...]:
-        """The settings of each stage: one, or of a cascade two. The second prunes only where the first one does."""
+        """The settings of each stage: one, or two for a cascade. The second prunes only where the first does."""
         first = replace(self, defer=None)
         if self.defer is None:
             return (first,)
         if self.defer.schedule is None or self.prune is None:
             return first, replace(first, prune=None)
         shares = zip(self.shares(depth), _expand("defer", self.defer.schedule, self.before(depth)), strict=True)
-        again = _listed(tuple(share if own < 1 else 1.0 for own, share in shares))
-        return first, replace(first, prune=replace(self.prune, schedule=again))
+        second = _listed(tuple(by_second if by_first < 1 else 1.0 for by_first, by_second in shares))
+        return first, replace(first, prune=replace(self.prune, schedule=second))
 
     def expanded(self, depth: int) -> ReductionConfig:
-        """The same settings as they are written for one depth: two that are the same there are equal."""
+        """The same settings written out for one depth, so that settings with the same effect there are equal."""
         before = self.before(depth)
         combine = None if self.combine is None else replace(self.combine, layer=before + 1)
         prune = None if self.prune is None else replace(self.prune, schedule=_listed(self.shares(depth)))
@@ -258,12 +258,12 @@ def _expand(place: str, schedule: Schedule | None, layers: int) -> tuple[float, 
 
 
 def _listed(shares: tuple[float, ...]) -> Schedule:
-    """The shares as they are; where a combining module stands ahead of all layers, there are none."""
+    """The schedule of these shares. There are none if a combining module stands ahead of all layers."""
     return Listed(shares) if shares else Constant()
 
 
 def _checks_of(kinds: Mapping[str, type[Any]], optional: tuple[str, ...]) -> dict[str, Check]:
-    """That nested settings are of their kind."""
+    """Checks that nested settings are of their kind; `optional` ones may be None."""
 
     def check(kind: type[Any]) -> Check:
         named = f", in a record one of {', '.join(kind.choices)}" if issubclass(kind, Cell) else ""

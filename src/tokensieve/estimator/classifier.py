@@ -170,7 +170,7 @@ class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return self._by_class(rows.reshape(len(results), len(self.classifier_.labels)))
 
     def _by_class(self, columns: np.ndarray) -> np.ndarray:
-        """What the model says of its labels [N, L], by class [N, C]: 0 of a class that it never saw."""
+        """Columns for the model's labels [N, L] as columns for the classes [N, C]; 0 for a class that it never saw."""
         padded = np.pad(columns, ((0, 0), (0, 1)))
         return padded[:, places_in_model(self.classes_, self.classifier_.labels)]
 
