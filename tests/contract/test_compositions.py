@@ -82,7 +82,7 @@ def name_of(settings: ReductionConfig) -> str:
 
 
 SAMPLE = random.Random(0).sample(list(allowed()), NUMBER)
-each_composition = pytest.mark.parametrize("ptc", SAMPLE, ids=map(name_of, SAMPLE))
+each_composition = pytest.mark.parametrize("reduction", SAMPLE, ids=map(name_of, SAMPLE))
 
 
 def test_every_cell_is_in_the_sample() -> None:
@@ -96,9 +96,9 @@ def test_every_cell_is_in_the_sample() -> None:
 
 @each_composition
 @torch.no_grad()
-def test_forward(ptc: ReductionConfig) -> None:
+def test_forward(reduction: ReductionConfig) -> None:
     """The padded reference agrees, a document is answered alone as in a batch, and the plan counts what is kept."""
-    model, texts = tiny_model(ptc), documents(UNEQUAL)
+    model, texts = tiny_model(reduction), documents(UNEQUAL)
     output = model(**batch(texts))
     logits, masks = reference_forward(model, **batch(texts))
     torch.testing.assert_close(output.logits, logits, **CLOSE)
@@ -117,20 +117,20 @@ def test_forward(ptc: ReductionConfig) -> None:
 
 
 @each_composition
-def test_training(ptc: ReductionConfig) -> None:
-    model = tiny_model(ptc).train()
+def test_training(reduction: ReductionConfig) -> None:
+    model = tiny_model(reduction).train()
     model(**batch(documents(UNEQUAL)), labels=torch.arange(len(UNEQUAL)) % 3).loss.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
 
 
-@pytest.mark.parametrize("ptc", SAMPLE[::8], ids=map(name_of, SAMPLE[::8]))
+@pytest.mark.parametrize("reduction", SAMPLE[::8], ids=map(name_of, SAMPLE[::8]))
 @torch.no_grad()
-def test_round_trip(ptc: ReductionConfig, tmp_path: Path) -> None:
-    model, inputs = tiny_model(ptc), batch(documents(UNEQUAL))
+def test_round_trip(reduction: ReductionConfig, tmp_path: Path) -> None:
+    model, inputs = tiny_model(reduction), batch(documents(UNEQUAL))
     model.save_pretrained(tmp_path)
     loaded = TokensieveForSequenceClassification.from_pretrained(tmp_path)
-    assert loaded.settings == ptc
+    assert loaded.settings == reduction
     assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
 
 

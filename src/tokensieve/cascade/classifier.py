@@ -149,7 +149,7 @@ class TokensieveCascadeForSequenceClassification(TokensievePreTrainedModel):
         return answers.picked([documents.index(document) for document in range(len(documents))])
 
     def plan(self, length: int, *, special: int = 2, samples: Mapping[str, Tensor] | None = None) -> Plan:
-        """As of a stage: the steps are those of the first one; the FLOPs count the share that goes to the second."""
+        """Plan as a stage does. The steps are those of the first one; FLOPs count the deferred share too."""
         first = self.first.plan(length, special=special, samples=samples)
         return plan_of(self.config, length, special=special, first=first)
 

@@ -13,8 +13,8 @@ _FIRST = {
     "combine": ("layer", "such as combine.layer=7/12"),
     "defer": ("share", "such as defer.share=0.1"),
 }
-"""What makes a part of the settings where there is none. One of its other settings alone is a mistake, such as a number
-of combination tokens for a preset that combines nothing: it would bring a module at a place that nobody named."""
+"""The setting that adds a part to settings without it. Another setting of the part alone is a mistake: a number of
+combination tokens, for a preset that combines nothing, would add a module at a place that nobody named."""
 
 
 def with_assignments(settings: ReductionConfig, assignments: Iterable[Assignment]) -> ReductionConfig:

@@ -77,7 +77,7 @@ _CHECKS = {
     "reread": number(lambda share: 0 <= share < 1, "a share of the documents, 0 or more and below 1"),
     "reread_ratios": _SHARES,
 }
-"""Of every field, also of one that says nothing beside the others."""
+"""The check of every field, even of one that has no effect beside the others."""
 
 
 def is_flat(record: Mapping[str, Any]) -> bool:

@@ -104,8 +104,7 @@ class TokensieveConfig(PreTrainedConfig):
         self.head_activation, self.head_input_dropout = head_activation, head_input_dropout
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
         self.special_token_ids = special_token_ids
-        self.tokenize_length = tokenize_length
-        self.text_pairs = text_pairs
+        self.tokenize_length, self.text_pairs = tokenize_length, text_pairs
         self.calibration_temperature = calibration_temperature
         self.thresholds = thresholds
         self.attention_backend = attention_backend

@@ -1,4 +1,4 @@
-"""Where tokens leave a layer: as keys alone, between attention and feed-forward, or ahead of attention."""
+"""Site: where tokens leave a layer: as keys alone, between attention and feed-forward, or ahead of attention."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tokensieve.reduce.cell import Cell
 
 
 class Site(Cell):
-    """Where tokens leave.
+    """The place in a layer where tokens leave.
 
     Attributes:
         leaves: they leave the model: no later tensor has a row for them. Otherwise they only stop being keys and values

@@ -1,5 +1,6 @@
 """Cascades: the second stage answers the least confident documents, and nothing else does."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,14 @@ from torch import Tensor
 
 from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_cascade, tiny_model
 from flat import flat_of, reduction, with_flat
-from tokensieve import ConfigError, ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification, compress
+from tokensieve import (
+    ConfigError,
+    Deferral,
+    ReductionConfig,
+    TokensieveConfig,
+    TokensieveForSequenceClassification,
+    compress,
+)
 from tokensieve.cascade.cascade import run_cascade
 from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.cascade.defer import Defer
@@ -17,7 +25,7 @@ from tokensieve.cascade.plan import plan_of
 from tokensieve.model.batch import check_batch
 from tokensieve.model.plan import make_plan
 from tokensieve.model.probabilities import confidence
-from tokensieve.reduce.schedule import Constant
+from tokensieve.reduce.schedule import Constant, Listed
 from tokensieve.runtime import micro_batches
 from tokensieve.runtime.micro_batches import read_batch
 
@@ -29,11 +37,9 @@ PRUNING = {
     and not flat_of(variant).score_noise
     and flat_of(variant).score_queries == "all"
 }
-ALL_TOKENS = {name: with_flat(variant, reread=0.4) for name, variant in PRUNING.items()}
+ALL_TOKENS = {name: replace(variant, defer=Deferral(0.4)) for name, variant in PRUNING.items()}
 MORE_TOKENS = {
-    f"{name}, then more": with_flat(
-        variant, reread=0.4, reread_ratios=(0.9,) * ((flat_of(variant).combine_layer or 5) - 1)
-    )
+    f"{name}, then more": replace(variant, defer=Deferral(0.4, Listed((0.9,) * variant.before(4))))
     for name, variant in PRUNING.items()
     if variant.prune is not None
     and isinstance(variant.prune.schedule, Constant)

@@ -118,7 +118,7 @@ class TokenCombiner(nn.Module):
         return torch.matmul(query, key.transpose(1, 2)) * self.scale
 
     def assign(self, logits: Tensor) -> Tensor:
-        """What each combination token takes of each text token, [B, m, n], from the logits of that shape.
+        """The weight of each text token in each combination token, [B, m, n], from the logits of that shape.
 
         Hard, HA: one-hot over m; in training with noise and a straight-through gradient. Soft: sums to 1 over n.
         """

@@ -28,7 +28,7 @@ def _is_scaled(layer: str) -> bool:
 
 @dataclass(frozen=True)
 class Combine(Cell):
-    """Where a combining module stands, and into how many tokens it folds the text.
+    """A combining module: its place among the layers, and the number of tokens that it folds the text into.
 
     Attributes:
         layer: its 1-based number among the layers; or a text such as "7/12", layer 7 of a model of 12: a model of

@@ -14,7 +14,7 @@ from tokensieve.tokens import Tokens
 
 
 class Merge(Cell):
-    """What becomes of the tokens that leave the model; without one they are dropped."""
+    """The fate of the tokens that leave the model; without one they are dropped."""
 
     @abstractmethod
     def merging(self, tokens: Tokens, rows: Tensor, lengths: Sequence[int]) -> Merging:

@@ -29,7 +29,7 @@ class MostSimilar(Merge):
     name: ClassVar[str] = "most-similar"
 
     def merging(self, tokens: Tokens, rows: Tensor, lengths: Sequence[int]) -> Merging:
-        """As `most_similar`."""
+        """Call `most_similar`."""
         return most_similar(tokens, rows, lengths)
 
     def flops(self, hidden_size: int, rows: float, rows_out: float) -> float:
