@@ -68,7 +68,7 @@ def fit_regression(
     inverse_penalty: float,
     sample_weight: NDArray[np.float64] | None = None,
     *,
-    dual: bool = True,
+    dense: bool = False,
 ) -> LogisticRegression:
     """A regression a label, in one object of scikit-learn; of two classes one regression.
 
@@ -77,7 +77,7 @@ def fit_regression(
         targets: of its rows.
         inverse_penalty: C.
         sample_weight: weight of each document, [N].
-        dual: solve the dual problem, which is right where there are more columns than rows.
+        dense: solve it as fits a few hundred dense columns, in place of many sparse ones.
 
     Raises:
         DataError: all documents have the same labels.
@@ -88,6 +88,7 @@ def fit_regression(
     if not (targets.values != targets.values[:1]).any():
         raise DataError("all training documents have the same labels: there is nothing to learn")
     wide = matrix.astype(np.float64)
+    solver: dict[str, Any] = {"solver": "lbfgs", "tol": 1e-3} if dense else {"solver": "liblinear", "dual": True}
     coefficients, intercepts = [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -96,9 +97,7 @@ def fit_regression(
                 coefficients.append(np.zeros(matrix.shape[1]))
                 intercepts.append(math.copysign(math.log(2 * len(column) + 1), 2 * int(column[0]) - 1))
                 continue
-            own = LogisticRegression(
-                C=inverse_penalty, solver="liblinear", dual=dual, max_iter=_ITERATIONS, random_state=0
-            )
+            own = LogisticRegression(C=inverse_penalty, max_iter=_ITERATIONS, random_state=0, **solver)
             own.fit(wide, column, sample_weight=sample_weight)
             coefficients.append(own.coef_[0])
             intercepts.append(own.intercept_[0])

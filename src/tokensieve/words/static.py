@@ -15,7 +15,7 @@ from tokensieve.words.regression import choose, fit_regression, logits_of, score
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-INVERSE_PENALTIES = (1.0, 0.1, 0.01)
+INVERSE_PENALTIES = (0.1, 0.01)
 """Candidates for C; each coordinate of the means has variance 1."""
 
 
@@ -75,11 +75,10 @@ class StaticClassifier:
         weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         scaler = StandardScaler().fit(vectors)
         scaled = scaler.transform(vectors)
-        wide = scaled.shape[1] >= len(scaled)
         fitted = {}
 
         def try_out(penalty: float) -> float:
-            fitted[penalty] = fit_regression(scaled, wanted, penalty, weight, dual=wide)
+            fitted[penalty] = fit_regression(scaled, wanted, penalty, weight, dense=True)
             if validation is None:
                 return 0.0
             judged = targets_of(validation[1], classes, len(validation[0]))

@@ -122,7 +122,7 @@ def chunks(texts: Iterable[Text]) -> Iterator[list[Text]]:
     characters = 0
     for text in texts:
         chunk.append(text)
-        characters += sum(len(part) for part in (text if isinstance(text, tuple) else (text,)) if isinstance(part, str))
+        characters += sum(map(len, map(str, text))) if isinstance(text, tuple) else len(str(text))
         if len(chunk) >= CHUNK_DOCUMENTS or characters >= CHUNK_CHARACTERS:
             yield chunk
             chunk, characters = [], 0
