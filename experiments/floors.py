@@ -2,7 +2,7 @@
 
     python experiments/floors.py experiments/configs/floors.json --data DATA --set bbc
 
-A floor draws no random numbers: there is one run a set, and the seed chooses only the validation documents of a set that
+A floor draws no random numbers: there is one run a set. The seed chooses only the validation documents of a set that
 has no file of them. Times are of this machine, of one process, from texts to labels.
 """
 
@@ -45,7 +45,8 @@ def main() -> None:
         record = measured(config, arguments)
         target = ROOT / "results" / "floors" / f"{name.removeprefix('floors-')}.json"
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        lines = ",\n  ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items())
+        target.write_text(f"{{\n  {lines}\n}}\n", encoding="utf-8")
 
 
 def measured(config: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
