@@ -181,4 +181,6 @@ def _summary(record: dict[str, Any], output: Path) -> list[str]:
             f"calibrated by temperature {found['temperature']:.3f}: expected calibration error "
             f"{found['ece_before']:.4f} before, {found['ece_after']:.4f} after"
         )
-    return [*lines, f"saved in {output}"]
+    from tokensieve.training.floors import floor_lines
+
+    return [*lines, *floor_lines(record.get("floors")), f"saved in {output}"]

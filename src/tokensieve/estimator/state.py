@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import copy
-import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.runtime.load import resolve_device
-
-
-@contextmanager
-def random_states_kept() -> Iterator[None]:
-    """Give back the global generators of Python, numpy and torch as they were: training seeds them all."""
-    python, numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from tokensieve.config import ReductionConfig
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.plan import Plan
 from tokensieve.settings_paths import assignments_of
+from tokensieve.training.floors import NAMES as FLOOR_NAMES
 from tokensieve.training.markdown import code, fenced, literal, table, visible
 from tokensieve.training.old import record_today
 from tokensieve.training.reproduce import EMBEDDED_CORPUS, IN_MEMORY, train_command
@@ -119,6 +120,8 @@ def card_text(name: str, model: EncoderClassifier, record: Mapping[str, Any]) ->
         "plan_table": plan_table(plans),
         "bounds": any(plan.basis == "bounds" for plan in plans.values()),
         "select": METRICS.get(recipe["select"], recipe["select"]),
+        "floors": record.get("floors"),
+        "floor_table": floor_table(record.get("floors")),
         "score_table": score_table(measured, record),
         "command": train_command(record, name, config.num_hidden_layers),
         "reading_known": record.get("reading") is not None or record["data"] == EMBEDDED_CORPUS,
@@ -133,6 +136,28 @@ def card_text(name: str, model: EncoderClassifier, record: Mapping[str, Any]) ->
     environment.filters |= {"code": code, "literal": literal}
     text = environment.get_template("card.md.jinja").render(facts, fenced=fenced)
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def floor_table(floors: Mapping[str, Any] | None) -> str:
+    """The encoder and each floor: score, difference with its interval, speed; empty without floors."""
+    if floors is None or "why_none" in floors:
+        return ""
+    rows = []
+    for name, title in {**FLOOR_NAMES, "encoder": "this classifier"}.items():
+        own = floors.get(name)
+        if own is None:
+            continue
+        if "why_none" in own:
+            rows.append([title, f"none: {code(own['why_none'])}", "", ""])
+            continue
+        difference = ""
+        if "interval" in own:
+            low, high = (f"{100 * end:.1f}" for end in own["interval"])
+            difference = f"{100 * own['difference']:+.1f} [{low}, {high}]"
+        score = "" if own["score"] is None else f"{own['score']:.4f}"
+        rows.append([title, score, difference, f"{own['documents_per_second']:.0f}"])
+    metric = METRICS[floors["metric"]]
+    return table(["classifier", metric, "against this one, points [95 %]", "documents/s"], rows)
 
 
 def label_table(config: TokensieveConfig) -> str:

@@ -19,7 +19,7 @@ from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.training.calibrate import best_temperature
+from tokensieve.model.probabilities import best_temperature
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.sample import padded
 from tokensieve.training.trainer import Trained

@@ -12,6 +12,7 @@ from tokensieve.old_names import renamed_arguments
 from tokensieve.training.old import RECIPE_FIELDS, recipe_today
 
 ClassWeights = Literal["none", "balanced"]
+Floors = Literal["all", "words", "none"]
 Selection = Literal["loss", "accuracy", "f1_macro", "f1_micro"]
 
 
@@ -67,6 +68,8 @@ class Recipe:
             refitted where training begins with the classifier's document vectors (`pruning_warmup`), or is to end with
             them (`distill_pooled`).
         calibrate: fit a temperature to the validation documents, and with several labels a document their thresholds.
+        floors: what is fitted to the same documents and compared on the validation documents (`training.floors`):
+            "words" (a bag of words), "all" (the mean of static vectors, too) or "none". The model is the same with any.
         seed: of the new parameters, the order of the documents, dropout and noise.
     """
 
@@ -99,6 +102,7 @@ class Recipe:
     max_expected_loss: float | None = None
     refit_head: bool = True
     calibrate: bool = True
+    floors: Floors = "all"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -120,6 +124,7 @@ class Recipe:
         check_number(self, "warmup", lambda share: 0 <= share < 1, "a number in [0, 1)")
         check_choice(self, "select", Selection)
         check_choice(self, "class_weights", ClassWeights)
+        check_choice(self, "floors", Floors)
         for name in ("bf16", "gradient_checkpointing", "refit_head", "calibrate"):
             check_boolean(self, name)
         self._check_lora()

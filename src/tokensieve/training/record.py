@@ -63,6 +63,7 @@ def training_record(
         "best": steps.best,
         "cascade": steps.cascade,
         "calibration": steps.calibration,
+        "floors": steps.floors,
         "versions": versions(),
     }
 

@@ -75,7 +75,9 @@ def train_in_stages(
         check_teacher(recipe.teacher, output, dense)
         logger.info("%s: first a dense one, %s", reason, dense)
         plain = ReductionConfig(prune=None, pooling=settings.resolved_pooling)
-        alone = replace(recipe, teacher=None, pruning_warmup=0.0, feature_epochs=0, max_expected_loss=None)
+        alone = replace(
+            recipe, teacher=None, pruning_warmup=0.0, feature_epochs=0, max_expected_loss=None, floors="none"
+        )
         labelled, dense_options = _without_unlabelled(splits, options)
         train(base, plain, labelled, dense, alone, **ways, **dense_options, keep_finished=True)
         base, ways = dense, second

@@ -17,9 +17,11 @@ from tokensieve.training.calibrate import calibrate_model
 from tokensieve.training.distill import teacher_targets
 from tokensieve.training.fit_cascade import fit_to_validation
 from tokensieve.training.fit_to_base import FittedToBase, fit_to_base
+from tokensieve.training.floors import fit_floors, static_vectors
 from tokensieve.training.job import Prepared, TrainingJob
 from tokensieve.training.lora import merged
 from tokensieve.training.prepare import fit_for_training, keep_calibration
+from tokensieve.training.processes import processes
 from tokensieve.training.trainer import RunOptions, Trained, run_trainer
 
 
@@ -36,6 +38,7 @@ class StepRecords:
         calibration: as `Calibration.to_dict` gives it.
         seconds: time of all steps but calibration.
         peak_memory_bytes: of the process or the device, before calibration.
+        floors: as `fit_floors` returns it.
     """
 
     fitted: FittedToBase
@@ -46,6 +49,7 @@ class StepRecords:
     calibration: dict[str, Any] | None
     seconds: float
     peak_memory_bytes: int | None
+    floors: dict[str, Any] | None
 
 
 def run_steps(job: TrainingJob, prepared: Prepared, options: RunOptions) -> StepRecords:
@@ -55,6 +59,8 @@ def run_steps(job: TrainingJob, prepared: Prepared, options: RunOptions) -> Step
         DataError: no document to fit a learned score to.
         TrainingError: training diverged.
     """
+    writes = processes(job.device).is_main_process
+    static = static_vectors(job, prepared) if writes else None
     start = time.perf_counter()
     recipe, model, tokenizer = job.recipe, prepared.model, prepared.tokenizer
     fitted = fit_to_base(job, prepared, options)
@@ -67,15 +73,17 @@ def run_steps(job: TrainingJob, prepared: Prepared, options: RunOptions) -> Step
     cascade, trained = fit_to_validation(
         model, trained, prepared.validation, tokenizer, recipe, job.splits, trained=changed
     )
+    seconds, peak = time.perf_counter() - start, peak_memory_bytes(job.device)
     return StepRecords(
         fitted=fitted,
         teacher_seconds=teacher_seconds,
         history=trained.history,
         best=best,
         cascade=cascade,
-        seconds=time.perf_counter() - start,
-        peak_memory_bytes=peak_memory_bytes(job.device),
+        seconds=seconds,
+        peak_memory_bytes=peak,
         calibration=calibrate_model(model.config, trained.logits, trained.truth) if recipe.calibrate else None,
+        floors=fit_floors(job, prepared, trained.logits, static) if writes else None,
     )
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from contract.variants import model_config, settings
 from tokensieve import ConfigError, DataError, TokensieveConfig, TrainingError
-from tokensieve.training.calibrate import Calibration, best_temperature, best_thresholds, calibrate
+from tokensieve.model.probabilities import best_temperature
+from tokensieve.training.calibrate import Calibration, best_thresholds, calibrate
 
 KINDS = pytest.mark.parametrize("multi_label", [False, True], ids=["single-label", "multi-label"])
 

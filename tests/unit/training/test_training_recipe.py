@@ -32,6 +32,7 @@ REFUSED: dict[str, list[Any]] = {
     "lora_targets": [(), "query", (1,), None],
     "refit_head": ["no", None],
     "calibrate": ["no", None],
+    "floors": ["", "static", None],
     "teacher": ["", 3, Path("dense")],
     "distill_weight": [-0.1, 1.1, NAN, "some", None],
     "distill_temperature": [0, -1, NAN, "hot"],
@@ -64,6 +65,7 @@ ALLOWED: dict[str, list[Any]] = {
     "lora_targets": [("query",), ("attention.output.dense", "value")],
     "refit_head": [False, True],
     "calibrate": [False, True],
+    "floors": ["all", "words", "none"],
     "teacher": [None, "dense"],
     "distill_weight": [0, 1],
     "distill_temperature": [0.5, 20],
@@ -133,6 +135,7 @@ def test_the_defaults_are_the_papers() -> None:
         "max_expected_loss": None,
         "refit_head": True,
         "calibrate": True,
+        "floors": "all",
         "seed": 0,
     }
     assert json.loads(json.dumps(Recipe().to_dict())) == Recipe().to_dict()

@@ -1,0 +1,233 @@
+"""WordsClassifier: TF-IDF and logistic regression, both scikit-learn's own objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tokensieve.errors import DataError, InputError
+from tokensieve.model.probabilities import class_probabilities
+from tokensieve.words.files import WordsFiles, read_words, write_words
+from tokensieve.words.regression import (
+    Targets,
+    choose,
+    fit_regression,
+    logits_of,
+    rebuilt,
+    score,
+    targets_of,
+    temperature_of,
+)
+from tokensieve.words.settings import INVERSE_PENALTIES, NGRAMS, WordsSettings
+from tokensieve.words.terms import TermWeights, Text, chunks, fit_terms
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+SEARCHED = 20_000
+"""Most training documents that candidates of the settings are fitted to; the chosen one is fitted to all."""
+
+Labelled = tuple[Sequence[Text], "ArrayLike"]
+"""Texts, and their class ids [N] or 0 and 1 [N, C]."""
+
+
+class WordsClassifier:
+    """A bag of words that classifies documents, or pairs of texts; made by `fit` or `load`.
+
+    Attributes:
+        labels: names in the order of the class ids.
+        multi_label: whether a document has any number of labels.
+        weights: texts -> TF-IDF, by scikit-learn's TfidfVectorizer.
+        regression: scikit-learn's LogisticRegression, whose decisions are the logits.
+        settings: with the values that were chosen.
+        temperature: divides the logits; 1 without validation documents.
+        thresholds: with several labels a document, the probability from which each is given; None: 0.5.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        weights: TermWeights,
+        regression: Any,
+        settings: WordsSettings,
+        *,
+        multi_label: bool = False,
+        temperature: float = 1.0,
+        thresholds: Sequence[float] | None = None,
+    ) -> None:
+        self.labels = tuple(labels)
+        self.weights, self.regression = weights, regression
+        self.settings, self.multi_label = settings, multi_label
+        self.temperature = temperature
+        self.thresholds = None if thresholds is None else tuple(thresholds)
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Sequence[Text],
+        targets: ArrayLike,
+        labels: Sequence[str],
+        *,
+        validation: Labelled | None = None,
+        sample_weight: ArrayLike | None = None,
+        settings: WordsSettings | None = None,
+    ) -> WordsClassifier:
+        """Fit to labelled texts; the same texts give the same classifier, and no global random state is drawn from.
+
+        Args:
+            texts: strings, or all of them pairs (text, second text).
+            targets: class ids [N], or 0 and 1 [N, C] for several labels a document.
+            labels: names of the C labels.
+            validation: choose n-grams, penalty and temperature. Without them the first candidates are taken, and
+                probabilities are the regression's own.
+            sample_weight: weight of each text in the regression, [N].
+            settings: None: the defaults.
+
+        Raises:
+            DataError: no text has a word, all have the same labels, or targets do not fit the texts.
+            InputError: a text of the wrong form.
+        """
+        settings = settings or WordsSettings()
+        wanted = targets_of(targets, len(labels), len(texts))
+        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        if weight is not None and weight.shape != (len(texts),):
+            raise DataError(
+                f"sample_weight has the shape {list(weight.shape)}: give one for each of {len(texts)} texts"
+            )
+        judged = None
+        if validation is not None and len(validation[0]):
+            judged = validation[0], targets_of(validation[1], len(labels), len(validation[0]))
+        rows = np.arange(len(texts))
+        if len(texts) > SEARCHED:
+            rows = np.linspace(0, len(texts) - 1, SEARCHED, dtype=np.int64)
+        some = texts if len(rows) == len(texts) else [texts[row] for row in rows.tolist()]
+        chosen, weights, regression = _search(
+            some, wanted.at(rows), None if weight is None else weight[rows], judged, settings
+        )
+        if len(rows) < len(texts):
+            weights, matrix = fit_terms(texts, chosen.ngrams or 1, chosen.max_terms)
+            regression = fit_regression(matrix, wanted, chosen.inverse_penalty or 1.0, weight)
+        fitted = cls(labels, weights, regression, chosen, multi_label=wanted.multi_label)
+        if judged is not None:
+            fitted.temperature = temperature_of(fitted.logits(judged[0]), judged[1])
+        return fitted
+
+    @property
+    def pairs(self) -> bool:
+        """Whether it classifies pairs of texts."""
+        return self.weights.pairs
+
+    def logit_chunks(self, texts: Iterable[Text]) -> Iterator[NDArray[np.float32]]:
+        """Logits [n, C] float32 of some thousand texts at a time, not calibrated; an iterator is never held in memory.
+
+        Raises:
+            InputError: single texts for a classifier of pairs, or the other way round.
+        """
+        for chunk in chunks(texts):
+            yield logits_of(self.regression, self.weights(chunk), self.multi_label)
+
+    def logits(self, texts: Iterable[Text]) -> NDArray[np.float32]:
+        """Logits [N, C] float32, not calibrated; errors as `logit_chunks`."""
+        if isinstance(texts, str):
+            raise InputError("give a list of texts, not one string: [text]")
+        return np.concatenate([np.zeros((0, len(self.labels)), dtype=np.float32), *self.logit_chunks(texts)])
+
+    def predict_proba(self, texts: Iterable[Text]) -> NDArray[np.float32]:
+        """Calibrated probabilities [N, C] float32: of one label a softmax, of several a sigmoid each."""
+        kind = "multi_label_classification" if self.multi_label else "single_label_classification"
+        logits = torch.from_numpy(self.logits(texts))
+        probabilities: NDArray[np.float32] = class_probabilities(logits, kind, self.temperature).numpy()
+        return probabilities
+
+    def predict(self, texts: Iterable[Text]) -> NDArray[np.int64]:
+        """Class ids [N], or 0 and 1 [N, C] for several labels a document."""
+        if not self.multi_label:
+            best: NDArray[np.int64] = self.logits(texts).argmax(1)
+            return best
+        limits = np.array(self.thresholds or [0.5] * len(self.labels), dtype=np.float32)
+        return (self.predict_proba(texts) >= limits).astype(np.int64)
+
+    def save(self, folder: str | Path) -> None:
+        """Write words.json (labels, settings, terms) and words.safetensors (idf, coefficients); no pickle.
+
+        Other files of the folder stay as they are. Each file is written beside its place first.
+
+        Raises:
+            OperatingSystemError: the disk is full, or the system refuses something else.
+        """
+        write_words(
+            Path(folder),
+            WordsFiles(
+                labels=self.labels,
+                multi_label=self.multi_label,
+                settings=self.settings,
+                temperature=self.temperature,
+                thresholds=self.thresholds,
+                terms=self.weights.terms,
+                idf=self.weights.idf,
+                coefficients=self.regression.coef_.T,
+                intercepts=self.regression.intercept_,
+            ),
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path) -> WordsClassifier:
+        """Read what `save` wrote; the probabilities are the same.
+
+        Raises:
+            CheckpointError: a file is missing, broken, of another format version, or does not fit the other one.
+        """
+        files = read_words(Path(folder))
+        assert files.settings.ngrams is not None
+        return cls(
+            files.labels,
+            TermWeights.of(files.terms, files.idf, files.settings.ngrams),
+            rebuilt(files.coefficients, files.intercepts, len(files.labels)),
+            files.settings,
+            multi_label=files.multi_label,
+            temperature=files.temperature,
+            thresholds=files.thresholds,
+        )
+
+
+def _search(
+    texts: Sequence[Text],
+    targets: Targets,
+    weight: NDArray[np.float64] | None,
+    validation: tuple[Sequence[Text], Targets] | None,
+    settings: WordsSettings,
+) -> tuple[WordsSettings, TermWeights, Any]:
+    """The settings with what the validation documents choose, and what they were fitted to: first n-grams at the first
+    penalty, then the penalty.
+    """
+    terms: dict[int, tuple[TermWeights, Any]] = {}
+    fitted: dict[tuple[int, float], Any] = {}
+    judged: dict[int, Any] = {}
+
+    def regression(ngrams: int, penalty: float) -> Any:
+        if ngrams not in terms:
+            terms[ngrams] = fit_terms(texts, ngrams, settings.max_terms)
+        if (ngrams, penalty) not in fitted:
+            fitted[ngrams, penalty] = fit_regression(terms[ngrams][1], targets, penalty, weight)
+        return fitted[ngrams, penalty]
+
+    def score_of(ngrams: int, penalty: float) -> float:
+        own = regression(ngrams, penalty)
+        assert validation is not None
+        if ngrams not in judged:
+            judged[ngrams] = terms[ngrams][0](validation[0])
+        return score(logits_of(own, judged[ngrams], targets.multi_label), validation[1])
+
+    sizes = [*NGRAMS] if settings.ngrams is None else [settings.ngrams]
+    penalties = [*INVERSE_PENALTIES] if settings.inverse_penalty is None else [settings.inverse_penalty]
+    if validation is None:
+        sizes, penalties = sizes[:1], penalties[:1]
+    size = int(choose(sizes, lambda own: score_of(int(own), penalties[0])))
+    penalty = choose(penalties, lambda own: score_of(size, own))
+    found = regression(size, penalty)
+    return replace(settings, ngrams=size, inverse_penalty=penalty), terms[size][0], found
