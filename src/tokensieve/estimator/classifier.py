@@ -27,7 +27,6 @@ from tokensieve.errors import ConfigError
 from tokensieve.estimator.folder import read_folder, write_folder
 from tokensieve.estimator.inputs import class_names, places_in_model, read_classes, read_documents
 from tokensieve.estimator.state import off_its_device, on_its_device, quiet
-from tokensieve.old_names import renamed
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.load import load, resolve_device
 from tokensieve.runtime.results import Result
@@ -37,7 +36,6 @@ from tokensieve.training.recipe import Recipe
 from tokensieve.training.settings import base_checkpoint, keep_share, reduction_settings
 from tokensieve.training.stages import train_in_stages
 
-__getattr__ = renamed(__name__)
 _RECIPE = ("learning_rate", "epochs", "batch_size", "max_length")
 
 

@@ -67,7 +67,7 @@ def read_folder(
         return {"model": str(folder)}, np.array(sorted(classifier.labels)), run
     record = _read_json(path / ESTIMATOR)
     try:
-        parameters = {name: _from_json(name, value) for name, value in _renamed(record["parameters"]).items()}
+        parameters = {name: _from_json(name, value) for name, value in parameters_today(record["parameters"]).items()}
         classes = np.array(record["classes"]["values"], dtype=np.dtype(record["classes"]["dtype"]))
         places = places_in_model(classes, classifier.labels)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -103,7 +103,7 @@ def _from_json(name: str, value: Any) -> Any:
     return value
 
 
-def _renamed(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def parameters_today(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of version 0.1.0 under the names that they have now."""
     now = {name: value for name, value in parameters.items() if name not in _FLAT}
     flat = {name: parameters[name] for name in _FLAT if parameters.get(name) is not None}
