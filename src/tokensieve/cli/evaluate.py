@@ -149,17 +149,17 @@ def _limited(documents: Any, most: int | None) -> Any:
 def _lines(record: dict[str, Any]) -> list[str]:
     lines = [
         f"documents              {record['documents']}",
-        f"truncated              {record['truncated']} to {record['max_length']} tokens",
+        *_tokens(record, f"truncated              {record['truncated']} to {record['max_length']} tokens"),
         f"{'exact match' if 'mean_labels' in record else 'accuracy':22} {record['accuracy']:.4f}",
         f"macro F1               {record['f1_macro']:.4f}",
         f"micro F1               {record['f1_micro']:.4f}",
         *_label_counts(record),
         f"calibration error      {record['ece']:.4f}, before temperature scaling {record['ece_uncalibrated']:.4f}",
         f"documents per second   {record['documents_per_second']:.1f}",
-        f"batches                of at most {record['batch_tokens']} tokens, in {record['dtype']}",
+        *_tokens(record, f"batches                of at most {record['batch_tokens']} tokens, in {record['dtype']}"),
         f"peak memory            {record['peak_memory_bytes'] / 1e6:.0f} MB",
-        f"mean length            {record['mean_length']:.1f} tokens",
-        f"tokens kept per layer  {' '.join(f'{kept:.1f}' for kept in record['kept_tokens'])}",
+        f"mean length            {record['mean_length']:.1f} {'tokens' if record['kept_tokens'] else 'known terms'}",
+        *_tokens(record, f"tokens kept per layer  {' '.join(f'{kept:.1f}' for kept in record['kept_tokens'])}"),
         "",
         f"{'class':24} {'precision':>9} {'recall':>9} {'F1':>9} {'documents':>9}",
     ]
@@ -173,6 +173,11 @@ def _lines(record: dict[str, Any]) -> list[str]:
             f"{record['rows']['rejected']} of {record['rows']['read']} rows left out: {record['rows']['reasons']}",
         ]
     return lines
+
+
+def _tokens(record: dict[str, Any], line: str) -> list[str]:
+    """A line about tokens; none for a bag of words, which has none."""
+    return [line] if record["kept_tokens"] else []
 
 
 def _label_counts(record: dict[str, Any]) -> list[str]:

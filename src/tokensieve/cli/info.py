@@ -54,11 +54,18 @@ def info_command(
     from tokensieve.kernels.backends import resolve_backend
     from tokensieve.kernels.linear import linear_backend
     from tokensieve.model.configuration import TokensieveConfig
+    from tokensieve.runtime.bag_of_words import is_bag_of_words
     from tokensieve.runtime.load import resolve_device
     from tokensieve.runtime.precision import dtype_name, resolve_dtype
 
     device = resolve_device("auto")
     base = base_checkpoint(model)
+    if is_bag_of_words(base):
+        if asked or sample is not None or length is not None:
+            raise ConfigError(f"{base}: a bag of words has no encoder, and nothing to plan: give --model alone")
+        record = _of_words(base)
+        emit(record, _lines_of_words(record), json)
+        return
     raw = load_config(base)
     config = source_config(raw, base)
     trained = isinstance(raw, TokensieveConfig)
@@ -70,7 +77,7 @@ def info_command(
         config.reduction = asked.settings(config).to_dict()
     shares = None if sample is None else _measured_shares(base, sample, text_column, delimiter)
     plan = plan_of(config, min(512, config.longest_document) if length is None else length, shares=shares)
-    record: dict[str, Any] = {
+    record = {
         "model": str(base),
         "trained": trained,
         "family": config.family,
@@ -85,6 +92,33 @@ def info_command(
         "plan": plan.to_dict(),
     }
     emit(record, _lines(record, str(plan)), json)
+
+
+def _of_words(folder: str) -> dict[str, Any]:
+    from tokensieve.words import WordsClassifier
+
+    words = WordsClassifier.load(folder)
+    return {
+        "model": folder,
+        "trained": True,
+        "family": "words",
+        "labels": list(words.labels),
+        "terms": len(words.weights),
+        "settings": {"words": words.settings.to_dict()},
+        "plan": None,
+    }
+
+
+def _lines_of_words(record: dict[str, Any]) -> list[str]:
+    settings = ", ".join(f"{name}={value_text(value)}" for name, value in record["settings"]["words"].items())
+    return [
+        f"model      {record['model']} (trained classifier)",
+        f"words      {record['terms']} terms, TF-IDF and logistic regression",
+        f"settings   {settings}",
+        f"labels     {', '.join(record['labels'])}",
+        "",
+        "plan       no encoder: there are no tokens to keep, and no layers",
+    ]
 
 
 def _measured_shares(model: str, sample: Path, text_column: str, delimiter: str | None) -> list[float]:

@@ -104,7 +104,8 @@ Preset = Annotated[
     str | None,
     typer.Option(
         "--preset",
-        help=f"Start from named settings: {', '.join(METHODS)} (default: the checkpoint's, or fuzzy pruning of keys).",
+        help=f"Start from named settings: {', '.join(METHODS)} (default: the checkpoint's, or fuzzy pruning of keys); "
+        "for train also words: a bag of words, no encoder.",
         rich_help_panel=REDUCTION,
     ),
 ]

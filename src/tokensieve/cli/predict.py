@@ -158,7 +158,8 @@ def _report(
         }
         typer.echo(json_module.dumps(record, ensure_ascii=False), err=on_stderr)
         return
-    how = f"in {classifier.dtype}, by batches of at most {classifier.engine.budget} tokens"
+    budget = classifier.engine.budget
+    how = f"in {classifier.dtype}, by batches of at most {budget} tokens" if budget else "by a bag of words"
     for line in [*tally.summary(), f"{written} documents classified, {truncated} truncated; {how}"]:
         typer.echo(line, err=True)
 

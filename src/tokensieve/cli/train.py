@@ -96,6 +96,10 @@ def train_command(
     """
     settings = train_settings(given_options(context), assignments, config)
     prepare(settings.run["threads"], quiet=json)
+    if settings.reduction.preset == "words":
+        record, rows, lines = _train_words(settings, output, model, data, overwrite=overwrite)
+        emit(record | {"rows": rows}, lines, json)
+        return
     from tokensieve.training.processes import is_main_process
     from tokensieve.training.trainer import require_accelerate
 
@@ -103,6 +107,32 @@ def train_command(
     record, rows = _train(settings, output, model, data, overwrite=overwrite, resume=resume, progress=not json)
     if is_main_process():
         emit(record | {"rows": rows}, _summary(record, output), json)
+
+
+def _train_words(
+    settings: TrainSettings, output: Path, model: str | None, data: str | None, *, overwrite: bool
+) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """The record, what became of the rows of each file, and lines for people."""
+    from tokensieve.errors import ConfigError
+    from tokensieve.training.output import check_output
+    from tokensieve.training.words import check_recipe, train_words, words_summary
+
+    if model is not None or settings.reduction.assignments:
+        given = f"--model {model}" if model is not None else settings.reduction.assignments[0].name
+        raise ConfigError(f"{given} with preset 'words': a bag of words has no encoder; leave it out")
+    check_recipe(settings.recipe)
+    check_output(output, overwrite)
+    splits = training_splits(data, settings.data, settings.recipe.seed)
+    record = train_words(
+        splits,
+        output,
+        settings.recipe,
+        overwrite=overwrite,
+        data_name=name_of_data(data),
+        reading=_reading(settings.data),
+    )
+    rows = {name: tally.to_dict() for name, tally in splits.tallies.items()}
+    return record, rows, words_summary(record | {"rows": rows}, output)
 
 
 def _train(

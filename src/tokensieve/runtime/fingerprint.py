@@ -16,6 +16,7 @@ from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassifica
 from tokensieve.data.folders import SingleSource
 from tokensieve.data.huggingface import DatasetSplit
 from tokensieve.data.sources import check_source
+from tokensieve.runtime.bag_of_words import BagOfWords, hash_of_words
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.offload import OffloadedEmbeddings
 from tokensieve.runtime.part import is_stream
@@ -86,6 +87,8 @@ def hash_of_model(classifier: Classifier) -> str:
     Raises:
         OperatingSystemError: no room for the tokenizer in the system's folder for temporary files.
     """
+    if isinstance(classifier, BagOfWords):
+        return hash_of_words(classifier.words)
     found = hashlib.sha256()
     for name, tensor in sorted(_state(classifier.model).items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

@@ -16,6 +16,7 @@ from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
 from tokensieve.old_names import renamed, renamed_keyword
+from tokensieve.runtime.bag_of_words import is_bag_of_words, load_bag_of_words
 from tokensieve.runtime.budget import BATCH_TOKENS
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.engine import Engine
@@ -38,6 +39,8 @@ def load(
 ) -> Classifier:
     """Read a folder written by `tokensieve train` or `save_pretrained` (with its tokenizer).
 
+    A folder that `tokensieve train --preset words` wrote holds a bag of words, which runs on the CPU in float32.
+
     Args:
         path: the folder, or a hub name.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
@@ -54,6 +57,9 @@ def load(
         ConfigError: an unknown device or dtype, a length that does not fit, or `offload_embeddings` on a system that
             cannot read at an offset of a file.
     """
+    if is_bag_of_words(path):
+        resolve_device(device)
+        return load_bag_of_words(path, max_length)
     config = load_config(path)
     if not isinstance(config, TokensieveConfig):
         raise CheckpointError(

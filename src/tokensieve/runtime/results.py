@@ -57,12 +57,12 @@ def results_of(
         if survivors is not None:
             words = tuple(tokenizer.convert_ids_to_tokens([ids[i][p] for p in survivors[i]]))
             places = tuple(joined[i][p] for p in survivors[i]) if joined is not None else None
-        label, labels = _decide(row, config)
+        label, labels = decide(row, config)
         yield Result(tuple(row), label, labels, tuple(scores), len(ids[i]), kept, words, places)
 
 
-def _decide(probabilities: list[float], config: TokensieveConfig) -> tuple[int, tuple[int, ...]]:
-    """The most probable class, and all that are given."""
+def decide(probabilities: list[float], config: Any) -> tuple[int, tuple[int, ...]]:
+    """The most probable class, and all that are given: by a config with `is_multi_label` and `thresholds`."""
     highest = max(range(len(probabilities)), key=probabilities.__getitem__)
     if not config.is_multi_label:
         return highest, (highest,)

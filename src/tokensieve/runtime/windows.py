@@ -71,9 +71,15 @@ def encode_documents(tokenizer: Any, documents: Sequence[Document], max_length: 
         InputError: a text without any token; single texts for a classifier of pairs, or the other way round.
         DataError: some documents have a second text and others have not.
     """
-    texts, seconds = [document.text for document in documents], pairs_of(documents)
+    seconds = check_forms(documents, pairs)
+    return encode(tokenizer, [document.text for document in documents], max_length, seconds)
+
+
+def check_forms(documents: Sequence[Document], pairs: bool | None) -> list[str] | None:
+    """The second texts of documents, None where they have none; arguments and errors as in `encode_documents`."""
+    seconds = pairs_of(documents)
     _check_form(documents[0], seconds is not None, pairs)
-    return encode(tokenizer, texts, max_length, seconds)
+    return seconds
 
 
 def _check_form(first: Document, paired: bool, trained: bool | None) -> None:

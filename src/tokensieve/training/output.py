@@ -34,6 +34,8 @@ PUBLISHED = (
     "config.json",
     "model*.safetensors",
     "model.safetensors.index.json",
+    "words.json",
+    "words.safetensors",
     RECORD,
     "tokenizer*.json",
     "special_tokens_map.json",

@@ -129,7 +129,11 @@ class WordsClassifier:
             InputError: single texts for a classifier of pairs, or the other way round.
         """
         for chunk in chunks(texts):
-            yield logits_of(self.regression, self.weights(chunk), self.multi_label)
+            yield self.logits_of_weights(self.weights(chunk))
+
+    def logits_of_weights(self, weights: Any) -> NDArray[np.float32]:
+        """Logits [N, C] float32 of weights [N, terms] that `weights` made."""
+        return logits_of(self.regression, weights, self.multi_label)
 
     def logits(self, texts: Iterable[Text]) -> NDArray[np.float32]:
         """Logits [N, C] float32, not calibrated; errors as `logit_chunks`."""

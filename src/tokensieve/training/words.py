@@ -1,0 +1,201 @@
+"""`--preset words`: a bag of words alone, as a classifier's folder; no encoder is trained."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from huggingface_hub import ModelCard, ModelCardData
+
+from tokensieve.data.splits import DataSplits
+from tokensieve.data.targets import class_ids, label_matrix
+from tokensieve.errors import ConfigError
+from tokensieve.metrics import accuracy_and_f1, multi_label_scores
+from tokensieve.training.calibrate import calibrate
+from tokensieve.training.card import MOST_LABELS, TASK, public_name
+from tokensieve.training.checkpoints import write_json
+from tokensieve.training.floors import texts_of
+from tokensieve.training.loss import balanced_weights
+from tokensieve.training.markdown import code, literal, table, visible
+from tokensieve.training.output import CARD, RECORD, check_output, folder_in_the_making
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.record import row_counts, versions
+from tokensieve.words import WordsClassifier, WordsSettings
+
+logger = logging.getLogger(__name__)
+
+PRESET = "words"
+READ = ("seed", "class_weights", "calibrate", "floors")
+"""Fields of a recipe that mean something here; floors are what is trained."""
+
+
+def train_words(
+    splits: DataSplits,
+    output: str | Path,
+    recipe: Recipe | None = None,
+    *,
+    settings: WordsSettings | None = None,
+    overwrite: bool = False,
+    data_name: str = "",
+    reading: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fit a bag of words and save it: words.json, words.safetensors, the record and the card.
+
+    Args:
+        splits: training and validation documents; the latter choose settings, temperature and thresholds.
+        output: folder to make.
+        recipe: `class_weights` and `calibrate` are read.
+        settings: of the bag of words; None: the defaults.
+        overwrite: replace `output` if it exists.
+        data_name: name of the data in the record.
+        reading: how `splits` were read.
+
+    Returns:
+        The record that training.json holds.
+
+    Raises:
+        ConfigError: `output` exists, or the recipe sets something that only an encoder has.
+        DataError: labels do not fit, or no document has a word.
+    """
+    recipe = recipe or Recipe()
+    check_recipe(recipe)
+    check_output(output, overwrite)
+    start = time.perf_counter()
+    with folder_in_the_making(output) as folder:
+        words, judged = _fitted(splits, recipe, settings)
+        words.save(folder)
+        record = {
+            "preset": PRESET,
+            "data": data_name,
+            "labels": list(words.labels),
+            "multi_label": words.multi_label,
+            "pairs": words.pairs,
+            "documents": {"train": len(splits.train), "validation": len(splits.validation)},
+            "reading": None if reading is None else dict(reading),
+            "rows": {name: row_counts(tally) for name, tally in splits.tallies.items()},
+            "recipe": recipe.to_dict(),
+            "words": {"settings": words.settings.to_dict(), "terms": len(words.weights)},
+            "seconds": time.perf_counter() - start,
+            **judged,
+            "versions": versions() | {"scikit-learn": _scikit_learn()},
+        }
+        _write_card(folder, words, record)
+        write_json(folder / RECORD, record)
+    for line in words_summary(record, output)[:-1]:
+        logger.info("%s", line)
+    return record
+
+
+def _fitted(
+    splits: DataSplits, recipe: Recipe, settings: WordsSettings | None
+) -> tuple[WordsClassifier, dict[str, Any]]:
+    """The bag of words; and "scores" and "calibration" on the validation documents, None without them."""
+    names, held_out = splits.label_names, texts_of(splits.validation)
+    truth, judged = (_targets(splits, documents) for documents in (splits.train, splits.validation))
+    weights = None
+    if recipe.class_weights == "balanced" and not splits.multi_label:
+        weights = balanced_weights(truth.tolist(), len(names)).numpy()[truth]
+    words = WordsClassifier.fit(
+        texts_of(splits.train),
+        truth,
+        names,
+        validation=(held_out, judged) if held_out else None,
+        sample_weight=weights,
+        settings=settings,
+    )
+    words.temperature = 1.0
+    if not held_out:
+        return words, {"scores": None, "calibration": None}
+    logits = words.logits(held_out)
+    report: dict[str, Any] = {"scores": _scores(logits, judged), "calibration": None}
+    if recipe.calibrate:
+        found = calibrate(logits, judged, multi_label=splits.multi_label)
+        words.temperature, words.thresholds = found.temperature, found.thresholds
+        report["calibration"] = found.to_dict()
+    return words, report
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise ConfigError if a recipe sets what only the training of an encoder has."""
+    start = Recipe()
+    for field in fields(Recipe):
+        value = getattr(recipe, field.name)
+        if field.name not in READ and value != getattr(start, field.name):
+            raise ConfigError(
+                f"{field.name}={value!r} with preset 'words': a bag of words has no such setting; leave it out"
+            )
+
+
+def words_summary(record: Mapping[str, Any], output: str | Path) -> list[str]:
+    """What a record says, in lines for people."""
+    counts, words = record["documents"], record["words"]
+    lines = [
+        f"a bag of {words['terms']} terms, fitted to {counts['train']} documents of {len(record['labels'])} classes in "
+        f"{record['seconds']:.1f} s: words{' and pairs of words' if words['settings']['ngrams'] == 2 else ''}, "
+        f"C={words['settings']['inverse_penalty']:g}"
+    ]
+    if (scores := record["scores"]) is not None:
+        lines.append(
+            f"on the {counts['validation']} validation documents that chose them: accuracy {scores['accuracy']:.4f}, "
+            f"macro F1 {scores['f1_macro']:.4f}"
+        )
+    if (found := record["calibration"]) is not None:
+        lines.append(
+            f"calibrated by temperature {found['temperature']:.3f}: expected calibration error "
+            f"{found['ece_before']:.4f} before, {found['ece_after']:.4f} after"
+        )
+    return [*lines, f"saved in {output}"]
+
+
+def _targets(splits: DataSplits, documents: Any) -> Any:
+    """Class ids [N], or 0 and 1 [N, C]."""
+    if splits.multi_label:
+        return label_matrix(documents, splits.label_names).long().numpy()
+    return np.array(class_ids(documents, splits.label_names), dtype=np.int64)
+
+
+def _scores(logits: Any, truth: Any) -> dict[str, float]:
+    return multi_label_scores(truth, logits > 0) if truth.ndim == 2 else accuracy_and_f1(truth, logits.argmax(1))
+
+
+def _scikit_learn() -> str:
+    import sklearn
+
+    version: str = sklearn.__version__
+    return version
+
+
+def _write_card(folder: Path, words: WordsClassifier, record: Mapping[str, Any]) -> None:
+    name = folder.resolve().name.removesuffix(".part")
+    data = ModelCardData(
+        library_name="tokensieve",
+        pipeline_tag=TASK,
+        tags=["tokensieve", TASK, "bag-of-words"],
+        model_name=visible(name),
+    )
+    text = "A text.", "The text beside it."
+    given = f'("{text[0]}", "{text[1]}")' if words.pairs else f'"{text[0]}"'
+    counts, settings = record["documents"], record["words"]["settings"]
+    shown = [code(label) for label in words.labels[:MOST_LABELS]]
+    more = f" and {len(words.labels) - MOST_LABELS} more" if len(words.labels) > MOST_LABELS else ""
+    scores = [[key.replace("_", " "), f"{value:.4f}"] for key, value in (record["scores"] or {}).items()]
+    parts = [
+        f"# {code(name)}",
+        f"A bag of words with no encoder: TF-IDF and logistic regression by scikit-learn, {record['words']['terms']} "
+        f"terms. Gives a {'pair of texts' if words.pairs else 'document'} {'any' if words.multi_label else 'one'} of "
+        f"{len(words.labels)} labels: {', '.join(shown)}{more}.",
+        f"```python\nimport tokensieve  # pip install tokensieve\n\nclassifier = tokensieve.load({literal(name)})\n"
+        f"classifier.predict([{given}])\n```",
+        f"- Data: {code(public_name(str(record['data']))) if record['data'] else 'documents in memory'}, "
+        f"{counts['train']} documents for training, {counts['validation']} for validation",
+        table(["setting", "value"], [[code(key), code(value)] for key, value in settings.items()]),
+    ]
+    if scores:
+        parts += ["On the validation documents, which chose these settings:", table(["measure", "validation"], scores)]
+    parts.append(f"Made with {', '.join(f'{key} {value}' for key, value in record['versions'].items())}.")
+    ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n").save(folder / CARD)
