@@ -300,10 +300,10 @@ def one_other_row(work: Path) -> None:
     (work / "data.jsonl").write_text(data.replace("goal", "good", 1))
 
 
-def other_model(work: Path, keep_ratio: float | None = 0.5, **changes: Any) -> None:
+def other_model(work: Path, min_length: int = 3, **changes: Any) -> None:
     folder = shutil.copytree((work / "model").resolve(), work / "changed")
     record = json.loads((folder / "config.json").read_text())
-    record["reduction"]["keep_ratio"] = keep_ratio or record["reduction"]["keep_ratio"]
+    record["reduction"]["min_length"] = min_length
     (folder / "config.json").write_text(json.dumps(record | changes))
     (work / "model").unlink()
     folder.rename(work / "model")
@@ -315,7 +315,7 @@ def other_model(work: Path, keep_ratio: float | None = 0.5, **changes: Any) -> N
         (one_more_row, "", ["the input"]),
         (one_other_row, "", ["the input"]),
         (other_model, "", ["the model"]),
-        (partial(other_model, keep_ratio=None, calibration_temperature=2.0), "", ["the model"]),
+        (partial(other_model, min_length=0, calibration_temperature=2.0), "", ["the model"]),
         (None, "--tokens", ["--tokens", "False", "True"]),
         (None, "--output-format csv", ["--output-format", "jsonl", "csv"]),
         (None, "--input-format txt", ["--input-format", "jsonl", "txt"]),

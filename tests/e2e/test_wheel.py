@@ -65,7 +65,7 @@ def classifier(
 ) -> Path:
     """Folder of a small compressed classifier, saved by the development environment."""
     folder = tmp_path_factory.mktemp("classifier")
-    config = tokensieve.ReductionConfig(keep_ratio=0.7, combine_layer=3, combination_tokens=2)
+    config = tokensieve.ReductionConfig.from_dict({"combine": {"layer": 3, "tokens": 2}})
     tokensieve.compress(str(tiny_bert_dir), config, tokenizer=tiny_tokenizer).save_pretrained(folder)
     tiny_tokenizer.save_pretrained(folder)
     return folder
