@@ -101,7 +101,7 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
         "validation_confidence": [round(max(result.probabilities), 4) for result in held_out],
         "settings": training["settings"],
         "bf16": training["recipe"]["bf16"],
-        "reread": training["cascade"] and training["cascade"]["share"],
+        "deferred": training["cascade"] and training["cascade"]["share"],
         "training_seconds": training["seconds"],
         "training_peak_memory_bytes": training["peak_memory_bytes"],
         "documents": {**training["documents"], "test": len(truth)},

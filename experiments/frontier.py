@@ -96,7 +96,7 @@ def frontier_table(results: Results, name: str, *, brief: bool = False) -> str:
     run = list((_headline if brief else _complete)(config, records))
     baselines = [baseline for baseline in config["baselines"] if baseline in run]
     sets = [] if brief else ["seeds", *records]
-    cost = ["read again, %", "times faster", "of our dense", "times fewer FLOPs"]
+    cost = ["deferred, %", "times faster", "of our dense", "times fewer FLOPs"]
     for batch in _memory_batches(memories):
         cost += [f"peak memory, batches of {batch}", "above the loaded model"]
     against = [head for name in baselines for head in (f"against {name}, points [95 %]", "not inferior")]
@@ -107,7 +107,7 @@ def frontier_table(results: Results, name: str, *, brief: bool = False) -> str:
             cells += [_seeds(records, variant), *_accuracies(records, variant, "test")]
         for baseline in baselines:
             cells += _compared(records, variant, baseline, "test")
-        cells.append(_read_again(records, variant))
+        cells.append(_deferred(records, variant))
         contender = contender_of(config, row)
         rows.append([*cells, *_speeds(speeds, contender), *_shares_of_memory(memories, contender)])
     lines = render(rows, "markdown")
@@ -222,14 +222,14 @@ def _compared(records: Records, variant: str, baseline: str, split: str) -> tupl
     return with_interval(by_document, ends), verdict(ends[0])
 
 
-def _read_again(records: Records, variant: str) -> str:
-    """Of the documents that are pruned, the share that is read again: mean over the sets, of each over its seeds, with
-    the range of the sets; empty where none is.
+def _deferred(records: Records, variant: str) -> str:
+    """Share of the pruned documents that a cascade defers, in percent: the mean over the sets, of each over its seeds,
+    with the range of the sets; empty without a cascade.
     """
     shares = []
     for record in records.values():
         own = [run for run in record["runs"] if run["variant"] == variant]
-        shares.append(100 * np.mean([run["reread"] for run in own]))
+        shares.append(100 * np.mean([run["deferred"] for run in own]))
     return f"{np.mean(shares):.0f} ({min(shares):.0f}-{max(shares):.0f})" if max(shares) else ""
 
 

@@ -7,6 +7,7 @@ the code renames is added to `RENAMED`; then the tables of old records stay as t
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,22 @@ RENAMED: dict[str, dict[str, str]] = {
 """By version, keys of its records and what they are called today. They are looked for at any depth, and the name of a
 variant or contender is a key, too: no such name may be among them.
 """
+VARIANTS: dict[str, dict[str, str]] = {
+    "0.1.0": {
+        "fast, 8 % again": "fast, 8 % deferred",
+        "fast, none again": "fast, none deferred",
+        ".55 to .165, 5 % again": ".55 to .165, 5 % deferred",
+        ".42 to .10, 9 % again": ".42 to .10, 9 % deferred",
+        ".42 to .10, 12 % again by .75 to .30": ".42 to .10, 12 % deferred to .75 to .30",
+    }
+}
+"""By version, names of variants and contenders, and what they are called today: as keys and as values, at any depth."""
+OPTIONS: dict[str, str] = {
+    "--pooling": "pooling",
+    "--attention-dropout": "train.attention_dropout",
+    "--select": "train.select",
+}
+"""Options of 0.1.0 in the commands that a record tells, and the path that --set has for each today."""
 
 Record = dict[str, Any]
 
@@ -61,22 +78,36 @@ class Results:
         return self.folder / f"{name}.json"
 
     def _today(self, file: Path) -> Record:
-        record: Record = renamed(json.loads(file.read_text(encoding="utf-8")), RENAMED.get(self.version, {}))
+        names = VARIANTS.get(self.version, {})
+        keys = {**RENAMED.get(self.version, {}), **names}
+        record: Record = renamed(json.loads(file.read_text(encoding="utf-8")), keys, names)
         for run in record.get("runs", []):
             _fill_in(run)
         return record
 
 
-def renamed(value: Any, keys: dict[str, str]) -> Any:
-    """A record with other names in the place of some keys, at any depth; their order stays."""
+def renamed(value: Any, keys: dict[str, str], values: dict[str, str]) -> Any:
+    """A record with other names in the place of some keys, and of some texts, at any depth; their order stays."""
     if isinstance(value, dict):
-        return {keys.get(key, key): renamed(own, keys) for key, own in value.items()}
-    return [renamed(own, keys) for own in value] if isinstance(value, list) else value
+        return {keys.get(key, key): renamed(own, keys, values) for key, own in value.items()}
+    if isinstance(value, list):
+        return [renamed(own, keys, values) for own in value]
+    return values.get(value, value) if isinstance(value, str) else value
+
+
+def command_of_today(options: Sequence[str]) -> list[str]:
+    """Options of a command as a record tells them, each with its value, in the words of today."""
+    told: list[str] = []
+    for option in options:
+        path = OPTIONS.get(told[-1]) if told else None
+        told[-1:] = [*told[-1:], option] if path is None else ["--set", f"{path}={option}"]
+    return told
 
 
 def _fill_in(run: Record) -> None:
-    """What a run of accuracy.py did not say at first: it was trained in bfloat16 where its recipe has that, and of the
-    share that is read again its settings told.
+    """What the first runs of accuracy.py did not say: bfloat16, which their recipe has, and the share of the documents
+    that is deferred, which was called otherwise or stood in the settings alone.
     """
     run.setdefault("bf16", True)
-    run["reread"] = run.get("reread") or run.get("settings", {}).get("reread", 0.0)
+    share = run.get("deferred") or run.pop("reread", None) or run.get("settings", {}).get("reread")
+    run["deferred"] = share or 0.0

@@ -15,7 +15,7 @@ from typing import Any
 from frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
 from machine import ROOT
 from methods_table import methods_table
-from records import SHOWN, Results
+from records import SHOWN, Results, command_of_today
 from tables import accuracy_table, dtype_table, score_table
 
 from tokensieve.bench.plot import plot
@@ -131,7 +131,7 @@ def _conditions(demo: dict[str, Any]) -> str:
     lines = [f"- commit {demo['commit']}, {demo['processor']}, {demo['cores']} cores"]
     lines += [f"- {key}: {value}" for key, value in environment.items()]
     for name, own in demo["models"].items():
-        lines.append(f"- {name}: `tokensieve train {' '.join([*own['settings'], *demo['recipe']])}`")
+        lines.append(f"- {name}: `tokensieve train {' '.join(command_of_today([*own['settings'], *demo['recipe']]))}`")
     corpus = demo["corpus"]
     lines.append(
         f"- {corpus['name']}: {corpus['train']} training and {corpus['test']} test documents, {corpus['timed']} "

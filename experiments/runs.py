@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from tokensieve import ReductionConfig
 from tokensieve.backbones.default_model import default_model_dir
-from tokensieve.config.old import changed, from_flat
+from tokensieve.config.ptc import changed, from_flat
 from tokensieve.data import DataSplits, load_splits
 from tokensieve.runtime.precision import is_native
 from tokensieve.training.recipe import Recipe

@@ -114,8 +114,8 @@ def save_classifier(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., Pa
         special = [tiny_tokenizer.cls_token_id, tiny_tokenizer.sep_token_id]
         names = {0: "film", 1: "law", 2: "sport"}
         sizes = {"vocab_size": len(tiny_tokenizer), "special_token_ids": special, "id2label": names}
-        ptc = settings(**changes)
-        (tiny_cascade if ptc.deferred else tiny_model)(ptc, **sizes).save_pretrained(folder)
+        reduction = settings(**changes)
+        (tiny_cascade if reduction.deferred else tiny_model)(reduction, **sizes).save_pretrained(folder)
         tiny_tokenizer.save_pretrained(folder)
         return folder
 

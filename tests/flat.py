@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tokensieve import Prune, ReductionConfig
-from tokensieve.config.old import changed, from_flat
+from tokensieve.config.ptc import changed, from_flat
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.score.received import Received
 

@@ -25,7 +25,7 @@ from tokensieve.errors import (
 from tokensieve.methods import METHODS
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.old_names import install, renamed
+from tokensieve.old_names import install
 from tokensieve.runtime.load import load
 from tokensieve.training.lora import lora_config
 from tokensieve.training.recipe import Recipe
@@ -59,7 +59,6 @@ __all__ = [
     "lora_config",
 ]
 
-_old_name = renamed(__name__, stacklevel=4)
 install()
 AutoConfig.register(TokensieveConfig.model_type, TokensieveConfigReader, exist_ok=True)
 AutoConfig.register(CascadeConfig.model_type, CascadeConfig, exist_ok=True)
@@ -70,11 +69,11 @@ AutoModelForSequenceClassification.register(CascadeConfig, TokensieveCascadeForS
 def __getattr__(name: str) -> Any:
     """Import on first use: TokensieveClassifier, which brings scikit-learn, and the names of version 0.1.0."""
     if name == "PTCConfig":
-        from tokensieve.config.old import PTCConfig
+        from tokensieve.config.ptc import PTCConfig
 
         return PTCConfig
-    if name == "TokensieveClassifier":
-        from tokensieve.estimator import TokensieveClassifier
+    if name in ("TokensieveClassifier", "PTCClassifier"):
+        import tokensieve.estimator
 
-        return TokensieveClassifier
-    return _old_name(name)
+        return getattr(tokensieve.estimator, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,7 +21,7 @@ _LONGEST = 200  # characters of a value that a message quotes
 
 @dataclass(frozen=True)
 class Check:
-    """What the value of a field has to be.
+    """A check of a field's value.
 
     Attributes:
         fits: tells whether a value of any type is one.
@@ -67,14 +67,23 @@ def read_object(path: Path) -> dict[str, Any]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it holds no JSON, or something else than an object.
+        ValueError: it holds no JSON, something else than an object, or a name twice.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_named_once)
     except RecursionError as error:
         raise ValueError("its brackets are nested too deeply") from error
     if not isinstance(record, dict):
         raise ValueError(f"it holds {shown(record)} in place of an object")
+    return record
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it names {shown(twice)} twice in one object")
     return record
 
 

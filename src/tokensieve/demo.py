@@ -31,7 +31,7 @@ VARIANTS = {
     "dense": ("--preset", "dense", "--set", "pooling=mean", "--epochs", "4", "--learning-rate", "3e-4"),
     "fast": ("--preset", "fast", "--model", "dense", "--epochs", "2", "--learning-rate", "1.5e-4"),
 }
-"""By name; a model is named by its folder beside the others."""
+"""Options by the name of the model, which `--model` of another one may name: it is trained beside it."""
 
 Show = Callable[[str], None]
 

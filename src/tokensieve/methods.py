@@ -1,4 +1,4 @@
-"""METHODS: every method of token reduction that there is, as a composition of cells; a row a method.
+"""METHODS: every method of token reduction, as a composition of cells; a row for each.
 
 A row is a named setting (`ReductionConfig.preset`). It holds for any depth: schedules and the place of the combining
 module are expanded when the model's depth is known. A new method made of cells that exist is a new row here.
@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tokensieve.config.reduction import Deferral, Prune, ReductionConfig
+from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfig
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
-from tokensieve.reduce.schedule import Listed, OneLayer, Taper
+from tokensieve.reduce.schedule import OneLayer, Taper
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
 from tokensieve.reduce.select.quantile import Quantile
 from tokensieve.reduce.select.top_share import TopShare
-from tokensieve.reduce.site import Ahead, Hidden, Keys
-
-CELLS = (CombiningModule, MostSimilar, Listed, Taper, Learned, Received, Fuzzy, TopShare, Ahead, Hidden, Keys)
-"""What records may name."""
+from tokensieve.reduce.site import Ahead, Hidden
 
 
 @dataclass(frozen=True)
@@ -42,24 +39,25 @@ _OURS = "tokensieve"
 _P = Prune(Received(), TopShare())
 _PF = Prune(Received(), Fuzzy())
 _SHORTEST = 48
-"""Tokens of a document below which ours do not prune: some would reach the end of six layers as [CLS] and [SEP]."""
+"""Our presets do not prune documents of fewer tokens: some would reach the end of six layers as [CLS] and [SEP]."""
 
 
 def _paper(prune: Prune | None, layer: str | None = None) -> Method:
-    """A variant of the paper; `layer` is that of its combining module, among the paper's 12."""
+    """A variant of the paper; `layer` is the place of its combining module among the paper's 12 layers."""
     combine = None if layer is None else CombiningModule(layer=layer)
     return Method(ReductionConfig(prune=prune, combine=combine, pooling="mean"), _PAPER)
 
 
 def _ours(first: float, last: float, *, hasty: bool = False, deferred: float | None = None) -> Method:
-    """Tokens leave by their learned importance: a large share ahead of the first layer, and the same small share ahead
-    of each other one.
+    """A preset of ours, by learned importance. A large share of the tokens may leave ahead of the first layer, and the
+    same smaller share ahead of each other layer.
 
     Args:
         first: share of a document's tokens that enters the first layer.
         last: share that is left in the last one.
-        hasty: where a large share leaves ahead of the first layer, it is keys and values there: a sixth fewer FLOPs at
-            the same accuracy. A tenth of a short document tells too little, so that 24 tokens stay (docs/LOG.md).
+        hasty: tokens that leave ahead of a layer are its keys and values once more, so that more may leave ahead of the
+            first one: a sixth fewer FLOPs at the same accuracy. And at least 24 tokens stay, as a tenth of a short
+            document says too little (docs/LOG.md).
         deferred: share of the documents that go to a second stage, which reads all tokens.
     """
     prune = Prune(
@@ -99,3 +97,5 @@ METHODS: dict[str, Method] = {
         "a floor for comparisons: as many tokens as `balanced` keeps, at random",
     ),
 }
+
+PRESETS.update({name: method.settings for name, method in METHODS.items()})

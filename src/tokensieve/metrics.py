@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 ECE_BINS = 15
-"""As in Guo et al. 2017."""
+"""Bins of the calibration error, as in Guo et al. 2017."""
 
 
 def accuracy_and_f1(truth: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
@@ -64,7 +64,7 @@ def report_per_class(truth: ArrayLike, predicted: ArrayLike, names: Sequence[str
 
 
 def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins: int = ECE_BINS) -> float:
-    """How far probabilities are from frequencies: the mean over equal-width bins of |share right - mean confidence|.
+    """Expected calibration error: the mean over equal-width bins of |share right - mean confidence|.
 
     Single label: the confidence is the highest probability, right is whether that class is true (Guo et al. 2017, "On
     Calibration of Modern Neural Networks", section 2). Multi-label: every (document, label) pair counts by itself, the

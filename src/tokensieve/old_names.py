@@ -45,9 +45,6 @@ MODULES: dict[str, str] = {
 """Old module or package -> the new one; the modules in a package follow it."""
 
 NAMES: dict[str, str] = {
-    "tokensieve.PTCClassifier": "tokensieve.TokensieveClassifier",
-    "tokensieve.estimator.PTCClassifier": "tokensieve.estimator.TokensieveClassifier",
-    "tokensieve.estimator.classifier.PTCClassifier": "tokensieve.estimator.classifier.TokensieveClassifier",
     "tokensieve.backbones.host.Host": "tokensieve.backbones.source.SourceCheckpoint",
     "tokensieve.backbones.host.host_config": "tokensieve.backbones.source.source_config",
     "tokensieve.backbones.host.load_host_model": "tokensieve.backbones.source.load_source_model",

@@ -1,4 +1,4 @@
-"""What this processor is: its maker, its name, the instructions it has."""
+"""The processor: its maker, its name, its instructions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def processor_vendor() -> str:
 
 
 def _told(key: str) -> str:
-    """What Linux says of the first processor under a key; nothing where it does not say."""
+    """The value that Linux has for the first processor under a key; empty if it has none."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

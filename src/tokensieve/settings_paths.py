@@ -75,7 +75,7 @@ def parse_value(text: str) -> Any:
 
 
 def value_text(value: Any) -> str:
-    """How `parse_value` is told the value: a text as it is where that is not taken for something else, else JSON."""
+    """The text that `parse_value` reads as this value: a string as it is if that is unambiguous, else JSON."""
     if isinstance(value, str):
         return value if parse_value(value) == value else json.dumps(value, ensure_ascii=False)
     if isinstance(value, (list, tuple)):
@@ -99,7 +99,7 @@ def apply(record: Mapping[str, Any], assignments: Iterable[Assignment]) -> dict[
     changed: dict[str, Any] = copy.deepcopy(dict(record))
     for assignment in assignments:
         place = changed
-        *outer, last = assignment.path
+        *outer, last = _cell_path(assignment.path)
         for depth, name in enumerate(outer, 1):
             inner = place.get(name)
             if isinstance(inner, str):
@@ -113,6 +113,11 @@ def apply(record: Mapping[str, Any], assignments: Iterable[Assignment]) -> dict[
             place = inner
         place[last] = _in_place_of(place, last, copy.deepcopy(assignment.value))
     return changed
+
+
+def _cell_path(path: tuple[str, ...]) -> tuple[str, ...]:
+    """The name of a cell is assigned as the cell is: the settings of another one are not its own."""
+    return path[:-1] if len(path) > 1 and path[-1] == NAME else path
 
 
 def _in_place_of(place: Mapping[str, Any], name: str, value: Any) -> Any:

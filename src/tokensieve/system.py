@@ -1,4 +1,4 @@
-"""What the operating system refuses (a full disk, a missing right, no memory), told with the place and the remedy."""
+"""Refusals of the operating system (a full disk, a missing right, no memory), with the place and the remedy."""
 
 from __future__ import annotations
 

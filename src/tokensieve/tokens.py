@@ -19,7 +19,7 @@ class Tokens:
         values: [T, d] hidden states.
         lengths: rows of each document, combination tokens included; sums to T.
         origin: [T] int64 position of the row in its document, COMBINATION for a combination token.
-        protected: [T] bool, rows that no reducer may remove (special tokens).
+        protected: [T] bool, rows that no selection may remove (special tokens).
         protected_counts: protected rows of each document; they never leave, so the count holds in every layer.
         combination: m, combination tokens at the end of each document (0 before they join, or where there are none).
         sizes: [T] float32, tokens that each row stands for; None where nothing was merged: one each.
@@ -43,7 +43,7 @@ class Tokens:
         return replace(self, values=values)
 
     def keep(self, rows: Tensor, lengths: tuple[int, ...]) -> Tokens:
-        """Only the given rows [T'], in their order; `lengths` are the new rows of each document. The rest is gone."""
+        """Keep only these rows [T'], in their order; `lengths` are the rows that each document keeps."""
         return replace(
             self,
             values=self.values.index_select(0, rows),
@@ -56,9 +56,9 @@ class Tokens:
     def join(self, combination: Tensor) -> Tokens:
         """Append the m combination tokens [m, d] to every document; they carry no position and no protection."""
         m, documents, total = len(combination), len(self.lengths), len(self.values)
-        own = torch.arange(total, total + m)
+        added = torch.arange(total, total + m)
         pieces = [
-            piece for text in torch.arange(total).split(list(self.lengths)) for piece in (text, own)
+            piece for text in torch.arange(total).split(list(self.lengths)) for piece in (text, added)
         ]  # rows of text and combination tokens in turn
         rows = torch.cat(pieces).to(self.values.device)
         origin = torch.cat([self.origin, self.origin.new_full((m,), COMBINATION)])
@@ -74,7 +74,7 @@ class Tokens:
         )
 
     def only_combination(self, values: Tensor) -> Tokens:
-        """What is left after combining: values [B * m, d], nothing of the text."""
+        """The combination tokens alone, after combining: values [B * m, d], and no text."""
         documents, m = len(self.lengths), self.combination
         return Tokens(
             values=values,

@@ -67,7 +67,7 @@ def test_predict(name: str, cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_saved_anew(name: str, tmp_path: Path) -> None:
-    """What is read from an old folder and written again is read again."""
+    """A model of an old folder is the same after it is saved and loaded."""
     folder = doors.folder_of(name)
     AutoModelForSequenceClassification.from_pretrained(folder).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path)

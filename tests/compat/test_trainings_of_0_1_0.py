@@ -44,7 +44,7 @@ def test_training_starts_from_a_trained_folder(tmp_path: Path) -> None:
     found, wanted = doors.by_load(tmp_path / "out", "out"), doors.recorded("trained")
     assert found.kept is not None and wanted.kept is not None
     for own, before, ids in zip(found.kept, wanted.kept, doors.INPUTS["ids"]["bert"], strict=True):
-        assert own == before or {len(ids)} in ({*own}, {*before}), "neither pruned alike nor read again"
+        assert own == before or {len(ids)} in ({*own}, {*before}), "neither pruned alike nor deferred"
 
 
 def test_an_interrupted_training_is_refused_or_ends_as_it_would_have(tmp_path: Path) -> None:

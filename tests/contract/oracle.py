@@ -117,9 +117,9 @@ def protected_places(config: Any, ids: Sequence[int], segments: Sequence[int] | 
 def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tuple[Tensor, list[list[list[int]]]]:
     """Logits [num_labels] of one document in eval mode, and what each pruning layer kept, by head set."""
     config, weights = model.config, model.state_dict()
-    ptc = flat_of(model.settings, config.num_hidden_layers)
+    settings = flat_of(model.settings, config.num_hidden_layers)
     states, where = _embed(config, weights, ids), list(range(len(ids)))
-    protected = [ptc.protect_special and place in protected_places(config, ids) for place in range(len(ids))]
+    protected = [settings.protect_special and place in protected_places(config, ids) for place in range(len(ids))]
     own = weights.get("embeddings.combination_tokens.weight")
     extra = states.new_zeros(0, states.shape[1]) if own is None else own
     heads = config.num_attention_heads
@@ -128,43 +128,48 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
     sizes = [1.0] * (len(ids) + len(extra))  # tokens that each row stands for
     step, host_layers = 0, list(range(1, config.num_hidden_layers + 1))
     for number in [*host_layers, config.num_hidden_layers + 1]:
-        if number == ptc.combine_layer:
-            extra = _combine(ptc, config, weights, f"encoder.layer.{step}.", states, extra)
+        if number == settings.combine_layer:
+            extra = _combine(settings, config, weights, f"encoder.layer.{step}.", states, extra)
             states, where, keys = states[:0], [], [[]] * heads
             step += 1
-            if ptc.combine_mode == "replace":
+            if settings.combine_mode == "replace":
                 continue
         if number not in host_layers:
             break
         name, size = f"encoder.layer.{step}.", len(where)
         rows = sources = torch.cat([states, extra])  # the keys and values are made of `sources`
-        last = number == (ptc.combine_layer or config.num_hidden_layers + 1) - 1
-        prunes = ptc.prune is not None and where and len(ids) >= ptc.min_length and not (ptc.site == "keys" and last)
-        rule = SimpleNamespace(**vars(ptc) | {"keep_ratio": ptc.keep_ratios[number - 1] if prunes else 1.0})
-        if prunes and ptc.score == "learned":
+        last = number == (settings.combine_layer or config.num_hidden_layers + 1) - 1
+        prunes = (
+            settings.prune is not None
+            and where
+            and len(ids) >= settings.min_length
+            and not (settings.site == "keys" and last)
+        )
+        rule = SimpleNamespace(**vars(settings) | {"keep_ratio": settings.keep_ratios[number - 1] if prunes else 1.0})
+        if prunes and settings.score == "learned":
             vector = weights.get(name + "importance.weight", states.new_zeros(1, states.shape[1]))[0]
             foretold = [float(row @ vector) for row in states]
             chosen = select_positions(rule, [foretold], keys[:1], protected)
             kept.append(chosen)
-            groups = _leaving(ptc, rows, where, chosen[0], protected)
+            groups = _leaving(settings, rows, where, chosen[0], protected)
             rows, sizes = _means(groups, rows, sizes), _sums(groups, sizes)
             where, keys, size = chosen[0], chosen * heads, len(chosen[0])
-            sources = sources if ptc.leaving_keys else rows
-        if ptc.leaving_keys:
+            sources = sources if settings.leaving_keys else rows
+        if settings.leaving_keys:
             visible = [list(range(len(sources)))] * heads
         else:
             visible = [[where.index(p) for p in own_keys] + list(range(size, len(rows))) for own_keys in keys]
-        asked = _queries_asked(ptc, len(rows), len(extra))
+        asked = _queries_asked(settings, len(rows), len(extra))
         context, received = _attention(config, weights, name, rows, sources, visible, asked)
-        if prunes and ptc.score == "received":
+        if prunes and settings.score == "received":
             scores = [column[: len(own_keys)] for column, own_keys in zip(received, keys, strict=True)]
-            if ptc.heads == "shared":
+            if settings.heads == "shared":
                 scores = [torch.stack(scores).mean(0)]
             chosen = select_positions(rule, [own.tolist() for own in scores], keys[: len(scores)], protected)
             kept.append(chosen)
             keys = chosen if len(chosen) == heads else chosen * heads
-            if ptc.site == "hidden":
-                groups = _leaving(ptc, rows, where, keys[0], protected)
+            if settings.site == "hidden":
+                groups = _leaving(settings, rows, where, keys[0], protected)
                 context, rows, sizes = _means(groups, context, sizes), _means(groups, rows, sizes), _sums(groups, sizes)
                 where = keys[0]
         attended = _norm(config, weights, name + "attention.output.LayerNorm", context + rows)
@@ -175,15 +180,15 @@ def logits(model: TokensieveForSequenceClassification, ids: Sequence[int]) -> tu
         states, extra = rows[: len(where)], rows[len(where) :]
         step += 1
     rows = torch.cat([states, extra])
-    return _head(ptc, weights, rows, sizes if where else [1.0] * len(rows)), kept
+    return _head(settings, weights, rows, sizes if where else [1.0] * len(rows)), kept
 
 
 def _leaving(
-    ptc: SimpleNamespace, rows: Tensor, where: Sequence[int], stay: Sequence[int], protected: Sequence[bool]
+    settings: SimpleNamespace, rows: Tensor, where: Sequence[int], stay: Sequence[int], protected: Sequence[bool]
 ) -> list[list[int]]:
     """The rows that go on, of the text those at the positions that stay; each with the rows that it takes up."""
     stays = [where.index(p) for p in stay] + list(range(len(where), len(rows)))
-    if not ptc.merge_pruned:
+    if not settings.merge_pruned:
         return [[j] for j in stays]
     return _merged(rows, stays, [j for j in stays if j < len(where) and not protected[where[j]]])
 
@@ -215,12 +220,12 @@ def _embed(config: Any, weights: dict[str, Tensor], ids: Sequence[int]) -> Tenso
     return _norm(config, weights, "embeddings.LayerNorm", torch.stack(vectors))
 
 
-def _queries_asked(ptc: SimpleNamespace, rows: int, combination: int) -> list[int]:
+def _queries_asked(settings: SimpleNamespace, rows: int, combination: int) -> list[int]:
     """All rows; the first and the combination tokens; or some at equal distances, all where there are fewer."""
-    if ptc.score_queries == "anchors":
+    if settings.score_queries == "anchors":
         return [0, *(rows - 1 - j for j in range(combination))]
-    if ptc.score_queries == "sample" and rows > ptc.score_sample:
-        return [math.floor(Fraction(rows * i, ptc.score_sample)) for i in range(ptc.score_sample)]
+    if settings.score_queries == "sample" and rows > settings.score_sample:
+        return [math.floor(Fraction(rows * i, settings.score_sample)) for i in range(settings.score_sample)]
     return list(range(rows))
 
 
@@ -250,14 +255,14 @@ def _attention(
 
 
 def _combine(
-    ptc: SimpleNamespace, config: Any, weights: dict[str, Tensor], name: str, text: Tensor, own: Tensor
+    settings: SimpleNamespace, config: Any, weights: dict[str, Tensor], name: str, text: Tensor, own: Tensor
 ) -> Tensor:
     query = _linear(weights, name + "query", _norm(config, weights, name + "combination_norm", own))
     key = _linear(weights, name + "key", _norm(config, weights, name + "text_norm", text))
     value = _linear(weights, name + "value", text)
-    if ptc.combine_assignment == "soft":
-        scale = math.sqrt(own.shape[1]) if ptc.combine_scale else 1.0
-        taken = [torch.softmax(key @ one / scale, 0) @ value / (1 + ptc.combine_count_offset) for one in query]
+    if settings.combine_assignment == "soft":
+        scale = math.sqrt(own.shape[1]) if settings.combine_scale else 1.0
+        taken = [torch.softmax(key @ one / scale, 0) @ value / (1 + settings.combine_count_offset) for one in query]
         return torch.stack(
             [token + _linear(weights, name + "dense", mean) for token, mean in zip(own, taken, strict=True)]
         )
@@ -270,13 +275,13 @@ def _combine(
         if not group:
             folded.append(token)
             continue
-        mean = value[group].sum(0) / (len(group) + ptc.combine_count_offset)
+        mean = value[group].sum(0) / (len(group) + settings.combine_count_offset)
         folded.append(token + _linear(weights, name + "dense", mean))
     return torch.stack(folded)
 
 
-def _head(ptc: SimpleNamespace, weights: dict[str, Tensor], rows: Tensor, sizes: Sequence[float]) -> Tensor:
-    if ptc.pooling == "host" or (ptc.pooling == "auto" and ptc.combine_layer is None):
+def _head(settings: SimpleNamespace, weights: dict[str, Tensor], rows: Tensor, sizes: Sequence[float]) -> Tensor:
+    if settings.pooling == "host" or (settings.pooling == "auto" and settings.combine_layer is None):
         pooled = torch.tanh(_linear(weights, "head.dense", rows[0]))
     else:
         pooled = _means([[*range(len(rows))]], rows, sizes)[0]

@@ -23,13 +23,13 @@ from tokensieve.model.reference import reference_forward
 from tokensieve.runtime.micro_batches import read_batch
 
 LENGTHS = (*UNEQUAL, 30, 9, 24, 13)
-each_cascade = pytest.mark.parametrize("ptc", CASCADES.values(), ids=CASCADES)
+each_cascade = pytest.mark.parametrize("reduction", CASCADES.values(), ids=CASCADES)
 
 
 @torch.no_grad()
-def fitted(ptc: ReductionConfig) -> TokensieveCascadeForSequenceClassification:
+def fitted(reduction: ReductionConfig) -> TokensieveCascadeForSequenceClassification:
     """A cascade that defers half of the documents that it prunes, from a confidence that none of them is near."""
-    cascade = tiny_cascade(ptc)
+    cascade = tiny_cascade(reduction)
     sure = confidence(cascade.first(**batch(documents(LENGTHS))).logits, None)
     pruned = sure[torch.tensor(cascade.first.encoder.pruned(LENGTHS))].sort().values
     middle = len(pruned) // 2
@@ -40,26 +40,26 @@ def fitted(ptc: ReductionConfig) -> TokensieveCascadeForSequenceClassification:
 
 def answered_by(cascade: TokensieveCascadeForSequenceClassification) -> list[int]:
     """The stage that answers each document, by hand."""
-    ptc, below = cascade.settings, cascade.config.defer_below
+    reduction, below = cascade.settings, cascade.config.defer_below
     assert below is not None
     sure = confidence(cascade.first(**batch(documents(LENGTHS))).logits, None).tolist()
     return [
-        int(own < below if length >= ptc.min_length else flat_of(ptc).reread_ratios is None)
+        int(own < below if length >= reduction.min_length else flat_of(reduction).reread_ratios is None)
         for own, length in zip(sure, LENGTHS, strict=True)
     ]
 
 
 @each_cascade
 @torch.no_grad()
-def test_a_document_does_not_see_its_batch(ptc: ReductionConfig) -> None:
-    cascade, texts = fitted(ptc), documents(LENGTHS)
+def test_a_document_does_not_see_its_batch(reduction: ReductionConfig) -> None:
+    cascade, texts = fitted(reduction), documents(LENGTHS)
     alone = [cascade(**batch([ids])) for ids in texts]
     for side in ("right", "left"):
         together = cascade(**batch(texts, side, width=max(LENGTHS) + 7))
         for name in ("logits", "pooled"):
             torch.testing.assert_close(together[name], torch.cat([one[name] for one in alone]), atol=1e-5, rtol=0)
         assert together.trace.survivors() == [one.trace.survivors()[0] for one in alone]
-        if ptc.combine is not None:
+        if reduction.combine is not None:
             assert together.trace.assignments() == [one.trace.assignments()[0] for one in alone]
         parted = read_batch(cascade, check_batch(cascade.config, **batch(texts, side)))
         torch.testing.assert_close(parted.logits, together.logits, atol=1e-5, rtol=0)
@@ -68,8 +68,8 @@ def test_a_document_does_not_see_its_batch(ptc: ReductionConfig) -> None:
 
 @each_cascade
 @torch.no_grad()
-def test_every_document_is_answered_as_its_stage_answers_it(ptc: ReductionConfig) -> None:
-    cascade, inputs = fitted(ptc), batch(documents(LENGTHS))
+def test_every_document_is_answered_as_its_stage_answers_it(reduction: ReductionConfig) -> None:
+    cascade, inputs = fitted(reduction), batch(documents(LENGTHS))
     found, stages = cascade(**inputs), answered_by(cascade)
     assert {*stages} == {0, 1}
     alone = [stage(**inputs) for stage in cascade.stages]
@@ -85,8 +85,8 @@ def test_every_document_is_answered_as_its_stage_answers_it(ptc: ReductionConfig
 
 @each_cascade
 @torch.no_grad()
-def test_ragged_is_reference(ptc: ReductionConfig) -> None:
-    cascade, inputs = fitted(ptc), batch(documents(LENGTHS))
+def test_ragged_is_reference(reduction: ReductionConfig) -> None:
+    cascade, inputs = fitted(reduction), batch(documents(LENGTHS))
     references = [reference_forward(stage, **inputs)[0] for stage in cascade.stages]
     wanted = torch.stack([references[stage][row] for row, stage in enumerate(answered_by(cascade))])
     torch.testing.assert_close(cascade(**inputs).logits, wanted, atol=1e-5, rtol=0)
@@ -94,9 +94,9 @@ def test_ragged_is_reference(ptc: ReductionConfig) -> None:
 
 @each_cascade
 @torch.no_grad()
-def test_rows_are_those_of_the_plan(ptc: ReductionConfig) -> None:
+def test_rows_are_those_of_the_plan(reduction: ReductionConfig) -> None:
     """Of the stage that answers; the FLOPs are the first stage's, and the share of the second one's."""
-    cascade = fitted(ptc)
+    cascade = fitted(reduction)
     trace = cascade(**batch(documents(LENGTHS))).trace
     for row, (stage, length) in enumerate(zip(answered_by(cascade), LENGTHS, strict=True)):
         own = make_plan(cascade.config.stage(stage), length, special=min(2, length))
@@ -105,20 +105,20 @@ def test_rows_are_those_of_the_plan(ptc: ReductionConfig) -> None:
         plan, first, second = (
             own.plan(length, special=min(2, length)) for own in (cascade, cascade.first, cascade.second)
         )
-        deferred = ptc.deferred if length >= ptc.min_length else 0.0
+        deferred = reduction.deferred if length >= reduction.min_length else 0.0
         assert plan.flops == pytest.approx(first.flops + deferred * second.flops)
         assert (plan.deferred, plan.steps) == (deferred, first.steps)
 
 
 @each_cascade
 @torch.no_grad()
-def test_saved_and_loaded(ptc: ReductionConfig, tmp_path: Path) -> None:
-    cascade, inputs = fitted(ptc), batch(documents(LENGTHS))
+def test_saved_and_loaded(reduction: ReductionConfig, tmp_path: Path) -> None:
+    cascade, inputs = fitted(reduction), batch(documents(LENGTHS))
     cascade.save_pretrained(tmp_path)
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert type(loaded) is TokensieveCascadeForSequenceClassification
     assert all(type(stage) is TokensieveForSequenceClassification for stage in loaded.stages)
-    assert (loaded.settings, loaded.config.defer_below) == (ptc, cascade.config.defer_below)
+    assert (loaded.settings, loaded.config.defer_below) == (reduction, cascade.config.defer_below)
     assert torch.equal(loaded(**inputs).logits, cascade(**inputs).logits)
     assert loaded(**inputs).trace.kept == cascade(**inputs).trace.kept
 
@@ -130,9 +130,9 @@ def tensors(stage: TokensieveForSequenceClassification) -> dict[str, Tensor]:
 @each_cascade
 @pytest.mark.parametrize("own", [True, False])
 def test_equal_tensors_are_there_once_in_memory_and_in_the_file(
-    ptc: ReductionConfig, own: bool, tmp_path: Path
+    reduction: ReductionConfig, own: bool, tmp_path: Path
 ) -> None:
-    cascade = tiny_cascade(ptc)
+    cascade = tiny_cascade(reduction)
     if not own:
         cascade.share_everything()
     cascade.save_pretrained(tmp_path)

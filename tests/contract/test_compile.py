@@ -37,11 +37,11 @@ def test_a_compiled_product_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("ptc", "backend"), FORMS.values(), ids=FORMS.keys())
-def test_compiled_is_uncompiled(ptc: ReductionConfig, backend: str) -> None:
+@pytest.mark.parametrize(("reduction", "backend"), FORMS.values(), ids=FORMS.keys())
+def test_compiled_is_uncompiled(reduction: ReductionConfig, backend: str) -> None:
     """Lengths that come again and lengths that are new, in inference and in training."""
     torch._dynamo.reset()
-    model, uncompiled = tiny_model(ptc), tiny_model(ptc)
+    model, uncompiled = tiny_model(reduction), tiny_model(reduction)
     compiled = torch.compile(model, backend=backend)
     for lengths in ((17, 9), (12, 12), (17, 9)):
         inputs = batch(documents(lengths))

@@ -9,9 +9,9 @@ from tokensieve import ReductionConfig
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-@pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_cuda_is_cpu(ptc: ReductionConfig) -> None:
-    model, inputs = tiny_model(ptc), batch(documents(UNEQUAL))
+@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+def test_cuda_is_cpu(reduction: ReductionConfig) -> None:
+    model, inputs = tiny_model(reduction), batch(documents(UNEQUAL))
     labels = torch.zeros(len(UNEQUAL), dtype=torch.long)
     expected = model(**inputs, labels=labels)
     there = {name: tensor.cuda() for name, tensor in inputs.items()}

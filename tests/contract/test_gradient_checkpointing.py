@@ -44,9 +44,9 @@ def counted_selections() -> Iterator[list[int]]:
         layer_module.select_rows = original
 
 
-@pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_gradients_are_those_without(ptc: ReductionConfig) -> None:
-    model = tiny_model(ptc)
+@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+def test_gradients_are_those_without(reduction: ReductionConfig) -> None:
+    model = tiny_model(reduction)
     plain = gradients(model)
     enable(model)
     assert any(getattr(layer, "gradient_checkpointing", False) for layer in model.encoder.layer)
@@ -54,9 +54,9 @@ def test_gradients_are_those_without(ptc: ReductionConfig) -> None:
         torch.testing.assert_close(gradient, plain[name], atol=1e-6, rtol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("ptc", SPREADING.values(), ids=SPREADING.keys())
-def test_tokens_are_chosen_once(ptc: ReductionConfig) -> None:
-    model = tiny_model(ptc)
+@pytest.mark.parametrize("reduction", SPREADING.values(), ids=SPREADING.keys())
+def test_tokens_are_chosen_once(reduction: ReductionConfig) -> None:
+    model = tiny_model(reduction)
     with counted_selections() as plain:
         gradients(model)
     enable(model)
@@ -64,7 +64,11 @@ def test_tokens_are_chosen_once(ptc: ReductionConfig) -> None:
         gradients(model)
     # none where the module is the first step
     assert len(checkpointed) == len(plain)
-    assert plain or flat_of(ptc).combine_layer == 1 or (flat_of(ptc).combine_layer == 2 and flat_of(ptc).site == "keys")
+    assert (
+        plain
+        or flat_of(reduction).combine_layer == 1
+        or (flat_of(reduction).combine_layer == 2 and flat_of(reduction).site == "keys")
+    )
 
 
 def test_layers_run_twice_and_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:

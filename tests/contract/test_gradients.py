@@ -24,9 +24,9 @@ def unseen_by_softmax(model: TokensieveForSequenceClassification) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_gradients_reach_every_parameter(ptc: ReductionConfig) -> None:
-    model = tiny_model(ptc).train()
+@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+def test_gradients_reach_every_parameter(reduction: ReductionConfig) -> None:
+    model = tiny_model(reduction).train()
     model(**batch(documents(UNEQUAL)), labels=torch.arange(len(UNEQUAL)) % 3).loss.backward()
     unseen = unseen_by_softmax(model)
     for name, parameter in model.named_parameters():

@@ -110,10 +110,10 @@ def test_word_vectors_that_cannot_be(inputs: dict[str, torch.Tensor], named: str
         MODEL(**inputs)
 
 
-@pytest.mark.parametrize("ptc", [settings(combine_layer=3), settings(site="hidden"), settings(heads="per_head")])
+@pytest.mark.parametrize("reduction", [settings(combine_layer=3), settings(site="hidden"), settings(heads="per_head")])
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_word_vectors_in_place_of_ids(ptc: ReductionConfig, side: str) -> None:
-    model, inputs = tiny_model(ptc), batch(documents((17, 9, 40, 2)), side)
+def test_word_vectors_in_place_of_ids(reduction: ReductionConfig, side: str) -> None:
+    model, inputs = tiny_model(reduction), batch(documents((17, 9, 40, 2)), side)
     words = model.get_input_embeddings()(inputs["input_ids"])
     with torch.no_grad():
         from_ids = model(**inputs)
@@ -138,9 +138,9 @@ def test_padded_tensors_are_not_offered(name: str) -> None:
     assert MODEL(input_ids=PAIR, **{name: False}).logits.shape == (1, 3)
 
 
-@pytest.mark.parametrize("ptc", [settings(), settings(combine_layer=3), settings(pooling="mean")])
-def test_document_vectors_are_what_the_last_layer_reads(ptc: ReductionConfig) -> None:
-    model, inputs = tiny_model(ptc), batch(documents((17, 9, 40)))
+@pytest.mark.parametrize("reduction", [settings(), settings(combine_layer=3), settings(pooling="mean")])
+def test_document_vectors_are_what_the_last_layer_reads(reduction: ReductionConfig) -> None:
+    model, inputs = tiny_model(reduction), batch(documents((17, 9, 40)))
     with torch.no_grad():
         output = model(**inputs)
         assert output.pooled.shape == (3, WIDTH)

@@ -22,8 +22,8 @@ from contract.variants import (
 from flat import with_flat
 from tokensieve import ReductionConfig
 
-each_variant = pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-each_pruning_variant = pytest.mark.parametrize("ptc", SPREADING.values(), ids=SPREADING.keys())
+each_variant = pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+each_pruning_variant = pytest.mark.parametrize("reduction", SPREADING.values(), ids=SPREADING.keys())
 PLACES = pytest.mark.parametrize(
     "where", [{}, {"heads": "per_head"}, {"site": "hidden"}, {"ratio_scope": "candidates"}], ids=str
 )
@@ -31,22 +31,22 @@ PLACES = pytest.mark.parametrize(
 
 @each_variant
 @torch.no_grad()
-def test_a_document_does_not_see_its_batch(ptc: ReductionConfig) -> None:
-    model, texts = tiny_model(ptc), documents(UNEQUAL)
+def test_a_document_does_not_see_its_batch(reduction: ReductionConfig) -> None:
+    model, texts = tiny_model(reduction), documents(UNEQUAL)
     alone = [model(**batch([ids])) for ids in texts]
     for side in ("right", "left"):
         together = model(**batch(texts, side, width=max(UNEQUAL) + 7))
         torch.testing.assert_close(together.logits, torch.cat([one.logits for one in alone]), atol=1e-5, rtol=0)
         assert together.trace.survivors() == [one.trace.survivors()[0] for one in alone]
-        if ptc.combine is not None:
+        if reduction.combine is not None:
             assert together.trace.assignments() == [one.trace.assignments()[0] for one in alone]
 
 
 @given(lengths=st.lists(st.integers(1, 600), min_size=1, max_size=4), data=st.data())
 @torch.no_grad()
 def test_order_and_company_do_not_matter(lengths: list[int], data: st.DataObject) -> None:
-    ptc = data.draw(st.sampled_from([*VARIANTS.values()]))
-    model, texts = tiny_model(ptc, max_position_embeddings=600), documents(lengths)
+    reduction = data.draw(st.sampled_from([*VARIANTS.values()]))
+    model, texts = tiny_model(reduction, max_position_embeddings=600), documents(lengths)
     order = data.draw(st.permutations(range(len(lengths))))
     one, other = model(**batch(texts)), model(**batch([texts[i] for i in order], "left"))
     for place, document in enumerate(order):
@@ -58,21 +58,21 @@ def test_order_and_company_do_not_matter(lengths: list[int], data: st.DataObject
 
 @each_pruning_variant
 @torch.no_grad()
-def test_keeping_everything_is_not_pruning(ptc: ReductionConfig) -> None:
-    plain = tiny_model(with_flat(ptc, pruning="none", ratio_scope="all"))
-    model = tiny_model(with_flat(ptc, keep_ratio=1, keep_ratios=None))
+def test_keeping_everything_is_not_pruning(reduction: ReductionConfig) -> None:
+    plain = tiny_model(with_flat(reduction, pruning="none", ratio_scope="all"))
+    model = tiny_model(with_flat(reduction, keep_ratio=1, keep_ratios=None))
     inputs = batch(documents(UNEQUAL))
     torch.testing.assert_close(model(**inputs).logits, plain(**inputs).logits, atol=1e-5, rtol=0)
     assert model(**inputs).trace.kept == plain(**inputs).trace.kept
 
 
 @each_pruning_variant
-def test_kept_sets_nest_and_hold_what_is_protected(ptc: ReductionConfig) -> None:
+def test_kept_sets_nest_and_hold_what_is_protected(reduction: ReductionConfig) -> None:
     texts = documents(UNEQUAL)
     texts[0][5] = SEP  # written in the text, which protects nothing
-    layers = layer_trace(tiny_model(ptc), batch(texts))
+    layers = layer_trace(tiny_model(reduction), batch(texts))
     for document, ids in enumerate(texts):
-        special = {0, len(ids) - 1} if ptc.protect_special else set()
+        special = {0, len(ids) - 1} if reduction.protect_special else set()
         history = [[set(range(len(ids)))], *(layer[document] for layer in layers)]
         for before, after in pairwise(history):
             own = before if len(before) == len(after) else before * len(after)  # one set until the heads part

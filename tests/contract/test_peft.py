@@ -27,15 +27,17 @@ def step(model: torch.nn.Module) -> None:
 
 
 def starts_at_random(name: str, model: TokensieveForSequenceClassification) -> bool:
-    combiners = tuple(f"encoder.layer.{i}." for i, own in enumerate(model.encoder.steps) if own.kind == "combine")
-    return name.startswith((*NEW, *combiners))
+    combining_modules = tuple(
+        f"encoder.layer.{i}." for i, own in enumerate(model.encoder.steps) if own.kind == "combine"
+    )
+    return name.startswith((*NEW, *combining_modules))
 
 
-@pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_trained_and_merged(ptc: ReductionConfig) -> None:
+@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+def test_trained_and_merged(reduction: ReductionConfig) -> None:
     # In float64: where two scores lie near each other, the rounding of float32 could choose another token.
-    before = {name: value.clone() for name, value in tiny_model(ptc).double().state_dict().items()}
-    model = tiny_model(ptc).double()
+    before = {name: value.clone() for name, value in tiny_model(reduction).double().state_dict().items()}
+    model = tiny_model(reduction).double()
     wrapped = adapted(model, lora_config(model, 2))
     step(wrapped)
     for name, parameter in wrapped.named_parameters():
@@ -53,15 +55,15 @@ def test_trained_and_merged(ptc: ReductionConfig) -> None:
         same = torch.equal(value, before[name])
         assert same or moves, f"{name} was to stay"
     assert not torch.equal(after["head.classifier.weight"], before["head.classifier.weight"])
-    if ptc.combine is not None:
+    if reduction.combine is not None:
         assert not torch.equal(
             after["embeddings.combination_tokens.weight"], before["embeddings.combination_tokens.weight"]
         )
 
 
-@pytest.mark.parametrize("ptc", [settings(site="hidden"), settings(combine_layer=3)], ids=["hidden", "combining"])
-def test_a_merged_model_is_saved_and_loaded_as_any(ptc: ReductionConfig, tmp_path: Path) -> None:
-    model = tiny_model(ptc)
+@pytest.mark.parametrize("reduction", [settings(site="hidden"), settings(combine_layer=3)], ids=["hidden", "combining"])
+def test_a_merged_model_is_saved_and_loaded_as_any(reduction: ReductionConfig, tmp_path: Path) -> None:
+    model = tiny_model(reduction)
     wrapped = adapted(model, lora_config(model, 2))
     step(wrapped)
     plain = merged(wrapped)
@@ -83,11 +85,11 @@ def test_adapters_are_saved_and_loaded_alone(tmp_path: Path) -> None:
         torch.testing.assert_close(again(**inputs).logits, wrapped(**inputs).logits)
 
 
-@pytest.mark.parametrize("ptc", [settings(site="hidden"), settings(combine_layer=3)], ids=["hidden", "combining"])
-def test_a_config_of_the_users_own(ptc: ReductionConfig) -> None:
+@pytest.mark.parametrize("reduction", [settings(site="hidden"), settings(combine_layer=3)], ids=["hidden", "combining"])
+def test_a_config_of_the_users_own(reduction: ReductionConfig) -> None:
     """By PEFT's habits: names of modules, and the kind of task, which passes further arguments to forward."""
     own = peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query", "value"])
-    wrapped = peft.get_peft_model(tiny_model(ptc), own)
+    wrapped = peft.get_peft_model(tiny_model(reduction), own)
     step(wrapped)
     assert wrapped(**batch(documents(UNEQUAL))).logits.isfinite().all()
     trained = {name for name, parameter in wrapped.named_parameters() if parameter.requires_grad}

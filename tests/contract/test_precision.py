@@ -3,13 +3,10 @@
 import pytest
 import torch
 
-from contract.variants import UNEQUAL, VARIANTS, batch, documents, tiny_model
-from flat import flat_of
+from contract.variants import COUNTED, UNEQUAL, VARIANTS, batch, documents, tiny_model
 from tokensieve import ReductionConfig, TokensieveForSequenceClassification
 
 LABELS = torch.arange(len(UNEQUAL)) % 3
-COUNTED = {name: ptc for name, ptc in VARIANTS.items() if flat_of(ptc).ratio_scope == "all"}
-"""The variants whose counts follow from length alone."""
 
 
 def losses(model: TokensieveForSequenceClassification, autocast: bool) -> list[float]:
@@ -28,10 +25,10 @@ def losses(model: TokensieveForSequenceClassification, autocast: bool) -> list[f
     return seen
 
 
-@pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
+@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
 @pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "pure"])
-def test_training_in_bfloat16(ptc: ReductionConfig, autocast: bool) -> None:
-    model = tiny_model(ptc)
+def test_training_in_bfloat16(reduction: ReductionConfig, autocast: bool) -> None:
+    model = tiny_model(reduction)
     start = float(model(**batch(documents(UNEQUAL)), labels=LABELS).loss.detach())
     if not autocast:
         model = model.to(torch.bfloat16)
@@ -40,13 +37,13 @@ def test_training_in_bfloat16(ptc: ReductionConfig, autocast: bool) -> None:
     assert seen[-1] < seen[0] - 0.01, "training in bfloat16 does not lower the loss"
 
 
-@pytest.mark.parametrize("ptc", COUNTED.values(), ids=COUNTED.keys())
-def test_counts_do_not_depend_on_precision(ptc: ReductionConfig) -> None:
+@pytest.mark.parametrize("reduction", COUNTED.values(), ids=COUNTED.keys())
+def test_counts_do_not_depend_on_precision(reduction: ReductionConfig) -> None:
     inputs = batch(documents(UNEQUAL))
     with torch.no_grad():
-        kept = tiny_model(ptc)(**inputs).trace.kept
-        pure = tiny_model(ptc).to(torch.bfloat16)(**inputs)
+        kept = tiny_model(reduction)(**inputs).trace.kept
+        pure = tiny_model(reduction).to(torch.bfloat16)(**inputs)
         with torch.autocast("cpu", torch.bfloat16):
-            mixed = tiny_model(ptc)(**inputs)
+            mixed = tiny_model(reduction)(**inputs)
     assert kept == pure.trace.kept == mixed.trace.kept
     assert pure.logits.dtype == mixed.logits.dtype == torch.bfloat16

@@ -43,22 +43,22 @@ def expected_rows(step: PlanStep, per_head: bool) -> dict[str, float]:
     return own | {name: step.rows_out for name in after}
 
 
-@pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_rows_are_those_of_the_plan(ptc: ReductionConfig) -> None:
-    model = tiny_model(ptc)
+@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+def test_rows_are_those_of_the_plan(reduction: ReductionConfig) -> None:
+    model = tiny_model(reduction)
     expected: dict[str, float] = defaultdict(int)
     for ids in documents(UNEQUAL):
         plan = model.plan(len(ids), special=min(len(ids), 2), samples=batch([ids]))
         for step in plan.steps:
-            for name, rows in expected_rows(step, flat_of(ptc).heads == "per_head").items():
+            for name, rows in expected_rows(step, flat_of(reduction).heads == "per_head").items():
                 expected[f"encoder.layer.{step.number - 1}.{name}"] += rows
     seen = rows_entering(model, UNEQUAL)
     assert {name: rows for name, rows in seen.items() if name.startswith("encoder")} == pytest.approx(dict(expected))
     assert {rows for name, rows in seen.items() if name.startswith("head")} == {len(UNEQUAL)}
 
 
-@pytest.mark.parametrize("ptc", SPREADING.values(), ids=SPREADING.keys())
-def test_pruned_keys_are_not_in_the_key_tensor(ptc: ReductionConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("reduction", SPREADING.values(), ids=SPREADING.keys())
+def test_pruned_keys_are_not_in_the_key_tensor(reduction: ReductionConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     attend, seen = tokensieve.model.attention.attend, []
 
     def watch(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any, **options: Any) -> Any:
@@ -66,23 +66,23 @@ def test_pruned_keys_are_not_in_the_key_tensor(ptc: ReductionConfig, monkeypatch
         return attend(query, key, value, *rest, **options)
 
     monkeypatch.setattr(tokensieve.model.attention, "attend", watch)
-    model = tiny_model(ptc)
+    model = tiny_model(reduction)
     kept = model(**batch(documents(UNEQUAL))).trace.kept
-    m, total = ptc.combination_tokens * len(UNEQUAL), sum(UNEQUAL)
-    before = DEPTH if flat_of(ptc).combine_layer is None else flat_of(ptc).combine_layer - 1
+    m, total = reduction.combination_tokens * len(UNEQUAL), sum(UNEQUAL)
+    before = DEPTH if flat_of(reduction).combine_layer is None else flat_of(reduction).combine_layer - 1
     for layer, (queries, keys, values) in enumerate(seen):
         through = total if layer == 0 else sum(kept[layer - 1])  # site "hidden": what the layer before let through
         if layer >= before:
             assert queries == keys == values == m
-        elif ptc.prune is not None and ptc.prune.site.ahead:
+        elif reduction.prune is not None and reduction.prune.site.ahead:
             assert queries == sum(kept[layer]) + m
-            assert keys == values == (through if flat_of(ptc).leaving_keys else sum(kept[layer])) + m
-        elif flat_of(ptc).site == "hidden":
+            assert keys == values == (through if flat_of(reduction).leaving_keys else sum(kept[layer])) + m
+        elif flat_of(reduction).site == "hidden":
             assert queries == keys == values == through + m
         else:
             assert queries == total + m
             assert keys == values == sum(kept[layer]) + m
-    assert layer == DEPTH - (ptc.combine is not None and flat_of(ptc).combine_mode == "replace") - 1
+    assert layer == DEPTH - (reduction.combine is not None and flat_of(reduction).combine_mode == "replace") - 1
 
 
 def test_counts_by_hand() -> None:

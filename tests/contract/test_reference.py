@@ -9,13 +9,13 @@ from flat import flat_of
 from tokensieve import ReductionConfig
 from tokensieve.model.reference import reference_forward
 
-each_variant = pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-each_pruning_variant = pytest.mark.parametrize("ptc", SPREADING.values(), ids=SPREADING.keys())
+each_variant = pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+each_pruning_variant = pytest.mark.parametrize("reduction", SPREADING.values(), ids=SPREADING.keys())
 
 
 @torch.no_grad()
-def agrees_with_reference(ptc: ReductionConfig, lengths: tuple[int, ...]) -> None:
-    model, inputs = tiny_model(ptc), batch(documents(lengths))
+def agrees_with_reference(reduction: ReductionConfig, lengths: tuple[int, ...]) -> None:
+    model, inputs = tiny_model(reduction), batch(documents(lengths))
     output = model(**inputs)
     logits, masks = reference_forward(model, **inputs)
     torch.testing.assert_close(output.logits, logits, atol=1e-5, rtol=0)
@@ -24,8 +24,8 @@ def agrees_with_reference(ptc: ReductionConfig, lengths: tuple[int, ...]) -> Non
 
 
 @each_variant
-def test_ragged_is_reference(ptc: ReductionConfig) -> None:
-    agrees_with_reference(ptc, UNEQUAL)
+def test_ragged_is_reference(reduction: ReductionConfig) -> None:
+    agrees_with_reference(reduction, UNEQUAL)
 
 
 @pytest.mark.parametrize("lengths", [(1,), (2, 2), (64, 64, 64), (1, 64, 1), (3, 63, 62, 5, 4)], ids=str)
@@ -36,14 +36,16 @@ def test_ragged_is_reference_for_awkward_lengths(changes: dict[str, str], length
     agrees_with_reference(settings(combine_layer=4, **changes), lengths)
 
 
-@pytest.mark.parametrize("ptc", WRITTEN.values(), ids=WRITTEN.keys())
+@pytest.mark.parametrize("reduction", WRITTEN.values(), ids=WRITTEN.keys())
 @torch.no_grad()
-def test_ragged_is_the_method(ptc: ReductionConfig) -> None:
-    model, texts = tiny_model(ptc), documents(UNEQUAL)
+def test_ragged_is_the_method(reduction: ReductionConfig) -> None:
+    model, texts = tiny_model(reduction), documents(UNEQUAL)
     output = model(**batch(texts))
     expected, kept = zip(*(oracle.logits(model, ids) for ids in texts), strict=True)
     torch.testing.assert_close(output.logits, torch.stack(expected), atol=1e-5, rtol=0)
-    ahead = 0 if flat_of(ptc).site == "hidden" else 1  # scores choose this layer's survivors, or the next layer's keys
+    ahead = (
+        0 if flat_of(reduction).site == "hidden" else 1
+    )  # scores choose this layer's survivors, or the next layer's keys
     for layer, sets in enumerate(zip(*kept, strict=True)):
         assert output.trace.kept[layer + ahead] == tuple(len(own[0]) for own in sets)
 

@@ -44,15 +44,15 @@ def test_forward_takes_no_unknown_arguments() -> None:
 def test_one_batch_of_16_is_four_of_4(site: str, tmp_path: Path) -> None:
     trained = []
     for size, accumulation in ((16, 1), (4, 4)):
-        ptc = settings(combine_layer=3, combine_noise=False, site=site)
-        model = tiny_model(ptc, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        reduction = settings(combine_layer=3, combine_noise=False, site=site)
+        model = tiny_model(reduction, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         options = {"per_device_train_batch_size": size, "gradient_accumulation_steps": accumulation}
         run = trainer(
             model, tmp_path, max_steps=2, learning_rate=0.05, optim="sgd", lr_scheduler_type="constant", **options
         )
         run.train()
         trained.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
-    start = tiny_model(ptc, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    start = tiny_model(reduction, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     before = torch.cat([parameter.detach().flatten() for parameter in start.parameters()])
     assert (trained[0] - before).abs().max() > 1e-3
     torch.testing.assert_close(trained[0], trained[1], atol=1e-5, rtol=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -124,16 +125,22 @@ FEWEST: tuple[dict[str, Any], ...] = (
     {"pruning": "fuzzy", "min_tokens": 9, "protect_special": False, "pooling": "host"},
     {"site": "hidden", "score": "learned", "keep_ratio": 0.3, "min_tokens": 9, "leaving_keys": True},
 )
-"""So many tokens stay in any case, of documents that have as many."""
+"""A minimum number of tokens that stay in every document."""
 
 
 GROUPS = (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT, *LEARNED, *FEWEST)
 WRITTEN = {_name(changes): settings(**changes) for changes in GROUPS}
-"""Variants of the methods that `oracle.py` writes down once more."""
+"""Variants that `oracle.py` implements a second time."""
 VARIANTS = WRITTEN | {
     f"method {name}": replace(method.settings, min_length=0, defer=None) for name, method in METHODS.items()
 }
-"""With every method that there is, on documents that are shorter than those it is meant for."""
+"""These, and every method of the package; without `min_length`, so that short documents are pruned, too."""
+COUNTED = {
+    name: config
+    for name, config in VARIANTS.items()
+    if config.prune is None or config.prune.select.counts((8,), (2,), Fraction(1, 2)) is not None
+}
+"""The variants whose token counts are known from length alone."""
 SPREADING = {name: config for name, config in VARIANTS.items() if config.prune is not None}
 """The variants that prune."""
 
@@ -154,7 +161,7 @@ CASCADES: dict[str, ReductionConfig] = {
 """Settings of a cascade: the second stage reads all tokens, or more than the first one keeps."""
 
 
-def model_config(ptc: ReductionConfig, **sizes: Any) -> TokensieveConfig:
+def model_config(settings: ReductionConfig, **sizes: Any) -> TokensieveConfig:
     """A tiny BERT; weights so large that attention is far from uniform and scores are well apart."""
     small: dict[str, Any] = {
         "vocab_size": VOCABULARY,
@@ -167,13 +174,13 @@ def model_config(ptc: ReductionConfig, **sizes: Any) -> TokensieveConfig:
         "initializer_range": 0.3,
         "special_token_ids": [CLS, SEP],
     }
-    return TokensieveConfig(reduction=ptc, **small | sizes)
+    return TokensieveConfig(reduction=settings, **small | sizes)
 
 
-def tiny_model(ptc: ReductionConfig, **sizes: Any) -> TokensieveForSequenceClassification:
+def tiny_model(settings: ReductionConfig, **sizes: Any) -> TokensieveForSequenceClassification:
     """The model in eval mode, always the same for the same shapes; biases are random too: one left out must show."""
     torch.manual_seed(1)
-    model = TokensieveForSequenceClassification(model_config(ptc, **sizes)).eval()
+    model = TokensieveForSequenceClassification(model_config(settings, **sizes)).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):
@@ -184,9 +191,11 @@ def tiny_model(ptc: ReductionConfig, **sizes: Any) -> TokensieveForSequenceClass
     return model
 
 
-def tiny_cascade(ptc: ReductionConfig, **sizes: Any) -> TokensieveCascadeForSequenceClassification:
+def tiny_cascade(settings: ReductionConfig, **sizes: Any) -> TokensieveCascadeForSequenceClassification:
     """A cascade in eval mode, whose second stage has a last layer and norms of its own; nothing is deferred yet."""
-    cascade: TokensieveCascadeForSequenceClassification = cascade_of(tiny_model(ptc.stages(DEPTH)[0], **sizes), ptc)
+    cascade: TokensieveCascadeForSequenceClassification = cascade_of(
+        tiny_model(settings.stages(DEPTH)[0], **sizes), settings
+    )
     cascade.give_own_norms(True)
     with torch.no_grad():
         for parameter in norms_and_biases(cascade.second.encoder.layer).values():

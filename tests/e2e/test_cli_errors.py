@@ -126,7 +126,7 @@ PLACES: list[tuple[str, ...]] = [
     ("evaluate", "--model empty", "empty", "config.json"),
     ("evaluate", "--model other-version", "other-version", "format_version=3"),
     ("evaluate", "--model mistyped", "mistyped", "kep_ratio"),
-    ("evaluate", "--model unsure", "unsure", "defer_below=1.5", "a number in [0, 1]"),
+    ("evaluate", "--model deferring", "deferring", "defer_below=1.5", "a number in [0, 1]"),
     ("evaluate", "--model mismatched", "mismatched", "head.classifier.weight"),
     ("evaluate", "--data absent.csv", "absent.csv", "no such file"),
     ("evaluate", "--data empty", "empty", "test"),
@@ -195,8 +195,8 @@ def broken_models(work: Path) -> None:
         (wordless / name).unlink()
     edit(copy("model", "other-version"), lambda record: record["reduction"].update(format_version=3))
     edit(copy("model", "mistyped"), lambda record: record["reduction"].update(kep_ratio=0.5))
-    edit(copy("model", "unsure"), lambda record: record.update(model_type="tokensieve_cascade", defer_below=1.5))
-    edit(work / "unsure", lambda record: record["reduction"].update(defer={"share": 0.1}))
+    edit(copy("model", "deferring"), lambda record: record.update(model_type="tokensieve_cascade", defer_below=1.5))
+    edit(work / "deferring", lambda record: record["reduction"].update(defer={"share": 0.1}))
     weights = copy("model", "mismatched") / "model.safetensors"
     save_file(load_file(weights) | {"head.classifier.weight": torch.zeros(7, 32)}, weights, metadata={"format": "pt"})
 

@@ -81,8 +81,17 @@ REDUCTION: list[tuple[str, str, dict[str, Any]]] = [
       "pooling": "mean", "min_length": 48, "leaving_keys": True}),
     ("--preset fast --no-leaving-keys", "--preset fast --set prune.site.keys_once_more=false",
      FAST | {"leaving_keys": False}),
-    ("--preset fast --combine-layer 3", "--preset fast --set combine.layer=3",
-     FAST | {"combine_layer": 3, "keep_ratios": (0.42, 0.238)}),  # 0.1.0 cut the shares of four layers off: .62
+    ("--preset fast --combine-layer 3",
+     "--preset fast --set combine.layer=3 --set prune.schedule=listed --set prune.schedule.shares=.42,.62",
+     FAST | {"combine_layer": 3, "keep_ratios": (0.42, 0.62)}),  # 0.1.0 cut the shares of four layers off
+    ("--preset fast --pruning fuzzy", "--preset fast --set prune.select=fuzzy --set prune.select.min_tokens=24",
+     FAST | {"pruning": "fuzzy"}),
+    ("--preset fast --pruning none", "--preset fast --set prune=none --set defer=none",
+     {"pruning": "none", "pooling": "mean", "min_length": 48}),
+    ("--preset dense --keep-ratio 0.5 --site hidden --min-tokens 4 --heads shared --combination-tokens 4",
+     "--preset dense", {"pruning": "none"}),
+    ("--preset fast --combine-mode insert --no-combine-scale --alpha-important 0.5 --heads shared",
+     "--preset fast", FAST),
 ]  # fmt: skip
 
 # Options of 0.1.0, and the fields of the recipe that they mean.
@@ -279,6 +288,9 @@ def test_a_file_of_settings(cli: Cli, work: Path, handed_over: dict[str, Any]) -
         ('{"trian": {"epochs": 3}}', ("--config settings.json", "'trian'", "did you mean train?")),
         ('{"train": 3}', ("--config settings.json train", "a field of train")),
         ('{"data": {"on_bad_rows": 3}}', ("--config settings.json data.on_bad_rows=3", "'skip'")),
+        ('{"keep": 0.5, "keep": 0.6}', ("--config settings.json", "names 'keep' twice")),
+        ('{"prune": {"site": "keys", "site": "hidden"}}', ("names 'site' twice",)),
+        ('{"combine": {}}', ("combine: there is no combine", "give combine.layer too")),
         ('{"keep": 2}', ("keep", "=2", "(0, 1]")),
         ('{"keep": {"share": 0.5}}', ("--config settings.json keep.share", "a plain value, such as 0.7")),
         ('{"preset": ["fast"]}', ("preset=['fast']", "give a text")),
@@ -295,6 +307,42 @@ def test_a_file_that_is_wrong(cli: Cli, work: Path, content: str, hints: tuple[s
     Path("settings.json").write_text(content, encoding="utf-8")
     line = cli(*TRAIN, "--config", "settings.json").error()
     assert [hint for hint in hints if hint not in line] == [], line
+
+
+@pytest.mark.parametrize(
+    ("given", "hints"),
+    [
+        (("--set", "combine.tokens=4"), ("combine.tokens: there is no combine", "give combine.layer too")),
+        (("--set", "combine=none", "--set", "combine.mode=insert"), ("combine.mode", "give combine.layer too")),
+        (("--set", "defer.schedule=constant"), ("defer.schedule", "give defer.share too")),
+        (("--preset", "dense", "--set", "prune.site=hidden"), ("prune.site", "give prune.select too")),
+        (("--preset", "dense", "--keep", "0.7"), ("prune.schedule", "there is no prune", "a preset that prunes")),
+        (("--set", "prune=none", "--set", "prune.score.heads=shared"), ("prune.score.heads", "prune.select")),
+    ],
+    ids=str,
+)
+def test_a_setting_of_a_part_that_there_is_not(
+    cli: Cli, work: Path, given: tuple[str, ...], hints: tuple[str, ...]
+) -> None:
+    """It would bring the whole part with defaults that nobody asked for, such as a combining module at layer 1."""
+    line = cli(*TRAIN, *given).error()
+    assert [hint for hint in hints if hint not in line] == [], line
+
+
+def test_old_options_come_between_the_file_and_set(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
+    Path("settings.json").write_text('{"prune": {"select": {"min_tokens": 3}}, "min_length": 7}', encoding="utf-8")
+    given = ("--config", "settings.json", "--min-tokens", "4", "--min-length", "8", "--set", "min_length=9")
+    assert settings_of(cli, handed_over, *given)["settings"] == reduction(min_tokens=4, min_length=9)
+
+
+@pytest.mark.parametrize("given", ["--keep .5 --set keep=.6", "--preset dense --set preset=fast"])
+def test_an_option_and_set_for_the_same(cli: Cli, work: Path, given: str) -> None:
+    assert "are the same setting: give one of them" in cli(*TRAIN, *given.split()).error()
+
+
+def test_a_file_with_a_byte_order_mark(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:
+    Path("settings.json").write_text('{"keep": 0.5}', encoding="utf-8-sig")
+    assert settings_of(cli, handed_over, "--config", "settings.json")["settings"] == reduction(keep_ratio=0.5)
 
 
 def test_the_last_set_counts(cli: Cli, work: Path, handed_over: dict[str, Any]) -> None:

@@ -200,7 +200,7 @@ def test_a_replaced_layer_cannot_come_back() -> None:
             compress(once, elsewhere)
 
 
-def test_an_inserted_module_may_go_and_the_host_is_whole() -> None:
+def test_without_the_inserted_module_the_source_checkpoint_is_whole() -> None:
     source = build_source("bert")
     inserted = compress(source, reduction(combine_layer=2, combine_mode="insert"))
     back = compress(inserted, ReductionConfig.preset("dense"), num_labels=LABELS)
@@ -233,7 +233,7 @@ def test_combination_tokens_that_begin_as_words() -> None:
     torch.testing.assert_close(again.embeddings.combination_tokens.weight, words + 1)
 
 
-def test_modes_and_types_are_the_hosts() -> None:
+def test_modes_and_types_are_those_of_the_source_checkpoint() -> None:
     source = build_source("bert").train().double()
     model = compress(source, PFC)
     assert model.training

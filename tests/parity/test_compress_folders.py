@@ -48,10 +48,10 @@ def test_a_folders_tokenizer_tells_the_special_tokens(tiny_bert_dir: Path) -> No
 
 
 def test_our_own_folder(bert_dir: Path, tmp_path: Path) -> None:
-    ptc = reduction(combine_layer=2)
-    first = compress(bert_dir, ptc)
+    settings = reduction(combine_layer=2)
+    first = compress(bert_dir, settings)
     first.save_pretrained(tmp_path / "ours")
-    again = compress(tmp_path / "ours", ptc)
+    again = compress(tmp_path / "ours", settings)
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in first.state_dict().items())
 
 

@@ -72,6 +72,8 @@ def test_short_form() -> None:
         ({"prune": {"score": "lerned"}}, "prune.score='lerned': did you mean learned"),
         ({"prune": {"score": 3}}, "prune.score=3: give an object with its settings, or a name, one of received"),
         ({"prune": {"score": {"name": ["learned"]}}}, r"prune.score=\['learned'\]"),
+        ({"prune": "fuzzy"}, "prune='fuzzy': give an object with some of score, select, "),
+        ({"prune": {"select": None}}, "prune.select=None: .*in a record one of top-share, "),
         ({"prune": {"score": None}}, "prune.score=None: give an object of the class Score"),
         (
             {"prune": {"score": {"name": "received", "head": "shared"}}},
@@ -144,6 +146,36 @@ def test_record_round_trip(settings: ReductionConfig) -> None:
     record = json.loads(json.dumps(settings.to_dict()))
     assert ReductionConfig.from_dict(record) == settings
     assert hash(ReductionConfig.from_dict(record)) == hash(settings)
+
+
+@pytest.mark.parametrize("record", [None, 3, "fast", [], ["prune"], ()], ids=str)
+def test_a_record_that_is_no_object(record: object) -> None:
+    with pytest.raises(ConfigError, match=r"the reduction record is .*: give an object"):
+        ReductionConfig.from_dict(record)
+
+
+@pytest.mark.parametrize("name", ["fsat", "", None, ["fast"], 3], ids=str)
+def test_a_preset_that_is_none(name: object) -> None:
+    with pytest.raises(ConfigError, match="did you mean fast" if name == "fsat" else "choose one of dense, "):
+        ReductionConfig.preset(name)
+
+
+def test_keep_is_short_for_pruning_alone() -> None:
+    with pytest.raises(ConfigError, match=r"keep=0\.7 with prune=None: nothing is pruned"):
+        ReductionConfig(keep=0.7, prune=None)
+
+
+@pytest.mark.parametrize("layer", ["13/12", "0/12", "7/0", "7", "7/12/2", "٧/12"])
+def test_a_place_that_no_depth_has(layer: str) -> None:
+    with pytest.raises(ConfigError, match="layer="):
+        CombiningModule(layer)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 24])
+def test_a_steep_taper_keeps_some(depth: int) -> None:
+    settings = ReductionConfig(prune=Prune(schedule=Taper(1, 1e-9)))
+    assert min(settings.shares(depth)) > 0
+    assert settings.expanded(depth).shares(depth) == settings.shares(depth)
 
 
 def test_what_a_record_may_leave_out() -> None:
@@ -317,7 +349,7 @@ def test_dense_preset() -> None:
 
 @pytest.mark.parametrize("name", ["paper-pfc-9", ""])
 def test_presets_that_are_not(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"preset '{name}': choose one of dense, paper-p"):
+    with pytest.raises(ConfigError, match=f"preset '{name}': .*choose one of dense, paper-p"):
         ReductionConfig.preset(name)
 
 

@@ -1,5 +1,6 @@
 """The flat settings of version 0.1.0: what they become, and that PTCConfig goes on working with a warning."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 import tokensieve
 from flat import flat_of
 from tokensieve import ConfigError, Deferral, Prune, ReductionConfig
-from tokensieve.config.old import FIELDS, changed, from_flat
+from tokensieve.config.old import FIELDS
+from tokensieve.config.ptc import changed, from_flat
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
 from tokensieve.reduce.schedule import Constant, Listed
@@ -78,13 +80,16 @@ def test_what_flat_settings_become(flat: dict[str, Any], nested: ReductionConfig
         ({"score": "learned", "site": "hidden", "score_queries": "anchors"}, "score_queries='anchors' needs"),
         ({"leaving_keys": True}, "leaving_keys=True needs score='learned'"),
         ({"score_noise": 0.5}, "score_noise=0.5 needs score='learned'"),
-        ({"keep_ratio": 0}, r"prune\.schedule\.keep=0"),
-        ({"keep_ratio": None}, r"prune\.schedule\.keep=None"),
+        ({"keep_ratio": 0}, "keep_ratio=0"),
+        ({"keep_ratio": None}, "keep_ratio=None"),
         ({"pruning": "fuzy"}, "pruning='fuzy'.*'fuzzy'"),
         ({"pruning": ["fuzzy"]}, "pruning="),
         ({"site": "key"}, "site='key'.*'keys'"),
         ({"pooling": "cls", "keep_ratio": 0.5}, "pooling='cls'"),
-        ({"combine_layer": 0}, r"combine\.layer=0"),
+        ({"combine_layer": 0}, "combine_layer=0"),
+        ({"combination_tokens": "8"}, "combination_tokens='8'"),
+        ({"score_sample": 0}, "score_sample=0"),
+        ({"alpha_important": 2, "pruning": "ratio"}, "alpha_important=2"),
         ({"heads": "per_head", "site": "hidden"}, "heads='per_head' needs site='keys'"),
         ({"merge_pruned": True}, "merge_pruned=True needs site='hidden'"),
         ({"merge_pruned": "yes"}, "merge_pruned='yes': give True or False"),
@@ -111,10 +116,33 @@ def test_flat_fields_in_place_of_a_presets() -> None:
     assert kept.prune is not None and kept.prune.schedule == Constant(0.7)
     assert changed(fast, {"reread": 0}).defer is None
     assert changed(fast, {"reread": 0.2}).deferred == 0.2
-    assert changed(fast, {"pruning": "none", "reread": 0}).prune is None
+    assert changed(fast, {"pruning": "none"}) == ReductionConfig(prune=None, pooling="mean", min_length=48)
+    assert changed(fast, {"pruning": "fuzzy"}).prune == replace(fast.prune, select=Fuzzy(min_tokens=24))
     assert flat_of(changed(fast, {"combine_layer": 4}), 6).combine_layer == 4
-    with pytest.raises(ConfigError, match="'keep': did you mean keep_ratio"):
-        changed(fast, {"keep": 0.5})
+    assert changed(fast, {"combine_layer": 4}, 6).shares(6) == fast.shares(6)[:3], "0.1.0 cut the shares off"
+    assert changed(fast, {"combination_tokens": 4}) == fast, "nothing is combined"
+    assert changed(ReductionConfig.preset("dense"), {"keep_ratio": 0.5, "site": "hidden"}).prune is None
+    again = changed(ReductionConfig(prune=RATIO), {"reread": 0.2, "reread_ratios": (0.95, 0.95)})
+    assert changed(again, {"reread": 0.3}).defer == Deferral(0.3, Listed((0.95, 0.95)))
+    assert changed(again, {"keep_ratio": 0.8}).defer == Deferral(0.2)
+
+
+@pytest.mark.parametrize(
+    ("preset", "flat", "named"),
+    [
+        ("fast", {"keep": 0.5}, "'keep': did you mean keep_ratio"),
+        ("fast", {"score": "received"}, "leaving_keys=True needs score='learned'"),
+        ("fast", {"site": "keys"}, "score='learned' needs site='hidden'"),
+        ("fast", {"pruning": "none", "reread": 0.1}, "reread=0.1 needs pruning"),
+        ("paper-p", {"reread_ratios": (1.0, 0.9)}, "reread_ratios=.* needs reread"),
+        ("quantile", {"min_tokens": 3}, "prune.select=quantile: version 0.1.0"),
+        ("random", {"min_tokens": 3}, "prune.score=random: version 0.1.0"),
+    ],
+    ids=str,
+)
+def test_flat_fields_that_do_not_go_with_the_settings(preset: str, flat: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        changed(ReductionConfig.preset(preset), flat, 6)
 
 
 def test_the_old_name_has_presets_and_records() -> None:

@@ -43,9 +43,23 @@ def test_names(old: str, new: str) -> None:
 
 
 def test_the_front_door() -> None:
-    with pytest.warns(DeprecationWarning, match="PTCClassifier") as caught:
-        assert tokensieve.PTCClassifier is tokensieve.TokensieveClassifier
+    with pytest.warns(DeprecationWarning, match="PTCClassifier is now called TokensieveClassifier") as caught:
+        estimator = tokensieve.PTCClassifier(
+            preset="fast", pruning="ratio", keep_ratio=0.5, site="hidden", combine_layer=3, combination_tokens=4
+        )
     assert caught[0].filename == __file__
+    assert isinstance(estimator, tokensieve.TokensieveClassifier)
+    assert estimator.settings == {
+        "prune.select": "top-share",
+        "prune.schedule": {"name": "constant", "keep": 0.5},
+        "prune.site": "ahead",
+        "combine.layer": 3,
+        "combine.tokens": 4,
+    }
+    with pytest.warns(DeprecationWarning):
+        assert tokensieve.PTCClassifier().get_params() == tokensieve.TokensieveClassifier().get_params()
+    with pytest.raises(AttributeError):
+        _ = tokensieve.no_such_name
 
 
 @pytest.mark.parametrize("old", MODULES)

@@ -105,6 +105,11 @@ def test_a_field_is_assigned() -> None:
     assert changed("prune=none")["prune"] is None
 
 
+def test_the_name_of_a_cell_is_assigned_as_the_cell_is() -> None:
+    assert changed("prune.schedule.name=constant") == changed("prune.schedule=constant")
+    assert changed("prune.schedule.name=taper") == changed()
+
+
 def test_the_last_assignment_counts() -> None:
     assert changed("pooling=mean", "pooling=auto", "pooling=pretrained")["pooling"] == "pretrained"
     assert changed("prune.schedule.first=.5", "prune.schedule=constant")["prune"]["schedule"] == {"name": "constant"}

@@ -103,7 +103,7 @@ def _pick(source: SourceCheckpoint, model: TokensieveForSequenceClassification) 
 
 
 def _start_as_identity(model: TokensieveForSequenceClassification, state: Mapping[str, Tensor]) -> None:
-    """Of the combining module and its tokens what the checkpoint does not have."""
+    """Start the combining module and its tokens as the identity, where the checkpoint has none."""
     if model.settings.combination_tokens and _COMBINATION not in state:
         model.embeddings.start_from_words()
     for name, module in model.named_modules():

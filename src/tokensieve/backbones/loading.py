@@ -111,15 +111,15 @@ def load_weights(loader: Any, path: str | Path, *, strict: bool, **options: Any)
 
 
 def file_of_tensor(path: str | Path, config: Any, name: str) -> Path:
-    """Where a tensor lies of a folder or hub name whose weights were loaded: their one file, or one of several.
+    """The weights file that holds a tensor, of a folder or hub name whose weights were loaded.
 
     Args:
         path: folder or hub name.
-        config: of transformers, which may call the file something else.
-        name: of the tensor.
+        config: config of transformers, which may name the file.
+        name: name of the tensor.
 
     Raises:
-        CheckpointError: in none of them.
+        CheckpointError: no file holds it.
     """
     try:
         folder = Path(str(cached_file(path, "config.json"))).parent

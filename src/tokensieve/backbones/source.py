@@ -21,7 +21,7 @@ from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.steps import encoder_steps
 
 COMBINE = "combine"
-"""What stands in the place of a step's number for the combining module, where the source is a model of ours."""
+"""Stands for the number of the combining module's step in parameter names, if the source is a model of ours."""
 _OF_STEPS = "encoder.layer."
 
 
@@ -32,7 +32,7 @@ class SourceCheckpoint:
     Attributes:
         config: its sizes and labels as a TokensieveConfig (reduction settings not yet decided).
         state: parameters; `encoder.layer.<i>` with i as in the source.
-        pooling: of a model of ours; "pretrained" for those of transformers.
+        pooling: pooling of a model of ours; "pretrained" for those of transformers.
     """
 
     config: TokensieveConfig

@@ -1,1 +1,1 @@
-"""Cascades: classifiers in order of cost, each of which defers the documents that it is unsure of to the next one."""
+"""Cascades: classifiers in order of cost; each defers its least confident documents to the next one."""

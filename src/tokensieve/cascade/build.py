@@ -40,26 +40,25 @@ def compress(
     id2label: Mapping[int, str] | None = None,
     problem_type: str | None = None,
 ) -> Any:
-    """Build a model from a checkpoint, or a cascade where the settings ask for one (`defer`); the given one is left as
-    it was and shares no tensor with it.
+    """Build a model from a checkpoint, or a cascade if the settings ask for one (`defer`).
 
-    What the checkpoint lacks (a head for other labels, combination tokens, the combining module) starts at random, or
-    as the combining module's `init` says. A learned importance is zero until it is fitted (`training.importance`), and
-    a cascade defers nothing until the confidence for it is fitted (`cascade.fit`). One of ours keeps its calibration
-    only with its head.
+    The source is left as it was and shares no tensor with the result. Parts that it lacks (a head for other labels,
+    combination tokens, the combining module) start at random, or as the combining module's `init` says. A learned
+    importance is zero until it is fitted (`training.importance`). A cascade defers nothing until its confidence is
+    fitted (`cascade.fit`). A checkpoint of ours keeps its calibration only if it keeps its head.
 
-    Of a cascade, settings that prune get the tensors of its first stage; settings that prune nothing get those of its
-    second stage, once its confidence is fitted. A new cascade made of it keeps the second stage's last layer and norms,
-    and with the same settings the confidence.
+    If the source is a cascade, settings that prune get the tensors of its first stage. Settings that prune nothing get
+    those of its second stage, once its confidence is fitted. A new cascade keeps the second stage's last layer and
+    norms, and with the same settings the confidence.
 
     Args:
         model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder
             or hub name of one (loaded in float32, safetensors only).
         config: the reduction settings.
-        tokenizer: tells the ids of the special tokens; None: a folder's own tokenizer if it has one, else the first and
+        tokenizer: has the ids of the special tokens; None: a folder's own tokenizer if it has one, else the first and
             last token of each document are protected.
         num_labels: classes; None: the checkpoint's, or 2.
-        id2label: class names; None: the checkpoint's where the number agrees.
+        id2label: class names; None: the checkpoint's if the number agrees.
         problem_type: as transformers' configs have it; None: the checkpoint's.
 
     Returns:
@@ -73,40 +72,39 @@ def compress(
         if tokenizer is None and has_tokenizer(model_or_dir):
             tokenizer = load_tokenizer(model_or_dir, source_config(load_config(model_or_dir), model_or_dir))
         model_or_dir = load_source_model(model_or_dir)
-    given = model_or_dir if isinstance(model_or_dir, TokensieveCascadeForSequenceClassification) else None
-    fitted = given is not None and given.config.defer_below is not None
-    start = model_or_dir if given is None else given.second if config.prune is None and fitted else given.first
+    source = model_or_dir if isinstance(model_or_dir, TokensieveCascadeForSequenceClassification) else None
+    fitted = source is not None and source.config.defer_below is not None
+    start = model_or_dir if source is None else source.second if config.prune is None and fitted else source.first
     labels: dict[str, Any] = {"num_labels": num_labels, "id2label": id2label, "problem_type": problem_type}
-    if given is not None:
-        start = _labelled(start, given)
+    if source is not None:
+        start = _labelled(start, source)
     first = compress_one(start, replace(config, defer=None), tokenizer=tokenizer, **labels)
     if config.defer is None:
         return first
     cascade = cascade_of(first, config)
-    if given is not None:
-        _take_second(cascade, given, labels)
-        renewed = any(own is not None for own in labels.values())
-        depth = given.config.num_hidden_layers
-        same = not renewed and given.settings.expanded(depth) == config.expanded(depth)
-        cascade.config.defer_below = given.config.defer_below if same else None
+    if source is not None:
+        _take_second(cascade, source, labels)
+        renewed = any(value is not None for value in labels.values())
+        depth = source.config.num_hidden_layers
+        same = not renewed and source.settings.expanded(depth) == config.expanded(depth)
+        cascade.config.defer_below = source.config.defer_below if same else None
     return cascade
 
 
 def _labelled(stage: Any, cascade: TokensieveCascadeForSequenceClassification) -> Any:
-    """A stage, whose config tells the calibration and whatever else was set on the cascade."""
-    own = stage.config
+    """The stage, with the calibration and whatever else was set on the cascade in its config."""
     for name in _OF_THE_WHOLE:
-        setattr(own, name, getattr(cascade.config, name))
+        setattr(stage.config, name, getattr(cascade.config, name))
     return stage
 
 
 def cascade_of(first: TokensieveForSequenceClassification, settings: ReductionConfig) -> Any:
-    """A cascade around a model, which is its first stage: the second one has the same tensors, and a copy of the last
-    layer.
+    """Build a cascade whose first stage is a model; the second stage shares its tensors, but for a copy of the head's
+    last layer.
 
     Args:
-        first: by the settings' first stage.
-        settings: with `defer`.
+        first: a model with the settings of the first stage.
+        settings: those of the cascade, with `defer`.
     """
     record = {**first.config.to_dict(), "reduction": settings.to_dict(), "model_type": CascadeConfig.model_type}
     config = CascadeConfig.from_dict(record)
@@ -122,51 +120,51 @@ def cascade_of(first: TokensieveForSequenceClassification, settings: ReductionCo
     return cascade
 
 
-def _take_second(cascade: Any, given: TokensieveCascadeForSequenceClassification, labels: Mapping[str, Any]) -> None:
-    """Give a new cascade what the second stage of another one has of its own."""
+def _take_second(cascade: Any, source: TokensieveCascadeForSequenceClassification, labels: Mapping[str, Any]) -> None:
+    """Copy the tensors that another cascade's second stage has of its own into a new cascade."""
     settings = cascade.settings
     with torch.random.fork_rng(devices=[]):  # what is trained next draws what it would have drawn
         stages = settings.stages(cascade.config.num_hidden_layers)
-        second = compress_one(_labelled(given.second, given), stages[1], **labels)
-    whole = settings.combine is None or given.settings.combine is not None  # else it starts at random
-    cascade.give_own_norms(given.config.own_norms and whole)
-    own = second.state_dict()
-    state = {f"stages.1.{name}": tensor for name, tensor in own.items() if name not in cascade.shared_names()}
+        second = compress_one(_labelled(source.second, source), stages[1], **labels)
+    whole = settings.combine is None or source.settings.combine is not None  # else it starts at random
+    cascade.give_own_norms(source.config.own_norms and whole)
+    tensors, shared = second.state_dict(), cascade.shared_names()
+    state = {f"stages.1.{name}": tensor for name, tensor in tensors.items() if name not in shared}
     renewed = labels.get("num_labels") is not None or labels.get("id2label") is not None
-    if renewed and given.config.num_labels != cascade.config.num_labels:
+    if renewed and source.config.num_labels != cascade.config.num_labels:
         state = {name: tensor for name, tensor in state.items() if ".head.classifier." not in name}
-    if given.settings.resolved_pooling != settings.resolved_pooling:
+    if source.settings.resolved_pooling != settings.resolved_pooling:
         state = {name: tensor for name, tensor in state.items() if ".head." not in name}
     cascade.load_state_dict(state, strict=False)
 
 
 def with_all_tokens(base: str | Path) -> TokensieveForSequenceClassification:
-    """A classifier of ours that prunes nothing: of a cascade the second stage, or what that would be.
+    """Load a classifier of ours as one that prunes nothing: a cascade's second stage, or what that would be.
 
     Args:
-        base: its folder; it is read anew, in float32.
+        base: its folder, read in float32.
 
     Raises:
         CheckpointError: as `compress`.
     """
-    own = load_config(base).settings
+    settings = load_config(base).settings
     with torch.random.fork_rng(devices=[]):  # what is trained next draws what it would have drawn
-        model: TokensieveForSequenceClassification = compress(base, replace(own, prune=None, defer=None))
+        model: TokensieveForSequenceClassification = compress(base, replace(settings, prune=None, defer=None))
         return model
 
 
 def read_alone(model: Any, stage: int, **inputs: Tensor) -> Answers:
-    """The answers of one stage of a cascade to a padded batch; of a model alone, its answers."""
+    """Answer a padded batch by one stage of a cascade, or by a model alone."""
     if isinstance(model, TokensieveCascadeForSequenceClassification):
         return model.read_alone(stage, **inputs)
     return model.read(check_batch(model.config, **inputs))  # type: ignore[no-any-return]
 
 
 def stages_of(model: Any) -> list[TokensieveForSequenceClassification]:
-    """The encoders of a cascade in order of cost; a model alone is the only one."""
+    """The encoders of a cascade in order of cost, or a model alone as the only one."""
     return [model.first, model.second] if isinstance(model, TokensieveCascadeForSequenceClassification) else [model]
 
 
 def rules_of(model: Any) -> list[Defer]:
-    """When each stage but the last one defers a document."""
+    """The rules by which the stages but the last one defer a document; none for a model alone."""
     return [model.rule] if isinstance(model, TokensieveCascadeForSequenceClassification) else []

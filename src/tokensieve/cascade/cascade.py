@@ -1,8 +1,8 @@
 """The loop of a cascade: each stage answers what the one before deferred to it.
 
-A stage is a plain classifier: documents in, answers out, a batch at a time. What the answers are and how documents are
-batched is the stage's own affair, so an encoder and a bag of words may follow one another. Cascades of classifiers by
-confidence are old (Viola and Jones, CVPR 2001).
+A stage is a plain classifier: documents in, answers out, a batch at a time. Each stage decides how its documents are
+batched and what its answers hold, so an encoder may come after a bag of words. Cascades of classifiers by confidence
+are old (Viola and Jones, CVPR 2001).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Stage(Protocol[Answer_co]):
     """A classifier of a cascade."""
 
     def __call__(self, documents: Sequence[int]) -> Iterable[tuple[list[int], Answer_co]]:
-        """Answer the documents of these numbers: every batch as the numbers in it, with its answers. No documents, no
-        batch.
+        """Answer the documents of these numbers, batch by batch: the numbers in the batch, and its answers. Without
+        documents there is no batch.
         """
         ...
 
@@ -42,9 +42,9 @@ class Stage(Protocol[Answer_co]):
 def run_cascade(
     stages: Sequence[Stage[Answer]], rules: Sequence[Defer], lengths: Sequence[int]
 ) -> Iterator[tuple[list[int], Answer]]:
-    """Every batch of every stage, as numbers of documents with the answers to them.
+    """Run the stages; yield every batch of every stage as numbers of documents, with the answers to them.
 
-    A deferred document comes once more, from the next stage: its last answer counts.
+    A deferred document is yielded once more by the next stage. Its last answer counts.
 
     Args:
         stages: the cheapest first.

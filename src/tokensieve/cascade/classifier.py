@@ -26,10 +26,10 @@ _LAST_LAYER = ("head.classifier.weight", "head.classifier.bias")
 
 
 class TokensieveCascadeForSequenceClassification(TokensievePreTrainedModel):
-    """A cascade of two encoders: the first prunes, and defers the documents that it is unsure of to the second.
+    """A cascade of two encoders: the first prunes, and defers its least confident documents to the second.
 
-    The second stage has the tensors of the first one, in memory and on disk, but for its head's last layer and, with
-    `own_norms`, the norms and biases of its layers. In train mode the first stage answers all documents.
+    The stages share their tensors, in memory and on disk. The second stage has a last layer of the head of its own and,
+    with `own_norms`, norms and biases of its own. In train mode the first stage answers all documents.
 
     Attributes:
         stages: both stages, each a plain `TokensieveForSequenceClassification`.
@@ -70,7 +70,7 @@ class TokensieveCascadeForSequenceClassification(TokensievePreTrainedModel):
 
     @property
     def attention_backend(self) -> str:
-        """As of the first stage."""
+        """The attention backend of the first stage."""
         return self.first.attention_backend
 
     def get_input_embeddings(self) -> nn.Module:
@@ -83,91 +83,91 @@ class TokensieveCascadeForSequenceClassification(TokensievePreTrainedModel):
         self.second.set_input_embeddings(value)
 
     def shared_names(self) -> list[str]:
-        """Names of the tensors that both stages have together, as they are in a stage."""
-        own = {*_LAST_LAYER, *(self._norms if self.config.own_norms else ())}
-        return [name for name in self._common if name not in own]
+        """Names of the tensors that both stages share, as they are within a stage."""
+        separate = {*_LAST_LAYER, *(self._norms if self.config.own_norms else ())}
+        return [name for name in self._common if name not in separate]
 
     def share(self) -> None:
-        """Let the second stage have the very tensors of the first one, where they are not its own."""
+        """Let the second stage hold the first one's tensors, except for those of its own."""
         for name in self.shared_names():
             place, _, leaf = name.rpartition(".")
-            given, taken = (stage.get_submodule(place) for stage in (self.first, self.second))
-            for source, target in ((given._parameters, taken._parameters), (given._buffers, taken._buffers)):
+            first, second = (stage.get_submodule(place) for stage in (self.first, self.second))
+            for source, target in ((first._parameters, second._parameters), (first._buffers, second._buffers)):
                 if leaf in source and leaf in target:  # not where an adapter wraps the module
                     target[leaf] = source[leaf]  # type: ignore[assignment]
 
     @torch.no_grad()
     def give_own_norms(self, own: bool) -> None:
-        """Let the second stage keep as its own the norms and biases that the layers have now; or share the first's."""
+        """Give the second stage copies of its present norms and biases as its own, or let it share the first one's."""
         self.config.own_norms = own
         self.share()
         for name in self._norms if own else ():
             place, _, leaf = name.rpartition(".")
             parameters = self.second.get_submodule(place)._parameters
-            given = parameters[leaf]
-            assert given is not None
-            parameters[leaf] = nn.Parameter(given.detach().clone(), given.requires_grad)
+            present = parameters[leaf]
+            assert present is not None
+            parameters[leaf] = nn.Parameter(present.detach().clone(), present.requires_grad)
 
     @torch.no_grad()
     def share_everything(self) -> None:
-        """Give the second stage the norms, the biases and a copy of the last layer of the first one."""
+        """Let the second stage share the first one's norms and biases, and copy the last layer of its head."""
         self.give_own_norms(False)
         self.second.head.classifier.load_state_dict(self.first.head.classifier.state_dict())
 
     def read(self, batch: Batch, by: Read = TokensieveForSequenceClassification.read) -> Answers:
-        """The answers to a checked batch.
+        """Answer a checked batch.
 
         Args:
             batch: documents.
-            by: reads some of the documents by one stage.
+            by: answers some of the documents by one stage.
         """
         if self.training:
             return by(self.first, batch)
         stages = [partial(_read_some, by, stage, batch) for stage in (self.first, self.second)]
-        found = list(run_cascade(stages, [self.rule], batch.lengths))
-        last = {document: place for place, document in enumerate(i for documents, _ in found for i in documents)}
+        batches = list(run_cascade(stages, [self.rule], batch.lengths))
+        last = {document: place for place, document in enumerate(i for documents, _ in batches for i in documents)}
         order = [last[document] for document in range(len(batch.lengths))]
-        answers = Answers.joined([own for _, own in found])
+        answers = Answers.joined([answers for _, answers in batches])
         return answers if order == list(range(len(answers.logits))) else answers.picked(order)
 
     def read_alone(self, number: int, **inputs: Tensor) -> Answers:
-        """The answers of one stage to all documents. The first one answers documents that the second never gets.
+        """Answer all documents by one stage; the first one answers short documents that the second never gets.
 
         Args:
             number: of the stage, counted from 0.
             inputs: a padded batch, as `forward` takes it.
         """
         batch, rule = check_batch(self.config, **inputs), self.rule
-        kept = [not number or (length < rule.shortest and not rule.skips_short) for length in batch.lengths]
-        groups = [[document for document, own in enumerate(kept) if own is which] for which in (True, False)]
+        by_first = [not number or (length < rule.shortest and not rule.skips_short) for length in batch.lengths]
+        groups = [[document for document, first in enumerate(by_first) if first is wanted] for wanted in (True, False)]
         read = TokensieveForSequenceClassification.read
         pairs = zip((self.first, self.second), groups, strict=True)
-        found = [own for stage, group in pairs for own in _read_some(read, stage, batch, group)]
-        answers, documents = Answers.joined([own for _, own in found]), groups[0] + groups[1]
+        batches = [part for stage, group in pairs for part in _read_some(read, stage, batch, group)]
+        answers, documents = Answers.joined([answers for _, answers in batches]), groups[0] + groups[1]
         if documents == list(range(len(documents))):
             return answers
         return answers.picked([documents.index(document) for document in range(len(documents))])
 
     def plan(self, length: int, *, special: int = 2, samples: Mapping[str, Tensor] | None = None) -> Plan:
-        """As of a stage: the steps are those of the first one; the FLOPs count the share that goes to the second."""
+        """Plan as a stage does. The steps are those of the first one; FLOPs count the deferred share too."""
         first = self.first.plan(length, special=special, samples=samples)
         return plan_of(self.config, length, special=special, first=first)
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """As in transformers; what the stages share is written once, under the name that it has in the first."""
+        """Save as transformers does; a shared tensor is written once, under its name in the first stage."""
         self.share()
         super().save_pretrained(*args, **kwargs)
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers; it reads the cascades of version 0.1.0 as well."""
+        """Load as transformers does; cascades of version 0.1.0 are read too."""
         kwargs.setdefault("key_mapping", NAMES)
         loaded = super().from_pretrained(*args, **kwargs)
         (loaded[0] if isinstance(loaded, tuple) else loaded).share()
         return loaded
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        """Moved or converted, the stages share again: torch replaces buffers one by one."""
+        """Move or convert both stages, and let them share again: torch replaces buffers one by one."""
         super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
         self.share()
         return self
@@ -176,20 +176,20 @@ class TokensieveCascadeForSequenceClassification(TokensievePreTrainedModel):
 def _read_some(
     by: Read, stage: TokensieveForSequenceClassification, batch: Batch, documents: Sequence[int]
 ) -> Iterator[tuple[list[int], Answers]]:
-    """A stage of one batch, whose documents it reads all together."""
+    """Answer some documents of a batch by a stage, all together."""
     if documents:
         whole = list(documents) == list(range(len(batch.lengths)))
         yield list(documents), by(stage, batch if whole else batch.picked(documents))
 
 
 def _leave_shared_out(model: Any, state: dict[str, Any], prefix: str, _: Any) -> None:
-    """Of a cascade's state the tensors that the second stage shares."""
+    """Remove the tensors that the second stage shares from a cascade's state."""
     for name in model.shared_names():
         state.pop(f"{prefix}stages.1.{name}", None)
 
 
 def _complete(model: Any, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """A state that is to be loaded, with the shared tensors under both names; one of 0.1.0 under new names."""
+    """Complete a state that is to be loaded: shared tensors under both names, names of 0.1.0 by today's."""
     for name in [name for name in state if name.startswith(prefix)]:
         if (now := prefix + new_name(name.removeprefix(prefix))) != name:
             state[now] = state.pop(name)

@@ -14,7 +14,7 @@ _OWN_FIELDS = ("defer_below", "own_norms")
 
 
 class CascadeConfig(TokensieveConfig):
-    """The config of a cascade: that of its backbone and labels, the settings of both stages, and when one defers.
+    """The config of a cascade: its backbone and labels, the settings of both stages, and when the first defers.
 
     `reduction` holds the settings of the first stage, and under `defer` the share of the documents that it defers and
     the shares of tokens that the second stage keeps.
@@ -43,16 +43,16 @@ class CascadeConfig(TokensieveConfig):
 
     @classmethod
     def _check_stages(cls, settings: ReductionConfig) -> None:
-        """Any number of stages that settings can ask for."""
+        """Accept settings of any number of stages."""
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **options: Any) -> Any:
-        """As in transformers; also of the record of a model of 0.1.0 with a second reading."""
+        """Build the config from a record, as in transformers; the record of a cascade of 0.1.0 is read too."""
         record = old.converted(config_dict) if old.is_cascade(config_dict) else config_dict
         return super().from_dict(record, **options)
 
     def stage(self, number: int) -> TokensieveConfig:
-        """The config of a stage, counted from 0, as of a model of its own."""
+        """The config of a stage (`number` from 0), as that of a model alone."""
         record = {name: value for name, value in self.to_dict().items() if name not in _OWN_FIELDS}
         stages = self.settings.stages(self.num_hidden_layers)
         record |= {"reduction": stages[number].to_dict(), "model_type": TokensieveConfig.model_type}
@@ -62,10 +62,10 @@ class CascadeConfig(TokensieveConfig):
 
 
 class TokensieveConfigReader(TokensieveConfig):
-    """What transformers' AutoConfig reads `model_type: tokensieve` with: in 0.1.0 a cascade had the same type."""
+    """The class by which AutoConfig reads `model_type: tokensieve`, which in 0.1.0 was a cascade's type, too."""
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **options: Any) -> Any:
-        """The config of a record: of a model, or of what is a cascade now."""
+        """Build a model's config or, from the record of a cascade of 0.1.0, a cascade's."""
         kind = CascadeConfig if old.is_cascade(config_dict) else TokensieveConfig
         return kind.from_dict(config_dict, **options)

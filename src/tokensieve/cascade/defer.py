@@ -18,8 +18,8 @@ class Defer:
         below: confidence (`model.probabilities.confidence`) below which a document is deferred, in [0, 1]; None: no
             document is, as the number is not fitted yet.
         shortest: documents of fewer tokens are not pruned by this stage.
-        skips_short: the next stage reads all tokens, so that it answers documents that are not pruned at once.
-            Otherwise this stage answers them, and never defers them.
+        skips_short: whether documents that are not pruned go to the next stage without an answer of this one, as the
+            next stage reads all tokens. Otherwise this stage answers them, and never defers them.
         problem_type: as in transformers' configs.
     """
 
@@ -29,7 +29,7 @@ class Defer:
     problem_type: str | None = None
 
     def skips(self, lengths: Sequence[int]) -> list[bool]:
-        """Which documents of these lengths go to the next stage without an answer of this one."""
+        """For each length of a document, whether it goes to the next stage without an answer of this one."""
         answers_short = not self.skips_short or self.below is None
         return [not answers_short and length < self.shortest for length in lengths]
 
@@ -42,5 +42,5 @@ class Defer:
         """
         if self.below is None:
             return []
-        unsure = (confidence(logits, self.problem_type) < self.below).tolist()
-        return [row for row, length in enumerate(lengths) if unsure[row] and length >= self.shortest]
+        is_below = (confidence(logits, self.problem_type) < self.below).tolist()
+        return [row for row, length in enumerate(lengths) if is_below[row] and length >= self.shortest]

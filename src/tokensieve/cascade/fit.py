@@ -1,8 +1,8 @@
 """Fitting a cascade to validation documents: the confidence below which it defers, and the share that it has to defer.
 
-Where the answers of the two stages to a document differ, the first one's is expected to lose the probability of the
-second one's answer less that of its own, by the second stage. The second stage's probabilities are calibrated for this.
-The surest documents lose least: the least sure are deferred until the others are expected to lose no more than allowed.
+The expected loss of a document is the probability of the second stage's answer minus that of the first stage's answer,
+both by the second stage, whose probabilities are calibrated for this. It is 0 where the answers agree. The least
+confident documents lose most. As many of them are deferred as keep the expected loss of the others within the bound.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tokensieve.model.probabilities import class_probabilities, confidence
 
 logger = logging.getLogger(__name__)
 
-_ALL = 1 - 1e-9  # a share is below 1, and this one of any number of documents all of them
+_ALL = 1 - 1e-9  # a share has to be below 1; this one defers all documents, however many there are
 _DEAR = 0.4
 """A larger share costs about as much in the second stage as the first one saves."""
 
@@ -34,7 +34,7 @@ class BothStages(NamedTuple):
     lengths: list[int]
 
     def with_more(self, other: BothStages) -> BothStages:
-        """Those of these documents and of others."""
+        """Concatenate with the logits of other documents."""
         first, second = torch.cat([self.first, other.first]), torch.cat([self.second, other.second])
         return BothStages(first, second, self.lengths + other.lengths)
 
@@ -43,7 +43,7 @@ def fit_defer(model: Any, logits: Any, lengths: Sequence[int], trained: bool) ->
     """Fit `defer_below` of a cascade, so that it defers the share of documents that its settings ask for.
 
     Args:
-        model: a cascade, whose config gets it; or a model alone, which defers nothing.
+        model: a cascade, whose config gets the confidence; or a model alone, which defers nothing.
         logits: [N, C], tensor or array, by the first stage.
         lengths: tokens of each document. Only documents that are pruned count.
         trained: whether the weights were trained further: then the second stage has no norms and last layer of its own.
@@ -66,17 +66,17 @@ def fit_defer(model: Any, logits: Any, lengths: Sequence[int], trained: bool) ->
 def fit_share(
     model: TokensieveCascadeForSequenceClassification, answers: BothStages, temperature: float, allowed: float
 ) -> float:
-    """Set the share that a cascade defers to the smallest that keeps the expected loss as allowed; one document is
-    deferred in any case.
+    """Set the share that a cascade defers to the smallest one with which the expected loss is allowed. At least one
+    document is deferred.
 
     Args:
         model: its config gets the share.
-        answers: of the documents that it is fitted to.
+        answers: logits of the documents that it is fitted to.
         temperature: calibrates the second stage.
-        allowed: points of accuracy (of several labels, of documents with all of them right).
+        allowed: points of accuracy (for multi-label models, of documents with all labels right).
 
     Returns:
-        What the documents that are not deferred are expected to lose, in points of all documents.
+        The expected loss of the documents that are not deferred, in points of all documents.
     """
     kind = model.config.problem_type
     pruned = torch.tensor(model.first.encoder.pruned(answers.lengths))
@@ -84,7 +84,7 @@ def fit_share(
     order = confidence(answers.first, kind)[pruned].argsort(stable=True)
     if not len(order):
         return 0.0
-    # What those after each of them lose, summed from the last one on: where none does, it is exactly 0.
+    # The loss of all documents after each one, summed from the last one on, so that it is exactly 0 if none loses.
     left = 100 * torch.cat([lost[order].flip(0).cumsum(0).flip(0)[1:], lost.new_zeros(1)]) / len(answers.lengths)
     deferred = int((left <= allowed).nonzero()[0]) + 1
     share = min(deferred / len(order), _ALL)
@@ -101,18 +101,18 @@ def fit_share(
 
 
 def expected_loss(first: Tensor, second: Tensor, problem_type: str | None, temperature: float = 1.0) -> Tensor:
-    """How much less likely the first stage's answers are right than the second one's, by the latter's probabilities:
-    [N] float64, 0 where both are the same.
+    """Expected loss of the first stage's answers, [N] float64: how much less probable they are than the second stage's
+    answers, by the second stage; 0 where both are the same.
 
     Args:
         first: logits [N, C].
         second: logits [N, C].
-        problem_type: as in transformers' configs; of several labels all have to be right, each at probability 0.5.
+        problem_type: as in transformers' configs; a multi-label answer is right if every label is, at probability 0.5.
         temperature: divides the second stage's logits.
     """
     probabilities = class_probabilities(second.double(), problem_type, temperature).double()
     if problem_type == "multi_label_classification":
-        right = [torch.where(own > 0, probabilities, 1 - probabilities).prod(1) for own in (second, first)]
+        right = [torch.where(logits > 0, probabilities, 1 - probabilities).prod(1) for logits in (second, first)]
     else:
-        right = [probabilities.gather(1, own.argmax(1, keepdim=True)).squeeze(1) for own in (second, first)]
+        right = [probabilities.gather(1, logits.argmax(1, keepdim=True)).squeeze(1) for logits in (second, first)]
     return (right[0] - right[1]).clamp(min=0)

@@ -1,4 +1,4 @@
-"""Cascades of version 0.1.0: a model that read unsure documents a second time, with tensors of the second reading."""
+"""Cascades of version 0.1.0, which were one model with a few more tensors for its second stage."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ NAMES = {
     r"^encoder\.layer\.": "stages.0.encoder.layer.",
     r"^head\.": "stages.0.head.",
 }
-"""Patterns of the tensors' names, and what takes their place; a name has at most one of them."""
+"""Pattern of a tensor's name in 0.1.0 -> its name today; a name matches at most one pattern."""
 
 
 def is_cascade(record: Mapping[str, Any]) -> bool:
-    """Whether a config.json of 0.1.0 is that of a model with a second reading."""
+    """Whether a config.json of 0.1.0 is that of a cascade."""
     settings = record.get("ptc")
     return record.get("model_type") == "tokensieve" and isinstance(settings, Mapping) and bool(settings.get("reread"))
 
 
 def converted(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a config of 0.1.0 as that of a cascade."""
+    """The record of a cascade of 0.1.0, as today's config has it."""
     named = {_FIELDS.get(name, name): value for name, value in record.items()}
     return {**named, "model_type": "tokensieve_cascade", "architectures": None}
 
 
 def new_name(name: str) -> str:
-    """The name of a tensor of 0.1.0 in a cascade; names that are new already stay."""
+    """Today's name of a tensor of 0.1.0; names of today stay."""
     for pattern, place in NAMES.items():
-        found, count = re.subn(pattern, place, name)
+        renamed, count = re.subn(pattern, place, name)
         if count:
-            return found
+            return renamed
     return name
 
 
 def convert_adapter(folder: str | Path, output: str | Path) -> None:
-    """Write an adapter of PEFT that was made for a model of 0.1.0 with a second reading as one for the cascade.
+    """Convert an adapter of PEFT that was made for a cascade of 0.1.0 to one for today's.
 
-    In 0.1.0 both readings went through the adapted layers; so both stages get them. Modules that were trained whole
-    belong to the first stage alone.
+    In 0.1.0 both stages went through the adapted layers, so both get them. Modules that were trained whole belong to
+    the first stage alone.
 
     Args:
         folder: holds adapter_config.json and adapter_model.safetensors.
@@ -75,15 +75,15 @@ def convert_adapter(folder: str | Path, output: str | Path) -> None:
         tensors = load_file(Path(folder) / "adapter_model.safetensors")
     except Exception as error:
         raise CheckpointError(f"{folder}: cannot be read as an adapter of PEFT ({error})") from error
-    prefix, found = "base_model.model.", dict[str, Tensor]()
+    prefix, converted_tensors = "base_model.model.", dict[str, Tensor]()
     for name, tensor in tensors.items():
         first = new_name(name.removeprefix(prefix))
-        found[prefix + first] = tensor
+        converted_tensors[prefix + first] = tensor
         if ".lora_" in name:
-            found[prefix + first.replace("stages.0.", "stages.1.", 1)] = tensor.clone()
-    whole = {name.removeprefix(prefix).rpartition(".")[0] for name in found if ".lora_" not in name}
+            converted_tensors[prefix + first.replace("stages.0.", "stages.1.", 1)] = tensor.clone()
+    whole = {name.removeprefix(prefix).rpartition(".")[0] for name in converted_tensors if ".lora_" not in name}
     config |= {"modules_to_save": sorted(whole) or None, "task_type": None}  # a task would add every classifier
     Path(output).mkdir(parents=True, exist_ok=True)
-    save_file(found, Path(output) / "adapter_model.safetensors", metadata={"format": "pt"})
+    save_file(converted_tensors, Path(output) / "adapter_model.safetensors", metadata={"format": "pt"})
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     (Path(output) / "adapter_config.json").write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The plan of a cascade: that of its first stage, with the share of the documents that the second one reads as well."""
+"""The plan of a cascade: that of its first stage, with the FLOPs of the second one for the share that is deferred."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def plan_of(
     """Plan a document of `length` tokens, by one model or by the cascade that the settings ask for (`defer`).
 
     Args:
-        config: of either.
+        config: of a model or of a cascade.
         length: text tokens, special tokens included.
         special: protected ones among them.
-        shares: as of `make_plan`, measured on the first stage.
-        first: the plan of the first stage, where it is known.
+        shares: as in `make_plan`, measured on the first stage.
+        first: the plan of the first stage, if it is known.
 
     Raises:
         ConfigError: as `make_plan`.

@@ -71,7 +71,7 @@ def _changed(benchmark: BenchConfig, rounds: int | None, only: list[str] | None)
 
 
 def _place(config: Path, output: Path | None, part: bool) -> Path:
-    """Where the record goes, checked before hours are spent on it.
+    """The path of the record, checked before hours are spent on it.
 
     Raises:
         ConfigError: a folder, a file in one that does not exist or cannot be made, the config itself, or another file

@@ -14,7 +14,7 @@ def demo_command(
     output: Annotated[Path, typer.Option("--output", help="Folder for the two classifiers.")] = Path("build/demo"),
     threads: Threads = None,
 ) -> None:
-    """Train a dense and a PTC classifier on the embedded corpus and compare them; a few minutes on two cores."""
+    """Train a dense and a pruned classifier on the embedded corpus and compare them; a few minutes on two cores."""
     prepare(threads, quiet=True)
     from tokensieve.demo import run_demo
 

@@ -12,7 +12,7 @@ from tokensieve.cli.settings import given_options, info_settings
 from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError
 from tokensieve.settings_paths import assignments_of, value_text
-from tokensieve.training.settings import base_checkpoint, reduction_settings
+from tokensieve.training.settings import base_checkpoint
 
 Described = Annotated[
     str | None,
@@ -70,7 +70,7 @@ def info_command(
             f"--sample {sample}: {base} is no trained classifier, nothing can be measured on it: train it first"
         )
     if asked:
-        config.reduction = reduction_settings(config, asked.preset, asked.assignments).to_dict()
+        config.reduction = asked.settings(config).to_dict()
     shares = None if sample is None else _measured_shares(base, sample, text_column, delimiter)
     plan = plan_of(config, min(512, config.longest_document) if length is None else length, shares=shares)
     record = {

@@ -1,27 +1,30 @@
 """Options of version 0.1.0 that have other names now. They go on working for one release, and say where they went.
 
 No command has them as parameters: they are rewritten before the arguments are parsed, and --help does not show them.
+Those of the reduction settings are handed on as the flat fields that they were (`tokensieve.config.ptc.changed`), so
+that they mean with any preset what they meant.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
+from tokensieve.config.old import FIELDS
 from tokensieve.errors import ConfigError
-from tokensieve.settings_paths import value_text
+from tokensieve.settings_paths import parse_value, value_text
 
 
 @dataclass(frozen=True)
 class OldOption:
-    """Where an option has gone.
+    """The new place of an old option.
 
     Attributes:
         new: an option that starts with --, or a path of --set.
@@ -46,7 +49,7 @@ class OldOption:
 
     @property
     def notice(self) -> str:
-        """What the option is called now."""
+        """The option's name today."""
         return self.new if self.new.startswith("--") else f"--set {self.new}"
 
     def assignments(self, values: list[str]) -> list[str]:
@@ -133,6 +136,8 @@ OLD_OPTIONS: dict[str, dict[str, OldOption]] = {
     "evaluate": _OFFLOAD,
 }
 """Command -> old option -> where it has gone."""
+FLAT_FIELDS = "tokensieve.flat_fields"
+"""Key of the context's `meta` for the flat fields that old options of the reduction set."""
 _LEARNED = ("accurate", "balanced", "fast", "fastest")  # presets of a learned score
 
 
@@ -143,15 +148,17 @@ class CommandWithOldOptions(TyperCommand):
         """Rewrite the old options, then parse."""
         table = OLD_OPTIONS.get(self.name or "", {})
         taking = {name for option in self.params if not getattr(option, "is_flag", True) for name in option.opts}
-        arguments, notices = rewritten(args, table, taking)
+        arguments, notices, ctx.meta[FLAT_FIELDS] = rewritten(args, table, taking)
         if os.environ.get("RANK", "0") == "0":  # of several processes that torchrun started
             for notice in notices:
                 typer.echo(notice, err=True)
         return super().parse_args(ctx, arguments)
 
 
-def rewritten(args: list[str], table: Mapping[str, OldOption], taking: Collection[str]) -> tuple[list[str], list[str]]:
-    """The arguments in today's options, and a notice for each old one.
+def rewritten(
+    args: list[str], table: Mapping[str, OldOption], taking: Collection[str]
+) -> tuple[list[str], list[str], dict[str, Any]]:
+    """The arguments in today's options, a notice for each old one, and the flat fields of those of the reduction.
 
     Args:
         args: of the command.
@@ -184,20 +191,29 @@ def rewritten(args: list[str], table: Mapping[str, OldOption], taking: Collectio
                 raise ConfigError(f"{name} needs a value; it is now {option.notice}")
             value = after
         old.setdefault(name, []).append(value)
-    options, assigned = _renewed(old, table, _preset(today))
+    today_is, assigned = _renewed(old, table, _preset(today))
+    options = {name: new for name, new in today_is.items() if name not in _REDUCTION}
     notices = []
     for name in old:
-        new = options[name] if name in options else shlex.join(_sets(assigned[name]))
+        new = today_is[name] if name in today_is else shlex.join(_sets(assigned[name]))
         notices.append(f"{name} is now {new}; the old name goes with the next version")
     given = [new if table[name].is_flag else f"{new}={old[name][-1]}" for name, new in options.items()]
-    return [*given, *_sets(_in_order(chain.from_iterable(assigned.values()))), *today], notices
+    today = [*given, *_sets([text for name in assigned if name not in _REDUCTION for text in assigned[name]]), *today]
+    return today, notices, _flat({name: values[-1] for name, values in old.items() if name in _REDUCTION})
 
 
-def _in_order(assignments: Iterable[str]) -> list[str]:
-    """Choices ahead of their settings; what is switched off as a whole has none."""
-    found = sorted(assignments, key=lambda text: text.partition("=")[0].count("."))
-    off = tuple(f"{text.removesuffix('=none')}." for text in found if text in ("prune=none", "defer=none"))
-    return [text for text in found if not text.startswith(off)]
+def _flat(old: Mapping[str, str]) -> dict[str, Any]:
+    """The flat fields that old options set."""
+    flat: dict[str, Any] = {}
+    for name, text in old.items():
+        field = name.removeprefix("--").replace("-", "_")
+        if _REDUCTION[name].is_flag:
+            flat[field.removeprefix("no_")] = not field.startswith("no_")
+            continue
+        value = text if isinstance(FIELDS[field], str) else parse_value(text)
+        shares = field in ("keep_ratios", "reread_ratios") and not isinstance(value, list)
+        flat[field] = text if value is None else [value] if shares else value
+    return flat
 
 
 def _preset(args: list[str]) -> str | None:
@@ -209,7 +225,7 @@ def _preset(args: list[str]) -> str | None:
 def _renewed(
     old: Mapping[str, list[str]], table: Mapping[str, OldOption], preset: str | None
 ) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """By old option: what it is called now, if it still is an option; else the assignments that it stands for."""
+    """Old option -> its name today, if it still is an option; else the assignments that it stands for."""
     options = {name: table[name].new for name in old if table[name].new.startswith("--")}
     assigned = {name: table[name].assignments(values) for name, values in old.items() if name not in options}
     score, sites = assigned.get("--score", []), assigned.get("--site")

@@ -174,7 +174,7 @@ def prepare(threads: int | None, quiet: bool) -> None:
 
 
 def name_of_data(data: str | None) -> str:
-    """What a record calls the data: the last part of a path, the name of a data set, or the embedded corpus."""
+    """The name of the data in a record: the last part of a path, a data set's name, or that of the embedded corpus."""
     if data is None:
         return "Python standard library"
     return Path(data).resolve().name if Path(data).exists() else str(data)
@@ -233,7 +233,7 @@ def training_device(device: Any) -> Any:
 
 
 def environment(device: Any, dtype: str) -> dict[str, Any]:
-    """What a measurement depends on."""
+    """The machine and the versions that a measurement depends on."""
     import platform
 
     import torch

@@ -131,7 +131,7 @@ def predict_command(
     how: dict[str, Any] = {"label_column": None, "policy": on_bad_rows, "format": input_format}
     documents = read_documents(source, **table, **how, tally=tally)
     classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings)
-    settings = {  # what a record follows from; bad rows are met again when the input is read again
+    settings = {  # what a record depends on; a resumed run meets the bad rows once more
         "--input-format": format_of(source, input_format),
         "--output-format": kind,
         **{f"--{name.replace('_', '-')}": value for name, value in table.items()},

@@ -1,4 +1,4 @@
-"""What `train` and `info` are asked for: by options, by --set and by --config, put together and checked.
+"""The settings of `train` and `info`: those of options, --set and --config, put together and checked.
 
 Options and --set win over the file. An option and a --set that name the same setting are refused.
 """
@@ -6,21 +6,24 @@ Options and --set win over the file. An option and a --set that name the same se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from tokensieve.checks import BOOLEAN, SHARE, TEXT, Check, check_value, is_number, list_of, one_of, whole
+from tokensieve.cli.old_options import FLAT_FIELDS
+from tokensieve.config import ReductionConfig
 from tokensieve.data.readers import Policy
 from tokensieve.errors import ConfigError
+from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.settings_paths import Assignment, parse_assignment, read_settings, unknown_name
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.settings import REDUCTION_NAMES, keep_share
+from tokensieve.training.settings import REDUCTION_NAMES, keep_share, reduction_settings
 
 TRAIN_HEADS = ("preset", "keep", "train", "data", "run")
-"""What stands beside the reduction settings in a --config file of `train`, and at the head of a path of --set."""
+"""Names beside the reduction settings in a --config file of `train`, and at the head of a path of --set."""
 INFO_HEADS = ("preset", "keep")
 _SUCH_AS = {"preset": "fast", "keep": "0.7"}
 
@@ -63,14 +66,26 @@ class Reduction:
     Attributes:
         preset: where they start; None: at the checkpoint's settings.
         assignments: what is changed, in order.
+        of_file: what is changed ahead of that, and
+        flat: then by fields of version 0.1.0.
     """
 
     preset: str | None
     assignments: list[Assignment]
+    of_file: list[Assignment] = field(default_factory=list)
+    flat: Mapping[str, Any] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether anything was asked for."""
-        return self.preset is not None or bool(self.assignments)
+        return self.preset is not None or bool(self.assignments or self.of_file or self.flat)
+
+    def settings(self, config: TokensieveConfig) -> ReductionConfig:
+        """The settings for a checkpoint of this config.
+
+        Raises:
+            ConfigError: as `reduction_settings`.
+        """
+        return reduction_settings(config, self.preset, self.assignments, of_file=self.of_file, flat=self.flat)
 
 
 @dataclass(frozen=True)
@@ -91,9 +106,12 @@ class TrainSettings:
 
 
 def given_options(context: typer.Context) -> dict[str, Any]:
-    """The parameters of a command that its user gave, without those that stand at their defaults."""
+    """The parameters of a command that its user gave, without those that stand at their defaults; and what old options
+    set.
+    """
     sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name: context.params[name] for name, source in sources.items() if source and source.name != "DEFAULT"}
+    given = {name: context.params[name] for name, source in sources.items() if source and source.name != "DEFAULT"}
+    return given | {FLAT_FIELDS: context.meta.get(FLAT_FIELDS, {})}
 
 
 def train_settings(options: Mapping[str, Any], assigned: Sequence[str] | None, file: Path | None) -> TrainSettings:
@@ -105,11 +123,11 @@ def train_settings(options: Mapping[str, Any], assigned: Sequence[str] | None, f
         file: the value of --config.
 
     Raises:
-        ConfigError: an unknown name, a value of the wrong type or range, or a setting that is given twice.
+        ConfigError: an unknown name, a value of the wrong type or range, or two values for one setting.
     """
     sources = _sources(assigned, file, TRAIN_HEADS)
     types = get_type_hints(Recipe)
-    recipe = {field.name: _Field(types[field.name], field.default, _CHECKED_BY_RECIPE) for field in fields(Recipe)}
+    recipe = {own.name: _Field(types[own.name], own.default, _CHECKED_BY_RECIPE) for own in fields(Recipe)}
     return TrainSettings(
         _reduction(options, sources),
         Recipe(**_values("train", recipe, options, sources)),
@@ -129,7 +147,7 @@ def info_settings(options: Mapping[str, Any], assigned: Sequence[str] | None) ->
 
 @dataclass(frozen=True)
 class _Source:
-    """Where assignments come from.
+    """The source of assignments.
 
     Attributes:
         name: as errors name it.
@@ -158,19 +176,21 @@ def _sources(assigned: Sequence[str] | None, file: Path | None, heads: tuple[str
 
 
 def _reduction(options: Mapping[str, Any], sources: list[_Source]) -> Reduction:
-    """The preset, and in order: what the file says, --keep, what --set says."""
-    changes: list[Assignment] = []
+    """The preset, and in order: what the file says, what old options say, --keep, what --set says."""
+    changes: dict[bool, list[Assignment]] = {True: [], False: []}
     preset = None
     for source in sources:
         plain = {assignment.name: assignment.value for assignment in source.assignments}
         if not source.yields:
+            if twice := [name for name in _SUCH_AS if name in options and name in plain]:
+                raise ConfigError(f"--{twice[0]} and --set {twice[0]} are the same setting: give one of them")
             plain |= {name: options[name] for name in _SUCH_AS if name in options}
         preset = plain.get("preset", preset)
         check_value("preset", preset, TEXT.or_none())
         if plain.get("keep") is not None:
-            changes += keep_share(plain["keep"])
-        changes += [assignment for assignment in source.assignments if assignment.path[0] in REDUCTION_NAMES]
-    return Reduction(preset, changes)
+            changes[source.yields] += keep_share(plain["keep"])
+        changes[source.yields] += [each for each in source.assignments if each.path[0] in REDUCTION_NAMES]
+    return Reduction(preset, changes[False], changes[True], options.get(FLAT_FIELDS, {}))
 
 
 def _values(
@@ -196,21 +216,9 @@ def _field_name(source: str, assignment: Assignment, known: Mapping[str, _Field]
     head, *names = assignment.path
     if len(names) != 1:
         raise ConfigError(f"{source} {assignment.name}: give a field of {head}, such as {head}.{next(iter(known))}")
-    if names[0] not in known and _RECIPE_NAMES.get(names[0]) in known:
-        return _RECIPE_NAMES[names[0]]
     if names[0] not in known:
         raise ConfigError(f"{source}: {unknown_name(head, names[0], list(known))}")
     return names[0]
-
-
-_RECIPE_NAMES = {
-    "pruning_warmup": "tighten",
-    "head_lr_multiplier": "new_rate",
-    "feature_epochs": "follow",
-    "feature_learning_rate": "follow_rate",
-    "max_expected_loss": "reread_loss",
-    "refit_head": "align",
-}
 
 
 def _of_type(wanted: Any, assignment: Assignment) -> Any:

@@ -26,7 +26,7 @@ from tokensieve.cli.options import (
     training_splits,
 )
 from tokensieve.cli.settings import TrainSettings, given_options, train_settings
-from tokensieve.training.settings import base_checkpoint, reduction_settings
+from tokensieve.training.settings import base_checkpoint
 
 Output = Annotated[Path, typer.Option("--output", help="Folder to make for the trained classifier.")]
 Start = Annotated[
@@ -158,8 +158,7 @@ def _train(
     trims = place.type == "cpu" and return_large_blocks()
     check_output(output, overwrite, resume)
     base = base_checkpoint(model)
-    asked = settings.reduction
-    reduction = reduction_settings(source_config(load_config(base), base), asked.preset, asked.assignments)
+    reduction = settings.reduction.settings(source_config(load_config(base), base))
     splits = training_splits(data, settings.data, settings.recipe.seed)
     record = train_in_stages(
         base,
@@ -182,7 +181,7 @@ def _train(
 
 
 def _reading(data: dict[str, Any]) -> dict[str, Any]:
-    """How the data was read, for the record: without the folders of this machine."""
+    """The options by which the data was read, for the record: without the folders of this machine."""
     unlabelled = data["unlabelled"]
     named = {("policy" if name == "on_bad_rows" else name): value for name, value in data.items()}
     return named | {"unlabelled": None if unlabelled is None else name_of_data(unlabelled)}

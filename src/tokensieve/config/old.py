@@ -1,16 +1,13 @@
-"""The flat settings of version 0.1.0, `PTCConfig`, read as a `ReductionConfig`."""
+"""The flat records of version 0.1.0 as nested ones."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from tokensieve.checks import BOOLEAN, check_value, number, one_of, shown
-from tokensieve.config.record import from_record
-from tokensieve.config.reduction import ReductionConfig
+from tokensieve.checks import AT_LEAST_ZERO, BOOLEAN, SHARE, Check, check_value, list_of, number, one_of, shown, whole
 from tokensieve.errors import ConfigError
-from tokensieve.settings_paths import Assignment, apply, unknown_name
+from tokensieve.settings_paths import Assignment, unknown_name
 
 FORMAT_VERSION = 1
 
@@ -46,19 +43,45 @@ FIELDS: dict[str, Any] = {
 }
 """Every field, and its default."""
 
+_KEEP = number(lambda share: 0 < share <= 1, "a number in (0, 1]")
+_SHARES = Check(
+    lambda shares: list_of(_KEEP, "numbers").fits(shares) and bool(shares), "give a number in (0, 1] for each layer"
+).or_none()
 _CHECKS = {
     "pruning": one_of(("none", "ratio", "fuzzy")),
+    "keep_ratio": _KEEP,
+    "keep_ratios": _SHARES,
+    "ratio_scope": one_of(("all", "candidates")),
     "site": one_of(("keys", "hidden")),
-    "score": one_of(("received", "learned")),
-    "pooling": one_of(("auto", "host", "mean")),
     "merge_pruned": BOOLEAN,
+    "heads": one_of(("shared", "per_head")),
+    "combine_layer": whole(1).or_none(),
+    "combine_mode": one_of(("replace", "insert")),
+    "combination_tokens": whole(1),
+    "protect_special": BOOLEAN,
+    "pooling": one_of(("auto", "host", "mean")),
+    "min_length": whole(0),
+    "min_tokens": whole(1),
+    "alpha_important": SHARE,
+    "alpha_unimportant": SHARE,
+    "combine_scale": BOOLEAN,
+    "combine_noise": BOOLEAN,
+    "combine_count_offset": AT_LEAST_ZERO,
+    "combine_init": one_of(("random", "identity")),
+    "combine_assignment": one_of(("hard", "soft")),
+    "score": one_of(("received", "learned")),
     "leaving_keys": BOOLEAN,
+    "score_noise": AT_LEAST_ZERO,
+    "score_queries": one_of(("all", "anchors", "sample")),
+    "score_sample": whole(1),
     "reread": number(lambda share: 0 <= share < 1, "a share of the documents, 0 or more and below 1"),
+    "reread_ratios": _SHARES,
 }
+"""The check of every field, even of one that has no effect beside the others."""
 
 
 def is_flat(record: Mapping[str, Any]) -> bool:
-    """Whether a record is one of version 0.1.0, or of fields of its."""
+    """Whether a record is a flat one of version 0.1.0, or has fields of one."""
     version = record.get("format_version")
     names = record.keys() - {"format_version"}
     shared = ("pooling", "protect_special", "min_length")
@@ -67,11 +90,11 @@ def is_flat(record: Mapping[str, Any]) -> bool:
     return any(name in FIELDS and name not in shared for name in names) or record.get("pooling") == "host"
 
 
-def from_flat(flat: Mapping[str, Any]) -> ReductionConfig:
-    """The settings of a flat record; fields that it lacks have their defaults.
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The nested record that stands for a flat one; fields that it lacks have their defaults.
 
     Raises:
-        ConfigError: unknown fields, another format version, values out of range, or ones that do not go together.
+        ConfigError: unknown fields, another format version, or values that do not go together.
     """
     given = dict(flat)
     version = given.pop("format_version", FORMAT_VERSION)
@@ -84,7 +107,7 @@ def from_flat(flat: Mapping[str, Any]) -> ReductionConfig:
     for name, check in _CHECKS.items():
         check_value(name, values[name], check)
     _check_pairs(values)
-    record = {
+    return {
         "prune": None if values["pruning"] == "none" else _prune(values),
         "combine": None if values["combine_layer"] is None else _combine(values),
         "defer": _defer(values) if values["reread"] else None,
@@ -92,12 +115,10 @@ def from_flat(flat: Mapping[str, Any]) -> ReductionConfig:
         "protect_special": values["protect_special"],
         "min_length": values["min_length"],
     }
-    settings: ReductionConfig = from_record(ReductionConfig, record)
-    return settings
 
 
 def _check_pairs(values: Mapping[str, Any]) -> None:
-    """Raise ConfigError for what the flat fields can say and the nested ones cannot."""
+    """Raise ConfigError for combinations that flat fields can express and nested settings cannot."""
     learned = values["score"] == "learned"
     refused = {
         "ratio_scope": values["ratio_scope"] != "all" and values["pruning"] != "fuzzy",
@@ -157,32 +178,6 @@ def _defer(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"share": values["reread"], "schedule": _schedule(values["reread_ratios"])}
 
 
-class PTCConfig:
-    """The name of `ReductionConfig` in version 0.1.0: called with the flat fields, it gives a `ReductionConfig`."""
-
-    def __new__(cls, *values: Any, **flat: Any) -> Any:
-        """The settings of the flat fields."""
-        warnings.warn(
-            "PTCConfig goes with the next version: use ReductionConfig, whose settings are nested "
-            "(ReductionConfig.preset('fast'), ReductionConfig(keep=0.7))",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-        return from_flat(dict(zip(FIELDS, values, strict=False)) | flat)
-
-    @classmethod
-    def preset(cls, name: str, num_layers: int) -> ReductionConfig:
-        """`ReductionConfig.preset`, which needs no depth."""
-        settings = ReductionConfig.preset(name)
-        settings.check_depth(num_layers)
-        return settings
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> ReductionConfig:
-        """`ReductionConfig.from_dict`."""
-        return ReductionConfig.from_dict(record)
-
-
 _PLACES: dict[str, str] = {
     "ratio_scope": "prune.select.scope",
     "alpha_important": "prune.select.alpha_important",
@@ -221,32 +216,32 @@ _WORDS: dict[str, dict[Any, Any]] = {
 
 
 def assignments(flat: Mapping[str, Any], learned: bool = False) -> list[Assignment]:
-    """Flat fields as assignments to the nested record, cells ahead of what is in them.
+    """Translate flat fields into assignments to the nested record; a cell comes ahead of its settings.
 
     Args:
         flat: some of `FIELDS`.
-        learned: whether the settings that are changed have a learned score, whose tokens leave ahead of a layer.
+        learned: whether the settings to change have a learned score, with which tokens leave ahead of a layer.
 
     Raises:
-        ConfigError: a field that is none.
+        ConfigError: an unknown field.
     """
     for name in flat:
         if name not in FIELDS:
             raise unknown_name("", str(name), list(FIELDS))
     learned = flat.get("score", "learned" if learned else "received") == "learned"
-    found = []
+    assigned = []
     for name, place in _PLACES.items():
         if name in flat:
-            found += _assigned(name, tuple(place.split(".")), flat[name], learned)
+            assigned += _assigned(name, tuple(place.split(".")), flat[name], learned)
     if flat.get("score") == "learned" and "site" not in flat:
-        found.append(Assignment(("prune", "site"), "ahead"))
-    gone = {each.path[0] for each in found if len(each.path) == 1 and each.value is None}  # and all that is in them
-    found = [each for each in found if len(each.path) == 1 or each.path[0] not in gone]
-    return sorted(found, key=lambda assignment: len(assignment.path))
+        assigned.append(Assignment(("prune", "site"), "ahead"))
+    gone = {each.path[0] for each in assigned if len(each.path) == 1 and each.value is None}  # and their settings
+    assigned = [each for each in assigned if len(each.path) == 1 or each.path[0] not in gone]
+    return sorted(assigned, key=lambda assignment: len(assignment.path))
 
 
 def _assigned(name: str, path: tuple[str, ...], value: Any, learned: bool) -> list[Assignment]:
-    """What one flat field sets."""
+    """The assignments of one flat field."""
     if name == "pruning" and value == "none":
         return [Assignment(("prune",), None)]
     if name == "keep_ratio":
@@ -259,13 +254,3 @@ def _assigned(name: str, path: tuple[str, ...], value: Any, learned: bool) -> li
         path, value = path[:1], None
     known = _WORDS.get(name, {})
     return [Assignment(path, known[value] if isinstance(value, (str, bool)) and value in known else value)]
-
-
-def changed(settings: ReductionConfig, flat: Mapping[str, Any]) -> ReductionConfig:
-    """Settings with flat fields in place of what they have.
-
-    Raises:
-        ConfigError: unknown fields, or values out of range.
-    """
-    learned = settings.prune is not None and settings.prune.score.name == "learned"
-    return ReductionConfig.from_dict(apply(settings.to_dict(), assignments(flat, learned)))

@@ -30,7 +30,7 @@ def from_record(kind: type[Any], record: object, path: str = "") -> Any:
 
     Args:
         kind: a dataclass of settings, or a kind of cells, of which the record names one. A text stands for a cell with
-            its defaults, and where there is one cell alone, its name may be left out.
+            its defaults. A kind with a single cell needs no name.
         record: of JSON.
         path: dotted place of the record, for errors; "": the top.
 
@@ -71,7 +71,9 @@ def _cell(kind: type[Any], values: dict[str, Any], path: str) -> type[Any]:
 
 
 def _or_name(kind: type[Any]) -> str:
-    return f" with its settings, or a name, one of {', '.join(kind.choices)}" if issubclass(kind, Cell) else ""
+    if issubclass(kind, Cell):
+        return f" with its settings, or a name, one of {', '.join(kind.choices)}"
+    return f" with some of {', '.join(field.name for field in fields(kind))}"
 
 
 def _joined(path: str, rest: str) -> str:

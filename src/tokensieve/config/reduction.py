@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, get_args
 
 from tokensieve.checks import BOOLEAN, Check, check_values, number, one_of, shown, whole
+from tokensieve.config import old
 from tokensieve.config.record import FORMAT_VERSION, from_record, to_record
 from tokensieve.errors import ConfigError
+from tokensieve.reduce.cell import Cell
 from tokensieve.reduce.combine.contract import Combine
 from tokensieve.reduce.contract import Score, Select
 from tokensieve.reduce.merge.contract import Merge
@@ -24,6 +27,10 @@ from tokensieve.reduce.site import Keys, Site
 Pooling = Literal["auto", "pretrained", "mean"]
 
 
+PRESETS: dict[str, ReductionConfig] = {}
+"""Settings by name; `tokensieve.methods` puts a preset there for each of its rows."""
+
+
 @dataclass(frozen=True)
 class Prune:
     """Which tokens leave, and where.
@@ -32,7 +39,7 @@ class Prune:
         score: one number a token.
         select: which of the scored tokens stay.
         schedule: the share that stays in each layer.
-        site: where the others leave.
+        site: where the other tokens leave.
         merge: what becomes of the tokens that leave the model; None: they are dropped.
     """
 
@@ -71,7 +78,7 @@ class Prune:
 
 @dataclass(frozen=True)
 class Deferral:
-    """A cascade: the documents that the first stage is least sure of go to a second one (`tokensieve.cascade`).
+    """A cascade: the first stage defers its least confident documents to a second one (`tokensieve.cascade`).
 
     Attributes:
         share: share of the documents that are deferred, above 0 and below 1. The confidence below which a document is
@@ -122,7 +129,9 @@ class ReductionConfig:
         checks |= {"pooling": one_of(get_args(Pooling)), "protect_special": BOOLEAN, "min_length": whole(0)}
         check_values(vars(self), checks)
         if keep is not None:
-            object.__setattr__(self, "prune", replace(self.prune or Prune(), schedule=Constant(keep)))
+            if self.prune is None:
+                raise ConfigError(f"keep={shown(keep)} with prune=None: nothing is pruned; give a prune, or no keep")
+            object.__setattr__(self, "prune", replace(self.prune, schedule=Constant(keep)))
         if self.defer is not None and self.prune is None:
             raise ConfigError(f"defer.share={self.defer.share:g} with prune=none: prune some tokens, or defer nothing")
         if self.pooling == "pretrained" and self.combine is not None:
@@ -132,20 +141,20 @@ class ReductionConfig:
             )
 
     @classmethod
-    def preset(cls, name: str) -> ReductionConfig:
+    def preset(cls, name: object) -> ReductionConfig:
         """A named setting, a row of `tokensieve.methods.METHODS`; it fits any depth.
 
         Raises:
             ConfigError: unknown name.
         """
-        from tokensieve.methods import METHODS
-
-        if name not in METHODS:
-            raise ConfigError(f"preset {name!r}: choose one of {', '.join(METHODS)}")
-        return METHODS[name].settings
+        if not isinstance(name, str) or name not in PRESETS:
+            near = get_close_matches(str(name), PRESETS, 1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"preset {shown(name)}: {meant}choose one of {', '.join(PRESETS)}")
+        return PRESETS[name]
 
     def before(self, depth: int) -> int:
-        """Layers ahead of the combining module, or all, in a model of `depth` layers.
+        """The number of layers ahead of the combining module, or of all, in a model of `depth` layers.
 
         Raises:
             ConfigError: the module does not fit the depth.
@@ -156,7 +165,7 @@ class ReductionConfig:
             raise ConfigError(f"combine.{error}") from error
 
     def shares(self, depth: int) -> tuple[float, ...]:
-        """The share of tokens that stays in each layer ahead of the combining module, or in all; 1 without pruning."""
+        """The share of tokens that stays in each layer ahead of the combining module, or in all; 1: no pruning."""
         return _expand("prune", None if self.prune is None else self.prune.schedule, self.before(depth))
 
     def check_depth(self, depth: int) -> None:
@@ -165,10 +174,10 @@ class ReductionConfig:
         if self.defer is None or self.defer.schedule is None:
             return
         first = second = 1.0
-        for layer, (own, share) in enumerate(
+        for layer, (kept, kept_by_second) in enumerate(
             zip(firsts, _expand("defer", self.defer.schedule, self.before(depth)), strict=True), 1
         ):
-            first, second = first * own, second * share
+            first, second = first * kept, second * kept_by_second
             if second < first:
                 raise ConfigError(
                     f"defer.schedule={shown(to_record(self.defer.schedule))}: fewer tokens than in the first stage are "
@@ -176,18 +185,18 @@ class ReductionConfig:
                 )
 
     def stages(self, depth: int) -> tuple[ReductionConfig, ...]:
-        """The settings of each stage: one, or of a cascade two. The second prunes only where the first one does."""
+        """The settings of each stage: one, or two for a cascade. The second prunes only where the first does."""
         first = replace(self, defer=None)
         if self.defer is None:
             return (first,)
         if self.defer.schedule is None or self.prune is None:
             return first, replace(first, prune=None)
         shares = zip(self.shares(depth), _expand("defer", self.defer.schedule, self.before(depth)), strict=True)
-        again = _listed(tuple(share if own < 1 else 1.0 for own, share in shares))
-        return first, replace(first, prune=replace(self.prune, schedule=again))
+        second = _listed(tuple(by_second if by_first < 1 else 1.0 for by_first, by_second in shares))
+        return first, replace(first, prune=replace(self.prune, schedule=second))
 
     def expanded(self, depth: int) -> ReductionConfig:
-        """The same settings as they are written for one depth: two that are the same there are equal."""
+        """The same settings written out for one depth, so that settings with the same effect there are equal."""
         before = self.before(depth)
         combine = None if self.combine is None else replace(self.combine, layer=before + 1)
         prune = None if self.prune is None else replace(self.prune, schedule=_listed(self.shares(depth)))
@@ -223,19 +232,15 @@ class ReductionConfig:
         return {"format_version": FORMAT_VERSION, **to_record(self)}
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> ReductionConfig:
+    def from_dict(cls, record: object) -> ReductionConfig:
         """Read a record that `to_dict` wrote, or the flat one of version 0.1.0.
 
         Raises:
-            ConfigError: unknown names, another format version, or values out of range.
+            ConfigError: no object, unknown names, another format version, or values out of range.
         """
-        from tokensieve.config import old
-        from tokensieve.methods import METHODS  # imports the cells that a record may name
-
-        assert METHODS
-        values = dict(record)
-        if old.is_flat(values):
-            return old.from_flat(values)
+        if not isinstance(record, Mapping):
+            raise ConfigError(f"the reduction record is {shown(record)}: give an object, such as `to_dict` makes")
+        values = old.nested(record) if old.is_flat(record) else dict(record)
         version = values.pop("format_version", FORMAT_VERSION)
         if type(version) is not int or version != FORMAT_VERSION:
             raise ConfigError(
@@ -253,14 +258,15 @@ def _expand(place: str, schedule: Schedule | None, layers: int) -> tuple[float, 
 
 
 def _listed(shares: tuple[float, ...]) -> Schedule:
-    """The shares as they are; where a combining module stands ahead of all layers, there are none."""
+    """The schedule of these shares. There are none if a combining module stands ahead of all layers."""
     return Listed(shares) if shares else Constant()
 
 
 def _checks_of(kinds: Mapping[str, type[Any]], optional: tuple[str, ...]) -> dict[str, Check]:
-    """That nested settings are of their kind."""
+    """Checks that nested settings are of their kind; `optional` ones may be None."""
 
     def check(kind: type[Any]) -> Check:
-        return Check(lambda value: isinstance(value, kind), f"give an object of the class {kind.__name__}")
+        named = f", in a record one of {', '.join(kind.choices)}" if issubclass(kind, Cell) else ""
+        return Check(lambda value: isinstance(value, kind), f"give an object of the class {kind.__name__}{named}")
 
     return {name: check(kind).or_none() if name in optional else check(kind) for name, kind in kinds.items()}

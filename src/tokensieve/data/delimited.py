@@ -51,7 +51,7 @@ def read_delimited(lines: Iterator[str], source: str, delimiter: str, columns: C
         columns: The columns to read, as the header names them.
 
     Raises:
-        DataError: The header is missing or broken, or has no such column, or has it twice.
+        DataError: The header is missing or broken, or has no such column, or has two of it.
     """
     first = next(lines, "")
     lines = chain([first], lines)
@@ -100,7 +100,7 @@ def column_index(columns: list[str], name: str, source: str, role: str, hint: st
 
 
 def _header_hint(names: list[str], delimiter: str, columns: Columns) -> str:
-    """What to do about a header that is divided otherwise; empty where it is not."""
+    """The remedy for a header with another delimiter; empty if it has none."""
     line = delimiter.join(names)
     if line[:4].lower() == "sep=":
         divider = line[4:] or delimiter
@@ -163,7 +163,7 @@ class _Feed:
     """Lines for the csv reader, which can be taken back.
 
     A quote that is opened and never closed runs on over good lines. Once the record has turned out to be broken, only
-    its first line is given up: the others are read again, each as the beginning of a record of its own.
+    its first line is given up: each of the others is read as the beginning of a record of its own.
     """
 
     def __init__(self, lines: Iterator[str]) -> None:

@@ -1,4 +1,4 @@
-"""What reading gives: documents, the records that could not be used, and the count of both."""
+"""The result of reading: documents, the records that could not be used, and the count of both."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 
 
 def doubts(documents: Sequence[Document]) -> Iterator[str]:
-    """What looks wrong with training documents."""
+    """Likely mistakes in training documents."""
     labels = {label for document in documents for label in labels_of(document)}
     yield from _of_columns(documents, labels)
     yield from _of_labels(labels)
@@ -82,11 +82,11 @@ def _of_texts(documents: Sequence[Document]) -> Iterator[str]:
 
 
 def unjudged_labels(names: Collection[str], documents: Sequence[Document], what: str, multi_label: bool) -> str | None:
-    """Which labels no document has by which a classifier is judged, and what that does to its scores.
+    """Report labels that no scored document has, and what that does to the scores.
 
     Args:
         names: The labels of the classifier.
-        documents: By which it is judged.
+        documents: The documents that its scores are computed on.
         what: What they are called in the sentence.
         multi_label: A document has any number of labels.
 

@@ -1,4 +1,4 @@
-"""What a path or name holds of each split: files of a folder by name, or the splits of a data set."""
+"""The splits that a path or name holds: files of a folder by their names, or the splits of a data set."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 SingleSource = str | Path | DatasetSplit
 Source = SingleSource | tuple[Path, ...]
-"""What `read_documents` reads: a path or name, an opened split of a data set, or the files of one split in order."""
+"""A source of `read_documents`: a path or name, an opened split of a data set, or the files of a split in order."""
 
 SPLIT_NAMES = {
     "train": ("train", "training"),
@@ -86,7 +86,7 @@ def warn_of_test(problem: object) -> None:
 
 
 def sole_source(path: str | Path) -> SingleSource:
-    """What to read where no split is named: the one split of a data set; any other path as it is.
+    """The source to read if no split is named: the only split of a data set; any other path as it is.
 
     Raises:
         DataError: The data set has several splits; or as `open_dataset`.
@@ -139,7 +139,7 @@ class _Splits:
 
 
 def _place(path: str | Path) -> Source | _Splits:
-    """What has splits, or the single source that a path or name stands for."""
+    """The splits that a path or name stands for, or its single source."""
     opened = open_dataset(path)
     if isinstance(opened, dict):
         return _Splits(path, opened)

@@ -87,7 +87,7 @@ def _array_rows(text: io.TextIOWrapper, source: str, begun: str, columns: Column
 
 
 class _Broken:
-    """What is wrong with an array as a whole."""
+    """A problem with an array as a whole."""
 
     def __init__(self, problem: str) -> None:
         self.problem = problem

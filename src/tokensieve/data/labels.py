@@ -1,4 +1,4 @@
-"""What a label may be: one rule for the values of every format, the cells of text files and the classes of y."""
+"""The rule for labels: one for the values of every format, the cells of text files and the classes of y."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def value_name(value: Any) -> str | None:
 
 
 def name_defect(line: int, name: str) -> Defect | None:
-    """What keeps a string from being the name of a single label; None if nothing does."""
+    """The defect that keeps a string from being the name of a single label; None if there is none."""
     if not name or name.isspace():
         return Defect(line, Reason.MISSING_LABEL, shorten(name))
     if SURROGATE.search(name):
@@ -65,7 +65,7 @@ def name_defect(line: int, name: str) -> Defect | None:
 
 @dataclass(frozen=True, slots=True)
 class LabelRule:
-    """What a label may be.
+    """The rule for labels.
 
     Attributes:
         multi: A record has any number of labels, as a list or as a string with `separator` between them.
@@ -95,7 +95,7 @@ class LabelRule:
         return self._label(name) if self._is_known(name) else self._unknown(line, name)
 
     def _name(self, line: int, value: object) -> str | Defect:
-        """What a single value calls its label, with any space around it."""
+        """The label that a single value names, with any space around it."""
         if value is None or (isinstance(value, Real | Decimal) and value != value):
             return Defect(line, Reason.MISSING_LABEL, f"the value is {'null' if value is None else 'NaN'}")
         remedy = "" if self.multi else MULTI_LABEL_REMEDY

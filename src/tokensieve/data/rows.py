@@ -1,4 +1,4 @@
-"""What reading makes of a record: its values as the format gives them, or what is wrong with it."""
+"""A record as reading delivers it: its values as the format has them, or its defect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which documents: a validation split carved off the training documents, and fair samples; the same every time."""
+"""Choice of documents: a validation split carved off the training documents, and fair samples; always the same."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def labels_of(document: Document) -> tuple[str, ...]:
 
 
 def contradiction(documents: Sequence[Document]) -> str | None:
-    """How many texts (with their pairs) occur under different labels, with an example; None if none does."""
+    """The number of texts (with their pairs) that occur under different labels, with an example; None if none does."""
     labels: dict[_Text, set[tuple[str, ...]]] = defaultdict(set)
     for document in documents:
         labels[_text_of(document)].add(tuple(sorted(labels_of(document))))

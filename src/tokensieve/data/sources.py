@@ -52,7 +52,7 @@ _HEAD = 64  # bytes
 
 
 def name_of(source: object) -> str:
-    """How messages and documents call a source: a path, the parts of a split, or an opened data set."""
+    """The name of a source in messages and documents: of a path, the parts of a split, or an opened data set."""
     if isinstance(source, tuple):
         return f"{source[0]} to {source[-1].name}" if len(source) > 1 else str(source[0])
     return "<stdin>" if str(source) == STDIN else str(source)
@@ -66,7 +66,7 @@ def split_extension(path: Path) -> tuple[str, str, bool]:
 
 
 def kind_of_path(path: str | Path) -> str:
-    """What lies at a path: "file", "folder", "pipe", "other", or "nothing".
+    """The kind of thing at a path: "file", "folder", "pipe", "other", or "nothing".
 
     Raises:
         DataError: The path cannot be looked at, is none, or is a link to nothing.

@@ -170,7 +170,7 @@ def load_splits(
 
 
 def _settings_for(split: str, file: Source, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """How the file of a split is read."""
+    """The settings by which the file of a split is read."""
     changed = dict(settings)
     if split == "unlabelled":
         changed["label_column"] = changed["known_labels"] = None

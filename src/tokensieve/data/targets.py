@@ -26,7 +26,7 @@ def class_ids(documents: Sequence[Document], label_names: Sequence[str]) -> list
 
 
 def label_matrix(documents: Sequence[Document], label_names: Sequence[str]) -> Tensor:
-    """Which of the names each document has for labels: 0 and 1, ``(documents, names)``, float32.
+    """Targets, ``(documents, names)`` float32: 1 for each name that is a label of the document, else 0.
 
     Raises:
         DataError: a label that is none of them, or a document with a single label in place of a tuple.

@@ -1,4 +1,4 @@
-"""Which records can be used: the one place that decides, whatever the format they come in."""
+"""The one place that decides which records can be used, whatever their format."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ Needs scikit-learn when imported, so that the front door loads it on first use o
 """
 
 from tokensieve.estimator.classifier import TokensieveClassifier
-from tokensieve.old_names import renamed
+from tokensieve.estimator.ptc import PTCClassifier
 
-__all__ = ["TokensieveClassifier"]
-__getattr__ = renamed(__name__)
+__all__ = ["PTCClassifier", "TokensieveClassifier"]

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tokensieve.backbones.loading import load_config
 from tokensieve.backbones.source import source_config
+from tokensieve.checks import shown
 from tokensieve.config import ReductionConfig
 from tokensieve.data.documents import Document
 from tokensieve.data.doubts import similar_labels
@@ -26,7 +27,6 @@ from tokensieve.errors import ConfigError
 from tokensieve.estimator.folder import read_folder, write_folder
 from tokensieve.estimator.inputs import class_names, places_in_model, read_classes, read_documents
 from tokensieve.estimator.state import off_its_device, on_its_device, quiet
-from tokensieve.old_names import renamed
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.load import load, resolve_device
 from tokensieve.runtime.results import Result
@@ -36,7 +36,6 @@ from tokensieve.training.recipe import Recipe
 from tokensieve.training.settings import base_checkpoint, keep_share, reduction_settings
 from tokensieve.training.stages import train_in_stages
 
-__getattr__ = renamed(__name__)
 _RECIPE = ("learning_rate", "epochs", "batch_size", "max_length")
 
 
@@ -170,7 +169,7 @@ class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return self._by_class(rows.reshape(len(results), len(self.classifier_.labels)))
 
     def _by_class(self, columns: np.ndarray) -> np.ndarray:
-        """What the model says of its labels [N, L], by class [N, C]: 0 of a class that it never saw."""
+        """Columns for the model's labels [N, L] as columns for the classes [N, C]; 0 for a class that it never saw."""
         padded = np.pad(columns, ((0, 0), (0, 1)))
         return padded[:, places_in_model(self.classes_, self.classifier_.labels)]
 
@@ -234,8 +233,9 @@ class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             if not isinstance(self.config, ReductionConfig):
                 raise ConfigError(f"config={self.config!r}: give a tokensieve.ReductionConfig")
             checkpoint.reduction = self.config.to_dict()
-        if self.settings is not None and not isinstance(self.settings, Mapping):
-            raise ConfigError(f"settings={self.settings!r}: give a dictionary of dotted paths and values")
+        named = isinstance(self.settings, Mapping) and all(isinstance(path, str) for path in self.settings)
+        if self.settings is not None and not named:
+            raise ConfigError(f"settings={shown(self.settings)}: give a dictionary of dotted paths and values")
         changes = [Assignment(tuple(path.split(".")), _plain(value)) for path, value in (self.settings or {}).items()]
         kept = [] if self.keep is None else keep_share(_plain(self.keep))
         return reduction_settings(checkpoint, self.preset, [*kept, *changes])

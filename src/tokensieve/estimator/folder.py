@@ -14,6 +14,7 @@ from tokensieve.config import ReductionConfig
 from tokensieve.config.old import assignments
 from tokensieve.errors import CheckpointError
 from tokensieve.estimator.inputs import class_names, places_in_model
+from tokensieve.methods import METHODS
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.training.old import record_today
 from tokensieve.training.output import ESTIMATOR, RECORD, check_output, folder_in_the_making
@@ -66,7 +67,7 @@ def read_folder(
         return {"model": str(folder)}, np.array(sorted(classifier.labels)), run
     record = _read_json(path / ESTIMATOR)
     try:
-        parameters = {name: _from_json(name, value) for name, value in _renamed(record["parameters"]).items()}
+        parameters = {name: _from_json(name, value) for name, value in parameters_today(record["parameters"]).items()}
         classes = np.array(record["classes"]["values"], dtype=np.dtype(record["classes"]["dtype"]))
         places = places_in_model(classes, classifier.labels)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -102,12 +103,17 @@ def _from_json(name: str, value: Any) -> Any:
     return value
 
 
-def _renamed(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def parameters_today(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of version 0.1.0 under the names that they have now."""
     now = {name: value for name, value in parameters.items() if name not in _FLAT}
     flat = {name: parameters[name] for name in _FLAT if parameters.get(name) is not None}
+    method = METHODS.get(str(parameters.get("preset")))
+    prune, combine = (None, None) if method is None else (method.settings.prune, method.settings.combine)
+    if combine is None and "combine_layer" not in flat:
+        flat.pop("combination_tokens", None)  # without a combining module it said nothing
     if flat:
-        now["settings"] = {assignment.name: assignment.value for assignment in assignments(flat)}
+        learned = prune is not None and prune.score.fitted
+        now["settings"] = {assignment.name: assignment.value for assignment in assignments(flat, learned)}
     return now
 
 

@@ -104,7 +104,7 @@ def _read_matrix(matrix: np.ndarray, columns: Sequence[Any]) -> tuple[np.ndarray
 
 
 def class_names(classes: np.ndarray) -> list[str]:
-    """What the model calls the classes, as readers of files do: 1 and 1.0 are "1", True is "true".
+    """The model's names for the classes, as readers of files have them: 1 and 1.0 are "1", True is "true".
 
     Strings are left as they are, with the space around them.
 

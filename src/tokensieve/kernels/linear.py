@@ -77,14 +77,15 @@ class ShortLinear(Linear):
 
 
 def linear_backend() -> str:
-    """What multiplies float32 matrices on this CPU: "onednn", or "torch" (whatever torch asks)."""
+    """The library that multiplies float32 matrices on this CPU: "onednn", or "torch" (torch's own choice)."""
     return "onednn" if onednn_pays() else "torch"
 
 
 @cache
 def onednn_pays() -> bool:
-    """Whether oneDNN multiplies float32 faster than torch's choice: on AMD processors with AVX-512, of which MKL uses
-    half (AVX2). On Intel's MKL is as fast; without AVX-512, too.
+    """Whether oneDNN multiplies float32 faster than torch's choice: on AMD processors with AVX-512.
+
+    MKL uses AVX2 alone on them, half of AVX-512's width. On Intel processors, or without AVX-512, MKL is as fast.
     """
     known = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     return known and torch.backends.cpu.get_cpu_capability() == "AVX512" and processor_vendor() == AMD
@@ -134,15 +135,17 @@ def _weight_gradient(grad: Tensor, rows: Tensor) -> Tensor:
 
 
 def _added(total: Tensor | None, part: Tensor) -> Tensor:
-    """In place, unless gradients are to have gradients."""
+    """Add a part, in place unless gradients are to have gradients."""
     if total is None:
         return part
     return total + part if torch.is_grad_enabled() else total.add_(part)
 
 
 def _some_rows_at_a_time(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """As `onednn_linear`, without gradients, and in few numbers of rows, on one thread a dozen: oneDNN keeps half a
-    megabyte of each number that it has met, and pruned batches have a new one in every layer.
+    """`onednn_linear` without gradients, in few different numbers of rows: a dozen on one thread.
+
+    oneDNN keeps half a megabyte for each number of rows that it has met, and pruned batches have a new one in every
+    layer.
     """
     parts = [
         _product(part, weight, bias, _SIZES_AT_INFERENCE)
@@ -152,7 +155,7 @@ def _some_rows_at_a_time(rows: Tensor, weight: Tensor, bias: Tensor | None) -> T
 
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None, sizes: int = _SIZES) -> Tensor:
-    """By oneDNN, of rows that zeros fill up to one of so many sizes between two powers of two."""
+    """The product by oneDNN. Rows are zero-padded to one of `sizes` sizes between two powers of two."""
     if not rows.numel() or not weight.numel():
         return F.linear(rows, weight, bias)
     count = len(rows)
@@ -164,7 +167,7 @@ def _product(rows: Tensor, weight: Tensor, bias: Tensor | None, sizes: int = _SI
 
 
 def _dense(matrix: Tensor) -> Tensor:
-    """By row or by column without gaps; for other layouts oneDNN has a product a hundred times slower."""
+    """The matrix, contiguous by row or by column: for other layouts oneDNN's product is a hundred times slower."""
     return matrix if matrix.is_contiguous() or matrix.t().is_contiguous() else matrix.contiguous()
 
 

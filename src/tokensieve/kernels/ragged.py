@@ -24,7 +24,7 @@ def runs(*lengths: Sequence[int]) -> Iterator[Run]:
 
 
 class Slots:
-    """Where packed text rows go in a right-padded [B, L] layout, for work on scalars such as scores.
+    """The places of packed text rows in a right-padded [B, L] layout, for work on scalars such as scores.
 
     Documents of equal lengths need no indices: their layout is a view.
 

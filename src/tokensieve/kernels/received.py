@@ -1,7 +1,7 @@
-"""How much attention each key receives, the importance score of PTC section 3.1, from probabilities taken in blocks.
+"""The attention that each key receives, the importance score of PTC section 3.1, from probabilities taken in blocks.
 
-Fused attention returns no probabilities. Here they are made once more (or, at inference, once and for all, see
-backends.py), in place, in blocks of (document, head) pairs that stay in the processor's cache.
+Fused attention returns no probabilities. Here they are computed once more (at inference they are all that is computed,
+see backends.py): in place, in blocks of (document, head) pairs that stay in the processor's cache.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 Rows = slice | Sequence[int]
-"""Queries that the score looks at: their rows, ascending, or `ALL`."""
+"""Queries whose attention the score needs: their rows, ascending, or `ALL`."""
 
 ALL = slice(None)
 
 Queries = Callable[[int], Rows]
-"""A document's number of queries -> the rows among them that the score looks at."""
+"""A document's number of queries -> the rows of those whose attention the score needs."""
 
 # Probabilities held at once, in elements. On CPU 4 MB of float32, for the cache: sixteen heads at 256 tokens, four at
 # 512. A GPU wants much work in each call, and 256 MB are little of its memory.

@@ -1,1 +1,1 @@
-"""The path of a token, in reading order: classifier, embed, encoder, layer, attention, head."""
+"""The model, in the order in which a token meets its files: classifier, embed, layer, attention, head."""

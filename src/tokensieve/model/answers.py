@@ -1,4 +1,4 @@
-"""What a classifier makes of some documents: logits, document vectors, and what became of the tokens."""
+"""Answers: the logits, document vectors and token trace of a batch of documents."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tokensieve.model.trace import Trace
 
 
 class Answers(NamedTuple):
-    """The answers to some documents.
+    """The answers to a batch of documents.
 
     Attributes:
         logits: [B, C].
         pooled: [B, d] document vectors, which the head's last layer reads.
-        trace: what became of the tokens; ragged.
+        trace: which tokens were kept in each step; ragged.
     """
 
     logits: Tensor
@@ -26,13 +26,13 @@ class Answers(NamedTuple):
 
     @staticmethod
     def joined(parts: Sequence[Answers]) -> Answers:
-        """The answers to all documents, one part after the other; all parts have the same number of steps."""
+        """Concatenate the answers to parts of a batch; all parts have the same number of steps."""
         if len(parts) == 1:
             return parts[0]
         logits, pooled = torch.cat([part.logits for part in parts]), torch.cat([part.pooled for part in parts])
         return Answers(logits, pooled, Trace.joined([part.trace for part in parts]))
 
     def picked(self, documents: Sequence[int]) -> Answers:
-        """The answers to these documents, in this order."""
+        """Select the answers to these documents, in this order."""
         rows = torch.tensor(documents, device=self.logits.device)
         return Answers(self.logits[rows], self.pooled[rows], self.trace.picked(documents))

@@ -37,14 +37,14 @@ class SelfAttention(nn.Module):
         exempt: Sequence[bool],
         attended: Tokens | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Context [T, d] and, where asked, the attention that each key receives, [H, K].
+        """Compute the context [T, d] and, with `scored`, the attention that each key receives, [H, K].
 
         Args:
             tokens: the batch; all of them are queries.
             keys: rows that serve as keys and values; None: all.
-            scored: queries whose attention a score wants to see; None: nobody does.
-            exempt: documents that are not pruned, and not scored.
-            attended: the same documents' tokens that the keys are of; None: `tokens`.
+            scored: queries whose attention the score needs; None: no score needs any.
+            exempt: for each document, whether it is neither pruned nor scored.
+            attended: tokens of the same documents that keys and values are made of; None: `tokens`.
         """
         attended = attended or tokens
         query = self._split(self.query(tokens.values))
@@ -69,15 +69,15 @@ class SelfAttention(nn.Module):
         if len(keys.rows) == 1:  # shared by all heads: pruned rows are not even projected
             alive = values.index_select(0, keys.rows[0])
             return self._split(self.key(alive)), self._split(self.value(alive))
-        own = torch.arange(self.heads, device=values.device)  # [K, H] rows, every head its own
-        return self._split(self.key(values))[keys.rows.T, own], self._split(self.value(values))[keys.rows.T, own]
+        heads = torch.arange(self.heads, device=values.device)  # [K, H] rows: every head has its own
+        return self._split(self.key(values))[keys.rows.T, heads], self._split(self.value(values))[keys.rows.T, heads]
 
     def _split(self, projected: Tensor) -> Tensor:
         return torch.unflatten(projected, -1, (self.heads, -1))
 
 
 class Attention(nn.Module):
-    """BERT's grouping of the two, which keeps its parameter names."""
+    """Self-attention and its output block, grouped as in BERT so that parameter names agree."""
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()

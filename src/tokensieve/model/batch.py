@@ -1,4 +1,4 @@
-"""What the model takes: a padded batch as tokenizers deliver it, checked before the first layer."""
+"""Batch: the padded output of a tokenizer, checked before the first layer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     special: Tensor | None = None
 
     def picked(self, documents: Sequence[int]) -> Batch:
-        """These documents, in this order."""
+        """Select these documents, in this order."""
         rows = torch.tensor(documents, device=self.mask.device)
         fields = {name: field[rows] for name, field in self._asdict().items() if isinstance(field, Tensor)}
         return self._replace(**fields, lengths=tuple(self.lengths[document] for document in documents))
@@ -49,20 +49,20 @@ def check_batch(
     inputs_embeds: Tensor | None = None,
     special_tokens_mask: Tensor | None = None,
 ) -> Batch:
-    """Check what a tokenizer delivered, or the word vectors in its place.
+    """Check the padded output of a tokenizer, or word vectors in place of its ids.
 
     Raises:
         InputError: both or neither of ids and vectors, not [B, L] or no document, a mask of another shape, a document
             without tokens or over the position table, or a value that its table does not hold (which on CUDA would end
             the process).
     """
-    given = _ids_or_vectors(config, input_ids, inputs_embeds)
-    mask = torch.ones_like(given, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+    tokens = _ids_or_vectors(config, input_ids, inputs_embeds)
+    mask = torch.ones_like(tokens, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
     special = None if special_tokens_mask is None else special_tokens_mask.bool()
-    for kind, own in (("attention_mask", mask), ("special_tokens_mask", special)):
-        if own is not None and own.shape != given.shape:
-            name = "inputs_embeds" if input_ids is None else "input_ids"
-            shapes = f"{kind} has shape {tuple(own.shape)}, {name} {tuple(given.shape)}"
+    for name, flags in (("attention_mask", mask), ("special_tokens_mask", special)):
+        if flags is not None and flags.shape != tokens.shape:
+            inputs = "inputs_embeds" if input_ids is None else "input_ids"
+            shapes = f"{name} has shape {tuple(flags.shape)}, {inputs} {tuple(tokens.shape)}"
             raise InputError(f"{shapes}: make them equal")
     lengths = tuple(mask.sum(1).tolist())
     for document, length in enumerate(lengths):
@@ -78,13 +78,13 @@ def check_batch(
     if token_type_ids is not None and config.type_vocab_size:
         _check_values("token_type_ids", token_type_ids, config.type_vocab_size)
     if position_ids is not None:
-        position_ids = position_ids.expand_as(given)
+        position_ids = position_ids.expand_as(tokens)
         _check_values("position_ids", position_ids, config.max_position_embeddings)
     return Batch(input_ids, inputs_embeds, mask, token_type_ids, position_ids, lengths, special)
 
 
 def _ids_or_vectors(config: TokensieveConfig, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
-    """What stands for the tokens, [B, L]: the ids, or the vectors without their last dimension."""
+    """A tensor with an element for each token, [B, L]: the ids, or one component of the vectors."""
     if (input_ids is None) == (inputs_embeds is None):
         number = "both" if input_ids is not None else "neither"
         raise InputError(f"{number} of input_ids and inputs_embeds given: give one of them")

@@ -1,6 +1,6 @@
 """TokensieveForSequenceClassification: input ids -> logits, in one pass: embeddings, the loop over layers, head.
 
-The combining module has a place among the layers. In which layer a token leaves, `layer.py` tells.
+`Encoder` runs the layers, with the combining module among them. Tokens leave in `layer.py`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from tokensieve.tokens import Tokens
 
 
 class TokensieveForSequenceClassification(TokensievePreTrainedModel):
-    """A BERT-family document classifier with Pruned Token Compression, on packed tokens.
+    """A BERT-family document classifier with token reduction, on packed tokens.
 
-    Build one with `tokensieve.compress`, or read one with `from_pretrained`.
+    Build one with `tokensieve.compress`, or load one with `from_pretrained`.
     """
 
     def __init__(self, config: TokensieveConfig) -> None:
@@ -44,8 +44,8 @@ class TokensieveForSequenceClassification(TokensievePreTrainedModel):
     @property
     def attention_backend(self) -> str:
         """The key of `tokensieve.kernels.backends.BACKENDS` that was chosen when the model was built."""
-        own = (module.backend for module in self.modules() if isinstance(module, SelfAttention))
-        return next(own, resolve_backend(self.config.attention_backend))
+        backends = (module.backend for module in self.modules() if isinstance(module, SelfAttention))
+        return next(backends, resolve_backend(self.config.attention_backend))
 
     def get_input_embeddings(self) -> nn.Module:
         """The word embeddings."""
@@ -64,19 +64,19 @@ class TokensieveForSequenceClassification(TokensievePreTrainedModel):
             init.zeros_(module.weight)
 
     def read(self, batch: Batch) -> Answers:
-        """The answers to a checked batch, in one pass."""
+        """Answer a checked batch in one pass."""
         tokens, trace = self.encoder(self.embeddings(batch))
         logits, pooled = self.head(tokens)
         return Answers(logits, pooled, trace)
 
     def plan(self, length: int, *, special: int = 2, samples: Mapping[str, Tensor] | None = None) -> Plan:
-        """What happens to the tokens of a document of `length` tokens, and what it costs.
+        """Plan a document of `length` tokens: the tokens kept at each step, and the FLOPs.
 
         Args:
             length: text tokens, special tokens included.
             special: how many of them are protected special tokens.
-            samples: a tokenized batch (input_ids, attention_mask); where the counts depend on the scores, the plan has
-                the mean shares measured on it in place of upper bounds.
+            samples: a tokenized batch (input_ids, attention_mask). If token counts depend on the scores, the plan has
+                mean shares that are measured on it in place of upper bounds.
 
         Raises:
             ConfigError: the length is outside 1..the position table.
@@ -97,7 +97,12 @@ class TokensieveForSequenceClassification(TokensievePreTrainedModel):
 
 
 class Encoder(nn.Module):
-    """`layer` holds the steps in order; a replaced layer is not among them."""
+    """The layers of the model in order, with the combining module among them.
+
+    Attributes:
+        steps: what each step does.
+        layer: the module of each step. A layer that the combining module replaces has none.
+    """
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
@@ -114,9 +119,10 @@ class Encoder(nn.Module):
         self.first_share = _first_share(self.steps[0])
 
     def forward(self, tokens: Tokens) -> tuple[Tokens, Trace]:
-        """Run all steps; the result holds the tokens that reached the end, and what became of the others."""
+        """Run all steps; return the tokens that reach the end, and the trace of all tokens."""
         trace, keys = Trace(), None
-        exempt, everyone = [not own for own in self.pruned(tokens.text_lengths)], [True] * len(tokens.lengths)
+        exempt = [not pruned for pruned in self.pruned(tokens.text_lengths)]
+        everyone = [True] * len(tokens.lengths)
         for step, module in zip(self.steps, self.layer, strict=True):
             if step.kind == "combine":  # by kind: an adapter may wrap the module
                 before, keys = tokens, None
@@ -129,17 +135,18 @@ class Encoder(nn.Module):
         return tokens, trace
 
     def pruned(self, lengths: Sequence[int]) -> list[bool]:
-        """Whether documents of these lengths are long enough to be pruned."""
+        """For each length of a document, whether it is long enough to be pruned."""
         return [length >= self.min_length for length in lengths]
 
     def rows_after_first_pruning(self, lengths: Sequence[int]) -> list[int]:
-        """How many tokens of documents of these lengths the first layer gets: the work that they make."""
-        pruned = zip(lengths, self.pruned(lengths), strict=True)
-        fewest = (min(length, self.min_tokens) for length in lengths)
-        share = self.first_share
-        return [max(least, round(n * share)) if own else n for (n, own), least in zip(pruned, fewest, strict=True)]
+        """For each length of a document, how many tokens enter the first layer: a measure of its work."""
+        share, fewest = self.first_share, self.min_tokens
+        return [
+            max(min(length, fewest), round(length * share)) if pruned else length
+            for length, pruned in zip(lengths, self.pruned(lengths), strict=True)
+        ]
 
 
 def _first_share(step: Step) -> float:
-    """The share of a document's tokens that the first layer gets: less than 1 where tokens leave ahead of it."""
+    """The share of a document's tokens that enters the first layer: below 1 if tokens leave ahead of it."""
     return float(step.share) if step.prune is not None and step.prune.site.ahead else 1.0

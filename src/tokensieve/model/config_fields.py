@@ -1,6 +1,6 @@
-"""What each field of a model's config.json may hold: one table for our own fields, one for those of transformers.
+"""Checks of the fields of a model's config.json: one table for our own fields, one for those of transformers.
 
-`TokensieveConfig` checks both when it is built, so that a wrong value ends at the reading of the folder and not at the
+`TokensieveConfig` applies both when it is built, so that a wrong value fails when the folder is read and not at the
 first document. Source checkpoints are checked by the same tables, under their own names (`backbones.record`).
 """
 
@@ -35,8 +35,8 @@ _ACTIVATIONS = tuple(sorted(set(ACT2FN) - {"prelu", "xielu"}))  # these two have
 _MOST_POSITIONS = 262_144
 _SHORTEST = 3  # tokens of a document: two special ones, and text
 _MOST_PARAMETERS = 2**34
-"""Of the whole model, 64 GB in float32. The largest of these families has 11e9; more is a mistake, and would take the
-machine's memory before anyone compares it with the weights."""
+"""Most parameters of a whole model: 64 GB in float32. The largest model of these families has 11e9. A config that asks
+for more is a mistake, and would fill the machine's memory before it is compared with the weights."""
 
 _DROPOUT = number(lambda share: 0 <= share < 1, "a number of 0 or more and below 1")
 _EPSILON = number(lambda epsilon: 1e-20 <= epsilon <= 0.1, "a number from 1e-20 to 0.1")
@@ -68,7 +68,7 @@ FIELDS: dict[str, Check] = {
     "text_pairs": BOOLEAN.or_none(),
     "attention_backend": one_of(("auto", *BACKENDS)),
 }
-"""Our own fields, but for the reduction settings (`ReductionConfig`) and the calibration (`check_calibration`)."""
+"""Our own fields. `ReductionConfig` checks the reduction settings, `check_calibration` the calibration."""
 
 
 def _is_dtype(value: object) -> bool:
@@ -85,7 +85,7 @@ def _label_ids(labels: Mapping[Any, object]) -> list[int] | None:
 
 
 def _is_labels(labels: object) -> bool:
-    """Whether ids count from 0 and each has a name that no other has."""
+    """Whether ids count from 0 and their names differ."""
     if not isinstance(labels, Mapping) or _label_ids(labels) != list(range(len(labels))) or not labels:
         return False
     scalars = all(isinstance(name, str) or is_number(name) for name in labels.values())
@@ -140,7 +140,7 @@ BASE_FIELDS: dict[str, Check] = {
         lambda file: isinstance(file, str) and file.endswith(_WEIGHTS), "give the name of a safetensors file"
     ).or_none(),
 }
-"""Fields that transformers gives a meaning to in every config, and that could fail later or read another file."""
+"""Fields that mean something to transformers in every config: a wrong value would fail later, or read another file."""
 
 
 def check_base_fields(values: Mapping[str, object], cls: type) -> None:
@@ -172,8 +172,8 @@ def check_names(names: Iterable[str], cls: type) -> None:
     """
     settable = BASE_FIELDS.keys() | ({field.name for field in fields(cls)} if is_dataclass(cls) else set())
     for name in names:
-        own = getattr(cls, name, None)
-        may_be_set = name in settable or (isinstance(own, property) and own.fset is not None)
+        member = getattr(cls, name, None)
+        may_be_set = name in settable or (isinstance(member, property) and member.fset is not None)
         if name in ("self", "cls") or (hasattr(cls, name) and not may_be_set):
             raise ConfigError(f"{name} is a name that {cls.__name__} uses itself: leave this field out")
 
@@ -196,8 +196,8 @@ def check_sizes(config: Any) -> None:
             "offset of 1 or more"
         )
     ids = {"pad_token_id": [config.pad_token_id], "special_token_ids": config.special_token_ids or []}
-    for name, own in ids.items():
-        if any(token is not None and token >= config.vocab_size for token in own):
+    for name, tokens in ids.items():
+        if any(token is not None and token >= config.vocab_size for token in tokens):
             raise ConfigError(
                 f"{name}={shown(getattr(config, name))} with vocab_size={config.vocab_size}: give ids of the "
                 "vocabulary, which count from 0"

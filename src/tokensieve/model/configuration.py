@@ -15,11 +15,11 @@ from tokensieve.errors import ConfigError
 from tokensieve.model.config_fields import FIELDS, TEMPERATURE, check_base_fields, check_sizes
 
 _FIELDS_OF_0_1_0 = ("reread_below", "second_norms")
-"""Every model's config had these; only a cascade's (`tokensieve.cascade.old`) said something by them."""
+"""Fields of every config of 0.1.0. A cascade's have a meaning (`tokensieve.cascade.old`); others are dropped."""
 
 
 class TokensieveConfig(PreTrainedConfig):
-    """Sizes of the backbone in BERT's names, what its family does differently, and the reduction settings.
+    """Sizes of the backbone under BERT's names, the peculiarities of its family, and the reduction settings.
 
     Args:
         family: the backbone's family, a key of `tokensieve.backbones.BACKBONES`.
@@ -28,23 +28,23 @@ class TokensieveConfig(PreTrainedConfig):
         position_offset: position of a document's first token in the position table (RoBERTa: pad_token_id + 1).
         positions_skip_padding: ids equal to pad_token_id take no position, even where they are attended to (RoBERTa).
         type_vocab_size: segments; 0 for a family without (DistilBERT).
-        head_activation: between the two linear layers of the family's head.
-        head_input_dropout: the family's head drops its input as well.
+        head_activation: activation between the two linear layers of the family's head.
+        head_input_dropout: whether the family's head has dropout on its input, too.
         special_token_ids: ids of the tokens that begin and end a text. They tell where the second text of a pair begins
             if a caller gives bare ids, see `tokensieve.model.protected`. None: not known.
-        reduction: a `ReductionConfig` or the record of one, as its `to_dict` writes it; of version 0.1.0, which called
-            it `ptc`, the flat one.
+        reduction: a `ReductionConfig`, or its record as `to_dict` writes it. The flat record of version 0.1.0, which
+            called the field `ptc`, is read too.
         tokenize_length: tokens at which documents are truncated before they reach the model; None: what fits.
         text_pairs: whether it was trained on pairs of texts, and takes these alone; None: not known.
-        calibration_temperature: logits are divided by it before they become probabilities; by the engine, not by the
-            model. (`temperature` alone is a word of text generation, and a config with it cannot be saved.)
+        calibration_temperature: the engine, not the model, divides logits by it before they become probabilities.
+            (transformers takes a field named `temperature` for one of text generation, and does not save the config.)
         attention_backend: how attention is computed: "auto", or a key of `tokensieve.kernels.backends.BACKENDS`; read
             when the model is built.
         thresholds: multi-label: the probability from which each label is given, in [0, 1]; None: 0.5 for all.
 
     Raises:
-        ConfigError: a field, of ours or of transformers, has a value of another type or out of range, or one that does
-            not go with another field's (`model.config_fields`); reduction settings outside `reduction`, or in it
+        ConfigError: a field, of ours or of transformers, has a value of another type or out of range, or two fields do
+            not go together (`model.config_fields`); reduction settings stand outside `reduction`; or `reduction` has
             unknown keys, refused values or another format version.
     """
 
@@ -83,11 +83,7 @@ class TokensieveConfig(PreTrainedConfig):
         attention_backend: str = "auto",
         **kwargs: Any,
     ) -> None:
-        misplaced = sorted(set(kwargs) & (FLAT_FIELDS.keys() | {field.name for field in fields(ReductionConfig)}))
-        if misplaced:  # the base class would take them without a word, and they would do nothing
-            raise ConfigError(
-                f"{', '.join(misplaced)}: reduction settings go into the nested record reduction=ReductionConfig(...)"
-            )
+        _refuse_misplaced(kwargs)
         old = kwargs.pop("ptc", None)
         for name in _FIELDS_OF_0_1_0:
             kwargs.pop(name, None)
@@ -108,29 +104,37 @@ class TokensieveConfig(PreTrainedConfig):
         self.head_activation, self.head_input_dropout = head_activation, head_input_dropout
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
         self.special_token_ids = special_token_ids
-        self.tokenize_length = tokenize_length
-        self.text_pairs = text_pairs
+        self.tokenize_length, self.text_pairs = tokenize_length, text_pairs
         self.calibration_temperature = calibration_temperature
         self.thresholds = thresholds
         self.attention_backend = attention_backend
         check_values(vars(self), FIELDS)
         check_sizes(self)
         self.check_calibration()
-        place = "reduction" if old is None else "ptc"
-        given = reduction if old is None else old
-        if given is not None and not isinstance(given, (ReductionConfig, Mapping)):
-            raise ConfigError(f"{place}={shown(given)}: give a ReductionConfig or the record of one")
+        self.reduction: dict[str, Any] = self._read_reduction(reduction, old).to_dict()
+
+    def _read_reduction(self, reduction: Any, old: Any) -> ReductionConfig:
+        """The reduction settings, from the field of that name or, in a record of version 0.1.0, from `ptc`.
+
+        Raises:
+            ConfigError: names the field; both are given, or the settings are refused or do not fit the depth.
+        """
+        if reduction is not None and old is not None:
+            raise ConfigError("ptc and reduction are both given: ptc is the old name of reduction, so give one of them")
+        place, value = ("reduction", reduction) if old is None else ("ptc", old)
+        if value is not None and not isinstance(value, (ReductionConfig, Mapping)):
+            raise ConfigError(f"{place}={shown(value)}: give a ReductionConfig or the record of one")
         try:
-            settings = given if isinstance(given, ReductionConfig) else ReductionConfig.from_dict(given or {})
-            settings.check_depth(num_hidden_layers)
+            settings = value if isinstance(value, ReductionConfig) else ReductionConfig.from_dict(value or {})
+            settings.check_depth(self.num_hidden_layers)
             self._check_stages(settings)
         except ConfigError as error:
             raise ConfigError(f"{place}: {error}") from error
-        self.reduction: dict[str, Any] = settings.to_dict()
+        return settings
 
     @classmethod
     def _check_stages(cls, settings: ReductionConfig) -> None:
-        """Raise ConfigError where the settings ask for more stages than such a config describes."""
+        """Raise ConfigError if the settings ask for more stages than this kind of config describes."""
         if settings.defer is not None:
             raise ConfigError(
                 f"defer.share={settings.deferred:g} asks for a cascade, and this is the config of one model: read the "
@@ -188,7 +192,7 @@ class TokensieveConfig(PreTrainedConfig):
         return int(self.max_position_embeddings - self.position_offset)
 
     def truncation_length(self, asked: int | None = None) -> int:
-        """Tokens to truncate documents to: what is asked, else the checkpoint's own length, else what fits.
+        """Tokens that documents are truncated to: `asked`, else the checkpoint's own length, else what fits.
 
         Raises:
             ConfigError: the position table does not hold it.
@@ -200,3 +204,14 @@ class TokensieveConfig(PreTrainedConfig):
                 f"max_length={asked}: this model's position table takes 1 to {self.longest_document} tokens"
             )
         return asked
+
+
+def _refuse_misplaced(values: Mapping[str, Any]) -> None:
+    """Raise ConfigError for reduction settings beside `reduction`: the base class would take them without a word, and
+    they would do nothing.
+    """
+    names = FLAT_FIELDS.keys() | {field.name for field in fields(ReductionConfig)} | {"keep"}
+    if misplaced := sorted(values.keys() & names):
+        raise ConfigError(
+            f"{', '.join(misplaced)}: reduction settings go into the nested record reduction=ReductionConfig(...)"
+        )

@@ -65,8 +65,8 @@ class Embeddings(nn.Module):
         vectors: Tensor = words + self.position_embeddings(positions)
         del words  # all tokens are still there: what is held here may be the peak of memory
         if self.token_type_embeddings is not None:
-            given, table = batch.token_type_ids, self.token_type_embeddings
-            vectors += table.weight[0] if given is None else table(pack(given, batch.mask))
+            segments, table = batch.token_type_ids, self.token_type_embeddings
+            vectors += table.weight[0] if segments is None else table(pack(segments, batch.mask))
         vectors = self.dropout(self.LayerNorm(vectors))
         if self.projection is not None:
             vectors = self.projection(vectors)
@@ -74,7 +74,7 @@ class Embeddings(nn.Module):
 
     @torch.no_grad()
     def start_from_words(self) -> None:
-        """Let the combination tokens be words, evenly spaced in the vocabulary, normed as the text is."""
+        """Start the combination tokens as words, evenly spaced in the vocabulary and normed as the text is."""
         assert self.combination_tokens is not None
         number = len(self.combination_tokens.weight)
         ids = torch.arange(1, number + 1) * self.config.vocab_size // (number + 1)
@@ -82,7 +82,7 @@ class Embeddings(nn.Module):
         self.combination_tokens.weight.copy_(vectors if self.projection is None else self.projection(vectors))
 
     def positions(self, batch: Batch, ids: Tensor | None, origin: Tensor) -> Tensor:
-        """Rows of the position table [T]: counted over real tokens, so that the side of the padding does not matter."""
+        """Rows of the position table [T]. Padding is not counted, so that its side does not matter."""
         if batch.position_ids is not None:
             return pack(batch.position_ids, batch.mask)
         if ids is None or not self.config.positions_skip_padding:

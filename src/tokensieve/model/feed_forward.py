@@ -1,4 +1,4 @@
-"""The feed-forward block: the widest tensors of a layer, and so the most of what inference holds."""
+"""The feed-forward block. Its tensors are the widest of a layer, and most of the peak memory at inference."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ class Intermediate(nn.Module):
 
 
 def feed_forward(attended: Tensor, intermediate: nn.Module, output: nn.Module) -> Tensor:
-    """[T, d] from [T, d] by both halves; at inference on CPU some rows at a time: on each thread 1.5 MB of widened
-    values at d = 384, of one size, as blocks of ever new sizes do not fit where the last ones were.
+    """Apply both halves: [T, d] from [T, d].
+
+    At inference on CPU a fixed number of rows is widened at a time (1.5 MB a thread at d = 384). The allocator reuses
+    blocks of one size; blocks of ever new sizes do not fit where the last ones were.
     """
     alone = torch.is_grad_enabled() or attended.device.type != "cpu" or torch.compiler.is_compiling()
     rows = len(attended) if alone else ROWS_AT_INFERENCE * torch.get_num_threads()

@@ -39,7 +39,7 @@ class PretrainedHead(nn.Module):
 
 
 class MeanHead(nn.Module):
-    """Mean of the final tokens, dropout, linear (PTC section 3.4); merged tokens weigh as many as they stand for."""
+    """Mean of the final tokens, dropout, linear (PTC section 3.4); a token weighs as many as it stands for."""
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """One transformer layer: attention -> reduce -> feed-forward. This is the file in which a token disappears.
 
-Where tokens leave is a site (`reduce.site`): ahead of attention, between attention and feed-forward, or as keys of the
-next layer alone. The layer knows no method by name: it asks the score what it needs and the selection what stays.
+A site (`reduce.site`) says where tokens leave: ahead of attention, between attention and feed-forward, or as keys of
+the next layer alone. The layer knows no method by name: it asks the score what it needs and the selection what stays.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from tokensieve.tokens import Tokens
 
 @dataclass
 class Choice:
-    """What a layer chose in one forward pass. Gradient checkpointing runs the layer a second time in the backward pass,
-    and finds the choice here: tokens are not scored anew, and cannot be chosen differently.
+    """The tokens that a layer chose in one forward pass.
+
+    Gradient checkpointing runs the layer a second time in the backward pass and takes the choice from here: tokens are
+    not scored anew, and cannot be chosen differently.
     """
 
     kept: KeyRows | None = None
@@ -41,7 +43,7 @@ class Layer(GradientCheckpointingLayer):
     Args:
         config: sizes.
         prune: which tokens leave here, and where; None: none do, and nothing is scored.
-        share: of the tokens that stay, exact.
+        share: exact share of the tokens that stays.
     """
 
     def __init__(self, config: TokensieveConfig, prune: Prune | None = None, share: Fraction = Fraction(1)) -> None:
@@ -60,11 +62,11 @@ class Layer(GradientCheckpointingLayer):
         Args:
             tokens: the batch.
             keys: rows that serve as keys and values here; None: all.
-            exempt: documents that are not pruned.
-            choice: of this layer and pass; filled here, or, in a second run, followed.
+            exempt: for each document, whether it is not pruned.
+            choice: of this layer and pass. The first run fills it; a second run keeps to it.
 
         Returns:
-            The tokens that go on, and the keys of the next layer.
+            The tokens that stay in the model, and the keys of the next layer.
         """
         prune, before = self.prune, tokens
         self._choose_by_hidden_states(tokens, keys, exempt, choice)
@@ -89,16 +91,19 @@ class Layer(GradientCheckpointingLayer):
     def _choose_by_hidden_states(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
     ) -> None:
-        """Choose what stays ahead of the layer, where the score needs no attention."""
+        """Choose the tokens that stay ahead of the layer, if the score needs no attention."""
         if self.importance is None or not self._may_lose(tokens, keys, exempt):
             return
-        scores = self.importance(tokens)  # in a second run, too: dropout's random numbers come after noise's
+        scores = self.importance(tokens)  # in a second run, too: noise draws its random numbers ahead of dropout
         if choice.kept is None:
             choice.kept = self._select(tokens, keys, scores if keys is None else scores[:, keys.rows[0]], exempt)
 
     def _leave(self, tokens: Tokens, kept: KeyRows, choice: Choice) -> tuple[Tokens, Callable[[Tensor], Tensor]]:
-        """The tokens that go on, what leaves merged into them where that is the setting; and what takes other values of
-        the rows before, [T, d], to those of the rows that go on, [T', d].
+        """Drop the rows that leave, or merge them into rows that stay.
+
+        Returns:
+            The tokens that stay; and a function that takes other values of the rows before, [T, d], to the rows that
+            stay, [T', d].
         """
         assert self.prune is not None
         rows, left = kept.rows[0], tokens.keep(kept.rows[0], kept.lengths)
@@ -112,7 +117,7 @@ class Layer(GradientCheckpointingLayer):
     def _scored_queries(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
     ) -> Queries | None:
-        """The queries whose attention the score looks at; None: it needs none, or tokens are chosen already."""
+        """The queries whose attention the score needs; None: it needs none, or tokens are chosen already."""
         if self.prune is None or choice.kept is not None or not self.prune.score.needs_attention:
             return None
         if not self._may_lose(tokens, keys, exempt):
@@ -121,7 +126,7 @@ class Layer(GradientCheckpointingLayer):
         return lambda rows: score.rows_scored(rows, combination)
 
     def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> bool:
-        """Whether scores are wanted: not where the counts say beforehand that every token stays."""
+        """Whether a token may leave, so that scores are needed: False if the counts alone keep every token."""
         if self.prune is None or all(exempt):
             return False
         lengths = tokens.lengths if keys is None else keys.lengths
@@ -132,7 +137,7 @@ class Layer(GradientCheckpointingLayer):
         )
 
     def _select(self, tokens: Tokens, keys: KeyRows | None, scores: Tensor, exempt: Sequence[bool]) -> KeyRows:
-        """The rows of the keys, of None all, that the selection keeps."""
+        """The rows that the selection keeps, of `keys` or (None) of all rows."""
         assert self.prune is not None
         if keys is None:
             everything = torch.arange(len(tokens.values), device=scores.device)
@@ -141,6 +146,6 @@ class Layer(GradientCheckpointingLayer):
 
 
 def unfitted(model: nn.Module) -> list[Layer]:
-    """The layers whose score has to be fitted and tells no tokens apart yet."""
+    """The layers whose score has to be fitted, and is not yet."""
     layers = (module for module in model.modules() if isinstance(module, Layer))
     return [layer for layer in layers if layer.importance is not None and not layer.importance.fitted]

@@ -1,4 +1,4 @@
-"""The norms and biases of a module: few parameters, which move states as they are (BitFit tunes no others)."""
+"""The norms and biases of a module: the few parameters that feature distillation trains (as BitFit trains biases)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def norms_and_biases(module: nn.Module) -> dict[str, nn.Parameter]:
     """Weights and biases of the norms, and biases of the linear maps, by their names in the module."""
     return {
         f"{place}.{name}".removeprefix("."): parameter
-        for place, own in module.named_modules()
-        for name, parameter in own.named_parameters(recurse=False)
-        if isinstance(own, nn.LayerNorm) or name == "bias"
+        for place, child in module.named_modules()
+        for name, parameter in child.named_parameters(recurse=False)
+        if isinstance(child, nn.LayerNorm) or name == "bias"
     }

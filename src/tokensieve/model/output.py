@@ -1,4 +1,4 @@
-"""The output of forward in transformers' form, with the loss; and what forward does not offer."""
+"""The output of forward in transformers' form, with the loss; and the outputs that forward refuses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tokensieve.model.trace import Trace
 
 @dataclass
 class TokensieveOutput(SequenceClassifierOutput):
-    """transformers' classifier output and two things that Trainer ignores.
+    """transformers' classifier output with two more fields, which Trainer ignores.
 
     Attributes:
         pooled: [B, d] document vectors, which the head's last layer reads.
-        trace: what became of the tokens; ragged.
+        trace: which tokens were kept in each step; ragged.
     """
 
     pooled: Tensor | None = None
@@ -39,7 +39,7 @@ def output_of(
 
 
 def refuse_padded_outputs(attentions: bool | None, hidden_states: bool | None) -> None:
-    """Raise ConfigError where a caller asks for padded attentions or hidden states."""
+    """Raise ConfigError if a caller asks for padded attentions or hidden states."""
     for name, asked in (("output_attentions", attentions), ("output_hidden_states", hidden_states)):
         if asked:
             raise ConfigError(

@@ -17,10 +17,10 @@ Basis = Literal["exact", "bounds", "measured"]
 
 @dataclass(frozen=True)
 class PlanStep:
-    """One step, 1-based. Where counts depend on the scores they are the upper bound, or the measured mean.
+    """One step of a plan. Counts that depend on the scores are upper bounds, or measured means.
 
     Attributes:
-        number: place in the encoder.
+        number: place in the encoder, from 1.
         kind: "layer" or "combine".
         rows: rows that enter (queries), combination tokens included.
         keys: rows that serve as keys and values, combination tokens included (text tokens alone for "combine").
@@ -48,9 +48,9 @@ class Plan:
         length: text tokens, special tokens included.
         basis: "exact" counts, upper "bounds" (settings whose counts depend on the scores), or "measured" means.
         steps: the encoder's steps.
-        flops: of the whole model for one document: embedding projection, steps, head; in a cascade also those of the
-            next stage, for the share `deferred`.
-        dense_flops: of the same backbone with nothing reduced and its own head.
+        flops: FLOPs of the whole model for one document: embedding projection, steps, head. A cascade's include those
+            of the next stage, for the share `deferred`.
+        dense_flops: FLOPs of the same backbone with nothing reduced and its own head.
         deferred: share of such documents that a cascade's next stage reads as well.
     """
 
@@ -105,9 +105,9 @@ def make_plan(
     Args:
         config: the model.
         length: text tokens, special tokens included.
-        special: protected ones among them, where the settings protect any.
-        shares: mean share of its tokens that a sample document keeps at each step, used in place of upper bounds where
-            the counts depend on the scores.
+        special: how many of them are protected, if the settings protect any.
+        shares: mean share of its tokens that a sample document keeps at each step. If the counts depend on the scores,
+            it takes the place of upper bounds.
 
     Raises:
         ConfigError: the length is outside 1..the position table, or `shares` has not one figure per step.
@@ -116,17 +116,17 @@ def make_plan(
         raise ConfigError(f"length={length}: give 1 to {config.longest_document}, what the position table holds")
     steps = encoder_steps(config.settings, config.num_hidden_layers)
     bounds = kept_bounds(config.settings, steps, length, special)
-    exact = all(own.fewest == own.most for own in bounds)
+    exact = all(bound.fewest == bound.most for bound in bounds)
     basis: Basis = "exact" if exact else "bounds" if shares is None else "measured"
-    kept = [float(own.most) for own in bounds]
+    kept = [float(bound.most) for bound in bounds]
     if shares is not None and not exact:
         if len(shares) != len(steps):
             raise ConfigError(f"{len(shares)} measured shares for {len(steps)} steps: give one for each")
         text_steps = config.settings.before(config.num_hidden_layers)
         kept[:text_steps] = [share * length for share in shares[:text_steps]]
     planned = tuple(
-        _plan_step(config, step, number, length, kept[number - 2] if number > 1 else length, kept[number - 1], own)
-        for number, (step, own) in enumerate(zip(steps, bounds, strict=True), 1)
+        _plan_step(config, step, number, length, kept[number - 2] if number > 1 else length, kept[number - 1], bound)
+        for number, (step, bound) in enumerate(zip(steps, bounds, strict=True), 1)
     )
     flops = embedding_flops(config, length) + sum(step.flops for step in planned) + head_flops(config)
     return Plan(length, basis, planned, flops, dense_flops(config, length))
@@ -134,11 +134,11 @@ def make_plan(
 
 def kept_shares(kept: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[float]:
     """Mean share of its tokens that a document keeps at each step, from `Trace.kept` and the documents' lengths."""
-    return [sum(count / own for count, own in zip(step, lengths, strict=True)) / len(lengths) for step in kept]
+    return [sum(count / length for count, length in zip(step, lengths, strict=True)) / len(lengths) for step in kept]
 
 
 class Bounds(NamedTuple):
-    """Of a step: fewest and most tokens that it keeps, as `Trace.kept` counts them, and whether it scores them."""
+    """Fewest and most tokens that a step keeps, as `Trace.kept` counts them; and whether it scores tokens."""
 
     fewest: int
     most: int

@@ -1,4 +1,4 @@
-"""What every model of ours has from transformers: inputs and output of forward, and how it is saved and trained."""
+"""Base class of our models: inputs and output of forward, saving, and gradient checkpointing, as in transformers."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class TokensievePreTrainedModel(PreTrainedModel):
     _no_split_modules = ["Layer", "TokenCombiner"]  # noqa: RUF012 - transformers reads a list
 
     def read(self, batch: Batch) -> Answers:
-        """The answers to a checked batch."""
+        """Answer a checked batch."""
         raise NotImplementedError
 
     @property
     def settings(self) -> ReductionConfig:
-        """The reduction settings; of a cascade those of its first stage, with how many documents it defers to what."""
+        """The reduction settings. A cascade's are those of its first stage, with `defer` for the second one."""
         return self.config.settings
 
     def forward(
@@ -59,7 +59,7 @@ class TokensievePreTrainedModel(PreTrainedModel):
             attention_mask: [B, L], non-zero for real tokens; None: all are real.
             token_type_ids: [B, L]; None: segment 0. position_ids: [B, L]; None: the family's own rule.
             inputs_embeds: [B, L, embedding_size] word vectors in place of ids.
-            special_tokens_mask: [B, L], non-zero for special tokens that the tokenizer added; None: told by position.
+            special_tokens_mask: [B, L], non-zero for special tokens that the tokenizer added; None: found by position.
             labels: [B] class ids, [B, num_labels] floats (multi-label) or [B] floats (regression).
             output_attentions, output_hidden_states: not offered; True is refused.
             return_dict: False for a plain tuple.
@@ -78,7 +78,7 @@ class TokensievePreTrainedModel(PreTrainedModel):
         return output_of(self.read(batch), labels, self.config.problem_type, return_dict)
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """As in transformers, with the weights always under the names that they have here."""
+        """Save as transformers does, with the weights always under the names that they have here."""
         # A loaded model remembers the names in its file, and saving brings them back: in transformers 5.0 to 5.5 always
         # LayerNorm.gamma and beta, later if the file had them. Trainer, on resume and for the best weights, warns that
         # it finds none of these, and leaves the norms as they are.

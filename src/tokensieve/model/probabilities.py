@@ -17,15 +17,17 @@ def class_probabilities(logits: Tensor, problem_type: str | None, temperature: f
     Args:
         logits: [N, C].
         problem_type: as in transformers' configs.
-        temperature: divides the logits; above 1 the probabilities are less sure.
+        temperature: divides the logits; above 1 it makes probabilities less extreme.
     """
     scaled = logits.float() / temperature
     return scaled.sigmoid() if problem_type == "multi_label_classification" else scaled.softmax(-1)
 
 
 def confidence(logits: Tensor, problem_type: str | None) -> Tensor:
-    """How sure a model is of its answers, [N] float32: the largest probability (Hendrycks and Gimpel 2017), for several
-    labels that of the least sure decision, at probability 0.5; of a number (regression) it is always sure.
+    """Confidence of each answer, [N] float32: its largest probability (Hendrycks and Gimpel 2017).
+
+    A multi-label answer is as confident as the least sure of its decisions, each made at probability 0.5. A number
+    (regression) has confidence 1.
 
     Args:
         logits: [N, C], not calibrated.

@@ -1,6 +1,6 @@
-"""Protected tokens: the special tokens that the tokenizer added, which no reducer may remove.
+"""Protected tokens: the special tokens that the tokenizer added, which no selection may remove.
 
-They are told by their position, never by their id alone. A document may hold the text ``[SEP]`` many times; if each
+They are found by their position, never by their id alone. A document may hold the text ``[SEP]`` many times; if each
 were protected, they would take the places of the words.
 """
 
@@ -17,13 +17,13 @@ from tokensieve.tokens import pack
 
 
 def protected_tokens(config: TokensieveConfig, batch: Batch, origin: Tensor) -> Tensor:
-    """Which packed tokens no reducer may remove, [T] bool, where the settings protect special tokens.
+    """Mark the packed tokens that no selection may remove, [T] bool, for settings that protect special tokens.
 
-    With the tokenizer's `special_tokens_mask` these are the tokens that it marks. Without it they are the first and the
+    With the tokenizer's `special_tokens_mask` they are the tokens that it marks. Without it they are the first and the
     last real token of each document, and the separators where its second text begins.
 
     Args:
-        config: of the model.
+        config: the model's config.
         batch: the padded batch.
         origin: [T] position of each packed token in its document.
     """
@@ -35,7 +35,7 @@ def protected_tokens(config: TokensieveConfig, batch: Batch, origin: Tensor) -> 
 
 
 def _boundary(config: TokensieveConfig, batch: Batch, inner: Tensor) -> Tensor:
-    """The separators between a text and its second text, [T] bool; `inner` are the tokens that are no end."""
+    """Mark the separators between a text and its second text, [T]; `inner` marks all but the first and last token."""
     special = config.special_token_ids
     ids = None if batch.input_ids is None else pack(batch.input_ids, batch.mask)
     separators = inner
@@ -61,6 +61,6 @@ def _next(flags: Tensor) -> Tensor:
 
 
 def _first(flags: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Of the flags [T] only the first one that is set in each document."""
+    """Keep only the first flag [T] that is set in each document."""
     counts = torch.cat([part.cumsum(0) for part in flags.split(list(lengths))])
     return flags & (counts == 1)

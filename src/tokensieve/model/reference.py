@@ -1,4 +1,4 @@
-"""The padded reference forward: every variant, short and slow, nothing removed, only masked.
+"""The padded reference forward of every variant: short and slow, and tokens are masked, never removed.
 
 It is the oracle of the tests; `reference_cells` has the line of each cell. Its fixed-ratio variants are the graph that
 an exporter can trace: masks in place of gathers, tensor operations in place of loops over documents. It shares the
@@ -25,7 +25,7 @@ def reference_forward(
     token_type_ids: Tensor | None = None,
     special_tokens_mask: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Logits [B, num_labels] of a right-padded batch in eval mode, and per step the mask of what is kept.
+    """Logits [B, num_labels] of a right-padded batch in eval mode, and for each step the mask of kept tokens.
 
     The masks are [B, S, L] over text positions, as `Trace.kept` counts them; [B, 1, m] from the combining module on.
     """
@@ -101,7 +101,7 @@ def protected_positions(
     segments: Tensor | None,
     special: Tensor | None,
 ) -> Tensor:
-    """Positions [B, L] of the special tokens that the tokenizer added: marked by it, or told by where they stand."""
+    """Mark the special tokens that the tokenizer added, [B, L] bool: by its mask, or by where they stand."""
     config = model.config
     if not config.settings.protect_special:
         return torch.zeros_like(mask)
@@ -125,20 +125,20 @@ def protected_positions(
 
 
 def first(flags: Tensor) -> Tensor:
-    """Of the flags [B, L] only the first one that is set in each document."""
+    """Keep only the first flag [B, L] that is set in each document."""
     return flags & (flags.cumsum(1) == 1)
 
 
 def attention(
     module: Layer, values: Tensor, attended: Tensor, scored: Tensor, columns: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Context [B, R, d] of all rows over the `attended` ones, [B, R, d] too, and received attention [B, H, R]: the mean
-    over the rows scored, [B, R] bool.
+    """Context [B, R, d] of all rows over the `attended` rows [B, R, d], and received attention [B, H, R], which is the
+    mean over the `scored` rows [B, R] bool.
     """
-    own = module.attention.self
+    block = module.attention.self
     query, key, value = (
-        projection(rows).unflatten(-1, (own.heads, -1)).transpose(1, 2)
-        for projection, rows in ((own.query, values), (own.key, attended), (own.value, attended))
+        projection(rows).unflatten(-1, (block.heads, -1)).transpose(1, 2)
+        for projection, rows in ((block.query, values), (block.key, attended), (block.value, attended))
     )
     exact = torch.promote_types(query.dtype, torch.float32)
     logits = query.to(exact) @ key.to(exact).transpose(2, 3) * query.shape[-1] ** -0.5

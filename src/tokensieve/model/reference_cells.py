@@ -1,6 +1,6 @@
-"""What each cell does, once more, for the padded reference forward: the oracle line of a score or a selection.
+"""A second, padded implementation of every cell, for the reference forward: the oracle of the contract tests.
 
-A new cell has its line here, in `SCORES` or `SELECTIONS`, and the tests of the contract compare the two.
+A new score or selection has its function here, in `SCORES` or `SELECTIONS`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tokensieve.reduce.select.top_share import TopShare
 
 
 def scored_rows(prune: Prune | None, rows: Tensor, m: int) -> Tensor:
-    """Of the rows [B, R] that are there, the last m combination tokens, those whose attention makes the score."""
+    """Mark those of `rows` [B, R] whose attention makes the score; the last m rows are combination tokens."""
     place, number = rows.cumsum(1) - 1, rows.sum(1, keepdim=True)
     score = None if prune is None else prune.score
     if not isinstance(score, Received) or score.queries == "all":
@@ -42,7 +42,7 @@ def learned_scores(score: Score, module: Layer, text: Tensor) -> Tensor:
 
 
 def random_scores(score: Random, module: Layer, text: Tensor) -> Tensor:
-    """Scores [B, 1, L] of the positions, whole numbers in plain Python."""
+    """Scores [B, 1, L] by position, computed with whole numbers in plain Python."""
     numbers = []
     for position in range(text.shape[1]):
         mixed = (position + 1) * 2654435761 + (score.seed + 1) * 40503
@@ -69,12 +69,12 @@ def select(prune: Prune, share: Fraction, scores: Tensor, alive: Tensor, protect
 
 
 def top_share(cell: Select, share: Fraction, scores: Tensor, free: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-    """Nothing is spared, and floor(t p) stay."""
+    """Spare no free token; floor(t p) stay."""
     return ~free, total * share.numerator // share.denominator
 
 
 def fuzzy(cell: Fuzzy, share: Fraction, scores: Tensor, free: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-    """What is no candidate is spared, by the two-stage rule as it is written."""
+    """Spare the tokens that are no candidates, by the two-stage rule as it is written."""
     candidate = candidates(cell, scores, free)
     if cell.scope == "all":
         return ~candidate, total * share.numerator // share.denominator
@@ -84,7 +84,7 @@ def fuzzy(cell: Fuzzy, share: Fraction, scores: Tensor, free: Tensor, total: Ten
 
 
 def quantile(cell: Select, share: Fraction, scores: Tensor, free: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-    """What scores at least as high as the free token that a share of 1 - p of the others score below."""
+    """Keep the free tokens that score at least as high as the one at the quantile 1 - p."""
     number = free.sum(-1, keepdim=True)
     place = (number - 1).clamp(min=0) * (share.denominator - share.numerator) // share.denominator
     up_to = ((scores.unsqueeze(-1) >= scores.unsqueeze(-2)) & free.unsqueeze(-2)).sum(-1)  # with itself
@@ -93,13 +93,13 @@ def quantile(cell: Select, share: Fraction, scores: Tensor, free: Tensor, total:
 
 
 SELECTIONS: dict[type[Select], Any] = {TopShare: top_share, Fuzzy: fuzzy, Quantile: quantile}
-"""(cell, share, scores [B, S, L], free [B, S, L], total [B, S, 1]) -> what is spared [B, S, L], and how many stay."""
+"""(cell, share, scores [B, S, L], free [B, S, L], total [B, S, 1]) -> spared tokens [B, S, L], and how many stay."""
 
 
 def ranks_before(scores: Tensor, free: Tensor, spared: Tensor) -> Tensor:
-    """For every token the number of free ones that stay before it.
+    """For every token, the number of free tokens that rank before it.
 
-    Those are the spared ones before the others, then the higher scores, and of equals the lower position.
+    Spared tokens rank before the others, then higher scores before lower ones, then lower positions before higher ones.
     """
     mine, other = scores.unsqueeze(-1), scores.unsqueeze(-2)
     mine_spared, other_spared = spared.unsqueeze(-1), spared.unsqueeze(-2)
@@ -112,30 +112,31 @@ def ranks_before(scores: Tensor, free: Tensor, spared: Tensor) -> Tensor:
 def merge(
     both: list[Tensor], sizes: Tensor, leaves: Tensor, takes: Tensor, m: int, prune: Prune
 ) -> tuple[list[Tensor], Tensor]:
-    """Values [B, R, d], the first of which tell what is similar, and sizes [B, R] with what leaves merged in."""
+    """Merge the tokens that leave: values [B, R, d] (similarity is that of the first of `both`), and sizes [B, R]."""
     if prune.merge is None:
         return both, sizes
     into = merging(both[0], leaves[:, 0], takes[:, 0], m)
     merged = into @ sizes.unsqueeze(2)
-    return [into @ (own * sizes.unsqueeze(2)) / merged for own in both], merged.squeeze(2)
+    return [into @ (values * sizes.unsqueeze(2)) / merged for values in both], merged.squeeze(2)
 
 
 def merging(values: Tensor, leaves: Tensor, takes: Tensor, m: int) -> Tensor:
-    """[B, R, R]: row i of the result takes row j of values [B, R, d], itself or what leaves and is most similar to it.
+    """Weights [B, R, R], 1 where row i takes row j of values [B, R, d].
 
-    `leaves` and `takes` are [B, L], text alone; what leaves, and finds nothing that takes it, goes nowhere but itself.
+    A row that stays takes itself, and the rows that leave and are most similar to it.
+    `leaves` and `takes` are [B, L], text alone. A row that leaves, and finds no row that takes it, stays by itself.
     """
-    leaves, takes = (torch.nn.functional.pad(own, (0, m)) for own in (leaves, takes))
+    leaves, takes = (torch.nn.functional.pad(flags, (0, m)) for flags in (leaves, takes))
     unit = torch.nn.functional.normalize(values.float(), dim=-1)
     alike = (unit @ unit.transpose(1, 2)).masked_fill(~takes.unsqueeze(1), -torch.inf)
     target = torch.nn.functional.one_hot(alike.argmax(2), values.shape[1]) * takes.any(1).view(-1, 1, 1)
-    own = torch.eye(values.shape[1], device=values.device, dtype=torch.long)
-    into = torch.where(leaves.unsqueeze(2), target, own).transpose(1, 2).to(values.dtype)
+    itself = torch.eye(values.shape[1], device=values.device, dtype=torch.long)
+    into = torch.where(leaves.unsqueeze(2), target, itself).transpose(1, 2).to(values.dtype)
     return into + torch.diag_embed((into.sum(2) == 0).to(values.dtype))  # no division by zero in rows that are gone
 
 
 def candidates(cell: Fuzzy, scores: Tensor, free: Tensor) -> Tensor:
-    """The complement of I minus U among free tokens (PTC section 3.3); none where the quartiles agree."""
+    """The complement of I minus U among free tokens (PTC section 3.3); none if the quartiles agree."""
     pooled = scores.masked_fill(~free, torch.nan).flatten(1)
     a, b = (pooled.nanquantile(q, dim=1).view(-1, 1, 1) for q in (0.25, 0.75))
     important = ((scores - a) / (b - a)).clamp(0, 1) >= cell.alpha_important

@@ -1,4 +1,4 @@
-"""What ends both blocks of a layer: projection, dropout, residual and norm (BERT's post-norm)."""
+"""The end of both blocks of a layer: projection, dropout, residual and norm (BERT's post-norm)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ResidualOutput(nn.Module):
     """The end of a block.
 
     Args:
-        width: of what the block computed: d of attention, intermediate_size of the feed-forward block.
+        width: width of what the block computed: d for attention, intermediate_size for feed-forward.
         config: sizes.
     """
 

@@ -1,4 +1,4 @@
-"""The steps of the encoder: its layers, what each of them prunes, and the combining module in its place."""
+"""The steps of the encoder: its layers, with what each of them prunes, and the combining module among them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Step:
     Attributes:
         kind: a transformer "layer" or the "combine" module.
         source: 0-based layer of the source checkpoint that it comes from; None for the combining module.
-        prune: what this layer lets go; None: nothing, and nothing is scored.
-        share: of the tokens that stay in this layer, exact; 1 where nothing is pruned.
+        prune: how this layer prunes; None: it does not, and nothing is scored.
+        share: exact share of the tokens that stays in this layer; 1 without pruning.
     """
 
     kind: Literal["layer", "combine"]
@@ -46,7 +46,7 @@ def encoder_steps(settings: ReductionConfig, depth: int) -> tuple[Step, ...]:
 
 
 def _prune(prune: Prune | None, share: float, last: bool) -> Prune | None:
-    """What a layer prunes. As keys of the next layer tokens leave in the last one in vain: no one reads its scores."""
+    """How a layer prunes. At site "keys" the last layer does not: there is no next layer whose keys could be fewer."""
     if prune is None or share == 1 or (last and not prune.site.leaves):
         return None
     return prune

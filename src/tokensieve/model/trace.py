@@ -1,4 +1,4 @@
-"""Trace: what became of the tokens of one batch, as counts per step and as the positions that survived."""
+"""Trace: the tokens of a batch that were kept, as counts per step and as positions."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ class _Places(NamedTuple):
 
     @staticmethod
     def joined(parts: Sequence[_Places | None]) -> _Places | None:
-        """Of all documents; None where no part has any."""
-        own = [part for part in parts if part is not None]
-        if not own:
+        """Concatenate the places of all parts; None if no part has any."""
+        known = [part for part in parts if part is not None]
+        if not known:
             return None
-        sets = max(len(part.origin) for part in own)  # one where all heads have the same
-        origin = torch.cat([part.origin.expand(sets, -1) for part in own], 1)
-        return _Places(origin, tuple(length for part in own for length in part.lengths))
+        sets = max(len(part.origin) for part in known)  # one where all heads have the same
+        origin = torch.cat([part.origin.expand(sets, -1) for part in known], 1)
+        return _Places(origin, tuple(length for part in known for length in part.lengths))
 
     def of_documents(self) -> list[Tensor]:
         return list(self.origin.cpu().split(list(self.lengths), dim=1))
 
     def picked(self, documents: Sequence[int]) -> _Places:
-        """Of these documents, in this order."""
-        own = self.origin.split(list(self.lengths), dim=1)
-        return _Places(torch.cat([own[i] for i in documents], 1), tuple(self.lengths[i] for i in documents))
+        """Select the places of these documents, in this order."""
+        places = self.origin.split(list(self.lengths), dim=1)
+        return _Places(torch.cat([places[i] for i in documents], 1), tuple(self.lengths[i] for i in documents))
 
 
 @dataclass
 class Trace:
-    """Filled by the encoder, a step at a time. Counts are plain numbers; positions are worked out when asked for.
+    """The trace of one batch, which the encoder fills step by step. Positions are worked out when asked for.
 
     `trace[i]` is the view of one document, which lets transformers' pipelines take batched outputs apart.
 
     Attributes:
         kept: for every step the tokens of each document that count as kept: the text tokens that serve as keys
-            (site "keys") or go on (site "hidden"); after the combining module the m combination tokens.
+            (site "keys") or stay in the model (other sites); after the combining module the m combination tokens.
     """
 
     kept: list[tuple[int, ...]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Trace:
 
     @staticmethod
     def joined(parts: Sequence[Trace]) -> Trace:
-        """The trace of all documents, from those of parts of one batch that went through the same steps."""
+        """Concatenate the traces of parts of one batch, which went through the same steps."""
         if len(parts) == 1:
             return parts[0]
         joined = [part._joined for part in parts if part._joined is not None]
@@ -69,7 +69,7 @@ class Trace:
         )
 
     def picked(self, documents: Sequence[int]) -> Trace:
-        """Of these documents, in this order."""
+        """Select the trace of these documents, in this order."""
         joined = self._joined_by_document()
         return Trace(
             kept=[tuple(step[i] for i in documents) for step in self.kept],
@@ -79,7 +79,7 @@ class Trace:
         )
 
     def _joined_by_document(self) -> list[Tensor] | None:
-        """Combination tokens that each document's text tokens joined; None without a combining module."""
+        """For each document, the combination token of each text token; None without a combining module."""
         if self._folded is None or self._joined is None:
             return None
         counts = [int((part != COMBINATION).sum()) for part in self._folded.of_documents()]
@@ -89,7 +89,7 @@ class Trace:
         return DocumentTrace(self, document)
 
     def record_layer(self, tokens: Tokens, served: KeyRows | None) -> None:
-        """Note the tokens that leave a layer, and the keys that served in it (None: all of them)."""
+        """Record the tokens after a layer, and the keys that served in it (None: all of them)."""
         if self._folded is not None:  # a layer over combination tokens alone
             self.kept.append(tokens.lengths)
             return
@@ -98,12 +98,12 @@ class Trace:
         self.kept.append(tuple(length - tokens.combination for length in self._last.lengths))
 
     def record_combining(self, before: Tokens, joined: Tensor) -> None:
-        """Note the step that folds the text of `before`; `joined` names the combination token of each text token."""
+        """Record the step that folds the text of `before`; `joined` is the combination token of each text token."""
         self._folded, self._joined = _Places(before.origin.unsqueeze(0), before.lengths), joined
         self.kept.append((before.combination,) * len(before.lengths))
 
     def survivors(self) -> list[list[int]]:
-        """Positions left of each document's text after the last pruning, ascending; the union over heads."""
+        """Positions of each document's text that are left after the last pruning, ascending; the union over heads."""
         places = self._last or self._folded
         if places is None:
             return []
@@ -116,7 +116,7 @@ class Trace:
         if self._folded is None or joined is None:
             return None
         texts = [part[part != COMBINATION] for part in self._folded.of_documents()]
-        return [dict(zip(text.tolist(), own.tolist(), strict=True)) for text, own in zip(texts, joined, strict=True)]
+        return [dict(zip(text.tolist(), into.tolist(), strict=True)) for text, into in zip(texts, joined, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ class Cell:
     Attributes:
         name: what records call the cell.
         checks: the check of each field that is a plain value.
-        choices: of a kind, name -> class.
+        choices: name -> class, for each kind.
     """
 
     name: ClassVar[str] = ""

@@ -18,7 +18,7 @@ from tokensieve.tokens import Tokens
 
 
 class Score(Cell):
-    """One number a token, higher stays. A subclass with `needs_attention` writes `of_received`, another one `scorer`.
+    """One number a token; the higher ones stay. A subclass with `needs_attention` has `of_received`, another `scorer`.
 
     Attributes:
         needs_attention: the score is made of the attention that tokens receive in the layer. Otherwise it is known
@@ -35,8 +35,11 @@ class Score(Cell):
         return False
 
     def rows_scored(self, rows: int, combination: int) -> Rows:
-        """Of the rows of a document, the last `combination` of which are combination tokens, those whose attention is
-        looked at.
+        """The queries whose attention the score needs, as rows of a document.
+
+        Args:
+            rows: rows of the document.
+            combination: how many of them, at the end, are combination tokens.
         """
         return ALL
 
@@ -45,7 +48,7 @@ class Score(Cell):
         raise NotImplementedError
 
     def scorer(self, hidden_size: int) -> Scorer | None:
-        """What makes the scores of the rows that stand before a layer; None: attention does."""
+        """The module that scores rows ahead of a layer; None: the score is made of attention."""
         return None
 
     def flops(self, hidden_size: int, before: float, rows: float, keys: float, combination: int) -> float:
@@ -56,7 +59,7 @@ class Score(Cell):
             before: rows that stand before the layer.
             rows: rows that are queries.
             keys: rows that are keys.
-            combination: combination tokens among each of them.
+            combination: combination tokens among the rows, and among the keys.
         """
         return 0.0
 
@@ -66,7 +69,7 @@ class Scorer(nn.Module):
 
     @property
     def fitted(self) -> bool:
-        """Whether it tells tokens apart; False: training has to fit it first."""
+        """Whether its scores differ between tokens; False: training has to fit it first."""
         return True
 
     def forward(self, tokens: Tokens) -> Tensor:
@@ -76,7 +79,7 @@ class Scorer(nn.Module):
 
 @dataclass(frozen=True)
 class Scored:
-    """What a selection decides on; documents are padded so that one tensor operation serves the batch.
+    """The input of a selection, padded so that one tensor operation serves the batch.
 
     S is 1 where the heads share one kept set, else the number of heads.
 
@@ -96,7 +99,11 @@ class Scored:
 
 
 class Select(Cell):
-    """Decides which tokens stay, from the scores and the share of the layer."""
+    """A selection: which tokens stay, by their scores and the share of the layer.
+
+    Attributes:
+        min_tokens: minimum number of tokens kept per document, 1 or more.
+    """
 
     min_tokens: int = 1
 
@@ -104,15 +111,15 @@ class Select(Cell):
     def counts(
         self, lengths: Sequence[int], protected_counts: Sequence[int], share: Fraction
     ) -> tuple[int, ...] | None:
-        """Tokens that stay in documents of these lengths; None where that depends on the scores."""
+        """How many tokens stay in documents of these lengths; None if that depends on the scores."""
 
     @abstractmethod
     def select(self, scored: Scored, share: Fraction) -> Tensor:
-        """Tokens that stay, [B, S, L] bool: every protected one, none that is not alive, as many for every head."""
+        """Mark the tokens that stay, [B, S, L] bool: all protected ones, none that is gone, as many for every head."""
 
     @abstractmethod
     def bounds(self, alive: int, protected: int, share: Fraction) -> tuple[int, int]:
-        """Fewest and most tokens that can stay of `alive` tokens, for the plan."""
+        """The fewest and the most tokens that can stay of `alive` tokens, for the plan."""
 
 
 @dataclass(frozen=True)
@@ -131,18 +138,18 @@ class KeyRows:
 def select_rows(
     select: Select, share: Fraction, scores: Tensor, keys: KeyRows, tokens: Tokens, exempt: Sequence[bool]
 ) -> KeyRows:
-    """Apply a selection: the rows of `keys` that stay, in order, with the combination tokens, which always do.
+    """Apply a selection: the rows of `keys` that stay, in order. Combination tokens always stay.
 
     Args:
-        select: decides.
-        share: of the layer, exact.
-        scores: [S, K] of the keys, float32.
-        keys: the candidates, all rows of the documents or what earlier layers left of them.
-        tokens: the packed batch, which tells what is protected.
-        exempt: documents that are not pruned.
+        select: the selection.
+        share: exact share of the layer.
+        scores: [S, K] float32, a score for each key.
+        keys: the rows to select from: all rows of the documents, or those that earlier layers kept.
+        tokens: the packed batch, with its protected tokens.
+        exempt: for each document, whether it is not pruned.
 
     Returns:
-        The rows that stay; those of `keys` that are missing are in no later tensor of the chosen site.
+        The rows that stay. The other rows of `keys` are in no later tensor of the chosen site.
     """
     combination, protected = tokens.combination, tokens.protected_counts
     slots = Slots(keys.lengths, combination, scores.device)

@@ -24,8 +24,8 @@ def exact_ratio(keep: float) -> Fraction:
 
 
 def next_count(alive: int, protected: int, ratio: Fraction, fewest: int = 1) -> int:
-    """Tokens after one pruning step: max(1, protected, floor(alive * ratio)) (PTC section 3.2); no fewer than `fewest`
-    where as many are alive.
+    """Tokens after one pruning step: max(1, protected, floor(alive * ratio)) (PTC section 3.2), and at least
+    `fewest` if as many are alive.
     """
     return max(1, protected, min(alive, fewest), alive * ratio.numerator // ratio.denominator)
 
@@ -35,7 +35,7 @@ class Schedule(Cell):
 
     @abstractmethod
     def expand(self, layers: int) -> tuple[float, ...]:
-        """A share in (0, 1] for each of so many layers; 1: nothing is pruned or scored there.
+        """The share of each of `layers` layers, in (0, 1]; 1: nothing is pruned or scored there.
 
         Raises:
             ConfigError: the schedule does not fit the number of layers.
@@ -56,7 +56,7 @@ class Constant(Schedule):
     checks: ClassVar[Mapping[str, Check]] = {"keep": _SHARE}
 
     def expand(self, layers: int) -> tuple[float, ...]:
-        """p, once a layer."""
+        """p for each layer."""
         return (self.keep,) * layers
 
 
@@ -81,9 +81,10 @@ class Taper(Schedule):
             raise ConfigError(f"last={self.last:g} with first={self.first:g}: give a last share of at most the first")
 
     def expand(self, layers: int) -> tuple[float, ...]:
-        """The first share, then the root of last / first, to three decimals."""
+        """The first share, then the root of last / first, to three decimals, and no less than one in a thousand."""
         others = layers - 1
-        return (self.first, *(round((self.last / self.first) ** (1 / others), 3) for _ in range(others)))[:layers]
+        each = max(0.001, round((self.last / self.first) ** (1 / others), 3)) if others > 0 else 1.0
+        return (self.first, *(each,) * others)[:layers]
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class OneLayer(Schedule):
     checks: ClassVar[Mapping[str, Check]] = {"layer": whole(1), "keep": _SHARE}
 
     def expand(self, layers: int) -> tuple[float, ...]:
-        """1 but for the one layer."""
+        """`keep` for the one layer, 1 for the others."""
         if self.layer > layers:
             raise ConfigError(f"layer={self.layer}: {layers} layers can prune; give 1 to {layers}")
         return tuple(self.keep if number == self.layer else 1.0 for number in range(1, layers + 1))
@@ -110,7 +111,7 @@ class OneLayer(Schedule):
 
 @dataclass(frozen=True)
 class Listed(Schedule):
-    """A share for each layer, as it is written down.
+    """A list of shares, one for each layer.
 
     Attributes:
         shares: each in (0, 1].
@@ -121,7 +122,7 @@ class Listed(Schedule):
     name: ClassVar[str] = "listed"
     checks: ClassVar[Mapping[str, Check]] = {
         "shares": Check(
-            lambda shares: bool(shares) and list_of(_SHARE, "numbers").fits(shares),
+            lambda shares: list_of(_SHARE, "numbers").fits(shares) and bool(shares),
             "give a number in (0, 1] for each layer",
         )
     }
@@ -131,7 +132,7 @@ class Listed(Schedule):
         object.__setattr__(self, "shares", tuple(map(float, self.shares)))
 
     def expand(self, layers: int) -> tuple[float, ...]:
-        """The list, if it has the right length."""
+        """The list itself, if it has the right length."""
         if len(self.shares) != layers:
             raise ConfigError(
                 f"shares={shown(list(self.shares))}: {len(self.shares)} shares, where {layers} layers stand before the "

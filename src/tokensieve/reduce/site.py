@@ -1,4 +1,4 @@
-"""Where tokens leave a layer: as keys alone, between attention and feed-forward, or ahead of attention."""
+"""Site: where tokens leave a layer: as keys alone, between attention and feed-forward, or ahead of attention."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tokensieve.reduce.cell import Cell
 
 
 class Site(Cell):
-    """Where tokens leave.
+    """The place in a layer where tokens leave.
 
     Attributes:
         leaves: they leave the model: no later tensor has a row for them. Otherwise they only stop being keys and values
@@ -26,7 +26,7 @@ class Site(Cell):
 
 @dataclass(frozen=True)
 class Keys(Site):
-    """Tokens that leave are no keys and values of the next layer (PTC section 3.2); they stay queries."""
+    """Tokens that leave are keys and values no longer, from the next layer on (PTC section 3.2); they stay queries."""
 
     name: ClassVar[str] = "keys"
     leaves: ClassVar[bool] = False
@@ -34,14 +34,14 @@ class Keys(Site):
 
 @dataclass(frozen=True)
 class Hidden(Site):
-    """Tokens leave between attention and feed-forward, and are in no tensor after."""
+    """Tokens leave between attention and feed-forward, and are in no later tensor."""
 
     name: ClassVar[str] = "hidden"
 
 
 @dataclass(frozen=True)
 class Ahead(Site):
-    """Tokens leave ahead of attention, and are in no tensor after.
+    """Tokens leave ahead of attention, and are in no later tensor.
 
     Attributes:
         keys_once_more: they still serve this layer as keys and values.

@@ -56,20 +56,7 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
     if missing := unjudged_labels(names, documents, "evaluated", multi_label):
         logger.warning("%s", missing)
     truth = label_matrix(documents, names) if multi_label else torch.tensor(class_ids(documents, names))
-    device = classifier.model.device
-    reset_peak_memory(device)
-    loaded = peak_memory_bytes(device)
-    classifier.engine.classify(documents[:_WARM_UP])
-    classifier.engine.choose_budget(documents)
-    reset_peak_memory(device)  # budgets that were tried are no part of the work
-    classifier.engine.truncated = 0
-    start = time.perf_counter()
-    with closing(classifier.engine.stream(documents)) as stream:
-        results = [result for _, result in (progress(stream) if progress is not None else stream)]
-    seconds = time.perf_counter() - start
-    # What was loaded is still there. The system's own figure may have fallen by what else was freed since, or by the
-    # few pages to which it counts.
-    peak = max(loaded, peak_memory_bytes(device))
+    results, cost = _timed(classifier, documents, progress)
     predicted = _given(results, len(names)) if multi_label else torch.tensor([result.label for result in results])
     scores = multi_label_scores if multi_label else accuracy_and_f1
     return {
@@ -78,15 +65,37 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
         **(_label_counts(truth, predicted) if multi_label else {}),
         "documents": len(documents),
         "truncated": classifier.engine.truncated,
-        "seconds": seconds,
-        "documents_per_second": len(documents) / seconds,
+        **cost,
         "batch_tokens": classifier.engine.budget,
         "dtype": classifier.dtype,
-        "peak_memory_bytes": peak,
-        "loaded_memory_bytes": loaded,
         "mean_length": sum(result.length for result in results) / len(results),
         "kept_tokens": mean_kept(results),
         "classes": report_per_class(truth, predicted, names),
+    }
+
+
+def _timed(
+    classifier: Classifier, documents: Sequence[Document], progress: Any
+) -> tuple[list[Result], dict[str, float]]:
+    """The results, and what they cost: seconds, documents a second, and bytes of memory."""
+    engine, device = classifier.engine, classifier.model.device
+    reset_peak_memory(device)
+    loaded = peak_memory_bytes(device)
+    engine.classify(documents[:_WARM_UP])
+    engine.choose_budget(documents)
+    reset_peak_memory(device)  # budgets that were tried are no part of the work
+    engine.truncated = 0
+    start = time.perf_counter()
+    with closing(engine.stream(documents)) as stream:
+        results = [result for _, result in (progress(stream) if progress is not None else stream)]
+    seconds = time.perf_counter() - start
+    return results, {
+        "seconds": seconds,
+        "documents_per_second": len(documents) / seconds,
+        # What was loaded is still there. The system's own figure may have fallen by what else was freed since, or by
+        # the few pages to which it counts.
+        "peak_memory_bytes": max(loaded, peak_memory_bytes(device)),
+        "loaded_memory_bytes": loaded,
     }
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.config import ReductionConfig
+from tokensieve.config.assigned import with_assignments
+from tokensieve.config.ptc import changed
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.settings_paths import Assignment, apply
+from tokensieve.settings_paths import Assignment
 
 REDUCTION_NAMES = (*ReductionConfig.nested, "pooling", "protect_special", "min_length")
 """The outermost names of the reduction settings."""
@@ -24,7 +26,12 @@ def base_checkpoint(model: str | None) -> str:
 
 
 def reduction_settings(
-    config: TokensieveConfig, preset: str | None, assignments: Iterable[Assignment]
+    config: TokensieveConfig,
+    preset: str | None,
+    assignments: Iterable[Assignment],
+    *,
+    of_file: Iterable[Assignment] = (),
+    flat: Mapping[str, Any] | None = None,
 ) -> ReductionConfig:
     """The preset, or the checkpoint's settings, with changes.
 
@@ -32,12 +39,17 @@ def reduction_settings(
         config: of the checkpoint.
         preset: a name to start from; None: the checkpoint's settings.
         assignments: of dotted paths of the settings, made in order.
+        of_file: such that are made ahead of them, and
+        flat: fields of version 0.1.0 that are put in place then.
 
     Raises:
         ConfigError: an unknown preset or name, values out of range, or settings that do not fit the checkpoint's depth.
     """
     start = config.settings if preset is None else ReductionConfig.preset(preset)
-    settings = ReductionConfig.from_dict(apply(start.to_dict(), assignments))
+    if flat:
+        start = changed(with_assignments(start, of_file), flat, config.num_hidden_layers)
+        of_file = ()
+    settings = with_assignments(start, [*of_file, *assignments])
     settings.check_depth(config.num_hidden_layers)
     return settings
 

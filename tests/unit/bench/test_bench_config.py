@@ -155,7 +155,7 @@ def test_committed_configs_fit_their_backbones(path: Path) -> None:
     for contender in found.contenders.values():
         if isinstance(contender, Tokensieve):
             start = reduction() if contender.preset is None else ReductionConfig.preset(contender.preset)
-            with_settings(start, contender.settings).check_depth(depth)
+            with_settings(start, contender.settings, depth).check_depth(depth)
     assert json.loads(json.dumps(record)) == record
 
 

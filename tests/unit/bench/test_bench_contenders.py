@@ -71,17 +71,17 @@ def test_documents_that_are_deferred(prepare: Any) -> None:
         stage.embeddings.register_forward_pre_hook(lambda _, given: read.append(given[0]))
     found = [call() for call in calls]
     documents, rows = len(work.ids), [len(batch.lengths) for batch in read]
-    unsure = [
+    deferred = [
         work.ids[batch.documents[row]]
         for batch, rows_of_it in zip(work.batches("sorted"), found, strict=False)
         for row in rows_of_it
     ]
-    again = [
+    read_by_second = [
         tuple(ids[mask.bool()].tolist())
         for batch in read[documents // work.batch :]
         for ids, mask in zip(batch.input_ids, batch.mask, strict=True)
     ]
-    assert again == unsure
+    assert read_by_second == deferred
     assert sum(rows[: -(documents // 2 // work.batch)]) == documents, "the second stage comes last"
     assert rows[documents // work.batch :] == [work.batch] * (documents // 2 // work.batch)
     once = one(prepare, own | {"settings": RATIO | {"pooling": "mean"}})[0]

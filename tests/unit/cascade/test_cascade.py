@@ -1,5 +1,6 @@
-"""Cascades: what the first stage is unsure of is answered by the second one, and by nothing else."""
+"""Cascades: the second stage answers the least confident documents, and nothing else does."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,14 @@ from torch import Tensor
 
 from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_cascade, tiny_model
 from flat import flat_of, reduction, with_flat
-from tokensieve import ConfigError, ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification, compress
+from tokensieve import (
+    ConfigError,
+    Deferral,
+    ReductionConfig,
+    TokensieveConfig,
+    TokensieveForSequenceClassification,
+    compress,
+)
 from tokensieve.cascade.cascade import run_cascade
 from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.cascade.defer import Defer
@@ -17,31 +25,35 @@ from tokensieve.cascade.plan import plan_of
 from tokensieve.model.batch import check_batch
 from tokensieve.model.plan import make_plan
 from tokensieve.model.probabilities import confidence
-from tokensieve.reduce.schedule import Constant
+from tokensieve.reduce.schedule import Constant, Listed
 from tokensieve.runtime import micro_batches
 from tokensieve.runtime.micro_batches import read_batch
 
 LENGTHS = (*UNEQUAL, 9, 40)
 PRUNING = {
-    name: ptc
-    for name, ptc in VARIANTS.items()
-    if flat_of(ptc).pruning == "ratio" and not flat_of(ptc).score_noise and flat_of(ptc).score_queries == "all"
+    name: variant
+    for name, variant in VARIANTS.items()
+    if flat_of(variant).pruning == "ratio"
+    and not flat_of(variant).score_noise
+    and flat_of(variant).score_queries == "all"
 }
-ALL_TOKENS = {name: with_flat(ptc, reread=0.4) for name, ptc in PRUNING.items()}
+ALL_TOKENS = {name: replace(variant, defer=Deferral(0.4)) for name, variant in PRUNING.items()}
 MORE_TOKENS = {
-    f"{name}, then more": with_flat(ptc, reread=0.4, reread_ratios=(0.9,) * ((flat_of(ptc).combine_layer or 5) - 1))
-    for name, ptc in PRUNING.items()
-    if ptc.prune is not None and isinstance(ptc.prune.schedule, Constant) and flat_of(ptc).combine_layer != 1
+    f"{name}, then more": replace(variant, defer=Deferral(0.4, Listed((0.9,) * variant.before(4))))
+    for name, variant in PRUNING.items()
+    if variant.prune is not None
+    and isinstance(variant.prune.schedule, Constant)
+    and flat_of(variant).combine_layer != 1
 }
 
 
-@pytest.mark.parametrize("ptc", [*ALL_TOKENS.values(), *MORE_TOKENS.values()], ids=[*ALL_TOKENS, *MORE_TOKENS])
+@pytest.mark.parametrize("variant", [*ALL_TOKENS.values(), *MORE_TOKENS.values()], ids=[*ALL_TOKENS, *MORE_TOKENS])
 @pytest.mark.parametrize(("part", "norms"), [(4096, False), (20, False), (20, True)])
-def test_unsure_documents_are_answered_by_the_second_stage(
-    ptc: ReductionConfig, part: int, norms: bool, monkeypatch: pytest.MonkeyPatch
+def test_deferred_documents_are_answered_by_the_second_stage(
+    variant: ReductionConfig, part: int, norms: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(micro_batches, "MICRO_BATCH_TOKENS", part)
-    model = tiny_cascade(ptc)
+    model = tiny_cascade(variant)
     if not norms:
         model.give_own_norms(False)
     whole = check_batch(model.config, **batch(documents(LENGTHS), side="left"))
@@ -61,11 +73,11 @@ def test_unsure_documents_are_answered_by_the_second_stage(
         assert found.trace[row].assignment == wanted.trace[row].assignment
 
 
-@pytest.mark.parametrize("again", [None, (0.9, 0.9, 0.9, 0.9)], ids=["all tokens", "more tokens"])
-def test_documents_that_are_not_pruned_are_read_once(again: tuple[float, ...] | None) -> None:
+@pytest.mark.parametrize("second_shares", [None, (0.9, 0.9, 0.9, 0.9)], ids=["all tokens", "more tokens"])
+def test_documents_that_are_not_pruned_are_read_once(second_shares: tuple[float, ...] | None) -> None:
     """And by the second stage, if that is of all tokens."""
-    ptc = settings(pruning="ratio", site="hidden", min_length=12, reread_ratios=again, reread=0.4)
-    model, inputs = tiny_cascade(ptc), batch(documents((40, 5, 9)))
+    deferring = settings(pruning="ratio", site="hidden", min_length=12, reread_ratios=second_shares, reread=0.4)
+    model, inputs = tiny_cascade(deferring), batch(documents((40, 5, 9)))
     seen: list[tuple[int, int]] = []
     with torch.no_grad():
         first, whole = model(**inputs), model.second(**inputs)
@@ -75,20 +87,20 @@ def test_documents_that_are_not_pruned_are_read_once(again: tuple[float, ...] | 
                 lambda _, given, number=number: seen.append((number, len(given[0].lengths)))
             )
         found = model(**inputs)
-    assert seen == ([(0, 3), (1, 1)] if again else [(0, 1), (1, 3)])
+    assert seen == ([(0, 3), (1, 1)] if second_shares else [(0, 1), (1, 3)])
     torch.testing.assert_close(found.logits[0], whole.logits[0])
-    torch.testing.assert_close(found.logits[1:], (first if again else whole).logits[1:])
+    torch.testing.assert_close(found.logits[1:], (first if second_shares else whole).logits[1:])
     assert [len(survivors) for survivors in found.trace.survivors()][1:] == [5, 9]
     assert not torch.allclose(first.logits, whole.logits)
 
 
-@pytest.mark.parametrize("again", [None, (0.9, 0.9, 0.9, 0.9)], ids=["all tokens", "more tokens"])
-def test_one_stage_alone(again: tuple[float, ...] | None) -> None:
-    ptc = settings(pruning="ratio", site="hidden", min_length=12, reread_ratios=again, reread=0.4)
-    model, inputs = tiny_cascade(ptc), batch(documents((30, 5, 40)))
+@pytest.mark.parametrize("second_shares", [None, (0.9, 0.9, 0.9, 0.9)], ids=["all tokens", "more tokens"])
+def test_one_stage_alone(second_shares: tuple[float, ...] | None) -> None:
+    deferring = settings(pruning="ratio", site="hidden", min_length=12, reread_ratios=second_shares, reread=0.4)
+    model, inputs = tiny_cascade(deferring), batch(documents((30, 5, 40)))
     with torch.no_grad():
         first, second = (stage(**inputs).logits for stage in model.stages)
-        if again:  # it never gets the short one
+        if second_shares:  # it never gets the short one
             second[1] = first[1]
         for number, wanted in enumerate((first, second)):
             torch.testing.assert_close(model.read_alone(number, **inputs).logits, wanted)
@@ -122,9 +134,9 @@ def test_deferred_documents_of_all_micro_batches_are_read_together(
         for stage in model.stages:
             stage.embeddings.register_forward_pre_hook(lambda _, given: seen.append(given[0].lengths))
         read_batch(model, whole)
-    unsure = tuple(length for length, own in zip(lengths, sure, strict=True) if own < model.config.defer_below)
+    deferred = tuple(length for length, own in zip(lengths, sure, strict=True) if own < model.config.defer_below)
     assert [length for part in seen[:3] for length in part] == [*lengths]
-    assert [length for part in seen[3:] for length in part] == [*unsure]
+    assert [length for part in seen[3:] for length in part] == [*deferred]
     assert len(seen) - 3 <= 2
 
 
@@ -167,17 +179,17 @@ def test_compressing_makes_a_cascade_that_keeps_the_classifiers_last_layer(tmp_p
 def test_what_was_set_on_a_cascade_is_handed_on() -> None:
     model = tiny_cascade(settings(pruning="ratio", site="hidden", pooling="mean", reread=0.1))
     model.config.calibration_temperature, model.config.tokenize_length = 2.5, 33
-    for ptc in (model.settings, settings(pruning="none", pooling="mean")):
-        found = compress(model, ptc).config
+    for target in (model.settings, settings(pruning="none", pooling="mean")):
+        found = compress(model, target).config
         assert (found.calibration_temperature, found.tokenize_length) == (2.5, 33)
 
 
-@pytest.mark.parametrize("again", [None, (0.9, 0.8, 0.9, 0.8)])
-def test_the_plan_counts_the_second_stage(again: tuple[float, ...] | None) -> None:
-    ptc = settings(pruning="ratio", site="hidden", min_length=10, pooling="mean")
-    model, plain = tiny_cascade(with_flat(ptc, reread=0.25, reread_ratios=again)), tiny_model(ptc)
-    whole = make_plan(tiny_model(with_flat(ptc, keep_ratio=1.0, keep_ratios=again)).config, 20)
-    assert (whole.kept_tokens[-1] < 20) == (again is not None)
+@pytest.mark.parametrize("second_shares", [None, (0.9, 0.8, 0.9, 0.8)])
+def test_the_plan_counts_the_second_stage(second_shares: tuple[float, ...] | None) -> None:
+    pruned = settings(pruning="ratio", site="hidden", min_length=10, pooling="mean")
+    model, plain = tiny_cascade(with_flat(pruned, reread=0.25, reread_ratios=second_shares)), tiny_model(pruned)
+    whole = make_plan(tiny_model(with_flat(pruned, keep_ratio=1.0, keep_ratios=second_shares)).config, 20)
+    assert (whole.kept_tokens[-1] < 20) == (second_shares is not None)
     plan = plan_of(model.config, 20)
     assert plan == model.plan(20)
     assert plan.flops == pytest.approx(make_plan(plain.config, 20).flops + 0.25 * whole.flops)
@@ -188,8 +200,8 @@ def test_the_plan_counts_the_second_stage(again: tuple[float, ...] | None) -> No
 
 
 def test_a_measured_plan_counts_it_once() -> None:
-    ptc = settings(pruning="fuzzy", ratio_scope="candidates", site="hidden", pooling="mean", reread=0.25)
-    model, inputs = tiny_cascade(ptc), batch(documents(LENGTHS))
+    deferring = settings(pruning="fuzzy", ratio_scope="candidates", site="hidden", pooling="mean", reread=0.25)
+    model, inputs = tiny_cascade(deferring), batch(documents(LENGTHS))
     once = model.plan(20, samples=inputs)
     assert once.basis == "measured"
     model.config.defer_below = 1.0

@@ -100,7 +100,7 @@ def test_calibrated_by_cross_validation(make: Make) -> None:
 
 def test_voting_beside_a_classifier_of_words(make: Make) -> None:
     words = make_pipeline(TfidfVectorizer(), LogisticRegression())
-    voting = VotingClassifier([("ptc", make(**LEARNS)), ("words", words)], voting="soft").fit(X, Y)
+    voting = VotingClassifier([("ours", make(**LEARNS)), ("words", words)], voting="soft").fit(X, Y)
     np.testing.assert_array_equal(voting.predict(X[:3]), ["film", "law", "team"])
 
 

@@ -56,12 +56,31 @@ def test_what_the_first_runs_did_not_say(tmp_path: Path) -> None:
         {"settings": {"reread": 0.08}},
         {"settings": {"reread": 0.08}, "reread": 0.02, "bf16": False},
         {"settings": {"reread": 0.0}, "reread": None},
+        {"settings": {"defer": {"share": 0.08}}, "deferred": 0.03},
         {},
     ]
     (tmp_path / "some.json").write_text(json.dumps({"runs": runs}), encoding="utf-8")
     found = Results(tmp_path).read("some")["runs"]
-    assert [run["reread"] for run in found] == [0.08, 0.02, 0.0, 0.0]
-    assert [run["bf16"] for run in found] == [True, False, True, True]
+    assert [run["deferred"] for run in found] == [0.08, 0.02, 0.0, 0.03, 0.0]
+    assert [run["bf16"] for run in found] == [True, False, True, True, True]
+
+
+def test_old_names_of_variants_are_todays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As keys, as values, and in the config that a record repeats."""
+    monkeypatch.setitem(records.VARIANTS, "0.1.0", {"none again": "none deferred"})
+    record = {"config": {"variants": {"none again": {}}}, "runs": [{"variant": "none again"}, {"variant": "dense"}]}
+    (tmp_path / "0.1.0").mkdir()
+    (tmp_path / "0.1.0" / "one.json").write_text(json.dumps(record), encoding="utf-8")
+    found = Results(tmp_path / "0.1.0").read("one")
+    assert list(found["config"]["variants"]) == ["none deferred"]
+    assert [run["variant"] for run in found["runs"]] == ["none deferred", "dense"]
+
+
+def test_commands_of_old_records_use_set() -> None:
+    old = ["--preset", "dense", "--pooling", "mean", "--select", "accuracy", "--epochs", "4"]
+    new = ["--preset", "dense", "--set", "pooling=mean", "--set", "train.select=accuracy", "--epochs", "4"]
+    assert records.command_of_today(old) == new
+    assert records.command_of_today(new) == new
 
 
 def test_a_record_that_is_not_there(tmp_path: Path) -> None:

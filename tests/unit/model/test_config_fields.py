@@ -63,9 +63,11 @@ def saved(tiny_tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.Temp
     def save(name: str) -> Path:
         folder = root / name
         if not folder.exists():
-            ptc, fields = SAVED[name]
-            model: Any = (tiny_cascade if ptc.deferred else tiny_model)(ptc, vocab_size=size, id2label=LABELS, **fields)
-            if ptc.deferred:
+            variant, fields = SAVED[name]
+            model: Any = (tiny_cascade if variant.deferred else tiny_model)(
+                variant, vocab_size=size, id2label=LABELS, **fields
+            )
+            if variant.deferred:
                 model.config.defer_below = 0.7
             for module in model.modules():
                 if isinstance(module, Importance):
@@ -163,13 +165,13 @@ def test_a_source_is_compressed_or_one_error_names_the_field(
 @pytest.mark.parametrize("kind", [TokensieveConfig, CascadeConfig])
 def test_every_field_of_a_config_takes_or_refuses_every_wrong_value(kind: type[TokensieveConfig]) -> None:
     """Thousands of configs, none of which is built into a model."""
-    ptc, fields = SAVED["multi-label"]
+    variant, fields = SAVED["multi-label"]
     fields = {**fields, "vocab_size": 30, "hidden_size": 32, "num_attention_heads": 4}
     if kind is CascadeConfig:
         fields |= {"defer_below": 0.7, "own_norms": True}
     else:
-        ptc = ptc.stages(4)[0]
-    config = kind(reduction=ptc, num_hidden_layers=4, id2label=LABELS, **fields)
+        variant = variant.stages(4)[0]
+    config = kind(reduction=variant, num_hidden_layers=4, id2label=LABELS, **fields)
     record = config.to_dict()
     taken = 0
     for name in (*record, *OF_TRANSFORMERS):

@@ -7,15 +7,14 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from contract.variants import UNEQUAL, VARIANTS, batch, documents, model_config, settings, tiny_model
-from flat import flat_of, reduction
+from contract.variants import COUNTED, UNEQUAL, VARIANTS, batch, documents, model_config, settings, tiny_model
+from flat import reduction
 from tokensieve import ConfigError, ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification
 from tokensieve.kernels import linear
 from tokensieve.model.plan import Plan, make_plan
 
 BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
-EXACT = {name: ptc for name, ptc in VARIANTS.items() if flat_of(ptc).ratio_scope == "all"}
-UNEVEN = {name: ptc for name, ptc in VARIANTS.items() if flat_of(ptc).ratio_scope == "candidates"}
+UNEVEN = {name: config for name, config in VARIANTS.items() if name not in COUNTED}
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +23,9 @@ def torchs_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "onednn_pays", lambda: False)
 
 
-def base_plan(ptc: ReductionConfig, length: int = 512) -> Plan:
+def base_plan(config: ReductionConfig, length: int = 512) -> Plan:
     """Of a model of BERT-base's sizes with two labels."""
-    return make_plan(TokensieveConfig(**BASE, reduction=ptc), length)
+    return make_plan(TokensieveConfig(**BASE, reduction=config), length)
 
 
 def counted(model: TokensieveForSequenceClassification, length: int) -> int:
@@ -110,8 +109,8 @@ def test_hidden_by_hand() -> None:
 
     First: 2 * 768^2 * (3 * 10 + 5) + 4 * 768 * 100 + 4 * 768 * 3072 * 5; second: 3 * 5 + 2, 25, 2.
     """
-    ptc = reduction(pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean")
-    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, reduction=ptc), 10, special=0)
+    halved = reduction(pruning="ratio", site="hidden", keep_ratio=0.5, pooling="mean")
+    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, reduction=halved), 10, special=0)
     assert plan.kept_tokens == (5, 2)
     square, wide = 768 * 768, 768 * 3072
     assert [step.flops for step in plan.steps] == [
@@ -122,8 +121,8 @@ def test_hidden_by_hand() -> None:
 
 def test_a_learned_score_by_hand() -> None:
     """As above, but 5 and 2 tokens are all that the layers see; and the scores of the 10 and of the 5."""
-    ptc = reduction(pruning="ratio", site="hidden", score="learned", keep_ratio=0.5, pooling="mean")
-    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, reduction=ptc), 10, special=0)
+    halved = reduction(pruning="ratio", site="hidden", score="learned", keep_ratio=0.5, pooling="mean")
+    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, reduction=halved), 10, special=0)
     assert plan.kept_tokens == (5, 2)
     assert [(step.rows, step.keys, step.rows_out) for step in plan.steps] == [(5, 5, 5), (2, 2, 2)]
     assert [step.flops for step in plan.steps] == [
@@ -134,8 +133,10 @@ def test_a_learned_score_by_hand() -> None:
 
 def test_leaving_keys_by_hand() -> None:
     """The same, but the 10 are keys of the 5, and these of the 2: two projections and attention of more keys."""
-    ptc = reduction(pruning="ratio", site="hidden", score="learned", leaving_keys=True, keep_ratio=0.5, pooling="mean")
-    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, reduction=ptc), 10, special=0)
+    halved = reduction(
+        pruning="ratio", site="hidden", score="learned", leaving_keys=True, keep_ratio=0.5, pooling="mean"
+    )
+    plan = make_plan(TokensieveConfig(**BASE | {"num_hidden_layers": 2}, reduction=halved), 10, special=0)
     assert [(step.rows, step.keys, step.rows_out) for step in plan.steps] == [(5, 10, 5), (2, 5, 2)]
     assert [step.flops for step in plan.steps] == [
         2 * 768 * before + 4 * 768 * 768 * (before + kept) + 4 * 768 * before * kept + 4 * 768 * 3072 * kept
@@ -143,9 +144,9 @@ def test_leaving_keys_by_hand() -> None:
     ]
 
 
-@pytest.mark.parametrize("ptc", EXACT.values(), ids=EXACT.keys())
-def test_flops_are_torchs(ptc: ReductionConfig) -> None:
-    model = tiny_model(ptc)
+@pytest.mark.parametrize("config", COUNTED.values(), ids=COUNTED.keys())
+def test_flops_are_torchs(config: ReductionConfig) -> None:
+    model = tiny_model(config)
     assert model.plan(37).basis == "exact"
     assert model.plan(37).flops == counted(model, 37)
 
@@ -157,9 +158,9 @@ def test_flops_of_shortest_and_longest_are_torchs(site: str, length: int) -> Non
     assert model.plan(length, special=min(length, 2)).flops == counted(model, length)
 
 
-@pytest.mark.parametrize("ptc", UNEVEN.values(), ids=UNEVEN.keys())
-def test_flops_of_measured_counts_are_torchs(ptc: ReductionConfig) -> None:
-    model = tiny_model(ptc)
+@pytest.mark.parametrize("config", UNEVEN.values(), ids=UNEVEN.keys())
+def test_flops_of_measured_counts_are_torchs(config: ReductionConfig) -> None:
+    model = tiny_model(config)
     measured = model.plan(37, samples=batch(documents((37,))))
     assert measured.flops == pytest.approx(counted(model, 37), rel=1e-9)
     assert measured.flops <= model.plan(37).flops
@@ -174,9 +175,9 @@ def test_flops_of_other_families_are_torchs(changes: dict[str, Any]) -> None:
     assert dense.plan(30).dense_flops == counted(dense, 30)
 
 
-@pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_counts_are_those_of_the_trace(ptc: ReductionConfig) -> None:
-    model = tiny_model(ptc)
+@pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS.keys())
+def test_counts_are_those_of_the_trace(config: ReductionConfig) -> None:
+    model = tiny_model(config)
     kept = model(**batch(documents(UNEQUAL))).trace.kept
     for document, length in enumerate(UNEQUAL):
         plan = model.plan(length, special=min(length, 2))

@@ -40,16 +40,16 @@ def seen_rows(model: torch.nn.Module) -> list[int]:
     return rows
 
 
-@pytest.mark.parametrize("ptc", VARIANTS.values(), ids=VARIANTS.keys())
-def test_micro_batches_change_nothing(ptc: ReductionConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, inputs = tiny_model(ptc), batch(documents(LENGTHS), side="left")
+@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+def test_micro_batches_change_nothing(reduction: ReductionConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, inputs = tiny_model(reduction), batch(documents(LENGTHS), side="left")
     rows = seen_rows(model)
     with torch.no_grad():
         whole = model(**inputs)
     monkeypatch.setattr(micro_batches, "MICRO_BATCH_TOKENS", round(20 * model.encoder.first_share))
     found = read(model, **inputs)
     more_work = (
-        flat_of(ptc).score == "learned" and flat_of(ptc).min_tokens > 1
+        flat_of(reduction).score == "learned" and flat_of(reduction).min_tokens > 1
     )  # than the shares tell: each document is a micro-batch
     assert rows == [6, *([1] * 6 if more_work else [2, 1, 2, 1])]
     for name in ("logits", "pooled"):
@@ -95,9 +95,9 @@ def test_tokens_that_leave_ahead_of_the_first_layer_do_not_count() -> None:
     assert [own.lengths for own in found] == [lengths[:3], lengths[3:]]
 
 
-@pytest.mark.parametrize("ptc", [settings(pruning="ratio", site="hidden"), settings(pruning="ratio"), settings()])
-def test_where_they_leave_later_all_tokens_count(ptc: ReductionConfig) -> None:
-    assert tiny_model(ptc).encoder.rows_after_first_pruning((5, 40)) == [5, 40]
+@pytest.mark.parametrize("reduction", [settings(pruning="ratio", site="hidden"), settings(pruning="ratio"), settings()])
+def test_where_they_leave_later_all_tokens_count(reduction: ReductionConfig) -> None:
+    assert tiny_model(reduction).encoder.rows_after_first_pruning((5, 40)) == [5, 40]
 
 
 @pytest.mark.usefixtures("few")

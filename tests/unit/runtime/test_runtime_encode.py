@@ -12,7 +12,7 @@ import tokensieve
 from tokensieve.runtime.classifier import Classifier
 
 POOLING: dict[str, dict[str, Any]] = {
-    "host": {"pooling": "host", "site": "hidden"},
+    "pretrained head": {"pooling": "host", "site": "hidden"},
     "mean": {"pooling": "mean"},
     "combined": {"combine_layer": 3},
 }

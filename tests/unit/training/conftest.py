@@ -37,7 +37,7 @@ def run(base: Path, splits: DataSplits, tmp_path: Path) -> Train:
         data: DataSplits = splits, settings: dict[str, Any] | None = None, output: Path | None = None, **recipe: Any
     ) -> dict[str, Any]:
         options: dict[str, Any] = {"learning_rate": 3e-3, "epochs": 1, "batch_size": 8, "max_length": 32}
-        ptc = reduction(**{"combine_layer": 3, "combination_tokens": 3, "combine_noise": False} | (settings or {}))
-        return train(base, ptc, data, output or tmp_path / "out", Recipe(**options | recipe))
+        config = reduction(**{"combine_layer": 3, "combination_tokens": 3, "combine_noise": False} | (settings or {}))
+        return train(base, config, data, output or tmp_path / "out", Recipe(**options | recipe))
 
     return short_run

@@ -34,7 +34,7 @@ DATA = DataSplits(labelled_documents(60), labelled_documents(40, seed=1))
 
 @pytest.fixture(scope="module")
 def dense(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("reread") / "dense"
+    folder = tmp_path_factory.mktemp("cascade") / "dense"
     train(base, DENSE, DATA, folder, replace(RECIPE, epochs=1, learning_rate=3e-3), progress=False)
     return folder
 
@@ -45,30 +45,30 @@ def card_of(folder: Path) -> str:
 
 
 def test_the_share_that_is_asked_for_has_the_dense_classifiers_answers(dense: Path, tmp_path: Path) -> None:
-    record = train(dense, REDUCED, DATA, tmp_path / "again", RECIPE, progress=False)
+    record = train(dense, REDUCED, DATA, tmp_path / "cascade", RECIPE, progress=False)
     train(dense, with_flat(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
-    again, once, whole = (
-        tokensieve.load(folder, device="cpu") for folder in (tmp_path / "again", tmp_path / "once", dense)
+    cascade, once, whole = (
+        tokensieve.load(folder, device="cpu") for folder in (tmp_path / "cascade", tmp_path / "once", dense)
     )
-    assert record["cascade"]["below"] == again.model.config.defer_below
+    assert record["cascade"]["below"] == cascade.model.config.defer_below
     assert record["cascade"]["documents"] == 40
-    read_twice = 0
-    results = (own.engine.classify(DATA.validation) for own in (again, once, whole))
+    deferrals = 0
+    results = (own.engine.classify(DATA.validation) for own in (cascade, once, whole))
     for found, first, second in zip(*results, strict=True):
-        unsure = max(first.probabilities) < again.model.config.defer_below
-        read_twice += unsure
-        np.testing.assert_allclose(found.logits, (second if unsure else first).logits, atol=1e-4)
-        assert (found.kept == (found.length,) * 4) == unsure
-    assert read_twice == 10
-    own, given = own_of_second(tmp_path / "again"), weights_of(dense)
+        deferred = max(first.probabilities) < cascade.model.config.defer_below
+        deferrals += deferred
+        np.testing.assert_allclose(found.logits, (second if deferred else first).logits, atol=1e-4)
+        assert (found.kept == (found.length,) * 4) == deferred
+    assert deferrals == 10
+    own, given = own_of_second(tmp_path / "cascade"), weights_of(dense)
     assert own.keys() == {*LAST_LAYER}, "all else is shared"
     assert all(torch.equal(own[name], given[name]) for name in LAST_LAYER)
-    assert not torch.equal(own[WEIGHT], weights_of(tmp_path / "again")[WEIGHT]), "the head was not refitted"
+    assert not torch.equal(own[WEIGHT], weights_of(tmp_path / "cascade")[WEIGHT]), "the head was not refitted"
 
 
 def test_deferred_documents_of_all_batches_are_read_together(dense: Path, tmp_path: Path) -> None:
-    train(dense, with_flat(REDUCED, reread=0.5), DATA, tmp_path / "again", RECIPE, progress=False)
-    small, large = (tokensieve.load(tmp_path / "again", device="cpu", batch_tokens=own) for own in (70, 4096))
+    train(dense, with_flat(REDUCED, reread=0.5), DATA, tmp_path / "cascade", RECIPE, progress=False)
+    small, large = (tokensieve.load(tmp_path / "cascade", device="cpu", batch_tokens=own) for own in (70, 4096))
     read: list[tuple[int, ...]] = []
     for stage in small.model.stages:
         stage.embeddings.register_forward_pre_hook(lambda _, given: read.append(given[0].lengths))
@@ -91,20 +91,21 @@ def test_deferred_documents_of_all_batches_are_read_together(dense: Path, tmp_pa
 def test_a_second_stage_of_fewer_tokens_has_a_last_layer_refitted_to_them(dense: Path, tmp_path: Path) -> None:
     """Its answers are those of a classifier that reads every document so."""
     settings = with_flat(REDUCED, reread_ratios=(0.8, 0.9, 0.9, 0.9))
-    record = train(dense, settings, DATA, tmp_path / "again", RECIPE, progress=False)
+    record = train(dense, settings, DATA, tmp_path / "cascade", RECIPE, progress=False)
     fitted = record["head_refit"]
     assert fitted["left_again"] < fitted["moved_again"] < fitted["moved"]
     train(dense, with_flat(REDUCED, reread=0.0), DATA, tmp_path / "once", RECIPE, progress=False)
     train(dense, settings.stages(4)[1], DATA, tmp_path / "more", RECIPE, progress=False)
-    again, once, more = (tokensieve.load(tmp_path / name, device="cpu") for name in ("again", "once", "more"))
-    results = (own.engine.classify(DATA.validation) for own in (again, once, more))
+    cascade, once, more = (tokensieve.load(tmp_path / name, device="cpu") for name in ("cascade", "once", "more"))
+    results = (own.engine.classify(DATA.validation) for own in (cascade, once, more))
     for found, first, second in zip(*results, strict=True):
-        wanted = second if max(first.probabilities) < again.model.config.defer_below else first
+        wanted = second if max(first.probabilities) < cascade.model.config.defer_below else first
         np.testing.assert_allclose(found.logits, wanted.logits, atol=1e-4)
         assert found.kept == wanted.kept
-    assert "The second stage reads more tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
-    train(tmp_path / "again", with_flat(settings, keep_ratio=0.6), DATA, tmp_path / "next", RECIPE, progress=False)
-    own, before = own_of_second(tmp_path / "next"), own_of_second(tmp_path / "again")
+    assert "The second stage reads more tokens" in " ".join((tmp_path / "cascade" / "README.md").read_text().split())
+    fewer = with_flat(settings, keep_ratio=0.6, reread_ratios=(0.8, 0.9, 0.9, 0.9))
+    train(tmp_path / "cascade", fewer, DATA, tmp_path / "next", RECIPE, progress=False)
+    own, before = own_of_second(tmp_path / "next"), own_of_second(tmp_path / "cascade")
     torch.testing.assert_close(own[WEIGHT], before[WEIGHT])
 
 
@@ -143,13 +144,13 @@ def test_the_share_is_of_documents_that_are_pruned(dense: Path, tmp_path: Path) 
 
 def test_calibration_is_of_both_stages(dense: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, calibrate=True)
-    record = train(dense, with_flat(REDUCED, reread=0.9), DATA, tmp_path / "again", recipe, progress=False)
-    results = tokensieve.load(tmp_path / "again", device="cpu").engine.classify(DATA.validation)
+    record = train(dense, with_flat(REDUCED, reread=0.9), DATA, tmp_path / "cascade", recipe, progress=False)
+    results = tokensieve.load(tmp_path / "cascade", device="cpu").engine.classify(DATA.validation)
     names = list(DATA.label_names)
     truth = [names.index(str(document.label)) for document in DATA.validation]
     wanted = calibrate(torch.tensor([result.logits for result in results]), truth, multi_label=False)
     assert record["calibration"]["temperature"] == pytest.approx(wanted.temperature, rel=1e-3)
-    assert "The second stage reads all tokens" in " ".join((tmp_path / "again" / "README.md").read_text().split())
+    assert "The second stage reads all tokens" in " ".join((tmp_path / "cascade" / "README.md").read_text().split())
 
 
 def test_a_pruned_start_is_warned_of(dense: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

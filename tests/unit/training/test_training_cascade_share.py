@@ -42,13 +42,13 @@ def logits_of(folder: Path, documents: Any, below: float | None) -> torch.Tensor
 
 @pytest.mark.parametrize("more", [(), MORE], ids=["validation alone", "and documents without labels"])
 def test_the_fewest_documents_that_keep_the_loss_as_allowed(dense: Path, tmp_path: Path, more: Any) -> None:
-    """By hand: of all documents that are not read again, and with one fewer it would be more than that."""
+    """By hand: of all documents that are not deferred, and with one fewer it would be more than that."""
     splits = replace(DATA, unlabelled=more)
     allowed = 0.6
     record = train(dense, REDUCED, splits, tmp_path / "out", replace(RECIPE, max_expected_loss=allowed), progress=False)
-    told = record["cascade"]
+    fitted = record["cascade"]
     documents = [*DATA.validation, *more]
-    assert told["documents"] == len(documents)
+    assert fitted["documents"] == len(documents)
     first, second = (logits_of(tmp_path / "out", documents, below) for below in (0.0, 1.0))
     probabilities = first.softmax(1).amax(1)
     best = min(
@@ -62,13 +62,13 @@ def test_the_fewest_documents_that_keep_the_loss_as_allowed(dense: Path, tmp_pat
     left = [100 * float(lost[order[again:]].sum()) / len(documents) for again in range(len(documents))]
     wanted = next(again for again, points in enumerate(left) if points <= allowed)
     assert 1 < wanted < len(documents) - 1, "a case that tells nothing"
-    assert told["share"] == pytest.approx(wanted / len(documents))
+    assert fitted["share"] == pytest.approx(wanted / len(documents))
     model = tokensieve.load(tmp_path / "out", device="cpu").model
-    assert model.settings.deferred == told["share"] and model.config.defer_below == told["below"]
-    assert int((probabilities < told["below"]).sum()) == wanted
-    assert told["expected_loss"] == pytest.approx(left[wanted], abs=1e-3)
+    assert model.settings.deferred == fitted["share"] and model.config.defer_below == fitted["below"]
+    assert int((probabilities < fitted["below"]).sum()) == wanted
+    assert fitted["expected_loss"] == pytest.approx(left[wanted], abs=1e-3)
     assert record["settings"]["defer"]["share"] == 0.1, "what was asked for"
-    assert model.plan(20).deferred == told["share"]
+    assert model.plan(20).deferred == fitted["share"]
 
 
 def truth() -> list[int]:
@@ -96,24 +96,24 @@ def test_the_less_may_be_lost_the_more_is_deferred(
 def test_documents_that_are_too_short_lose_nothing(dense: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPE, max_expected_loss=0.0)
     lengths = sorted(own.length for own in tokensieve.load(dense, device="cpu").engine.classify(DATA.validation))
-    ptc = with_flat(REDUCED, min_length=lengths[20])
-    told = train(dense, ptc, DATA, tmp_path / "some", recipe, progress=False)["cascade"]
-    assert told["documents"] == sum(length >= lengths[20] for length in lengths)
-    ptc = with_flat(REDUCED, min_length=33)
-    told = train(dense, ptc, DATA, tmp_path / "none", recipe, progress=False)["cascade"]
-    assert (told["documents"], told["share"], told["below"]) == (0, 0.1, 0.0)
+    pruned = with_flat(REDUCED, min_length=lengths[20])
+    fitted = train(dense, pruned, DATA, tmp_path / "some", recipe, progress=False)["cascade"]
+    assert fitted["documents"] == sum(length >= lengths[20] for length in lengths)
+    pruned = with_flat(REDUCED, min_length=33)
+    fitted = train(dense, pruned, DATA, tmp_path / "none", recipe, progress=False)["cascade"]
+    assert (fitted["documents"], fitted["share"], fitted["below"]) == (0, 0.1, 0.0)
     assert "expected to lose" not in (tmp_path / "none" / "README.md").read_text()
-    ptc = with_flat(REDUCED, min_length=lengths[-1])
-    told = train(dense, ptc, DATA, tmp_path / "one", recipe, progress=False)["cascade"]
+    pruned = with_flat(REDUCED, min_length=lengths[-1])
+    fitted = train(dense, pruned, DATA, tmp_path / "one", recipe, progress=False)["cascade"]
     again = sum(length == lengths[-1] for length in lengths)
-    assert told["documents"] == again and 0 < told["share"] < 1
+    assert fitted["documents"] == again and 0 < fitted["share"] < 1
 
 
 def test_nothing_is_deferred_that_loses_nothing() -> None:
     """However many there are: rounding leaves nothing of a sum of zeros."""
     generator = torch.Generator().manual_seed(0)
-    ptc = settings(pruning="ratio", site="hidden", pooling="mean", reread=0.1)
-    model = cascade_of(tiny_model(ptc.stages(4)[0]), ptc)
+    deferring = settings(pruning="ratio", site="hidden", pooling="mean", reread=0.1)
+    model = cascade_of(tiny_model(deferring.stages(4)[0]), deferring)
     for _ in range(20):
         second = torch.randn(1000, 3, generator=generator)
         first = 3 * second.clone()
@@ -140,9 +140,9 @@ def test_several_labels(base: Path, tmp_path: Path) -> None:
         for document, label in zip(DATA.train, (("film",), ("law", "team"), ()) * 20, strict=True)
     )
     splits = DataSplits(several, several[:30])
-    ptc = reduction(pruning="ratio", keep_ratio=0.4, site="hidden", pooling="mean", reread=0.1)
+    deferring = reduction(pruning="ratio", keep_ratio=0.4, site="hidden", pooling="mean", reread=0.1)
     recipe = replace(RECIPE, epochs=1, learning_rate=3e-3, max_expected_loss=0.0)
-    record = train(base, ptc, splits, tmp_path / "out", recipe, progress=False)
+    record = train(base, deferring, splits, tmp_path / "out", recipe, progress=False)
     assert record["cascade"]["documents"] == 30 and record["cascade"]["expected_loss"] == 0
     both, second = (logits_of(tmp_path / "out", several[:30], below) for below in (record["cascade"]["below"], 1.0))
     assert torch.equal(both > 0, second > 0)

@@ -83,8 +83,8 @@ def test_labels_are_not_looked_at(dense: Path, tmp_path: Path) -> None:
 
 
 def test_a_second_stage_has_the_norms_of_before(dense: Path, tmp_path: Path) -> None:
-    ptc = with_flat(REDUCED, reread=0.25, min_length=6)
-    train(dense, ptc, DATA, tmp_path / "out", DISTILLING, progress=False)
+    settings = with_flat(REDUCED, reread=0.25, min_length=6)
+    train(dense, settings, DATA, tmp_path / "out", DISTILLING, progress=False)
     own, before, first = own_of_second(tmp_path / "out"), weights_of(dense), weights_of(tmp_path / "out")
     assert len(own) > 2, "no norms of its own"
     assert all(torch.equal(tensor, before[name]) for name, tensor in own.items())
@@ -101,8 +101,8 @@ def test_a_second_stage_has_the_norms_of_before(dense: Path, tmp_path: Path) -> 
 
 
 def test_a_second_stage_of_fewer_tokens_has_its_head_refitted_afterwards(dense: Path, tmp_path: Path) -> None:
-    ptc = with_flat(REDUCED, reread=0.25, reread_ratios=(0.8,) * 4)
-    record = train(dense, ptc, DATA, tmp_path / "out", DISTILLING, progress=False)
+    settings = with_flat(REDUCED, reread=0.25, reread_ratios=(0.8,) * 4)
+    record = train(dense, settings, DATA, tmp_path / "out", DISTILLING, progress=False)
     assert record["head_refit"]["left_again"] < record["head_refit"]["moved_again"]
     assert not torch.equal(*(weights_of(tmp_path / "out", stage)["head.classifier.weight"] for stage in (0, 1)))
 
@@ -125,8 +125,10 @@ def test_what_is_trained_afterwards_has_one_set_of_norms(
 
 def test_in_bfloat16_nothing_of_the_second_stage_changes(dense: Path, tmp_path: Path) -> None:
     """Trainer's autocast ends with it: what is fitted afterwards is fitted in the model's own type."""
-    ptc = with_flat(REDUCED, reread=0.25)
-    record = train(dense, ptc, DATA, tmp_path / "out", replace(DISTILLING, feature_epochs=1, bf16=True), progress=False)
+    settings = with_flat(REDUCED, reread=0.25)
+    record = train(
+        dense, settings, DATA, tmp_path / "out", replace(DISTILLING, feature_epochs=1, bf16=True), progress=False
+    )
     assert set(record["head_refit"]) == {"moved", "left"}
     own, before = own_of_second(tmp_path / "out"), weights_of(dense)
     assert own and all(torch.equal(tensor, before[name]) for name, tensor in own.items())
@@ -150,8 +152,8 @@ def probabilities(folder: Path, below: float | None = None) -> torch.Tensor:
 
 def test_the_first_stage_alone_needs_no_other_head(distilled: Path, tmp_path: Path) -> None:
     """Its vectors are those that the head was fitted to, those of short documents among them."""
-    ptc = with_flat(REDUCED, min_length=6)
-    record = train(distilled, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
+    settings = with_flat(REDUCED, min_length=6)
+    record = train(distilled, settings, DATA, tmp_path / "out", RECIPE, progress=False)
     assert record["head_refit"] is None
     found, wanted = weights_of(tmp_path / "out"), weights_of(distilled)
     assert not is_cascade(tmp_path / "out")
@@ -159,8 +161,8 @@ def test_the_first_stage_alone_needs_no_other_head(distilled: Path, tmp_path: Pa
 
 
 def test_another_share_is_deferred_to_the_same_stage(dense: Path, distilled: Path, tmp_path: Path) -> None:
-    ptc = with_flat(REDUCED, reread=0.5, min_length=6)
-    record = train(distilled, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
+    settings = with_flat(REDUCED, reread=0.5, min_length=6)
+    record = train(distilled, settings, DATA, tmp_path / "out", RECIPE, progress=False)
     assert record["head_refit"] is None
     for stage in (0, 1):
         found, wanted = weights_of(tmp_path / "out", stage), weights_of(distilled, stage)
@@ -170,8 +172,8 @@ def test_another_share_is_deferred_to_the_same_stage(dense: Path, distilled: Pat
 
 
 def test_other_first_shares_leave_the_second_stage_alone(dense: Path, distilled: Path, tmp_path: Path) -> None:
-    ptc = with_flat(REDUCED, reread=0.25, keep_ratio=0.7, min_length=6)
-    record = train(distilled, ptc, DATA, tmp_path / "out", RECIPE, progress=False)
+    settings = with_flat(REDUCED, reread=0.25, keep_ratio=0.7, min_length=6)
+    record = train(distilled, settings, DATA, tmp_path / "out", RECIPE, progress=False)
     assert set(record["head_refit"]) == {"moved", "left"}
     torch.testing.assert_close(probabilities(tmp_path / "out", 1.0), probabilities(dense))
 
@@ -184,12 +186,12 @@ def test_without_pruning_it_is_the_classifier_again(dense: Path, distilled: Path
     assert all(torch.equal(own, wanted[name]) for name, own in found.items())
 
 
-def test_following_leaves_a_second_stage_of_fewer_tokens_alone(dense: Path, tmp_path: Path) -> None:
+def test_feature_distillation_leaves_a_second_stage_of_fewer_tokens_alone(dense: Path, tmp_path: Path) -> None:
     """Documents that are too short to be pruned are not read by it, so its last layer is not fitted to them."""
-    ptc = with_flat(REDUCED, reread=0.25, reread_ratios=(0.8,) * 4, min_length=12)
-    train(dense, ptc, DATA, tmp_path / "once", DISTILLING, progress=False)
+    settings = with_flat(REDUCED, reread=0.25, reread_ratios=(0.8,) * 4, min_length=12)
+    train(dense, settings, DATA, tmp_path / "once", DISTILLING, progress=False)
     record = train(
-        tmp_path / "once", ptc, DATA, tmp_path / "twice", replace(DISTILLING, feature_epochs=2), progress=False
+        tmp_path / "once", settings, DATA, tmp_path / "twice", replace(DISTILLING, feature_epochs=2), progress=False
     )
     assert set(record["head_refit"]) == {"moved", "left"}
     heads = (own_of_second(tmp_path / name)["head.classifier.weight"] for name in ("once", "twice"))
@@ -198,9 +200,9 @@ def test_following_leaves_a_second_stage_of_fewer_tokens_alone(dense: Path, tmp_
 
 def test_distilling_once_more(dense: Path, distilled: Path, tmp_path: Path) -> None:
     """The vectors are those of the second stage, whose norms stay; the head is fitted to the new ones."""
-    ptc = with_flat(REDUCED, reread=0.25, min_length=6)
+    settings = with_flat(REDUCED, reread=0.25, min_length=6)
     again = replace(DISTILLING, feature_epochs=3)
-    record = train(distilled, ptc, DATA, tmp_path / "out", again, progress=False)
+    record = train(distilled, settings, DATA, tmp_path / "out", again, progress=False)
     assert set(record["head_refit"]) == {"moved", "left"}
     assert (
         record["feature_distillation"]["distance"]
@@ -228,8 +230,8 @@ def test_documents_that_judge_are_told_of(dense: Path, tmp_path: Path, caplog: p
     more = tuple(replace(document, label=None) for document in (*DATA.validation[:3], *DATA.train[:2]))
     texts = {document.text for document in more}
     known = sum(document.text in texts for document in DATA.validation)
-    recipe, ptc = replace(RECIPE, max_expected_loss=1.0), with_flat(REDUCED, reread=0.1)
-    train(dense, ptc, replace(DATA, unlabelled=more), tmp_path / "out", recipe, progress=False)
+    recipe, settings = replace(RECIPE, max_expected_loss=1.0), with_flat(REDUCED, reread=0.1)
+    train(dense, settings, replace(DATA, unlabelled=more), tmp_path / "out", recipe, progress=False)
     (told,) = [message for message in caplog.messages if "unlabelled:" in message]
     assert f"{known} of the 40 validation documents are among them" in told
 
@@ -313,7 +315,7 @@ def test_epochs_of_training_come_after_it(dense: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("**/checkpoint-*"))
 
 
-def test_in_two_stages_the_dense_one_follows_nobody(base: Path, tmp_path: Path) -> None:
+def test_in_two_training_stages_the_dense_model_distils_no_features(base: Path, tmp_path: Path) -> None:
     recipe = replace(DISTILLING, feature_epochs=1, epochs=1, learning_rate=3e-3)
     record = train_in_stages(base, REDUCED, DATA, tmp_path / "out", recipe, progress=False)
     assert record["feature_distillation"]["epochs"] == 1
@@ -371,7 +373,7 @@ def test_refused(given: dict[str, Any], named: str) -> None:
         Recipe(**given)
 
 
-def test_without_a_classifier_to_follow(base: Path, tmp_path: Path) -> None:
+def test_feature_distillation_needs_a_trained_classifier(base: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"feature_epochs=1 needs a whole trained classifier.*train one first"):
         train(base, DENSE, DATA, tmp_path / "out", replace(DISTILLING, feature_epochs=1, epochs=1), progress=False)
     assert not list(tmp_path.iterdir())

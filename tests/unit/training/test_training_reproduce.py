@@ -62,23 +62,23 @@ def short_name(settings: ReductionConfig) -> str:
     return f"{flat.pruning}-{flat.site}-{flat.combine_layer}"
 
 
-@pytest.mark.parametrize("ptc", SETTINGS, ids=short_name)
+@pytest.mark.parametrize("settings", SETTINGS, ids=short_name)
 @pytest.mark.parametrize("recipe", RECIPES, ids=["default", "changed", "lora", "teacher"])
-def test_the_command_gives_the_settings_back(ptc: ReductionConfig, recipe: Recipe) -> None:
-    record = RECORD | {"settings": ptc.to_dict(), "recipe": recipe.to_dict()}
+def test_the_command_gives_the_settings_back(settings: ReductionConfig, recipe: Recipe) -> None:
+    record = RECORD | {"settings": settings.to_dict(), "recipe": recipe.to_dict()}
     command = train_command(record, "out", num_layers=6)
     assert command is not None
     given, asked = parsed(command)
     config = tiny_model(reduction(), num_hidden_layers=6).config
     found = reduction_settings(config, asked.reduction.preset, asked.reduction.assignments)
-    assert found.expanded(6) == ptc.expanded(6)
+    assert found.expanded(6) == settings.expanded(6)
     assert asked.recipe == recipe
     assert (given["model"], given["data"], str(given["output"])) == ("some/base", "news", "out")
 
 
 def test_the_command_has_no_more_than_it_needs() -> None:
-    def command(ptc: ReductionConfig, **entries: Any) -> str:
-        record = RECORD | {"settings": ptc.to_dict(), "base": HUB_NAME} | entries
+    def command(settings: ReductionConfig, **entries: Any) -> str:
+        record = RECORD | {"settings": settings.to_dict(), "base": HUB_NAME} | entries
         return str(train_command(record, "out", num_layers=6)).replace(" \\\n   ", "")
 
     assert command(reduction()) == "tokensieve train --data news --output out"

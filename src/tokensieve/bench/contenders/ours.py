@@ -32,7 +32,9 @@ from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassifica
 from tokensieve.cascade.fit import fit_defer
 from tokensieve.checks import check_boolean, check_integer
 from tokensieve.config import ReductionConfig
-from tokensieve.config.old import FIELDS, changed
+from tokensieve.config.assigned import with_assignments
+from tokensieve.config.old import FIELDS
+from tokensieve.config.ptc import changed
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
@@ -49,20 +51,20 @@ from tokensieve.runtime.offload import offload_input_embeddings
 from tokensieve.runtime.part import part_file
 from tokensieve.runtime.precision import resolve_dtype
 from tokensieve.runtime.predict import is_prediction, write_predictions
-from tokensieve.settings_paths import Assignment, apply
+from tokensieve.settings_paths import Assignment
 
 
-def with_settings(start: ReductionConfig, settings: Mapping[str, Any]) -> ReductionConfig:
-    """Settings with values at dotted paths, or, in configs of version 0.1.0, of flat fields.
+def with_settings(start: ReductionConfig, settings: Mapping[str, Any], depth: int) -> ReductionConfig:
+    """Settings with values at dotted paths, or, in configs of version 0.1.0, of flat fields, for a model of
+    `depth` layers.
 
     Raises:
         ConfigError: an unknown path, or values out of range.
     """
     shared = ("pooling", "protect_special", "min_length")
     if any(name in FIELDS and name not in shared for name in settings) or settings.get("pooling") == "host":
-        return changed(start, settings)
-    assignments = [Assignment(tuple(path.split(".")), value) for path, value in settings.items()]
-    return ReductionConfig.from_dict(apply(start.to_dict(), assignments))
+        return changed(start, settings, depth)
+    return with_assignments(start, [Assignment(tuple(path.split(".")), value) for path, value in settings.items()])
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class Tokensieve(ContenderConfig):
             raise ConfigError(f"layers={self.layers}: the backbone has {layers}")
         layers = self.layers or layers
         start = ReductionConfig() if self.preset is None else ReductionConfig.preset(self.preset)
-        settings = with_settings(start, self.settings)
+        settings = with_settings(start, self.settings, layers)
         settings.check_depth(layers)
         return settings
 

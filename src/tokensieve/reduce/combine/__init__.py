@@ -1,1 +1,1 @@
-"""Combining: many tokens are folded into few. A way is a file."""
+"""Combining: many tokens are folded into few. A file for each way."""

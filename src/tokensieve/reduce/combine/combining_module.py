@@ -61,7 +61,7 @@ class CombiningModule(Combine):
 
     @property
     def starts_as_identity(self) -> bool:
-        """Whether `init` says so."""
+        """Whether `init` is "identity"."""
         return self.init == "identity"
 
     def module(self, hidden_size: int, layer_norm_eps: float) -> TokenCombiner:
@@ -75,11 +75,11 @@ class CombiningModule(Combine):
 
 
 class TokenCombiner(nn.Module):
-    """Folds n text tokens into m combination tokens; its parameters are all its own.
+    """Folds n text tokens into m combination tokens; it shares no parameter with a layer.
 
     Args:
         hidden_size: d.
-        layer_norm_eps: of its two norms, as in the layers around it.
+        layer_norm_eps: epsilon of its two norms, the same as in the layers around it.
         settings: scale, assignment, noise and count offset.
     """
 
@@ -118,7 +118,7 @@ class TokenCombiner(nn.Module):
         return torch.matmul(query, key.transpose(1, 2)) * self.scale
 
     def assign(self, logits: Tensor) -> Tensor:
-        """What each combination token takes of each text token, [B, m, n], from the logits of that shape.
+        """The weight of each text token in each combination token, [B, m, n], from the logits of that shape.
 
         Hard, HA: one-hot over m; in training with noise and a straight-through gradient. Soft: sums to 1 over n.
         """
@@ -134,7 +134,7 @@ class TokenCombiner(nn.Module):
 
     @torch.no_grad()
     def start_as_identity(self) -> None:
-        """Let all maps be the identity: c <- c + the mean of the tokens that are most like it, as they are."""
+        """Make all maps the identity: c <- c + the mean of the tokens that are most similar to it, as they are."""
         for linear in (self.query, self.key, self.value, self.dense):
             nn.init.eye_(linear.weight)
             nn.init.zeros_(linear.bias)

@@ -18,9 +18,17 @@ Mode = Literal["replace", "insert"]
 _SCALED = re.compile(r"[1-9]\d{0,2}/[1-9]\d{0,2}")
 
 
+def _is_scaled(layer: str) -> bool:
+    """Whether it is the number of a layer with a depth that has it, such as "7/12"."""
+    if _SCALED.fullmatch(layer) is None:
+        return False
+    number, depth = map(int, layer.split("/"))
+    return number <= depth
+
+
 @dataclass(frozen=True)
 class Combine(Cell):
-    """Where a combining module stands, and into how many tokens it folds the text.
+    """A combining module: its place among the layers, and the number of tokens that it folds the text into.
 
     Attributes:
         layer: its 1-based number among the layers; or a text such as "7/12", layer 7 of a model of 12: a model of
@@ -35,7 +43,7 @@ class Combine(Cell):
 
     checks: ClassVar[Mapping[str, Check]] = {
         "layer": Check(
-            lambda layer: is_whole(layer, 1) or (isinstance(layer, str) and _SCALED.fullmatch(layer) is not None),
+            lambda layer: is_whole(layer, 1) or (isinstance(layer, str) and _is_scaled(layer)),
             'give the number of a layer, from 1, or such a number with a depth, such as "7/12"',
         ),
         "mode": one_of(get_args(Mode)),

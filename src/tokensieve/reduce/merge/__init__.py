@@ -1,1 +1,1 @@
-"""Merging: what becomes of the tokens that leave. A way is a file."""
+"""Merging: what becomes of the tokens that leave. A file for each way."""

@@ -1,4 +1,4 @@
-"""The contract of merging: into which of the rows that stay each row that leaves goes."""
+"""The contract of merging: each row that leaves goes into one of the rows that stay."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from tokensieve.tokens import Tokens
 
 
 class Merge(Cell):
-    """What becomes of the tokens that leave the model; without one they are dropped."""
+    """The fate of the tokens that leave the model; without one they are dropped."""
 
     @abstractmethod
     def merging(self, tokens: Tokens, rows: Tensor, lengths: Sequence[int]) -> Merging:
-        """Where every row of the batch goes.
+        """Decide into which row every row of the batch goes.
 
         Args:
             tokens: the batch before.
             rows: [T'] rows that stay, ascending.
-            lengths: rows of each document that stay.
+            lengths: how many rows of each document stay.
         """
 
     @abstractmethod
     def flops(self, hidden_size: int, rows: float, rows_out: float) -> float:
-        """Multiply-adds times two, where `rows` enter and `rows_out` go on."""
+        """Multiply-adds times two for a document of `rows` rows, of which `rows_out` stay."""
 
 
 @dataclass(frozen=True)
 class Merging:
-    """Which of the rows that stay every row of a batch goes into.
+    """The row that stays into which every row of a batch goes.
 
     Attributes:
         rows: [T'] rows that stay.
-        into: [T] int64 place in `rows`: a row's own where it stays, the most similar one's where it leaves, -1 where
-            nothing stays that could take it.
+        into: [T] int64 place in `rows`: the row's own if it stays, that of the most similar row if it leaves, -1 if no
+            row stays that could take it.
     """
 
     rows: Tensor

@@ -24,45 +24,45 @@ _NOWHERE = -1
 
 @dataclass(frozen=True)
 class MostSimilar(Merge):
-    """Averages what leaves into the most similar token that stays."""
+    """Averages each token that leaves into the most similar one that stays."""
 
     name: ClassVar[str] = "most-similar"
 
     def merging(self, tokens: Tokens, rows: Tensor, lengths: Sequence[int]) -> Merging:
-        """As `most_similar`."""
+        """Call `most_similar`."""
         return most_similar(tokens, rows, lengths)
 
     def flops(self, hidden_size: int, rows: float, rows_out: float) -> float:
-        """Similarity of the rows that leave with those that go on."""
+        """The similarity of the rows that leave with those that stay."""
         return 2 * hidden_size * (rows - rows_out) * rows_out
 
 
 @torch.no_grad()
 def most_similar(tokens: Tokens, rows: Tensor, lengths: Sequence[int]) -> Merging:
-    """Let every text row that leaves go into the unprotected text row of its document that is most similar (cosine).
+    """Merge every text row that leaves into the most similar (cosine) unprotected text row of its document.
 
     Args:
         tokens: the batch before.
         rows: [T'] rows that stay, ascending; combination tokens and protected ones among them take nothing.
-        lengths: rows of each document that stay.
+        lengths: how many rows of each document stay.
     """
     stays = torch.zeros_like(tokens.protected).index_fill(0, rows, True)
     text = tokens.origin >= 0
     takes = stays & text & ~tokens.protected
     unit = F.normalize(tokens.values.float(), dim=1)
-    into = stays.cumsum(0) - 1  # of the rows that stay
+    into = stays.cumsum(0) - 1  # place among the rows that stay
     start = first = 0
     for run in runs(tokens.lengths, lengths):
         before, after = run.lengths
         end = start + run.documents * before
         if before > after:
             places = torch.arange(start, end, device=rows.device).view(run.documents, before)
-            leaving = places[~stays[start:end].view_as(places)].view(run.documents, -1)
-            staying = places[stays[start:end].view_as(places)].view(run.documents, -1)
-            alike = torch.bmm(unit[leaving], unit[staying].transpose(1, 2))
-            alike.masked_fill_(~takes[staying].unsqueeze(1), -torch.inf)
+            removed = places[~stays[start:end].view_as(places)].view(run.documents, -1)
+            kept = places[stays[start:end].view_as(places)].view(run.documents, -1)
+            alike = torch.bmm(unit[removed], unit[kept].transpose(1, 2))
+            alike.masked_fill_(~takes[kept].unsqueeze(1), -torch.inf)
             best, place = alike.max(2)
-            own = torch.arange(run.documents, device=rows.device).view(-1, 1) * after + first
-            into[leaving] = torch.where(best.isfinite(), place + own, _NOWHERE)
+            offset = torch.arange(run.documents, device=rows.device).view(-1, 1) * after + first
+            into[removed] = torch.where(best.isfinite(), place + offset, _NOWHERE)
         start, first = end, first + run.documents * after
     return Merging(rows, into)

@@ -1,1 +1,1 @@
-"""Scores: one number a token, by which a selection decides. A score is a file."""
+"""Scores: one number a token, by which a selection decides. A file for each score."""

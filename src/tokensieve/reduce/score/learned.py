@@ -26,8 +26,8 @@ class Learned(Score):
 
     Attributes:
         noise: scale of Gumbel noise on the scores, in training only; 1 is the standard deviation of the scores within a
-            document. What stays is then drawn, the likelier the higher its score, and a document is not always read by
-            the same tokens.
+            document. Tokens that stay are then drawn, the likelier the higher their scores, so that training does not
+            always see the same tokens of a document.
     """
 
     noise: float = 0.0
@@ -50,7 +50,7 @@ class Importance(Scorer):
 
     Args:
         hidden_size: d.
-        noise: as of `Learned`.
+        noise: as in `Learned`.
     """
 
     weight: Tensor
@@ -72,5 +72,5 @@ class Importance(Scorer):
 
     @property
     def fitted(self) -> bool:
-        """Whether it tells tokens apart."""
+        """Whether any weight differs from zero."""
         return bool(self.weight.any())

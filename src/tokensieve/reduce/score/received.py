@@ -1,6 +1,6 @@
 """Received attention: a token's importance is the mean attention that it receives in the layer.
 
-Source: PTC section 3.1. The exact score needs every probability. A few queries that speak for all cost little at any
+Source: PTC section 3.1. The exact score needs every probability. A few queries that stand for all cost little at any
 length; which ones is a setting of ours.
 """
 

@@ -1,1 +1,1 @@
-"""Selections: which of the scored tokens stay. A selection is a file."""
+"""Selections: which of the scored tokens stay. A file for each selection."""

@@ -1,8 +1,8 @@
-"""Fuzzy pruning (PF): tokens that are clearly important are spared, the share acts on the other ones, the candidates.
+"""Fuzzy pruning (PF): clearly important tokens are spared; the share acts on the other tokens, the candidates.
 
-Source: PTC section 3.3. Membership of importance and unimportance rises between the quartiles of the scores; what is in
-the alpha-cut of the first and not in that of the second stays. Scope "candidates" applies p to the candidates, which is
-the literal reading; scope "all" applies it to all tokens and takes candidates first.
+Source: PTC section 3.3. Membership of importance and unimportance rises between the quartiles of the scores; a
+token in the alpha-cut of the first and not in that of the second is spared. Scope "candidates" applies p to the
+candidates, which is the literal reading; scope "all" applies it to all tokens and takes candidates first.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Scope = Literal["all", "candidates"]
 
 @dataclass(frozen=True)
 class Fuzzy(TopShare):
-    """Spares what is clearly important.
+    """Spares tokens that are clearly important.
 
     Scope "all": floor(t p) stay; candidates leave first, the lowest score first, then others where they do not suffice.
-    Both cuts are thresholds on the score, so a candidate always scores lower than what is none: to remove candidates
+    Both cuts are thresholds on the score, so a candidate always scores lower than other tokens: to remove candidates
     first is to remove the lowest scores first, and the kept set is that of the top share. One piece of code serves
     both; a test holds it against the two-stage rule as it is written.
 
-    Scope "candidates": all that is no candidate stays, and floor(p c) of c candidates. With a kept set per head all
+    Scope "candidates": all other tokens stay, and floor(p c) of c candidates. With a kept set per head all
     heads keep as many as the head that would keep most, so that no head loses a token outside its candidates.
 
     Attributes:
@@ -57,7 +57,7 @@ class Fuzzy(TopShare):
     def counts(
         self, lengths: Sequence[int], protected_counts: Sequence[int], share: Fraction
     ) -> tuple[int, ...] | None:
-        """Follows from length alone; but the number of candidates depends on the scores."""
+        """The exact counts with scope "all"; None with "candidates", whose number depends on the scores."""
         return super().counts(lengths, protected_counts, share) if self.scope == "all" else None
 
     def select(self, scored: Scored, share: Fraction) -> Tensor:
@@ -68,7 +68,7 @@ class Fuzzy(TopShare):
         kept_candidates = candidates * share.numerator // share.denominator
         alive = scored.alive.sum(-1)
         counts = torch.maximum(alive - candidates + kept_candidates, alive.clamp(max=self.min_tokens))
-        # A candidate scores lower than whatever is none, so the best `counts` tokens are the ones described.
+        # A candidate scores lower than other tokens, so the best `counts` tokens are those described above.
         return keep_top(scored, counts.amax(-1, keepdim=True).clamp(min=1))
 
     def bounds(self, alive: int, protected: int, share: Fraction) -> tuple[int, int]:
@@ -76,7 +76,7 @@ class Fuzzy(TopShare):
         if self.scope == "all":
             return super().bounds(alive, protected, share)
         free = alive - protected
-        spared = self.alpha_unimportant > 0  # then what reaches the upper quartile is no candidate
+        spared = self.alpha_unimportant > 0  # then a token that reaches the upper quartile is no candidate
         candidates = -(-3 * (free - 1) // 4) if spared and free else free
         kept = candidates * share.numerator // share.denominator
         return max(1, min(alive, self.min_tokens), alive - candidates + kept), alive
@@ -86,7 +86,7 @@ def fuzzy_candidates(scored: Scored, alpha_important: float, alpha_unimportant: 
     """Candidates for removal, [B, S, L] bool: the complement of I minus U among unprotected tokens.
 
     Quartiles a, b are taken over a document's unprotected tokens, pooled over heads where each has its own scores.
-    Where a = b nothing can be told apart and there are no candidates.
+    If a = b, tokens cannot be told apart, and there are no candidates.
     """
     free = scored.alive & ~scored.protected
     values = scored.scores.masked_fill(~free, torch.nan).flatten(1)  # [B, S * L]
@@ -99,7 +99,7 @@ def fuzzy_candidates(scored: Scored, alpha_important: float, alpha_unimportant: 
 
 
 def quantile(values: Tensor, q: float) -> Tensor:
-    """Linear quantile of each row of [B, N] float32 over what is not NaN: [B]; NaN for a row without numbers.
+    """Linear quantile of each row of [B, N] float32, NaN left out: [B]; NaN for a row without numbers.
 
     Sorts, because torch.quantile refuses large inputs.
     """

@@ -1,4 +1,4 @@
-"""Quantile: what scores at least the sentence's own quantile stays.
+"""Quantile: tokens stay whose scores reach a quantile of their document's scores.
 
 Source: Qi et al., "Practical token pruning for foundation models in few-shot conversational virtual assistant systems"
 (arXiv 2408.11799), by its abstract: tokens below a quantile of the scores in the sentence are dropped. Differs in that
@@ -23,7 +23,7 @@ from tokensieve.reduce.select.ranking import keep_top
 
 @dataclass(frozen=True)
 class Quantile(Select):
-    """Keeps the protected tokens, and of t others those at or above the quantile 1 - p of their scores.
+    """Keeps the protected tokens, and those of t others that score at or above the quantile 1 - p.
 
     The quantile is a score of the document: floor((t - 1) (1 - p)) others are ranked below it. Equal scores stay or
     leave together, so how many stay depends on the scores only where some are equal.
@@ -38,11 +38,11 @@ class Quantile(Select):
     checks: ClassVar[Mapping[str, Check]] = {"min_tokens": whole(1)}
 
     def counts(self, lengths: Sequence[int], protected_counts: Sequence[int], share: Fraction) -> None:
-        """The number of equal scores is not known from the length."""
+        """None: the number of equal scores is not known from the length."""
         return None
 
     def select(self, scored: Scored, share: Fraction) -> Tensor:
-        """[B, S, L]; where heads have sets of their own, as many for each as the head that would keep most."""
+        """[B, S, L]. If heads keep sets of their own, each keeps as many as the head that would keep most."""
         free = scored.alive & ~scored.protected
         values = scored.scores.masked_fill(~free, torch.inf).sort(dim=-1).values  # the free ones first
         number = free.sum(-1, keepdim=True)  # [B, S, 1]

@@ -1,4 +1,4 @@
-"""The choice of a fixed number of tokens by score, as every counting selection makes it."""
+"""keep_top: the choice of a fixed number of tokens by score, which all selections share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def keep_top(scored: Scored, counts: Tensor) -> Tensor:
     Returns:
         [B, S, L] bool.
     """
-    order = scored.scores.masked_fill(scored.protected, torch.inf)  # what is not alive comes last
+    order = scored.scores.masked_fill(scored.protected, torch.inf)  # tokens that are gone come last
     ranked = order.sort(dim=-1, descending=True, stable=True).indices
     rank = torch.empty_like(ranked).scatter_(
         -1, ranked, torch.arange(ranked.shape[-1], device=ranked.device).expand_as(ranked)

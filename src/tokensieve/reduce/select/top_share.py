@@ -35,7 +35,7 @@ class TopShare(Select):
     def counts(
         self, lengths: Sequence[int], protected_counts: Sequence[int], share: Fraction
     ) -> tuple[int, ...] | None:
-        """Follows from length alone."""
+        """The exact counts."""
         pairs = zip(lengths, protected_counts, strict=True)
         return tuple(next_count(length, protected, share, self.min_tokens) for length, protected in pairs)
 

@@ -1,0 +1,139 @@
+"""What holds for every method holds for compositions that nobody has named yet: a sample of the product of cells."""
+
+import itertools
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from contract.variants import DEPTH, UNEQUAL, batch, documents, tiny_model
+from tokensieve import ConfigError, Prune, ReductionConfig, TokensieveForSequenceClassification
+from tokensieve.model.reference import reference_forward
+from tokensieve.reduce.combine.combining_module import CombiningModule
+from tokensieve.reduce.combine.contract import Combine
+from tokensieve.reduce.merge.contract import Merge
+from tokensieve.reduce.merge.most_similar import MostSimilar
+from tokensieve.reduce.schedule import Constant, Listed, OneLayer, Schedule, Taper
+from tokensieve.reduce.score.learned import Learned
+from tokensieve.reduce.score.random import Random
+from tokensieve.reduce.score.received import Received
+from tokensieve.reduce.select.fuzzy import Fuzzy
+from tokensieve.reduce.select.quantile import Quantile
+from tokensieve.reduce.select.top_share import TopShare
+from tokensieve.reduce.site import Ahead, Hidden, Keys
+
+SCORES = (
+    Received(),
+    Received(queries="anchors"),
+    Received(queries="sample", sample=5),
+    Received("per_head"),
+    Received("per_head", "sample", 3),
+    Learned(noise=0.5),
+    Random(seed=3),
+)
+SELECTIONS = (TopShare(), TopShare(min_tokens=9), Fuzzy(), Fuzzy(9, "candidates"), Quantile(), Quantile(min_tokens=9))
+SCHEDULES = (Constant(0.6), Taper(0.7, 0.2), OneLayer(1, 0.5), OneLayer(2, 0.4), Listed((0.5, 1.0, 0.6, 0.7)))
+SITES = (Keys(), Hidden(), Ahead(), Ahead(keys_once_more=True))
+MERGES = (None, MostSimilar())
+COMBINES = (
+    None,
+    CombiningModule(layer=3, tokens=3),
+    CombiningModule(layer=1, mode="insert", tokens=2),
+    CombiningModule(layer="9/12", assignment="soft"),
+    CombiningModule(layer=DEPTH + 1, mode="insert", tokens=1, count_offset=1.0),
+)
+REST = ({}, {"protect_special": False}, {"min_length": 12}, {"pooling": "mean"})
+NUMBER = 100
+"""Of compositions that are tried, which takes some seconds; each cell is in several."""
+CLOSE = {"atol": 1e-5, "rtol": 5e-6}  # one combination token takes sums of many tokens, so that logits are large
+
+
+def allowed() -> Iterator[ReductionConfig]:
+    """The whole product, but for what is refused."""
+    cells = (SCORES, SELECTIONS, SCHEDULES, SITES, MERGES, COMBINES, REST)
+    for score, select, schedule, site, merge, combine, rest in itertools.product(*cells):
+        settings = composed(score, select, schedule, site, merge, combine, rest)
+        if settings is not None:
+            yield settings
+
+
+def composed(
+    score: object, select: object, schedule: Schedule, site: object, merge: Merge | None, combine: Combine | None,
+    rest: dict[str, object],
+) -> ReductionConfig | None:  # fmt: skip
+    """The settings, for a model of DEPTH layers; None where cells do not go together."""
+    layers = DEPTH if combine is None else combine.before(DEPTH)
+    if isinstance(schedule, Listed):
+        schedule = Listed(schedule.shares[:layers]) if layers else Constant()
+    if isinstance(schedule, OneLayer) and schedule.layer > layers:
+        return None
+    try:
+        return ReductionConfig(prune=Prune(score, select, schedule, site, merge), combine=combine, **rest)  # type: ignore[arg-type]
+    except ConfigError:
+        return None
+
+
+def name_of(settings: ReductionConfig) -> str:
+    cells = [settings.prune.score, settings.prune.select, settings.prune.schedule, settings.prune.site]  # type: ignore[union-attr]
+    where = "" if settings.combine is None else f"-combine {settings.combine.layer}"
+    return "-".join(cell.name for cell in cells) + ("-merged" if settings.prune.merge else "") + where  # type: ignore[union-attr]
+
+
+SAMPLE = random.Random(0).sample(list(allowed()), NUMBER)
+each_composition = pytest.mark.parametrize("reduction", SAMPLE, ids=map(name_of, SAMPLE))
+
+
+def test_every_cell_is_in_the_sample() -> None:
+    for place, cells in (("score", SCORES), ("select", SELECTIONS), ("site", SITES), ("merge", MERGES)):
+        tried = {getattr(settings.prune, place) for settings in SAMPLE}
+        assert tried == set(cells)
+    assert {settings.combine for settings in SAMPLE} == set(COMBINES)
+    pairs = {(type(own.prune.score), type(own.prune.site)) for own in SAMPLE}  # type: ignore[union-attr]
+    assert len(pairs) == 3 * 3 - 1, "but a score of attention ahead of attention"
+
+
+@each_composition
+@torch.no_grad()
+def test_forward(reduction: ReductionConfig) -> None:
+    """The padded reference agrees, a document is answered alone as in a batch, and the plan counts what is kept."""
+    model, texts = tiny_model(reduction), documents(UNEQUAL)
+    output = model(**batch(texts))
+    logits, masks = reference_forward(model, **batch(texts))
+    torch.testing.assert_close(output.logits, logits, **CLOSE)
+    assert [{kept} for kept in output.trace.kept] == [set(map(tuple, mask.sum(-1).T.tolist())) for mask in masks]
+    for number, ids in enumerate(texts):
+        alone = model(**batch([ids]))
+        torch.testing.assert_close(alone.logits[0], output.logits[number], **CLOSE)
+        kept = [step[number] for step in output.trace.kept]
+        assert [step[0] for step in alone.trace.kept] == kept
+        plan = model.plan(len(ids), special=min(2, len(ids)))
+        assert all(step.fewest <= own <= step.kept for step, own in zip(plan.steps, kept, strict=True))
+        if plan.basis == "exact":
+            assert plan.kept_tokens == tuple(kept)
+        measured = model.plan(len(ids), special=min(2, len(ids)), samples=batch([ids]))
+        assert measured.kept_tokens == pytest.approx(tuple(kept))
+
+
+@each_composition
+def test_training(reduction: ReductionConfig) -> None:
+    model = tiny_model(reduction).train()
+    model(**batch(documents(UNEQUAL)), labels=torch.arange(len(UNEQUAL)) % 3).loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("reduction", SAMPLE[::8], ids=map(name_of, SAMPLE[::8]))
+@torch.no_grad()
+def test_round_trip(reduction: ReductionConfig, tmp_path: Path) -> None:
+    model, inputs = tiny_model(reduction), batch(documents(UNEQUAL))
+    model.save_pretrained(tmp_path)
+    loaded = TokensieveForSequenceClassification.from_pretrained(tmp_path)
+    assert loaded.settings == reduction
+    assert torch.equal(loaded(**inputs).logits, model(**inputs).logits)
+
+
+def test_records_round_trip() -> None:
+    for settings in itertools.islice(allowed(), 0, None, 7):
+        assert ReductionConfig.from_dict(settings.to_dict()) == settings
