@@ -49,6 +49,7 @@ def test_what_is_said_to_people(cli: Cli, work: Path, bag: dict[str, Any]) -> No
     described = cli("info", "--model", "bag").out
     assert "no encoder" in described
     assert cli("info", "--model", "bag", "--json").json()["plan"] is None
+    assert "no encoder" in cli("info", "--model", "bag", "--length", "99").error()
     assert "by a bag of words" in cli("predict", "--model", "bag", "--input", "test.jsonl").err
     card = Path("bag/README.md").read_text(encoding="utf-8")
     assert "no encoder" in card

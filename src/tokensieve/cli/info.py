@@ -61,11 +61,7 @@ def info_command(
     device = resolve_device("auto")
     base = base_checkpoint(model)
     if is_bag_of_words(base):
-        if asked or sample is not None or length is not None:
-            raise ConfigError(f"{base}: a bag of words has no encoder, and nothing to plan: give --model alone")
-        record = _of_words(base)
-        emit(record, _lines_of_words(record), json)
-        return
+        return _describe_words(base, json, alone=not asked and sample is None and length is None)
     raw = load_config(base)
     config = source_config(raw, base)
     trained = isinstance(raw, TokensieveConfig)
@@ -92,6 +88,13 @@ def info_command(
         "plan": plan.to_dict(),
     }
     emit(record, _lines(record, str(plan)), json)
+
+
+def _describe_words(folder: str, json: bool, *, alone: bool) -> None:
+    if not alone:
+        raise ConfigError(f"{folder}: a bag of words has no encoder, and nothing to plan: give --model alone")
+    record = _of_words(folder)
+    emit(record, _lines_of_words(record), json)
 
 
 def _of_words(folder: str) -> dict[str, Any]:

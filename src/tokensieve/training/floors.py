@@ -239,6 +239,11 @@ def advice(record: dict[str, Any], compared: dict[str, Comparison]) -> str:
     if high < 0:
         return f"the encoder is better here: {name} loses ({points}), and is {faster}"
     documents = record["documents"]
+    if found.difference < 0:
+        return (
+            f"{name} may be as good here: {documents} documents show no clear difference ({points}), and it is "
+            f"{faster}: use it{remedy} unless so small a difference counts"
+        )
     return (
         f"{name} is as good here, as far as {documents} documents can tell ({points}), and {faster}: use it{remedy} "
         "unless more documents show a difference"
