@@ -16,10 +16,9 @@ from flat import flat_of
 from tokensieve.data import Document
 from tokensieve.model.answers import Answers
 from tokensieve.model.batch import Batch
-from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.reduce.combine.combining_module import TokenCombiner
 from tokensieve.runtime.classifier import Classifier
-from tokensieve.runtime.micro_batches import read_in_micro_batches
+from tokensieve.runtime.micro_batches import run_in_micro_batches
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "dense": {"pruning": "none"},
@@ -44,11 +43,11 @@ def batch_sizes(classifier: Classifier, texts: list[str]) -> list[tuple[int, int
     """Documents and tokens of every batch that the engine reads."""
     seen: list[tuple[int, int]] = []
 
-    def read(model: TokensieveForSequenceClassification, batch: Batch) -> Answers:
+    def read(by: Callable[[Batch], Answers], batch: Batch, rows: Sequence[int]) -> Answers:
         seen.append((len(batch.lengths), sum(batch.lengths)))
-        return read_in_micro_batches(model, batch)
+        return run_in_micro_batches(by, batch, rows)
 
-    with patch("tokensieve.runtime.engine.read_in_micro_batches", read):
+    with patch("tokensieve.runtime.engine.run_in_micro_batches", read):
         classifier.predict(texts)
     return seen
 

@@ -79,7 +79,7 @@ def test_an_iterator_of_the_callers_is_read_in_the_callers_thread(
     classifier: Classifier, some_texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be of a database, whose objects serve only the thread that made them. A list serves any."""
-    monkeypatch.setattr("tokensieve.runtime.load._PREFETCH_FROM", 10)
+    monkeypatch.setattr("tokensieve.runtime.classifier._PREFETCH_FROM", 10)
     where: list[int] = []
 
     class Noting(list[str]):
