@@ -1,7 +1,7 @@
 """The engine: order, budget, bounded reading, the same results alone and in company, tokens that really survived."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
