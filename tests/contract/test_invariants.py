@@ -1,5 +1,6 @@
 """What holds for every variant: batches do not matter, special tokens stay, nobody is left with nothing."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -19,8 +20,8 @@ from contract.variants import (
     settings,
     tiny_model,
 )
-from flat import with_flat
 from tokensieve import ReductionConfig
+from tokensieve.reduce.schedule import Constant
 
 each_variant = pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
 each_pruning_variant = pytest.mark.parametrize("reduction", SPREADING.values(), ids=SPREADING.keys())
@@ -59,8 +60,9 @@ def test_order_and_company_do_not_matter(lengths: list[int], data: st.DataObject
 @each_pruning_variant
 @torch.no_grad()
 def test_keeping_everything_is_not_pruning(reduction: ReductionConfig) -> None:
-    plain = tiny_model(with_flat(reduction, pruning="none", ratio_scope="all"))
-    model = tiny_model(with_flat(reduction, keep_ratio=1, keep_ratios=None))
+    plain = tiny_model(replace(reduction, prune=None))
+    assert reduction.prune is not None
+    model = tiny_model(replace(reduction, prune=replace(reduction.prune, schedule=Constant(1.0))))
     inputs = batch(documents(UNEQUAL))
     torch.testing.assert_close(model(**inputs).logits, plain(**inputs).logits, atol=1e-5, rtol=0)
     assert model(**inputs).trace.kept == plain(**inputs).trace.kept

@@ -128,7 +128,7 @@ REFUSED: list[tuple[str, ...]] = [
     ("toy.json --output out.json --data absent", "absent"),
     ("many.json --output out.json --data data", "12 documents", "13"),
     ("long.json --output out.json", "65", "64"),
-    ("deep.json --output out.json", "combine_layer=9", "4"),
+    ("deep.json --output out.json", "combine.layer=9", "4"),
     ("ours.json --output out.json", "'model'", "tokensieve classifier"),
     ("nowhere.json --output out.json", "nowhere", "no such folder"),
 ]

@@ -168,5 +168,5 @@ def test_the_config_is_json_and_complete(folder: Path) -> None:
     record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert record["model_type"] == "tokensieve"
     assert record["architectures"] == ["TokensieveForSequenceClassification"]
-    assert record["reduction"]["format_version"] == 1
+    assert record["reduction"]["format_version"] == 2
     assert tokensieve.ReductionConfig.from_dict(record["reduction"]) == AutoConfig.from_pretrained(folder).settings

@@ -187,9 +187,9 @@ def test_special_tokens_come_from_the_tokenizer(tiny_tokenizer: PreTrainedTokeni
 
 @pytest.mark.parametrize("combine_layer", [LAYERS + 1, 99])
 def test_a_layer_that_is_not_there(combine_layer: int) -> None:
-    with pytest.raises(ConfigError, match=rf"combine.layer={combine_layer}.*1 to {LAYERS}\b"):
+    with pytest.raises(ConfigError, match=rf"combine\.layer={combine_layer}.*1 to {LAYERS}\b"):
         compress(build_source("bert"), reduction(combine_layer=combine_layer))
-    with pytest.raises(ConfigError, match="combine_layer=5"):
+    with pytest.raises(ConfigError, match=r"combine\.layer=5"):
         compress(build_source("bert"), reduction(combine_layer=5, combine_mode="insert"))
 
 

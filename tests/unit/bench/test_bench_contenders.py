@@ -216,7 +216,7 @@ def test_the_backend_of_attention_is_as_given(prepare: Any) -> None:
     [
         ({"preset": "paper-x"}, "paper-x"),
         ({"settings": {"prune.sight": "keys"}}, "prune.sight"),
-        ({"settings": {"keep_ratio": 2}}, r"prune\.schedule\.keep=2"),
+        ({"settings": {"keep_ratio": 2}}, "keep_ratio=2"),
         ({"settings": {"combine.layer": 9}}, r"combine\.layer=9"),
     ],
 )
