@@ -41,7 +41,7 @@ VARIANTS: dict[str, dict[str, str]] = {
         ".42 to .10, 12 % again by .75 to .30": ".42 to .10, 12 % deferred to .75 to .30",
     }
 }
-"""By version, names of variants and contenders, and what they are called today: as keys and as values, at any depth."""
+"""Old and new names of variants and contenders, by version; they are keys and values at any depth."""
 OPTIONS: dict[str, str] = {
     "--pooling": "pooling",
     "--attention-dropout": "train.attention_dropout",
@@ -105,7 +105,7 @@ def command_of_today(options: Sequence[str]) -> list[str]:
 
 
 def _fill_in(run: Record) -> None:
-    """What the first runs of accuracy.py did not say: bfloat16, which their recipe has, and the share of the documents
+    """Add what the first runs of accuracy.py left out: bfloat16, which their recipe has, and the share of the documents
     that is deferred, which was called otherwise or stood in the settings alone.
     """
     run.setdefault("bf16", True)

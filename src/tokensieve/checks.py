@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
@@ -60,6 +61,19 @@ def shown(value: object) -> str:
     except ValueError:  # Python prints no whole number of more than 4300 digits
         text = "a number of thousands of digits"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def nearest(name: object, known: Collection[str], alike: float = 0.6, place: str = "") -> str:
+    """The start of a remedy that names the known name which is most like a wrong one; "" if none is.
+
+    Args:
+        name: as it was given.
+        known: the names that there are.
+        alike: how alike two names have to be, in [0, 1] (`difflib`).
+        place: goes ahead of the name.
+    """
+    found = get_close_matches(str(name), known, 1, alike)
+    return f"did you mean {place}{found[0]}? " if found else ""
 
 
 def read_object(path: Path) -> dict[str, Any]:

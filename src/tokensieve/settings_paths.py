@@ -7,7 +7,6 @@ that says by ``name`` which choice it is. Names are checked by the class that re
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokensieve.checks import read_object, shown
+from tokensieve.checks import nearest, read_object, shown
 from tokensieve.errors import ConfigError
 
 _WORDS = {"none": None, "null": None, "true": True, "false": False}
@@ -169,6 +168,5 @@ def unknown_name(path: str, name: str, known: Collection[str]) -> ConfigError:
         known: the names that there are.
     """
     where = f"{path}." if path else ""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    nearest = f"did you mean {where}{near[0]}? " if near else ""
-    return ConfigError(f"unknown setting {shown(where + name)}: {nearest}known are {', '.join(known)}")
+    meant = nearest(name, known, 0.5, where)
+    return ConfigError(f"unknown setting {shown(where + name)}: {meant}known are {', '.join(known)}")

@@ -69,7 +69,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Bar:
-    """What a contender is asked to reach, in every cell that is meant.
+    """The figure that a contender has to reach, in every cell that is meant.
 
     Attributes:
         contender: whose figure.

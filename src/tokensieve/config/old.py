@@ -7,7 +7,7 @@ from typing import Any
 
 from tokensieve.checks import AT_LEAST_ZERO, BOOLEAN, SHARE, Check, check_value, list_of, number, one_of, shown, whole
 from tokensieve.errors import ConfigError
-from tokensieve.settings_paths import Assignment, unknown_name
+from tokensieve.settings_paths import unknown_name
 
 FORMAT_VERSION = 1
 
@@ -43,6 +43,7 @@ FIELDS: dict[str, Any] = {
 }
 """Every field, and its default."""
 
+_NAMES_OF_FLAT_ALONE = FIELDS.keys() - {"pooling", "protect_special", "min_length"}  # nested settings have these, too
 _KEEP = number(lambda share: 0 < share <= 1, "a number in (0, 1]")
 _SHARES = Check(
     lambda shares: list_of(_KEEP, "numbers").fits(shares) and bool(shares), "give a number in (0, 1] for each layer"
@@ -82,12 +83,9 @@ _CHECKS = {
 
 def is_flat(record: Mapping[str, Any]) -> bool:
     """Whether a record is a flat one of version 0.1.0, or has fields of one."""
-    version = record.get("format_version")
-    names = record.keys() - {"format_version"}
-    shared = ("pooling", "protect_special", "min_length")
     if "format_version" in record:
-        return type(version) is int and version == FORMAT_VERSION
-    return any(name in FIELDS and name not in shared for name in names) or record.get("pooling") == "host"
+        return type(record["format_version"]) is int and record["format_version"] == FORMAT_VERSION
+    return not _NAMES_OF_FLAT_ALONE.isdisjoint(record) or record.get("pooling") == "host"
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,81 +174,3 @@ def _combine(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _defer(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"share": values["reread"], "schedule": _schedule(values["reread_ratios"])}
-
-
-_PLACES: dict[str, str] = {
-    "ratio_scope": "prune.select.scope",
-    "alpha_important": "prune.select.alpha_important",
-    "alpha_unimportant": "prune.select.alpha_unimportant",
-    "min_tokens": "prune.select.min_tokens",
-    "heads": "prune.score.heads",
-    "score_queries": "prune.score.queries",
-    "score_sample": "prune.score.sample",
-    "score_noise": "prune.score.noise",
-    "leaving_keys": "prune.site.keys_once_more",
-    "combine_layer": "combine.layer",
-    "combine_mode": "combine.mode",
-    "combination_tokens": "combine.tokens",
-    "combine_scale": "combine.scale",
-    "combine_noise": "combine.noise",
-    "combine_count_offset": "combine.count_offset",
-    "combine_init": "combine.init",
-    "combine_assignment": "combine.assignment",
-    "reread": "defer.share",
-    "protect_special": "protect_special",
-    "min_length": "min_length",
-    "keep_ratio": "prune.schedule",
-    "keep_ratios": "prune.schedule",
-    "reread_ratios": "defer.schedule",
-    "pruning": "prune.select",
-    "score": "prune.score",
-    "site": "prune.site",
-    "merge_pruned": "prune.merge",
-    "pooling": "pooling",
-}
-_WORDS: dict[str, dict[Any, Any]] = {
-    "pruning": {"ratio": "top-share"},
-    "merge_pruned": {True: "most-similar", False: None},
-    "pooling": {"host": "pretrained"},
-}
-
-
-def assignments(flat: Mapping[str, Any], learned: bool = False) -> list[Assignment]:
-    """Translate flat fields into assignments to the nested record; a cell comes ahead of its settings.
-
-    Args:
-        flat: some of `FIELDS`.
-        learned: whether the settings to change have a learned score, with which tokens leave ahead of a layer.
-
-    Raises:
-        ConfigError: an unknown field.
-    """
-    for name in flat:
-        if name not in FIELDS:
-            raise unknown_name("", str(name), list(FIELDS))
-    learned = flat.get("score", "learned" if learned else "received") == "learned"
-    assigned = []
-    for name, place in _PLACES.items():
-        if name in flat:
-            assigned += _assigned(name, tuple(place.split(".")), flat[name], learned)
-    if flat.get("score") == "learned" and "site" not in flat:
-        assigned.append(Assignment(("prune", "site"), "ahead"))
-    gone = {each.path[0] for each in assigned if len(each.path) == 1 and each.value is None}  # and their settings
-    assigned = [each for each in assigned if len(each.path) == 1 or each.path[0] not in gone]
-    return sorted(assigned, key=lambda assignment: len(assignment.path))
-
-
-def _assigned(name: str, path: tuple[str, ...], value: Any, learned: bool) -> list[Assignment]:
-    """The assignments of one flat field."""
-    if name == "pruning" and value == "none":
-        return [Assignment(("prune",), None)]
-    if name == "keep_ratio":
-        return [Assignment(path, {"name": "constant", "keep": value})]
-    if name in ("keep_ratios", "reread_ratios"):
-        return [] if value is None and name == "keep_ratios" else [Assignment(path, _schedule(value))]
-    if name == "site" and value == "hidden" and learned:
-        value = "ahead"
-    if (name == "reread" and value == 0) or (name == "combine_layer" and value is None):
-        path, value = path[:1], None
-    known = _WORDS.get(name, {})
-    return [Assignment(path, known[value] if isinstance(value, (str, bool)) and value in known else value)]

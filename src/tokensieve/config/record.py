@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any
 
-from tokensieve.checks import shown
+from tokensieve.checks import nearest, shown
 from tokensieve.errors import ConfigError
 from tokensieve.reduce.cell import Cell
 from tokensieve.settings_paths import unknown_name
@@ -64,9 +63,7 @@ def _cell(kind: type[Any], values: dict[str, Any], path: str) -> type[Any]:
     if name is None:
         raise ConfigError(f"{path}: give its name too, one of {', '.join(choices)}")
     if not isinstance(name, str) or name not in choices:
-        near = get_close_matches(str(name), choices, 1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(f"{path}={shown(name)}: {meant}choose one of {', '.join(choices)}")
+        raise ConfigError(f"{path}={shown(name)}: {nearest(name, choices)}choose one of {', '.join(choices)}")
     return choices[name]  # type: ignore[no-any-return]
 
 

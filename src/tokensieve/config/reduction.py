@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, get_args
 
-from tokensieve.checks import BOOLEAN, Check, check_values, number, one_of, shown, whole
+from tokensieve.checks import BOOLEAN, Check, check_values, nearest, number, one_of, shown, whole
 from tokensieve.config import old
 from tokensieve.config.record import FORMAT_VERSION, from_record, to_record
 from tokensieve.errors import ConfigError
@@ -148,9 +147,7 @@ class ReductionConfig:
             ConfigError: unknown name.
         """
         if not isinstance(name, str) or name not in PRESETS:
-            near = get_close_matches(str(name), PRESETS, 1)
-            meant = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"preset {shown(name)}: {meant}choose one of {', '.join(PRESETS)}")
+            raise ConfigError(f"preset {shown(name)}: {nearest(name, PRESETS)}choose one of {', '.join(PRESETS)}")
         return PRESETS[name]
 
     def before(self, depth: int) -> int:

@@ -30,6 +30,11 @@ class Document:
     line: int
     pair: str | None = None
 
+    @property
+    def content(self) -> str | tuple[str, str]:
+        """The text, or both texts of a pair."""
+        return self.text if self.pair is None else (self.text, self.pair)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:

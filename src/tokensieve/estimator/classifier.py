@@ -160,9 +160,7 @@ class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     def _results(self, X: Any) -> list[Result]:  # noqa: N803
         check_is_fitted(self)
         documents = read_documents(X, paired=self.classifier_.model.config.text_pairs)
-        return self.classifier_.results(
-            found.text if found.pair is None else (found.text, found.pair) for found in documents
-        )
+        return self.classifier_.results(document.content for document in documents)
 
     def _probabilities(self, results: list[Result]) -> np.ndarray:
         rows = np.array([result.probabilities for result in results], dtype=np.float32)

@@ -11,7 +11,6 @@ import numpy as np
 
 from tokensieve.checks import read_object
 from tokensieve.config import ReductionConfig
-from tokensieve.config.old import assignments
 from tokensieve.errors import CheckpointError
 from tokensieve.estimator.inputs import class_names, places_in_model
 from tokensieve.methods import METHODS
@@ -21,7 +20,13 @@ from tokensieve.training.output import ESTIMATOR, RECORD, check_output, folder_i
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.work_folder import save_classifier
 
-_FLAT = ("pruning", "keep_ratio", "site", "combine_layer", "combination_tokens")
+_FLAT = {
+    "pruning": "prune.select",
+    "keep_ratio": "prune.schedule",
+    "site": "prune.site",
+    "combine_layer": "combine.layer",
+    "combination_tokens": "combine.tokens",
+}
 """Parameters of version 0.1.0, which are among `settings` now."""
 
 if TYPE_CHECKING:
@@ -113,8 +118,21 @@ def parameters_today(parameters: Mapping[str, Any]) -> dict[str, Any]:
         flat.pop("combination_tokens", None)  # without a combining module it said nothing
     if flat:
         learned = prune is not None and prune.score.fitted
-        now["settings"] = {assignment.name: assignment.value for assignment in assignments(flat, learned)}
+        now["settings"] = _settings(flat, learned)
     return now
+
+
+def _settings(flat: Mapping[str, Any], learned: bool) -> dict[str, Any]:
+    """Flat parameters by dotted path; `learned`: the score is, with which tokens leave ahead of a layer."""
+    words = {"ratio": "top-share"} | ({"hidden": "ahead"} if learned else {})
+    settings = {
+        _FLAT[name]: words.get(value, value) if isinstance(value, str) else value for name, value in flat.items()
+    }
+    if "keep_ratio" in flat:
+        settings["prune.schedule"] = {"name": "constant", "keep": flat["keep_ratio"]}
+    if flat.get("pruning") == "none":
+        settings = {path: value for path, value in settings.items() if not path.startswith("prune.")} | {"prune": None}
+    return settings
 
 
 def _read_json(path: Path) -> dict[str, Any]:

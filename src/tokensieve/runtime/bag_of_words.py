@@ -18,7 +18,7 @@ from tokensieve.model.probabilities import class_probabilities
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.engine import Engine
 from tokensieve.runtime.results import Result, decide
-from tokensieve.runtime.windows import check_forms, cut
+from tokensieve.runtime.windows import check_forms, unfinished
 from tokensieve.words import WordsClassifier
 from tokensieve.words.files import RECORD
 
@@ -112,16 +112,10 @@ class WordsEngine:
         self, documents: Iterable[Document], *, tokens: bool = False, skip: int = 0, prefetch: bool = True
     ) -> Generator[list[tuple[Document, Result]], None, None]:
         """As `stream`, with the results of a window together; `skip` documents at the start have no results."""
-        source = iter(documents)
-        try:
-            for window in cut(source):
-                left = window[min(skip, len(window)) :]
-                skip = max(skip - len(window), 0)
-                if left:
-                    yield list(zip(left, self.classify(left, tokens=tokens), strict=True))
-        finally:
-            if (close := getattr(source, "close", None)) is not None:
-                close()
+        with closing(unfinished(documents, skip)) as windows:
+            for window, done in windows:
+                left = window[done:]
+                yield list(zip(left, self.classify(left, tokens=tokens), strict=True))
 
     def classify(self, documents: Sequence[Document], *, tokens: bool = False) -> list[Result]:
         """Classify documents that fit into memory together. A result's length is the number of its known terms.
@@ -136,9 +130,8 @@ class WordsEngine:
         if not documents:
             return []
         config, words = self.model.config, self.model.words
-        pairs = check_forms(documents, words.pairs)
-        texts = [found.text for found in documents] if pairs is None else [(d.text, str(d.pair)) for d in documents]
-        weights = words.weights(texts)
+        check_forms(documents, words.pairs)
+        weights = words.weights([document.content for document in documents])
         logits = torch.from_numpy(words.logits_of_weights(weights))
         rows = class_probabilities(logits, config.problem_type, config.calibration_temperature).tolist()
         known = weights.getnnz(axis=1).tolist()

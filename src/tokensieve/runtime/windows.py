@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -49,13 +49,25 @@ def _tokenized(
     documents: Iterable[Document], encode: Callable[[Sequence[Document]], Encodings], skip: int
 ) -> Generator[Window, None, None]:
     """Windows as they are read. Touches nothing but the tokenizer."""
+    with closing(unfinished(documents, skip)) as windows_left:
+        for window, done in windows_left:
+            yield Window(window, encode(window), done)
+
+
+def unfinished(documents: Iterable[Document], skip: int) -> Generator[tuple[list[Document], int], None, None]:
+    """The windows with documents that have no results yet, each with the number at its start that have them.
+
+    Args:
+        documents: as in `tokenized_windows`.
+        skip: documents at the start that have their results.
+    """
     with _closed(documents) as source:
         for window in cut(source):
             done, skip = min(skip, len(window)), max(skip - len(window), 0)
             if stop_asked():
                 return
             if done < len(window):
-                yield Window(window, encode(window), done)
+                yield window, done
 
 
 def encode_documents(tokenizer: Any, documents: Sequence[Document], max_length: int, pairs: bool | None) -> Encodings:

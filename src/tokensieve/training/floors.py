@@ -193,7 +193,7 @@ def _static_floor(recipe: Recipe, prepared: Prepared, vectors: StaticVectors) ->
 
 def texts_of(documents: Sequence[Document]) -> list[Text]:
     """The texts, or pairs of texts, as a bag of words takes them."""
-    return [found.text if found.pair is None else (found.text, found.pair) for found in documents]
+    return [document.content for document in documents]
 
 
 def document_weights(recipe: Recipe, training: TokenizedDocuments, classes: int) -> NDArray[np.float64] | None:

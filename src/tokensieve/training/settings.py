@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from tokensieve.backbones.default_model import default_model_dir
@@ -12,7 +13,7 @@ from tokensieve.config.ptc import changed
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.settings_paths import Assignment
 
-REDUCTION_NAMES = (*ReductionConfig.nested, "pooling", "protect_special", "min_length")
+REDUCTION_NAMES = tuple(field.name for field in fields(ReductionConfig))
 """The outermost names of the reduction settings."""
 
 

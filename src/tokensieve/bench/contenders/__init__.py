@@ -18,4 +18,4 @@ CONTENDER_CONFIGS: dict[str, type[ContenderConfig]] = {
     "bigbird": BigBird,
     "funnel": Funnel,
 }
-"""By the name that a JSON file gives as "kind"."""
+"""Classes by the name that a JSON file gives as "kind"."""

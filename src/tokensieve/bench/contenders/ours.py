@@ -33,7 +33,7 @@ from tokensieve.cascade.fit import fit_defer
 from tokensieve.checks import check_boolean, check_integer
 from tokensieve.config import ReductionConfig
 from tokensieve.config.assigned import with_assignments
-from tokensieve.config.old import FIELDS
+from tokensieve.config.old import is_flat
 from tokensieve.config.ptc import changed
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
@@ -61,8 +61,7 @@ def with_settings(start: ReductionConfig, settings: Mapping[str, Any], depth: in
     Raises:
         ConfigError: an unknown path, or values out of range.
     """
-    shared = ("pooling", "protect_special", "min_length")
-    if any(name in FIELDS and name not in shared for name in settings) or settings.get("pooling") == "host":
+    if is_flat(settings):
         return changed(start, settings, depth)
     return with_assignments(start, [Assignment(tuple(path.split(".")), value) for path, value in settings.items()])
 
