@@ -6,7 +6,7 @@ Every run is a process of its own and leaves its classifier and a record in buil
 record are not repeated, and one that was cut off goes on: the command can be stopped and given again, and the seeds can
 be run on several machines, one after the other. The test documents are looked at once, by the weights that the
 validation documents chose; "validation_right" says which of the validation documents these weights classify rightly,
-for a choice among variants.
+for a choice among variants. With "logits" in the config a run also leaves the logits of both splits in its folder.
 
 A config has one data set as "data", or several as "sets", each with a result of its own: --set and --seed pick some, so
 that several commands can share the work. A variant may name as "start" a variant that comes before it, in place of the
@@ -26,11 +26,15 @@ from typing import Any
 
 import torch
 from machine import ROOT, machine
-from runs import base_of, config_parser, configs_of, recipe_of, run_folder, settings_of, splits_of
+from runs import LOGITS, base_of, config_parser, configs_of, recipe_of, run_folder, settings_of, splits_of
+from safetensors.torch import save_file
 
 from tokensieve import ReductionConfig, load
+from tokensieve.cascade.configuration import CascadeConfig
+from tokensieve.data import DataSplits
 from tokensieve.metrics import accuracy_and_f1
 from tokensieve.runtime.evaluate import mean_kept
+from tokensieve.runtime.results import Result
 from tokensieve.training.output import read_record
 from tokensieve.training.train import train
 
@@ -85,10 +89,9 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
         )
     training = read_record(folder / "training.json")
     engine, names = load(folder, device="cpu").engine, splits.label_names
-    results = engine.classify(splits.test)
+    results, held_out = engine.classify(splits.test), engine.classify(splits.validation)
     truth = [names.index(str(document.label)) for document in splits.test]
     predicted = [result.label for result in results]
-    held_out = engine.classify(splits.validation)
     record = {
         "variant": variant,
         "seed": seed,
@@ -112,7 +115,25 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
         "confidence": [round(max(result.probabilities), 4) for result in results],
         "machine": machine(threads),
     }
+    if config.get("logits"):
+        save_logits(folder / LOGITS, engine, splits, {"test": results, "validation": held_out})
     (folder / "run.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+def save_logits(path: Path, engine: Any, splits: DataSplits, results: dict[str, list[Result]]) -> None:
+    """Write the logits [N, C] float32 of both splits by the whole classifier, and by a cascade's first stage alone."""
+    tensors = {split: logits_of(own) for split, own in results.items()}
+    if isinstance(engine.model.config, CascadeConfig):
+        below, engine.model.config.defer_below = engine.model.config.defer_below, None
+        for split in results:
+            tensors[f"{split}.first"] = logits_of(engine.classify(getattr(splits, split)))
+        engine.model.config.defer_below = below
+    save_file(tensors, path)
+
+
+def logits_of(results: list[Result]) -> torch.Tensor:
+    """The logits [N, C] of some results."""
+    return torch.tensor([result.logits for result in results])
 
 
 def collect(config: dict[str, Any], name: str) -> None:

@@ -8,7 +8,7 @@ version, run by this Python or by --old-python. Each side is a process that stay
 First both sides classify the same documents. Then they time the same work in pairs of rounds; who begins alternates.
 The ratio of a pair is old seconds / new seconds, so above 1 the new version is faster. The interval is that of the
 median ratio, by order statistics, at 95 % or more. --length 512 --batch 8 takes batches of random ids of this length in
-place of documents.
+place of documents, --batches of them in a round.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ from tokensieve.data import read_documents, resolve_split_file
 
 CLOSE = 1e-4
 """Margin below which another label is a rounding error."""
-BATCHES = 4
-"""Batches of random ids in a round."""
 
 
 def main(given: list[str] | None = None) -> None:
@@ -58,8 +56,8 @@ def main(given: list[str] | None = None) -> None:
         "new": {key: value for key, value in sides["new"].about.items() if key != "file"},
         "data": None if arguments.data is None else arguments.data.name,
         "split": arguments.split,
-        "documents": len(texts) or BATCHES * arguments.batch,
-        "timed": min(arguments.timed, len(texts)) or BATCHES * arguments.batch,
+        "documents": len(texts) or arguments.batches * arguments.batch,
+        "timed": min(arguments.timed, len(texts)) or arguments.batches * arguments.batch,
         "length": arguments.length,
         "batch": None if arguments.length is None else arguments.batch,
         "rounds": arguments.rounds,
@@ -87,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--timed", type=int, default=400, help="of these are timed, the first")
     own.add_argument("--length", type=int, help="time random ids of so many tokens in place of documents")
     own.add_argument("--batch", type=int, default=8, help="documents of a batch of random ids")
+    own.add_argument("--batches", type=int, default=4, help="batches of random ids in a round")
     own.add_argument("--rounds", type=int, default=15, help="pairs of rounds that count")
     own.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of each side")
     place = own.add_mutually_exclusive_group(required=True)
@@ -99,7 +98,15 @@ def texts_of(arguments: argparse.Namespace) -> list[Any]:
     """Texts, or pairs of texts; none where random ids are asked for."""
     if (arguments.data is None) == (arguments.length is None):
         raise SystemExit("give either --data, for documents, or --length, for random ids")
-    for name, least in (("documents", 1), ("timed", 1), ("rounds", 1), ("threads", 1), ("batch", 1), ("length", 3)):
+    for name, least in (
+        ("documents", 1),
+        ("timed", 1),
+        ("rounds", 1),
+        ("threads", 1),
+        ("batch", 1),
+        ("batches", 1),
+        ("length", 3),
+    ):
         if getattr(arguments, name) is not None and getattr(arguments, name) < least:
             raise SystemExit(f"--{name} {getattr(arguments, name)}: give {least} or more")
     for folder in arguments.models:
@@ -117,7 +124,7 @@ def texts_of(arguments: argparse.Namespace) -> list[Any]:
     return [own.text if own.pair is None else (own.text, own.pair) for own in first]
 
 
-def random_ids(folder: Path, length: int, batch: int) -> list[list[list[int]]]:
+def random_ids(folder: Path, length: int, batch: int, batches: int) -> list[list[list[int]]]:
     """Batches of ordinary ids between the special tokens that begin and end a document."""
     tokenizer, generator = AutoTokenizer.from_pretrained(folder), random.Random(0)
     ordinary = sorted(set(range(len(tokenizer))) - set(tokenizer.all_special_ids))
@@ -126,12 +133,13 @@ def random_ids(folder: Path, length: int, batch: int) -> list[list[list[int]]]:
     def row() -> list[int]:
         return [first, *generator.choices(ordinary, k=length - 2), last]
 
-    return [[row() for _ in range(batch)] for _ in range(BATCHES)]
+    return [[row() for _ in range(batch)] for _ in range(batches)]
 
 
 def compare(sides: dict[str, Side], folder: Path, texts: list[Any], arguments: argparse.Namespace) -> dict[str, Any]:
     """Answers and seconds of one model by both sides."""
-    ids = [] if arguments.length is None else random_ids(folder, arguments.length, arguments.batch)
+    length, size = arguments.length, (arguments.batch, arguments.batches)
+    ids = [] if length is None else random_ids(folder, length, *size)
     loaded = {
         name: side.ask("load", model=str(folder.resolve()), texts=texts, timed=arguments.timed, ids=ids)
         for name, side in sides.items()

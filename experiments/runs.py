@@ -24,6 +24,10 @@ NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "se
 """Keys of a variant that are no reduction settings."""
 
 
+LOGITS = "logits.safetensors"
+"""A file of a run's folder: the logits of validation and test documents."""
+
+
 def config_parser() -> argparse.ArgumentParser:
     """What every script that reads a config asks for."""
     parser = argparse.ArgumentParser()
