@@ -29,7 +29,7 @@ from tokensieve.data.targets import class_ids
 from tokensieve.data.tokenize import encode
 from tokensieve.memory import peak_memory_bytes
 from tokensieve.metrics import accuracy_and_f1, expected_calibration_error
-from tokensieve.training.floors import texts_of
+from tokensieve.training.fit_bag import texts_of
 from tokensieve.version import __version__
 from tokensieve.words import WordsClassifier, WordsSettings
 from tokensieve.words.static import StaticClassifier, mean_vectors

@@ -110,6 +110,22 @@ def load_weights(loader: Any, path: str | Path, *, strict: bool, **options: Any)
     return loaded
 
 
+def file_in(path: str | Path, name: str) -> Path | None:
+    """A file of a folder or hub name; None: it has none of this name.
+
+    Raises:
+        CheckpointError: the hub cannot be asked.
+    """
+    if Path(path).is_dir():
+        file = Path(path) / name
+        return file if file.is_file() else None
+    try:
+        found = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: whether it has {name} cannot be told ({first_line(error)})") from error
+    return None if found is None else Path(str(found))
+
+
 def file_of_tensor(path: str | Path, config: Any, name: str) -> Path:
     """The weights file that holds a tensor, of a folder or hub name whose weights were loaded.
 

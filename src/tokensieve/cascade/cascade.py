@@ -41,8 +41,8 @@ class Stage(Protocol[Answer_co]):
 
 def run_cascade(
     stages: Sequence[Stage[Answer]], rules: Sequence[Defer], lengths: Sequence[int]
-) -> Iterator[tuple[list[int], Answer]]:
-    """Run the stages; yield every batch of every stage as numbers of documents, with the answers to them.
+) -> Iterator[tuple[int, list[int], Answer]]:
+    """Run the stages; yield of every batch the number of its stage, the numbers of its documents, and their answers.
 
     A deferred document is yielded once more by the next stage. Its last answer counts.
 
@@ -52,14 +52,14 @@ def run_cascade(
         lengths: tokens of each document.
     """
     documents = list(range(len(lengths)))
-    for stage, rule in zip_longest(stages, rules):
+    for number, (stage, rule) in enumerate(zip_longest(stages, rules)):
         onward: list[int] = []
         if rule is not None:
             skipped = rule.skips([lengths[document] for document in documents])
             onward = [document for document, skips in zip(documents, skipped, strict=True) if skips]
             documents = [document for document, skips in zip(documents, skipped, strict=True) if not skips]
         for batch, answers in stage(documents):
-            yield batch, answers
+            yield number, batch, answers
             if rule is not None:
                 onward += [batch[row] for row in rule.deferred(answers.logits, [lengths[i] for i in batch])]
         documents = onward

@@ -125,9 +125,9 @@ class TokensieveCascadeForSequenceClassification(TokensievePreTrainedModel):
             return by(self.first, batch)
         stages = [partial(_read_some, by, stage, batch) for stage in (self.first, self.second)]
         batches = list(run_cascade(stages, [self.rule], batch.lengths))
-        last = {document: place for place, document in enumerate(i for documents, _ in batches for i in documents)}
+        last = {document: place for place, document in enumerate(i for _, documents, _ in batches for i in documents)}
         order = [last[document] for document in range(len(batch.lengths))]
-        answers = Answers.joined([answers for _, answers in batches])
+        answers = Answers.joined([answers for *_, answers in batches])
         return answers if order == list(range(len(answers.logits))) else answers.picked(order)
 
     def read_alone(self, number: int, **inputs: Tensor) -> Answers:

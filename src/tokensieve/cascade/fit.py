@@ -84,9 +84,8 @@ def fit_share(
     order = confidence(answers.first, kind)[pruned].argsort(stable=True)
     if not len(order):
         return 0.0
-    # The loss of all documents after each one, summed from the last one on, so that it is exactly 0 if none loses.
-    left = 100 * torch.cat([lost[order].flip(0).cumsum(0).flip(0)[1:], lost.new_zeros(1)]) / len(answers.lengths)
-    deferred = int((left <= allowed).nonzero()[0]) + 1
+    left = 100 * loss_left(lost[order]) / len(answers.lengths)
+    deferred = int((left[1:] <= allowed).nonzero()[0]) + 1
     share = min(deferred / len(order), _ALL)
     if share > _DEAR:
         logger.warning(
@@ -97,7 +96,17 @@ def fit_share(
         )
     defer = replace(model.settings.defer or Deferral(), share=share)
     model.config.reduction = replace(model.settings, defer=defer).to_dict()
-    return float(left[deferred - 1])
+    return float(left[deferred])
+
+
+def loss_left(lost: Tensor) -> Tensor:
+    """The sum of the losses of the documents that are not deferred, if the first k are, [N + 1] for k from 0 to N.
+
+    Args:
+        lost: [N], in the order in which documents are deferred.
+    """
+    # Summed from the last one on, so that it is exactly 0 if none loses.
+    return torch.cat([lost.flip(0).cumsum(0).flip(0), lost.new_zeros(1)])
 
 
 def expected_loss(first: Tensor, second: Tensor, problem_type: str | None, temperature: float = 1.0) -> Tensor:

@@ -159,6 +159,7 @@ def _lines(record: dict[str, Any]) -> list[str]:
         *_tokens(record, f"batches                of at most {record['batch_tokens']} tokens, in {record['dtype']}"),
         f"peak memory            {record['peak_memory_bytes'] / 1e6:.0f} MB",
         f"mean length            {record['mean_length']:.1f} {'tokens' if record['kept_tokens'] else 'known terms'}",
+        *_stages(record),
         *_tokens(record, f"tokens kept per layer  {' '.join(f'{kept:.1f}' for kept in record['kept_tokens'])}"),
         "",
         f"{'class':24} {'precision':>9} {'recall':>9} {'F1':>9} {'documents':>9}",
@@ -178,6 +179,13 @@ def _lines(record: dict[str, Any]) -> list[str]:
 def _tokens(record: dict[str, Any], line: str) -> list[str]:
     """A line about tokens; none for a bag of words, which has none."""
     return [line] if record["kept_tokens"] else []
+
+
+def _stages(record: dict[str, Any]) -> list[str]:
+    """The share of the documents that each stage answered; none where there is one stage."""
+    if len(record["stages"]) < 2:
+        return []
+    return [f"answered by            {', '.join(f'{name} {share:.1%}' for name, share in record['stages'].items())}"]
 
 
 def _label_counts(record: dict[str, Any]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,6 +87,7 @@ def info_command(
         "linear_backend": linear_backend(),
         "auto": {"device": str(device), "dtype": dtype_name(resolve_dtype("auto", device))},
         "settings": config.reduction,
+        "words_first": _of_first_stage(base, config.label_names) if trained else None,
         "plan": plan.to_dict(),
     }
     emit(record, _lines(record, str(plan)), json)
@@ -124,17 +127,28 @@ def _lines_of_words(record: dict[str, Any]) -> list[str]:
     ]
 
 
+def _of_first_stage(base: str, labels: Sequence[str]) -> dict[str, Any] | None:
+    from dataclasses import asdict
+
+    from tokensieve.runtime.load import words_first_of
+
+    first = words_first_of(base, labels)
+    return None if first is None else {"terms": len(first.words.weights), **asdict(first.settings)}
+
+
 def _measured_shares(model: str, sample: Path, text_column: str, delimiter: str | None) -> list[float]:
     from tokensieve.cascade.configuration import CascadeConfig
     from tokensieve.data import read_documents
     from tokensieve.model.plan import kept_shares
+    from tokensieve.runtime.engine import Engine
     from tokensieve.runtime.load import load
 
     documents = read_documents(sample, text_column=text_column, label_column=None, delimiter=delimiter)
     classifier = load(model)
     if isinstance(classifier.model.config, CascadeConfig):
         classifier.model.config.defer_below = None  # the plan counts the second stage
-    results = classifier.results(document.text for document, _ in zip(documents, range(256), strict=False))
+    engine = Engine(classifier.model, classifier.engine.tokenizer)  # without a bag of words ahead
+    results = [result for _, result in engine.stream(islice(documents, 256))]
     kept = list(zip(*(result.kept for result in results), strict=True))
     return kept_shares(kept, [result.length for result in results])
 
@@ -151,6 +165,11 @@ def _lines(record: dict[str, Any], plan: str) -> list[str]:
         f"settings   {', '.join(changed) or 'defaults'}",
     ]
     lines.append(f"here       --device auto is {record['auto']['device']}, --dtype auto {record['auto']['dtype']}")
+    if (first := record["words_first"]) is not None:
+        lines.append(
+            f"first      a bag of {first['terms']} terms, which defers documents below a confidence of "
+            f"{first['defer_below']:.4f} to this encoder"
+        )
     if record["labels"]:
         lines.append(f"labels     {', '.join(record['labels'])}")
     return [*lines, "", plan]

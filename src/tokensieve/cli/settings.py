@@ -17,6 +17,7 @@ from tokensieve.cli.old_options import FLAT_FIELDS
 from tokensieve.config import ReductionConfig
 from tokensieve.data.readers import Policy
 from tokensieve.errors import ConfigError
+from tokensieve.methods import METHODS
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.settings_paths import Assignment, parse_assignment, read_settings, unknown_name
 from tokensieve.training.recipe import Recipe
@@ -127,9 +128,12 @@ def train_settings(options: Mapping[str, Any], assigned: Sequence[str] | None, f
     """
     sources = _sources(assigned, file, TRAIN_HEADS)
     types = get_type_hints(Recipe)
-    recipe = {own.name: _Field(types[own.name], own.default, _CHECKED_BY_RECIPE) for own in fields(Recipe)}
+    reduction = _reduction(options, sources)
+    preset = METHODS.get(reduction.preset or "")
+    start = Recipe() if preset is None else Recipe(**preset.recipe)
+    recipe = {own.name: _Field(types[own.name], getattr(start, own.name), _CHECKED_BY_RECIPE) for own in fields(Recipe)}
     return TrainSettings(
-        _reduction(options, sources),
+        reduction,
         Recipe(**_values("train", recipe, options, sources)),
         _values("data", DATA_FIELDS, options, sources),
         _values("run", RUN_FIELDS, options, sources),

@@ -211,6 +211,8 @@ def _summary(record: dict[str, Any], output: Path) -> list[str]:
             f"calibrated by temperature {found['temperature']:.3f}: expected calibration error "
             f"{found['ece_before']:.4f} before, {found['ece_after']:.4f} after"
         )
+    from tokensieve.training.first_stage import first_stage_lines
     from tokensieve.training.floors import floor_lines
 
-    return [*lines, *floor_lines(record.get("floors")), f"saved in {output}"]
+    compared = [*first_stage_lines(record.get("words_first")), *floor_lines(record.get("floors"))]
+    return [*lines, *compared, f"saved in {output}"]

@@ -27,6 +27,7 @@ from tokensieve.errors import ConfigError
 from tokensieve.estimator.folder import read_folder, write_folder
 from tokensieve.estimator.inputs import class_names, places_in_model, read_classes, read_documents
 from tokensieve.estimator.state import off_its_device, on_its_device, quiet
+from tokensieve.methods import METHODS
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.load import load, resolve_device
 from tokensieve.runtime.results import Result
@@ -239,7 +240,8 @@ class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return reduction_settings(checkpoint, self.preset, [*kept, *changes])
 
     def _recipe(self) -> Recipe:
-        recipe = Recipe() if self.recipe is None else self.recipe
+        preset = METHODS.get(self.preset) if isinstance(self.preset, str) else None
+        recipe = Recipe(**(preset.recipe if preset else {})) if self.recipe is None else self.recipe
         if not isinstance(recipe, Recipe):
             raise ConfigError(f"recipe={recipe!r}: give a tokensieve.Recipe")
         changes = {**self._given(_RECIPE), "class_weights": self.class_weight, "seed": self._seed()}

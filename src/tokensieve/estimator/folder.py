@@ -48,7 +48,8 @@ def write_folder(estimator: TokensieveClassifier, folder: str | Path, *, overwri
     if isinstance(estimator.random_state, np.random.RandomState):
         record["parameters"]["random_state"] = estimator.record_["recipe"]["seed"]
     with folder_in_the_making(folder) as part:
-        save_classifier(part, classifier.model, classifier.engine.tokenizer, estimator.record_)
+        engine = classifier.engine
+        save_classifier(part, classifier.model, engine.tokenizer, estimator.record_, engine.words_first)
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         (part / ESTIMATOR).write_text(text, encoding="utf-8")
 

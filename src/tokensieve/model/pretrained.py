@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -15,6 +19,22 @@ from tokensieve.model.answers import Answers
 from tokensieve.model.batch import Batch, check_batch
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.output import TokensieveOutput, output_of, refuse_padded_outputs
+
+logger = logging.getLogger(__name__)
+
+WORDS_FIRST = "words_first.json"
+"""Of a folder whose classifier begins with a bag of words (`cascade.words_first`): it tells so."""
+_encoder_alone_is_meant = ContextVar("_encoder_alone_is_meant", default=False)
+
+
+@contextmanager
+def encoder_alone() -> Iterator[None]:
+    """Within the block, the encoder of a folder that has a bag of words, too, is loaded without a warning."""
+    token = _encoder_alone_is_meant.set(True)
+    try:
+        yield
+    finally:
+        _encoder_alone_is_meant.reset(token)
 
 
 class TokensievePreTrainedModel(PreTrainedModel):
@@ -76,6 +96,19 @@ class TokensievePreTrainedModel(PreTrainedModel):
             self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, special_tokens_mask
         )
         return output_of(self.read(batch), labels, self.config.problem_type, return_dict)
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load as transformers does. Of a folder whose classifier begins with a bag of words, that is the encoder
+        alone, and a warning says so.
+        """
+        path = kwargs.get("pretrained_model_name_or_path", args[0] if args else None)
+        is_folder = isinstance(path, (str, Path)) and (Path(path) / WORDS_FIRST).is_file()
+        if is_folder and not _encoder_alone_is_meant.get():
+            logger.warning(
+                "%s: this is the encoder alone; the bag of words ahead of it is served by tokensieve.load", path
+            )
+        return super().from_pretrained(*args, **kwargs)
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """Save as transformers does, with the weights always under the names that they have here."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.engine import Engine
 from tokensieve.runtime.results import Result, decide
 from tokensieve.runtime.windows import check_forms, unfinished
+from tokensieve.runtime.words_first import WORDS
 from tokensieve.words import WordsClassifier
 from tokensieve.words.files import RECORD
 
@@ -92,10 +92,14 @@ class WordsEngine:
         budget: the same.
         max_length: None.
         truncated: 0.
+        stages: the bag of words alone.
+        words_first: None, as there is no encoder that it goes ahead of.
     """
 
     batch_tokens = budget = truncated = 0
     max_length = None
+    stages = (WORDS,)
+    words_first = None
 
     def __init__(self, words: WordsClassifier) -> None:
         self.model = WordsModel(words)
@@ -136,7 +140,7 @@ class WordsEngine:
         rows = class_probabilities(logits, config.problem_type, config.calibration_temperature).tolist()
         known = weights.getnnz(axis=1).tolist()
         return [
-            Result(tuple(row), *decide(row, config), tuple(scores), length, ())
+            Result(tuple(row), *decide(row, config), tuple(scores), length, (), stage=WORDS)
             for row, scores, length in zip(rows, logits.tolist(), known, strict=True)
         ]
 
@@ -178,14 +182,3 @@ def load_bag_of_words(path: str | Path, max_length: int | None = None) -> BagOfW
     if max_length is not None:
         raise ConfigError(f"max_length={max_length}: a bag of words reads every text whole; leave it out")
     return BagOfWords(WordsClassifier.load(path))
-
-
-def hash_of_words(words: WordsClassifier) -> str:
-    """SHA-256 over all that an answer depends on, in hex."""
-    found = hashlib.sha256(
-        repr((words.labels, words.multi_label, words.temperature, words.thresholds, words.settings)).encode()
-    )
-    found.update(repr(words.weights.terms).encode("utf-8", "surrogatepass"))
-    for numbers in (*words.weights.idf, words.regression.coef_.T, words.regression.intercept_):
-        found.update(numbers.tobytes())
-    return found.hexdigest()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tokensieve.cascade.build import EncoderClassifier, rules_of, stages_of
 from tokensieve.cascade.cascade import run_cascade
+from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.data.documents import Document
 from tokensieve.data.tokenize import Encodings
 from tokensieve.errors import ConfigError
@@ -22,7 +23,10 @@ from tokensieve.runtime.batching import batches_by_tokens, padded_batch
 from tokensieve.runtime.budget import BATCH_TOKENS, fastest_budget
 from tokensieve.runtime.micro_batches import run_in_micro_batches
 from tokensieve.runtime.results import Result, results_of
-from tokensieve.runtime.windows import Window, cut, encode_documents, tokenized_windows
+from tokensieve.runtime.windows import cut, encode_documents, prepared_windows
+
+STAGES = ("encoder", "second encoder")
+"""Names of a model alone, or of the stages of a cascade of encoders."""
 
 
 class Engine:
@@ -37,10 +41,14 @@ class Engine:
     Attributes:
         batch_tokens: as given; where that is "auto", a number from the moment that it is chosen.
         truncated: documents truncated so far.
+        stages: names of the stages that answer, as `Result.stage` has them.
+        words_first: the bag of words ahead of the encoder; None: there is none.
 
     Raises:
         ConfigError: a budget below 1, or a length that the position table does not hold.
     """
+
+    words_first: WordsFirst | None = None
 
     def __init__(
         self,
@@ -55,6 +63,7 @@ class Engine:
         self.model, self.tokenizer, self.batch_tokens = model, tokenizer, batch_tokens
         self.max_length = model.config.truncation_length(max_length)
         self.truncated = 0
+        self.stages = STAGES[: len(stages_of(model))]
 
     @property
     def budget(self) -> int:
@@ -90,9 +99,9 @@ class Engine:
             prefetch: read and tokenize in a thread, two windows ahead of the model. False: in the caller's thread, no
                 further than the window needs, for iterators that belong to a thread such as those of a database.
         """
-        with closing(self._windows(documents, skip, prefetch)) as windows:
+        with closing(prepared_windows(documents, self._prepare, skip, prefetch)) as windows:
             for window in windows:
-                results = self._classify(window.encodings, tokens)
+                results = self._answered(window.prepared, tokens)
                 yield list(zip(window.documents, results, strict=True))[window.done :]
 
     @torch.inference_mode()
@@ -104,7 +113,7 @@ class Engine:
             DataError: some documents have a second text and others have not.
             ConfigError: a calibration in the model's config that does not fit its labels.
         """
-        return self._classify(self._encode(documents), tokens)
+        return self._answered(self._prepare(documents), tokens)
 
     @renamed_keyword("ahead", "prefetch")
     @torch.inference_mode()
@@ -120,10 +129,10 @@ class Engine:
             DataError: some documents have a second text and others have not.
         """
         vectors = [torch.empty(0, self.model.config.hidden_size)]
-        with closing(self._windows(documents, 0, prefetch)) as windows:
+        with closing(prepared_windows(documents, self._encode, 0, prefetch)) as windows:
             for window in windows:
                 vectors.append(torch.empty(len(window.documents), self.model.config.hidden_size))
-                for batch, answers in self._answers(window.encodings):
+                for _, batch, answers in self._answers(window.prepared):
                     vectors[-1][batch] = answers.pooled.float().cpu()
         return torch.cat(vectors)
 
@@ -141,8 +150,13 @@ class Engine:
         if self.batch_tokens == "auto":
             self.batch_tokens = fastest_budget(encodings.lengths, run) or "auto"
 
-    def _windows(self, documents: Iterable[Document], skip: int, prefetch: bool) -> Generator[Window, None, None]:
-        return tokenized_windows(documents, self._encode, skip, prefetch)
+    def _prepare(self, documents: Sequence[Document]) -> Any:
+        """What `_answered` needs of a window. It may run in another thread, ahead of the model."""
+        return self._encode(documents)
+
+    def _answered(self, prepared: Any, tokens: bool) -> list[Result]:
+        """The results of what `_prepare` made."""
+        return self._classify(prepared, tokens)
 
     def _encode(self, documents: Sequence[Document]) -> Encodings:
         return encode_documents(self.tokenizer, documents, self.max_length, self.model.config.text_pairs)
@@ -151,14 +165,15 @@ class Engine:
     def _classify(self, encodings: Encodings, tokens: bool) -> list[Result]:
         self.model.config.check_calibration()
         results: dict[int, Result] = {}
-        for batch, answers in self._answers(encodings):
+        for stage, batch, answers in self._answers(encodings):
             ids = [encodings.input_ids[i] for i in batch]
-            rows = results_of(answers, ids, self.model.config, self.tokenizer if tokens else None)
+            named = self.tokenizer if tokens else None
+            rows = results_of(answers, ids, self.model.config, named, STAGES[stage])
             results.update(zip(batch, rows, strict=True))
         return [results[i] for i in range(len(encodings))]
 
-    def _answers(self, encodings: Encodings) -> Iterator[tuple[list[int], Answers]]:
-        """Every batch of every stage, as indices, with the answers to it.
+    def _answers(self, encodings: Encodings) -> Iterator[tuple[int, list[int], Answers]]:
+        """Every batch of every stage: the number of the stage, the documents as indices, and the answers to them.
 
         Documents that a stage defers wait for those of all batches: the few of one batch would be slow to read.
         """

@@ -43,9 +43,10 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
         Of any classifier: "accuracy", "f1_macro", "f1_micro"; "ece" and "ece_uncalibrated", the expected calibration
         error with the model's "temperature" and with none; "documents", "truncated", "seconds" and
         "documents_per_second"; "batch_tokens" and "dtype", as used; "peak_memory_bytes" and "loaded_memory_bytes";
-        "mean_length" and "kept_tokens" (at every step); "classes", a report on each. Of a multi-label one also
-        "mean_labels" and "mean_labels_true", the labels of a document that are given and that are true; its accuracy
-        asks that all of them are right.
+        "mean_length" and "kept_tokens" (at every step), of the documents that an encoder read, if there are any;
+        "stages", the share of the documents that each stage of a cascade answered; "classes", a report on each. Of a
+        multi-label one also "mean_labels" and "mean_labels_true", the labels of a document that are given and that are
+        true; its accuracy asks that all of them are right.
 
     Raises:
         DataError: no documents, a label that the classifier does not know, or lists of labels where it takes one.
@@ -56,6 +57,7 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
     if missing := unjudged_labels(names, documents, "evaluated", multi_label):
         logger.warning("%s", missing)
     truth = label_matrix(documents, names) if multi_label else torch.tensor(class_ids(documents, names))
+    engine = classifier.engine
     results, cost = _timed(classifier, documents, progress)
     predicted = _given(results, len(names)) if multi_label else torch.tensor([result.label for result in results])
     scores = multi_label_scores if multi_label else accuracy_and_f1
@@ -64,12 +66,12 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
         **_calibration(results, truth, classifier.model.config),
         **(_label_counts(truth, predicted) if multi_label else {}),
         "documents": len(documents),
-        "truncated": classifier.engine.truncated,
+        "truncated": engine.truncated,
         **cost,
-        "batch_tokens": classifier.engine.budget,
+        "batch_tokens": engine.budget,
         "dtype": classifier.dtype,
-        "mean_length": sum(result.length for result in results) / len(results),
-        "kept_tokens": mean_kept(results),
+        **_lengths(results),
+        "stages": {stage: sum(own.stage == stage for own in results) / len(results) for stage in engine.stages},
         "classes": report_per_class(truth, predicted, names),
     }
 
@@ -121,6 +123,12 @@ def _calibration(results: Sequence[Result], truth: Tensor, config: TokensieveCon
 def _label_counts(truth: Tensor, predicted: Tensor) -> dict[str, float]:
     """Mean number of labels of a document: given, and true."""
     return {"mean_labels": float(predicted.sum(1).mean()), "mean_labels_true": float(truth.sum(1).mean())}
+
+
+def _lengths(results: Sequence[Result]) -> dict[str, Any]:
+    """Mean length and mean tokens kept, of the documents that an encoder read; without any, of all."""
+    read = [result for result in results if result.kept] or results
+    return {"mean_length": sum(result.length for result in read) / len(read), "kept_tokens": mean_kept(read)}
 
 
 def mean_kept(results: Sequence[Result]) -> list[float]:

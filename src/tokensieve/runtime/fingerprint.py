@@ -16,7 +16,7 @@ from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassifica
 from tokensieve.data.folders import SingleSource
 from tokensieve.data.huggingface import DatasetSplit
 from tokensieve.data.sources import check_source
-from tokensieve.runtime.bag_of_words import BagOfWords, hash_of_words
+from tokensieve.runtime.bag_of_words import BagOfWords
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.offload import OffloadedEmbeddings
 from tokensieve.runtime.part import is_stream
@@ -88,8 +88,10 @@ def hash_of_model(classifier: Classifier) -> str:
         OperatingSystemError: no room for the tokenizer in the system's folder for temporary files.
     """
     if isinstance(classifier, BagOfWords):
-        return hash_of_words(classifier.words)
+        return classifier.words.digest()
     found = hashlib.sha256()
+    if (first := classifier.engine.words_first) is not None:
+        found.update(first.digest().encode())
     for name, tensor in sorted(_state(classifier.model).items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         for piece in tensor.pieces() if isinstance(tensor, OffloadedEmbeddings) else (tensor,):

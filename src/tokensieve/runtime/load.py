@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from tokensieve.backbones.loading import first_line, load_config, load_tokenizer, load_weights
+from tokensieve.backbones.loading import file_in, first_line, load_config, load_tokenizer, load_weights
 from tokensieve.cascade.configuration import CascadeConfig
+from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
+from tokensieve.model.pretrained import WORDS_FIRST, encoder_alone
 from tokensieve.old_names import renamed, renamed_keyword
 from tokensieve.runtime.bag_of_words import is_bag_of_words, load_bag_of_words
 from tokensieve.runtime.budget import BATCH_TOKENS
@@ -22,6 +25,8 @@ from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.engine import Engine
 from tokensieve.runtime.offload import offload_input_embeddings
 from tokensieve.runtime.precision import resolve_dtype
+from tokensieve.runtime.words_first import WordsFirstEngine
+from tokensieve.words.files import FILES
 
 __getattr__ = renamed(__name__)
 logger = logging.getLogger(__name__)
@@ -39,7 +44,8 @@ def load(
 ) -> Classifier:
     """Read a folder written by `tokensieve train` or `save_pretrained` (with its tokenizer).
 
-    A folder that `tokensieve train --preset words` wrote holds a bag of words, which runs on the CPU in float32.
+    A folder that `tokensieve train --preset words` wrote holds a bag of words, which runs on the CPU in float32. One
+    that `--preset cascade` wrote has a bag of words ahead of the encoder.
 
     Args:
         path: the folder, or a hub name.
@@ -53,7 +59,8 @@ def load(
             replaced once it is loaded, but not written to.
 
     Raises:
-        CheckpointError: no tokensieve model there, it cannot be read, or its learned importance is not fitted.
+        CheckpointError: no tokensieve model there, it cannot be read, its learned importance is not fitted, or a file
+            of its bag of words is missing.
         ConfigError: an unknown device or dtype, a length that does not fit, or `offload_embeddings` on a system that
             cannot read at an offset of a file.
     """
@@ -73,7 +80,8 @@ def load(
         )
     place = resolve_device(device)
     kind = resolve_dtype(dtype, place)
-    model: Any = load_weights(AutoModelForSequenceClassification, path, strict=True, dtype=kind)
+    with encoder_alone():
+        model: Any = load_weights(AutoModelForSequenceClassification, path, strict=True, dtype=kind)
     if unfitted(model):
         raise CheckpointError(
             f"{path}: its learned importance is not fitted, so that it would keep the first tokens whatever they are: "
@@ -89,8 +97,31 @@ def load(
         offload_input_embeddings(model, path)
     torch.nn.Module.to(model, device=place)
     lay_out_weights(model)
-    engine = Engine(model.eval(), load_tokenizer(path, config), max_length=max_length, batch_tokens=batch_tokens)
-    return Classifier(engine)
+    parts = model.eval(), load_tokenizer(path, config)
+    options: dict[str, Any] = {"max_length": max_length, "batch_tokens": batch_tokens}
+    first = words_first_of(path, config.label_names)
+    return Classifier(Engine(*parts, **options) if first is None else WordsFirstEngine(*parts, first, **options))
+
+
+def words_first_of(path: str | Path, labels: Sequence[str]) -> WordsFirst | None:
+    """The bag of words ahead of an encoder; None: there is none.
+
+    Args:
+        path: folder or hub name of the encoder.
+        labels: the encoder's.
+
+    Raises:
+        CheckpointError: as `WordsFirst.load`, or the hub has not all of its files.
+    """
+    if file_in(path, WORDS_FIRST) is None:
+        return None
+    files = {name: file_in(path, name) for name in (WORDS_FIRST, *FILES)}
+    for name, file in files.items():
+        if file is None:
+            raise CheckpointError(
+                f"{path}: {WORDS_FIRST} is there, and {name} is missing: train the classifier again, or put it back"
+            )
+    return WordsFirst.load(Path(str(files[WORDS_FIRST])).parent, labels)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -20,10 +20,11 @@ class Result:
         label: class id of the highest one.
         labels: class ids given: the one; of a multi-label model all that reach their threshold, maybe none.
         logits: what the probabilities are made of, before the temperature.
-        length: tokens that the model saw, special tokens included.
-        kept: tokens kept at every step, see `Trace.kept`.
+        length: tokens that the encoder saw, special tokens included; of a bag of words, its known terms.
+        kept: tokens kept at every step, see `Trace.kept`; empty where a bag of words answered.
         tokens: text of the tokens that survived, in order; None unless asked for.
         joined: combination token (0..m-1) that each of `tokens` joined; None without a combining module.
+        stage: what answered: "encoder", "second encoder" (of a cascade) or "words".
     """
 
     probabilities: tuple[float, ...]
@@ -34,10 +35,11 @@ class Result:
     kept: tuple[int, ...]
     tokens: tuple[str, ...] | None = None
     joined: tuple[int, ...] | None = None
+    stage: str = "encoder"
 
 
 def results_of(
-    answers: Answers, ids: list[list[int]], config: TokensieveConfig, tokenizer: Any = None
+    answers: Answers, ids: list[list[int]], config: TokensieveConfig, tokenizer: Any = None, stage: str = "encoder"
 ) -> Iterator[Result]:
     """The results of a batch.
 
@@ -46,6 +48,7 @@ def results_of(
         ids: of each document.
         config: tells the calibration.
         tokenizer: names the tokens that survived; None: they are not asked for.
+        stage: name of what answered.
     """
     trace, logits = answers.trace, answers.logits.float()
     probabilities = class_probabilities(logits, config.problem_type, config.calibration_temperature)
@@ -58,7 +61,7 @@ def results_of(
             words = tuple(tokenizer.convert_ids_to_tokens([ids[i][p] for p in survivors[i]]))
             places = tuple(joined[i][p] for p in survivors[i]) if joined is not None else None
         label, labels = decide(row, config)
-        yield Result(tuple(row), label, labels, tuple(scores), len(ids[i]), kept, words, places)
+        yield Result(tuple(row), label, labels, tuple(scores), len(ids[i]), kept, words, places, stage)
 
 
 def decide(probabilities: list[float], config: Any) -> tuple[int, tuple[int, ...]]:

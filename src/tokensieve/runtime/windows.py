@@ -1,4 +1,4 @@
-"""Windows: a stream of documents is cut, tokenized and prefetched, a window at a time."""
+"""Windows: a stream of documents is cut, prepared (tokenized) and prefetched, a window at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from tokensieve.data.documents import Document
 from tokensieve.data.stoppable import stop_asked
@@ -21,44 +21,53 @@ _WINDOW_CHARACTERS = 8_000_000  # bounds the memory of a window of very long doc
 _PREFETCHED_WINDOWS = 2  # read and tokenized while the model is at work
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Documents that are sorted and batched together, tokenized; the first `done` of them have their results."""
+Prepared = TypeVar("Prepared")
+
+
+@dataclass(frozen=True)
+class Window(Generic[Prepared]):
+    """Documents that are sorted and batched together; the first `done` of them have their results.
+
+    Attributes:
+        documents: in their order.
+        prepared: what the model works on, such as their tokens.
+        done: as above.
+    """
 
     documents: list[Document]
-    encodings: Encodings
+    prepared: Prepared
     done: int
 
 
-def tokenized_windows(
-    documents: Iterable[Document], encode: Callable[[Sequence[Document]], Encodings], skip: int, prefetch: bool
-) -> Generator[Window, None, None]:
+def prepared_windows(
+    documents: Iterable[Document], prepare: Callable[[Sequence[Document]], Prepared], skip: int, prefetch: bool
+) -> Generator[Window[Prepared], None, None]:
     """The windows of a stream.
 
     Args:
         documents: closed at the end, or when this generator is, if it is an iterator that can be.
-        encode: tokenizes a window.
+        prepare: makes of a window what the model works on; it tokenizes.
         skip: documents at the start that have their results. Windows that are skipped whole are left out.
-        prefetch: read and tokenize in a thread, some windows ahead.
+        prefetch: read and prepare in a thread, some windows ahead.
     """
-    made = _tokenized(documents, encode, skip)
+    made = _prepared(documents, prepare, skip)
     return prefetched(made, _PREFETCHED_WINDOWS) if prefetch else made
 
 
-def _tokenized(
-    documents: Iterable[Document], encode: Callable[[Sequence[Document]], Encodings], skip: int
-) -> Generator[Window, None, None]:
-    """Windows as they are read. Touches nothing but the tokenizer."""
+def _prepared(
+    documents: Iterable[Document], prepare: Callable[[Sequence[Document]], Prepared], skip: int
+) -> Generator[Window[Prepared], None, None]:
+    """Windows as they are read."""
     with closing(unfinished(documents, skip)) as windows_left:
         for window, done in windows_left:
-            yield Window(window, encode(window), done)
+            yield Window(window, prepare(window), done)
 
 
 def unfinished(documents: Iterable[Document], skip: int) -> Generator[tuple[list[Document], int], None, None]:
     """The windows with documents that have no results yet, each with the number at its start that have them.
 
     Args:
-        documents: as in `tokenized_windows`.
+        documents: as in `prepared_windows`.
         skip: documents at the start that have their results.
     """
     with _closed(documents) as source:

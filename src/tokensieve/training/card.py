@@ -122,6 +122,7 @@ def card_text(name: str, model: EncoderClassifier, record: Mapping[str, Any]) ->
         "select": METRICS.get(recipe["select"], recipe["select"]),
         "floors": record.get("floors"),
         "floor_table": floor_table(record.get("floors")),
+        "words_first_table": words_first_table(record.get("words_first")),
         "score_table": score_table(measured, record),
         "command": train_command(record, name, config.num_hidden_layers),
         "reading_known": record.get("reading") is not None or record["data"] == EMBEDDED_CORPUS,
@@ -178,6 +179,18 @@ def by_path(settings: ReductionConfig) -> dict[str, Any]:
     """The settings by dotted path, as `--set` takes them."""
     record = {name: value for name, value in settings.to_dict().items() if name != "format_version"}
     return {assignment.name: assignment.value for assignment in assignments_of(record)}
+
+
+def words_first_table(report: Mapping[str, Any] | None) -> str:
+    """The score of the whole beside that of each part alone; empty without a bag of words ahead."""
+    if report is None:
+        return ""
+    rows = [["the whole", f"{report['score']:.4f}", ""]]
+    for name, part in (("encoder", "the encoder alone"), ("words", "the bag of words alone")):
+        low, high = report[f"interval_to_{name}"]
+        more = f"{100 * report[f'difference_to_{name}']:+.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        rows.append([part, f"{report[f'{name}_score']:.4f}", more])
+    return table(["", report["metric"].replace("_", " "), "the whole has more, points [95 %]"], rows)
 
 
 def settings_table(settings: Mapping[str, Any], without: tuple[str, ...]) -> str:

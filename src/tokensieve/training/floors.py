@@ -22,14 +22,13 @@ from tokensieve.data.documents import Document
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import TokensieveError
 from tokensieve.training.compare import Comparison, compare
+from tokensieve.training.fit_bag import document_weights, fit_bag, targets_of, texts_of
 from tokensieve.training.job import Prepared, TrainingJob
-from tokensieve.training.loss import balanced_weights
 from tokensieve.training.random_states import random_states_kept
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.sample import padded
 from tokensieve.words import WordsClassifier
 from tokensieve.words.static import StaticClassifier, mean_vectors
-from tokensieve.words.terms import Text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,7 +87,11 @@ def static_vectors(job: TrainingJob, prepared: Prepared) -> StaticVectors | None
 
 
 def fit_floors(
-    job: TrainingJob, prepared: Prepared, logits: Any, static: StaticVectors | None
+    job: TrainingJob,
+    prepared: Prepared,
+    logits: Any,
+    static: StaticVectors | None,
+    words: WordsClassifier | None = None,
 ) -> dict[str, Any] | None:
     """Fit the floors that the recipe asks for, and compare them with the trained model.
 
@@ -97,6 +100,7 @@ def fit_floors(
         prepared: the trained model, its tokenizer and documents.
         logits: [N, C] of the validation documents by the model.
         static: as `static_vectors` made it.
+        words: as `fit_bag` made it, if it is there already.
 
     Returns:
         For the record: "metric", "documents", "encoder" (score, documents/s), a record under each floor's name,
@@ -110,12 +114,12 @@ def fit_floors(
         return {"why_none": NO_VALIDATION}
     start = time.perf_counter()
     with random_states_kept():
-        truth = _targets(prepared.validation)
+        truth = targets_of(job.splits, job.splits.validation)
         speed = encoder_speed(prepared.model, prepared.tokenizer, job.splits.validation, job.recipe)
-        metric = job.recipe.select if job.recipe.select.startswith("f1") else "accuracy"
-        kinds: dict[str, Callable[[], _Floor]] = {"words": lambda: _bag_of_words(job, prepared)}
+        metric = metric_of(job.recipe)
+        kinds: dict[str, Callable[[], _Floor]] = {"words": lambda: _words_floor(job, words)}
         if static is not None:
-            kinds["static"] = lambda: _static_floor(job.recipe, prepared, static)
+            kinds["static"] = lambda: _static_floor(job, static)
         record: dict[str, Any] = {"metric": metric, "documents": len(truth), "interval_by": None}
         record["encoder"] = {"score": None, "documents_per_second": speed}
         compared: dict[str, Comparison] = {}
@@ -159,15 +163,8 @@ def _judged(
     }
 
 
-def _bag_of_words(job: TrainingJob, prepared: Prepared) -> _Floor:
-    training, validation = (texts_of(documents) for documents in (job.splits.train, job.splits.validation))
-    words = WordsClassifier.fit(
-        training,
-        _targets(prepared.training),
-        job.splits.label_names,
-        validation=(validation, _targets(prepared.validation)),
-        sample_weight=document_weights(job.recipe, prepared.training, len(job.splits.label_names)),
-    )
+def _words_floor(job: TrainingJob, fitted: WordsClassifier | None) -> _Floor:
+    words, validation = fitted or fit_bag(job.splits, job.recipe), texts_of(job.splits.validation)
     start = time.perf_counter()
     logits = words.logits(validation)
     seconds = time.perf_counter() - start
@@ -175,14 +172,15 @@ def _bag_of_words(job: TrainingJob, prepared: Prepared) -> _Floor:
     return _Floor(logits, len(validation) / seconds, facts)
 
 
-def _static_floor(recipe: Recipe, prepared: Prepared, vectors: StaticVectors) -> _Floor:
-    classes = len(prepared.model.config.label_names)
-    weights = document_weights(recipe, prepared.training, classes)
+def _static_floor(job: TrainingJob, vectors: StaticVectors) -> _Floor:
+    splits, classes = job.splits, len(job.splits.label_names)
+    truth, judged = (targets_of(splits, documents) for documents in (splits.train, splits.validation))
+    weights = document_weights(job.recipe, truth, classes)
     found = StaticClassifier.fit(
         vectors.training,
-        _targets(prepared.training)[vectors.rows],
+        truth[vectors.rows],
         classes,
-        validation=(vectors.validation, _targets(prepared.validation)),
+        validation=(vectors.validation, judged),
         sample_weight=None if weights is None else weights[vectors.rows],
     )
     start = time.perf_counter()
@@ -191,17 +189,9 @@ def _static_floor(recipe: Recipe, prepared: Prepared, vectors: StaticVectors) ->
     return _Floor(logits, len(logits) / seconds, {"inverse_penalty": found.inverse_penalty})
 
 
-def texts_of(documents: Sequence[Document]) -> list[Text]:
-    """The texts, or pairs of texts, as a bag of words takes them."""
-    return [document.content for document in documents]
-
-
-def document_weights(recipe: Recipe, training: TokenizedDocuments, classes: int) -> NDArray[np.float64] | None:
-    """The weight of each training document [N] by `class_weights`; None for equal weights, and with several labels."""
-    if recipe.class_weights == "none" or training.label_matrix is not None:
-        return None
-    weights: NDArray[np.float64] = balanced_weights(training.class_ids, classes).double().numpy()
-    return weights[training.class_ids]
+def metric_of(recipe: Recipe) -> str:
+    """The score that classifiers are compared by: the one that chooses the epoch, of a loss accuracy."""
+    return recipe.select if recipe.select.startswith("f1") else "accuracy"
 
 
 @torch.no_grad()
@@ -275,12 +265,6 @@ def floor_lines(record: dict[str, Any] | None) -> list[str]:
             f"{own['documents_per_second']:.0f} documents/s to its {record['encoder']['documents_per_second']:.0f}"
         )
     return [*lines, record["advice"]]
-
-
-def _targets(documents: TokenizedDocuments) -> NDArray[np.int64]:
-    """Class ids [N], or 0 and 1 [N, C]."""
-    matrix = documents.label_matrix
-    return np.array(documents.class_ids) if matrix is None else matrix.long().numpy()
 
 
 def _tokenized(documents: Sequence[Document], tokenizer: Any, recipe: Recipe) -> TokenizedDocuments:

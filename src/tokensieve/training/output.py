@@ -36,6 +36,7 @@ PUBLISHED = (
     "model.safetensors.index.json",
     "words.json",
     "words.safetensors",
+    "words_first.json",
     RECORD,
     "tokenizer*.json",
     "special_tokens_map.json",
@@ -47,7 +48,7 @@ PUBLISHED = (
 )
 """Files of a classifier's folder that go to a hub."""
 _OURS = (*PUBLISHED, ESTIMATOR, "chat_template.jinja")
-_IN_THE_MAKING = (*_OURS, "*.json.part")
+_IN_THE_MAKING = (*_OURS, "*.json.part", "words.safetensors.part")
 
 
 def check_output(

@@ -68,6 +68,9 @@ class Recipe:
             refitted where training begins with the classifier's document vectors (`pruning_warmup`), or is to end with
             them (`distill_pooled`).
         calibrate: fit a temperature to the validation documents, and with several labels a document their thresholds.
+        words_first: points of accuracy that a bag of words as the first stage may be expected to lose
+            (`cascade.fit_words`). It answers the documents that it is sure of, the model reads the others. None: the
+            model reads all.
         floors: what is fitted to the same documents and compared on the validation documents (`training.floors`):
             "words" (a bag of words), "all" (the mean of static vectors, too) or "none". The model is the same with any.
         seed: of the new parameters, the order of the documents, dropout and noise.
@@ -102,6 +105,7 @@ class Recipe:
     max_expected_loss: float | None = None
     refit_head: bool = True
     calibrate: bool = True
+    words_first: float | None = None
     floors: Floors = "all"
     seed: int = 0
 
@@ -116,6 +120,8 @@ class Recipe:
             check_integer(self, "patience", 1)
         if self.max_expected_loss is not None:
             check_number(self, "max_expected_loss", lambda points: points >= 0, "points of accuracy, 0 or more")
+        if self.words_first is not None:
+            check_number(self, "words_first", lambda points: points >= 0, "points of accuracy, 0 or more")
         if self.attention_dropout is not None:
             check_number(self, "attention_dropout", lambda p: 0 <= p < 1, "a number in [0, 1)")
         check_number(self, "learning_rate", lambda rate: rate > 0, "a number above 0")
@@ -189,7 +195,14 @@ class Recipe:
             raise ConfigError(f"{changed[0]}={getattr(self, changed[0])!r} without lora_rank: give a rank, such as 8")
 
     def check_validation(self, documents: int) -> None:
-        """Raise ConfigError where the best epoch is to be chosen, or training stopped, by validation without any."""
+        """Raise ConfigError where validation documents are needed and there are none: to choose the best epoch, to stop
+        training, or to fit a first stage of words.
+        """
+        if documents == 0 and self.words_first is not None:
+            raise ConfigError(
+                f"words_first={self.words_first:g} needs validation documents, which tell what a bag of words may "
+                "answer: give some, or a validation_fraction above 0"
+            )
         if documents == 0 and (self.select != "loss" or self.patience is not None):
             wanted = f"patience={self.patience}" if self.patience is not None else f"select={self.select!r}"
             raise ConfigError(f"{wanted} needs validation documents: give some, or a validation_fraction above 0")

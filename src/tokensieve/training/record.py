@@ -64,6 +64,7 @@ def training_record(
         "cascade": steps.cascade,
         "calibration": steps.calibration,
         "floors": steps.floors,
+        "words_first": None if steps.words_first is None else steps.words_first.report,
         "versions": versions(),
     }
 

@@ -76,7 +76,13 @@ def train_in_stages(
         logger.info("%s: first a dense one, %s", reason, dense)
         plain = ReductionConfig(prune=None, pooling=settings.resolved_pooling)
         alone = replace(
-            recipe, teacher=None, pruning_warmup=0.0, feature_epochs=0, max_expected_loss=None, floors="none"
+            recipe,
+            teacher=None,
+            pruning_warmup=0.0,
+            feature_epochs=0,
+            max_expected_loss=None,
+            words_first=None,
+            floors="none",
         )
         labelled, dense_options = _without_unlabelled(splits, options)
         train(base, plain, labelled, dense, alone, **ways, **dense_options, keep_finished=True)

@@ -1,5 +1,5 @@
 """The steps of a training, in their order: fit the score, distil features, refit the head, fine-tune, fit the cascade,
-calibrate.
+calibrate, put a bag of words ahead.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from tokensieve.memory import peak_memory_bytes
 from tokensieve.training.best import best_epoch
 from tokensieve.training.calibrate import calibrate_model
 from tokensieve.training.distill import teacher_targets
+from tokensieve.training.first_stage import FirstStage, fit_first_stage
+from tokensieve.training.fit_bag import fit_bag
 from tokensieve.training.fit_cascade import fit_to_validation
 from tokensieve.training.fit_to_base import FittedToBase, fit_to_base
 from tokensieve.training.floors import fit_floors, static_vectors
@@ -39,6 +41,7 @@ class StepRecords:
         seconds: time of all steps but calibration.
         peak_memory_bytes: of the process or the device, before calibration.
         floors: as `fit_floors` returns it.
+        words_first: the bag of words ahead of the model, and its report; None: there is none.
     """
 
     fitted: FittedToBase
@@ -50,17 +53,20 @@ class StepRecords:
     seconds: float
     peak_memory_bytes: int | None
     floors: dict[str, Any] | None
+    words_first: FirstStage | None
 
 
 def run_steps(job: TrainingJob, prepared: Prepared, options: RunOptions) -> StepRecords:
     """Run all steps; afterwards the model is trained, on its device, and calibrated.
 
     Raises:
-        DataError: no document to fit a learned score to.
+        DataError: no document to fit a learned score to, or no word for a bag of words.
         TrainingError: training diverged.
     """
     writes = processes(job.device).is_main_process
     static = static_vectors(job, prepared) if writes else None
+    # Ahead of the training: a bag of words that cannot be fitted is told before hours have passed.
+    words = fit_bag(job.splits, job.recipe) if writes and job.recipe.words_first is not None else None
     start = time.perf_counter()
     recipe, model, tokenizer = job.recipe, prepared.model, prepared.tokenizer
     fitted = fit_to_base(job, prepared, options)
@@ -74,6 +80,7 @@ def run_steps(job: TrainingJob, prepared: Prepared, options: RunOptions) -> Step
         model, trained, prepared.validation, tokenizer, recipe, job.splits, trained=changed
     )
     seconds, peak = time.perf_counter() - start, peak_memory_bytes(job.device)
+    calibration = calibrate_model(model.config, trained.logits, trained.truth) if recipe.calibrate else None
     return StepRecords(
         fitted=fitted,
         teacher_seconds=teacher_seconds,
@@ -82,8 +89,9 @@ def run_steps(job: TrainingJob, prepared: Prepared, options: RunOptions) -> Step
         cascade=cascade,
         seconds=seconds,
         peak_memory_bytes=peak,
-        calibration=calibrate_model(model.config, trained.logits, trained.truth) if recipe.calibrate else None,
-        floors=fit_floors(job, prepared, trained.logits, static) if writes else None,
+        calibration=calibration,
+        floors=fit_floors(job, prepared, trained.logits, static, words) if writes else None,
+        words_first=fit_first_stage(job, prepared, words, trained) if words is not None else None,
     )
 
 

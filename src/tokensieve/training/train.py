@@ -114,5 +114,6 @@ def _train_and_save(
     steps = run_steps(job, prepared, options)
     record = training_record(job, prepared, identity, options, steps)
     if is_main_process:
-        save_classifier(folder, prepared.model, prepared.tokenizer, record)
+        first = steps.words_first and steps.words_first.words
+        save_classifier(folder, prepared.model, prepared.tokenizer, record, first)
     return record

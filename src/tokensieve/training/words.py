@@ -9,18 +9,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from huggingface_hub import ModelCard, ModelCardData
 
 from tokensieve.data.splits import DataSplits
-from tokensieve.data.targets import class_ids, label_matrix
 from tokensieve.errors import ConfigError
 from tokensieve.metrics import accuracy_and_f1, multi_label_scores
 from tokensieve.training.calibrate import calibrate
 from tokensieve.training.card import MOST_LABELS, TASK, public_name
 from tokensieve.training.checkpoints import write_json
-from tokensieve.training.floors import texts_of
-from tokensieve.training.loss import balanced_weights
+from tokensieve.training.fit_bag import fit_bag, targets_of, texts_of
 from tokensieve.training.markdown import code, literal, table, visible
 from tokensieve.training.output import CARD, RECORD, check_output, folder_in_the_making
 from tokensieve.training.recipe import Recipe
@@ -95,23 +92,11 @@ def _fitted(
     splits: DataSplits, recipe: Recipe, settings: WordsSettings | None
 ) -> tuple[WordsClassifier, dict[str, Any]]:
     """The bag of words; and "scores" and "calibration" on the validation documents, None without them."""
-    names, held_out = splits.label_names, texts_of(splits.validation)
-    truth, judged = (_targets(splits, documents) for documents in (splits.train, splits.validation))
-    weights = None
-    if recipe.class_weights == "balanced" and not splits.multi_label:
-        weights = balanced_weights(truth.tolist(), len(names)).numpy()[truth]
-    words = WordsClassifier.fit(
-        texts_of(splits.train),
-        truth,
-        names,
-        validation=(held_out, judged) if held_out else None,
-        sample_weight=weights,
-        settings=settings,
-    )
+    words, held_out = fit_bag(splits, recipe, settings), texts_of(splits.validation)
     words.temperature = 1.0
     if not held_out:
         return words, {"scores": None, "calibration": None}
-    logits = words.logits(held_out)
+    logits, judged = words.logits(held_out), targets_of(splits, splits.validation)
     report: dict[str, Any] = {"scores": _scores(logits, judged), "calibration": None}
     if recipe.calibrate:
         found = calibrate(logits, judged, multi_label=splits.multi_label)
@@ -150,13 +135,6 @@ def words_summary(record: Mapping[str, Any], output: str | Path) -> list[str]:
             f"{found['ece_before']:.4f} before, {found['ece_after']:.4f} after"
         )
     return [*lines, f"saved in {output}"]
-
-
-def _targets(splits: DataSplits, documents: Any) -> Any:
-    """Class ids [N], or 0 and 1 [N, C]."""
-    if splits.multi_label:
-        return label_matrix(documents, splits.label_names).long().numpy()
-    return np.array(class_ids(documents, splits.label_names), dtype=np.int64)
 
 
 def _scores(logits: Any, truth: Any) -> dict[str, float]:

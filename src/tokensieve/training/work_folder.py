@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tokensieve.cascade.build import EncoderClassifier
+from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.data.tokenize import prepare_for_saving
 from tokensieve.training import checkpoints
 from tokensieve.training.card import write_card
@@ -48,13 +49,23 @@ def runs_of(output: str | Path) -> Path:
     return path.with_name(path.name + ".runs")
 
 
-def save_classifier(folder: Path, model: EncoderClassifier, tokenizer: Any, record: dict[str, Any]) -> None:
-    """Write weights, config, tokenizer (with its limits set right), card, and last of all the record of the run."""
+def save_classifier(
+    folder: Path,
+    model: EncoderClassifier,
+    tokenizer: Any,
+    record: dict[str, Any],
+    words_first: WordsFirst | None = None,
+) -> None:
+    """Write weights, config, tokenizer (with its limits set right), the bag of words ahead of the model if there is
+    one, the card, and last of all the record of the run.
+    """
     model.save_pretrained(folder)
     for weights in folder.glob("*.safetensors"):  # whose writer may keep them from other users
         shutil.copymode(folder / "config.json", weights)
     prepare_for_saving(tokenizer)
     tokenizer.model_max_length = model.config.longest_document
     tokenizer.save_pretrained(folder)
+    if words_first is not None:
+        words_first.save(folder)
     write_card(folder, model, record)
     checkpoints.write_json(folder / RECORD, record)

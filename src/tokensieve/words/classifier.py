@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +156,15 @@ class WordsClassifier:
             return best
         limits = np.array(self.thresholds or [0.5] * len(self.labels), dtype=np.float32)
         return (self.predict_proba(texts) >= limits).astype(np.int64)
+
+    def digest(self) -> str:
+        """SHA-256 over all that an answer depends on, in hex."""
+        parts = (self.labels, self.multi_label, self.temperature, self.thresholds, self.settings)
+        found = hashlib.sha256(repr(parts).encode())
+        found.update(repr(self.weights.terms).encode("utf-8", "surrogatepass"))
+        for numbers in (*self.weights.idf, self.regression.coef_.T, self.regression.intercept_):
+            found.update(numbers.tobytes())
+        return found.hexdigest()
 
     def save(self, folder: str | Path) -> None:
         """Write words.json (labels, settings, terms) and words.safetensors (idf, coefficients); no pickle.

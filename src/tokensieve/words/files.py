@@ -32,7 +32,7 @@ from tokensieve.words.settings import WordsSettings
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RECORD, TENSORS = "words.json", "words.safetensors"
+RECORD, TENSORS = FILES = "words.json", "words.safetensors"
 FORMAT = 1
 _REMEDY = "fit it again, or put the file back"
 _NAMES = Check(

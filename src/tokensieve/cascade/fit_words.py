@@ -1,0 +1,123 @@
+"""Fitting a bag of words as the first stage to validation documents: the weights of both answers, and when to defer.
+
+1. The weights of bag and encoder minimise the loss of the combined answer.
+2. Each fifth of the documents gets its combined answer by weights that were fitted to the others. So a stage that
+   happens to fit these documents counts for no more than it is worth.
+3. The expected loss of the bag's answer is how much less probable it is than the combined answer, by the latter. The
+   documents of the least confidence are deferred, as many as keep the expected loss of the others within the bound.
+
+Neither stage was trained on the documents. Other rules were compared with this one on validation documents
+(docs/LOG.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tokensieve.cascade.fit import expected_loss, loss_left
+from tokensieve.cascade.words_first import WordsFirstSettings
+from tokensieve.model.probabilities import confidence
+
+FOLDS = 5
+_START = 0.5
+"""Weight of each answer before any document is seen: their mean."""
+
+
+@dataclass(frozen=True)
+class FittedWordsFirst:
+    """The rule of a first stage, and what is expected of it.
+
+    Attributes:
+        settings: the rule.
+        share: of the documents, those that are deferred.
+        expected_loss: points of accuracy that the others are expected to lose.
+        logits: [N, C] of the documents by the whole cascade, cross-fitted.
+    """
+
+    settings: WordsFirstSettings
+    share: float
+    expected_loss: float
+    logits: Tensor
+
+
+def fit_words_first(
+    words: Tensor, encoder: Tensor, truth: Tensor, problem_type: str | None, allowed: float
+) -> FittedWordsFirst:
+    """Fit the first stage to labelled documents that neither stage was trained on.
+
+    Args:
+        words: logits [N, C] of the bag of words, calibrated.
+        encoder: logits [N, C] of the encoder, or of all stages after the first, calibrated.
+        truth: class ids [N], or 0 and 1 [N, C].
+        problem_type: as in transformers' configs.
+        allowed: points of accuracy (for multi-label models, of documents with all labels right) that may be lost.
+    """
+    parts = torch.stack([words, encoder]).double()
+    weights = fusion_weights(parts, truth, problem_type)
+    combined = cross_fitted(parts, truth, problem_type)
+    sure = confidence(words, problem_type)
+    order = sure.argsort(stable=True)
+    left = 100 * loss_left(expected_loss(words, combined, problem_type)[order]) / len(words)
+    deferred = int((left <= allowed).nonzero()[0])
+    bounds = torch.cat([sure.new_zeros(1), sure[order], sure.new_ones(1)])
+    below = float(bounds[deferred : deferred + 2].double().mean()) if deferred else 0.0
+    reads = sure < below
+    return FittedWordsFirst(
+        settings=WordsFirstSettings(below, *weights),
+        share=float(reads.double().mean()),
+        expected_loss=float(left[deferred]),
+        logits=torch.where(reads[:, None], combined, words.double()).float(),
+    )
+
+
+def fusion_weights(parts: Tensor, truth: Tensor, problem_type: str | None) -> tuple[float, ...]:
+    """The weights, 0 or more, by which the sum of calibrated logits has the lowest negative log-likelihood.
+
+    The likelihood has one term more, which pulls each weight to a half as one document would: it settles what a few
+    documents cannot, and is lost among many.
+
+    Args:
+        parts: logits [S, N, C] of S stages.
+        truth: class ids [N], or 0 and 1 [N, C].
+        problem_type: as in transformers' configs.
+    """
+    from scipy.optimize import minimize
+
+    multi_label = problem_type == "multi_label_classification"
+    target = truth.double() if multi_label else truth.long()
+    loss = F.binary_cross_entropy_with_logits if multi_label else F.cross_entropy
+
+    def objective(given: Any) -> tuple[float, Any]:
+        weights = torch.tensor(given, requires_grad=True)
+        total = loss(torch.tensordot(weights, parts, 1), target, reduction="sum") + ((weights - _START) ** 2).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        assert weights.grad is not None
+        return float(total), weights.grad.numpy()
+
+    with torch.enable_grad():
+        found = minimize(objective, [_START] * len(parts), jac=True, method="L-BFGS-B", bounds=[(0, 1e3)] * len(parts))
+    return tuple(float(weight) for weight in found.x)
+
+
+def cross_fitted(parts: Tensor, truth: Tensor, problem_type: str | None) -> Tensor:
+    """The combined logits [N, C] float64 of each document, by weights that were fitted without it.
+
+    Args:
+        parts: as in `fusion_weights`.
+        truth: as there.
+        problem_type: as there.
+    """
+    number = parts.shape[1]
+    combined = torch.zeros_like(parts[0])
+    fold = torch.from_numpy(np.random.default_rng(0).permutation(number) % FOLDS)
+    for own in fold.unique():
+        others = fold != own
+        weights = fusion_weights(parts[:, others], truth[others], problem_type)
+        combined[~others] = torch.tensordot(torch.tensor(weights).double(), parts[:, ~others], 1)
+    return combined

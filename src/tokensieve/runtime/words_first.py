@@ -1,0 +1,72 @@
+"""The engine of a cascade that begins with a bag of words: an encoder reads only what that defers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from tokensieve.cascade.build import EncoderClassifier
+from tokensieve.cascade.words_first import WordsAnswers, WordsFirst
+from tokensieve.data.documents import Document
+from tokensieve.data.tokenize import Encodings
+from tokensieve.model.probabilities import class_probabilities
+from tokensieve.runtime.engine import Engine
+from tokensieve.runtime.results import Result, decide
+from tokensieve.runtime.windows import check_forms
+
+WORDS = "words"
+"""Name of the first stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A window: what the bag of words answered, and the tokens of what it deferred; None: it deferred nothing."""
+
+    words: WordsAnswers
+    encodings: Encodings | None
+
+
+class WordsFirstEngine(Engine):
+    """As `Engine`, behind a bag of words.
+
+    The bag of words answers in the thread that tokenizes, beside the encoder. Document vectors (`embed`) are the
+    encoder's, of all documents.
+
+    Args:
+        model: the encoder, one model or a cascade.
+        tokenizer: of the encoder.
+        words_first: the first stage.
+        options: as `Engine` takes them.
+    """
+
+    def __init__(self, model: EncoderClassifier, tokenizer: Any, words_first: WordsFirst, **options: Any) -> None:
+        super().__init__(model, tokenizer, **options)
+        self.words_first: WordsFirst = words_first
+        self.stages = (WORDS, *self.stages)
+
+    def _prepare(self, documents: Sequence[Document]) -> _Prepared:
+        check_forms(documents, self.words_first.words.pairs)
+        words = self.words_first.answer([document.content for document in documents])
+        left = [documents[row] for row in words.deferred]
+        return _Prepared(words, self._encode(left) if left else None)
+
+    @torch.inference_mode()
+    def _answered(self, prepared: _Prepared, tokens: bool) -> list[Result]:
+        first, words = self.words_first, prepared.words
+        heat = self.model.config.calibration_temperature  # by which whoever reads the logits divides them
+        read = [] if prepared.encodings is None else self._classify(prepared.encodings, tokens)
+        logits = words.logits.clone()
+        if read:
+            encoder = torch.tensor([result.logits for result in read]) / heat
+            logits[words.deferred] = first.settings.combined(words.logits[words.deferred], encoder)
+        probabilities = class_probabilities(logits, first.problem_type).tolist()
+        answered = Result((), 0, (), (), 0, (), () if tokens else None, None, WORDS)
+        by_row = {row: answered for row in range(len(logits))} | dict(zip(words.deferred, read, strict=True))
+        return [
+            replace(by_row[row], probabilities=tuple(own), label=label, labels=labels, logits=tuple(scores))
+            for row, (own, scores) in enumerate(zip(probabilities, (heat * logits).tolist(), strict=True))
+            for label, labels in [decide(own, first)]
+        ]

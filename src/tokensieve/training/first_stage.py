@@ -1,0 +1,105 @@
+"""A bag of words as the first stage: fitted to the validation documents after the model is trained and calibrated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from tokensieve.cascade.fit_words import fit_words_first
+from tokensieve.cascade.words_first import WordsFirst
+from tokensieve.model.probabilities import class_probabilities
+from tokensieve.training.calibrate import best_thresholds
+from tokensieve.training.compare import compare
+from tokensieve.training.fit_bag import targets_of, texts_of
+from tokensieve.training.floors import metric_of
+from tokensieve.training.job import Prepared, TrainingJob
+from tokensieve.training.trainer import Trained
+from tokensieve.words import WordsClassifier
+
+logger = logging.getLogger(__name__)
+
+_DEAR = 0.9
+"""Where the model reads a larger share of the documents, the first stage hardly saves anything."""
+
+
+@dataclass(frozen=True)
+class FirstStage:
+    """The first stage, and what the record of the run says of it."""
+
+    words: WordsFirst
+    report: dict[str, Any]
+
+
+def fit_first_stage(job: TrainingJob, prepared: Prepared, words: WordsClassifier, trained: Trained) -> FirstStage:
+    """Fit the rule by which the bag of words defers, and the weights of both answers.
+
+    Args:
+        job: its recipe tells what may be lost.
+        prepared: the trained and calibrated model, and the validation documents.
+        words: the bag of words, fitted to the training documents.
+        trained: logits of the validation documents by the model, or by its cascade.
+    """
+    config, allowed = prepared.model.config, job.recipe.words_first
+    assert allowed is not None
+    truth = targets_of(job.splits, job.splits.validation)
+    first = torch.from_numpy(words.logits(texts_of(job.splits.validation))) / words.temperature
+    encoder = torch.as_tensor(trained.logits).float() / config.calibration_temperature
+    kind = "multi_label_classification" if config.is_multi_label else "single_label_classification"
+    fitted = fit_words_first(first, encoder, torch.from_numpy(truth), kind, allowed)
+    settings = fitted.settings
+    if config.is_multi_label and job.recipe.calibrate:
+        probabilities = class_probabilities(fitted.logits, kind)
+        settings = replace(settings, thresholds=best_thresholds(probabilities, torch.from_numpy(truth).float()))
+    metric = metric_of(job.recipe)
+    against = {
+        name: compare(fitted.logits.numpy(), np.asarray(other), truth, metric)
+        for name, other in (("encoder", encoder), ("words", first))
+    }
+    report = {
+        "metric": metric,
+        "documents": len(truth),
+        "share": fitted.share,
+        "below": settings.defer_below,
+        "words_weight": settings.words_weight,
+        "encoder_weight": settings.encoder_weight,
+        "expected_loss": fitted.expected_loss,
+        "score": against["encoder"].floor,
+        **{f"{name}_score": found.encoder for name, found in against.items()},
+        **{f"difference_to_{name}": found.difference for name, found in against.items()},
+        **{f"interval_to_{name}": list(found.interval) for name, found in against.items()},
+        "interval_by": against["encoder"].method,
+    }
+    if fitted.share > _DEAR:
+        logger.warning(
+            "words_first=%g: the encoder has to read %.0f %% of the documents for it, so the bag of words saves next "
+            "to nothing: allow more, or leave it out",
+            allowed,
+            100 * fitted.share,
+        )
+    for line in first_stage_lines(report):
+        logger.info("%s", line)
+    return FirstStage(WordsFirst(words, settings), report)
+
+
+def first_stage_lines(report: Mapping[str, Any] | None) -> list[str]:
+    """What a report says, in lines for people."""
+    if report is None:
+        return []
+    metric = report["metric"].replace("_", " ")
+    return [
+        f"a bag of words answers {1 - report['share']:.1%} of the validation documents, those of a confidence of "
+        f"{report['below']:.4f} and more; the encoder reads the others",
+        f"{metric} of the whole {report['score']:.4f}: {_points(report, 'encoder')} to the encoder alone "
+        f"({report['encoder_score']:.4f}), {_points(report, 'words')} to the bag of words alone "
+        f"({report['words_score']:.4f})",
+    ]
+
+
+def _points(report: Mapping[str, Any], name: str) -> str:
+    low, high = report[f"interval_to_{name}"]
+    return f"{100 * report[f'difference_to_{name}']:+.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
