@@ -7,8 +7,8 @@ version, run by this Python or by --old-python. Each side is a process that stay
 
 First both sides classify the same documents. Then they time the same work in pairs of rounds; who begins alternates.
 The ratio of a pair is old seconds / new seconds, so above 1 the new version is faster. The interval is that of the
-median ratio, by order statistics, at 95 % or more. --length 512 --batch 8 takes batches of random ids of this length in
-place of documents, --batches of them in a round.
+median ratio, by order statistics, at 95 % or more. --length 512 --batch 8 makes documents of so many tokens out of
+random words, in batches of so many documents, --batches of them in a round.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--pair-column", help="column of the second text, for classifiers of pairs")
     own.add_argument("--documents", type=int, default=2000, help="documents whose answers are compared, the first")
     own.add_argument("--timed", type=int, default=400, help="of these are timed, the first")
-    own.add_argument("--length", type=int, help="time random ids of so many tokens in place of documents")
-    own.add_argument("--batch", type=int, default=8, help="documents of a batch of random ids")
-    own.add_argument("--batches", type=int, default=4, help="batches of random ids in a round")
+    own.add_argument("--length", type=int, help="documents of so many tokens out of random words, in place of --data")
+    own.add_argument("--batch", type=int, default=8, help="documents of --length in a batch")
+    own.add_argument("--batches", type=int, default=4, help="batches of --length in a round")
     own.add_argument("--rounds", type=int, default=15, help="pairs of rounds that count")
     own.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of each side")
     place = own.add_mutually_exclusive_group(required=True)
@@ -95,9 +95,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def texts_of(arguments: argparse.Namespace) -> list[Any]:
-    """Texts, or pairs of texts; none where random ids are asked for."""
+    """Texts, or pairs of texts; none where --length makes them."""
     if (arguments.data is None) == (arguments.length is None):
-        raise SystemExit("give either --data, for documents, or --length, for random ids")
+        raise SystemExit("give either --data, for documents, or --length, for random words")
     for name, least in (
         ("documents", 1),
         ("timed", 1),
@@ -124,26 +124,22 @@ def texts_of(arguments: argparse.Namespace) -> list[Any]:
     return [own.text if own.pair is None else (own.text, own.pair) for own in first]
 
 
-def random_ids(folder: Path, length: int, batch: int, batches: int) -> list[list[list[int]]]:
-    """Batches of ordinary ids between the special tokens that begin and end a document."""
+def random_texts(folder: Path, length: int, count: int) -> list[str]:
+    """Texts of so many tokens, special ones included: random words that are a token each."""
     tokenizer, generator = AutoTokenizer.from_pretrained(folder), random.Random(0)
-    ordinary = sorted(set(range(len(tokenizer))) - set(tokenizer.all_special_ids))
-    first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
-
-    def row() -> list[int]:
-        return [first, *generator.choices(ordinary, k=length - 2), last]
-
-    return [[row() for _ in range(batch)] for _ in range(batches)]
+    own = sorted(word for word in tokenizer.get_vocab() if word.isascii() and word.isalpha() and word.islower())
+    words = [word for word in own if tokenizer.tokenize(word) == [word]]
+    return [" ".join(generator.choices(words, k=length - 2)) for _ in range(count)]
 
 
 def compare(sides: dict[str, Side], folder: Path, texts: list[Any], arguments: argparse.Namespace) -> dict[str, Any]:
     """Answers and seconds of one model by both sides."""
-    length, size = arguments.length, (arguments.batch, arguments.batches)
-    ids = [] if length is None else random_ids(folder, length, *size)
-    loaded = {
-        name: side.ask("load", model=str(folder.resolve()), texts=texts, timed=arguments.timed, ids=ids)
-        for name, side in sides.items()
-    }
+    length, tokens = arguments.length, None
+    if length is not None:
+        texts = random_texts(folder, length, arguments.batch * arguments.batches)
+        tokens = arguments.batch * length
+    asked = {"model": str(folder.resolve()), "texts": texts, "timed": arguments.timed, "batch_tokens": tokens}
+    loaded = {name: side.ask("load", **asked) for name, side in sides.items()}
     old, new = (side.ask("answers")["documents"] for side in sides.values())
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(arguments.rounds + 1):
@@ -165,7 +161,7 @@ def compare(sides: dict[str, Side], folder: Path, texts: list[Any], arguments: a
 
 
 def differences(old: list[dict[str, Any]], new: list[dict[str, Any]], labels: list[str]) -> dict[str, Any]:
-    """Documents whose answers differ, by their place; and how far apart the probabilities (of ids, logits) are."""
+    """Documents whose answers differ, by their place; and how far apart the probabilities are."""
     pairs = list(enumerate(zip(old, new, strict=True)))
 
     def named(document: dict[str, Any]) -> list[str]:
@@ -225,7 +221,7 @@ def table(record: dict[str, Any]) -> list[str]:
             ]
         )
     old, new = (record[side] for side in ("old", "new"))
-    what = f"{record['data']}, {record['split']}" if record["data"] else f"random ids of {record['length']} tokens"
+    what = f"{record['data']}, {record['split']}" if record["data"] else f"random words, {record['length']} tokens"
     return [
         *render(rows, "plain"),
         "",

@@ -1,7 +1,7 @@
 """One side of compare_versions.py: a process that answers and times with the tokensieve on its path.
 
-It runs with every version, so it uses the public doors alone: `tokensieve.load`, `results`, and the loaded model. A
-request is a line of JSON on stdin, its answer a line of JSON on stdout.
+It runs with every version, so it uses the public doors alone: `tokensieve.load` and `results`. A request is a line of
+JSON on stdin, its answer a line of JSON on stdout.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ class Worker:
         torch.set_num_threads(threads)
         self.classifier: Any = None
         self.texts: list[Any] = []
-        self.batches: list[dict[str, torch.Tensor]] = []
 
     def about(self) -> dict[str, Any]:
         """What answers here."""
@@ -44,22 +43,20 @@ class Worker:
             "python": platform.python_version(),
         }
 
-    def load(self, model: str, texts: list[Any], timed: int, ids: list[list[list[int]]]) -> dict[str, Any]:
-        """Load a folder, and take its work: texts to answer, of which the first `timed` are timed; or, in place of
-        these, batches of ids of one length.
+    def load(self, model: str, texts: list[Any], timed: int, batch_tokens: int | None) -> dict[str, Any]:
+        """Load a folder, and take its work: texts to answer, of which the first `timed` are timed; in batches of so
+        many tokens, if that is given.
         """
         self.classifier = None
         gc.collect()
-        self.classifier = tokensieve.load(model, device="cpu")
+        options = {} if batch_tokens is None else {"batch_tokens": batch_tokens}
+        self.classifier = tokensieve.load(model, device="cpu", **options)
         self.texts = [tuple(text) if isinstance(text, list) else text for text in texts]
         self.timed = self.texts[:timed]
-        self.batches = [{"input_ids": torch.tensor(rows)} for rows in ids]
         return {"labels": list(self.classifier.labels)}
 
     def answers(self) -> dict[str, Any]:
-        """Of every text labels, probabilities, margin, and the tokens kept; of ids the logits."""
-        if self.batches:
-            return {"documents": [{"probabilities": row} for logits in self._logits() for row in logits.tolist()]}
+        """Of every text labels, probabilities, margin, and the tokens kept."""
         config = self.classifier.model.config
         several = config.problem_type == "multi_label_classification"
         thresholds = (config.thresholds or [0.5] * len(self.classifier.labels)) if several else None
@@ -79,15 +76,8 @@ class Worker:
         """Seconds of one pass over the timed work."""
         gc.collect()
         start = time.perf_counter()
-        if self.batches:
-            self._logits()
-        else:
-            self.classifier.results(self.timed)
+        self.classifier.results(self.timed)
         return {"seconds": time.perf_counter() - start}
-
-    @torch.inference_mode()
-    def _logits(self) -> list[torch.Tensor]:
-        return [self.classifier.model(**batch).logits for batch in self.batches]
 
 
 def margin(probabilities: tuple[float, ...], thresholds: list[float] | None) -> float:

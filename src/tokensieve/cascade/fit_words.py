@@ -69,7 +69,7 @@ def fit_words_first(
     below = float(bounds[deferred : deferred + 2].double().mean()) if deferred else 0.0
     reads = sure < below
     return FittedWordsFirst(
-        settings=WordsFirstSettings(below, *weights),
+        settings=WordsFirstSettings(below, words_weight=weights[0], encoder_weight=weights[1]),
         share=float(reads.double().mean()),
         expected_loss=float(left[deferred]),
         logits=torch.where(reads[:, None], combined, words.double()).float(),
@@ -96,9 +96,9 @@ def fusion_weights(parts: Tensor, truth: Tensor, problem_type: str | None) -> tu
     def objective(given: Any) -> tuple[float, Any]:
         weights = torch.tensor(given, requires_grad=True)
         total = loss(torch.tensordot(weights, parts, 1), target, reduction="sum") + ((weights - _START) ** 2).sum()
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         assert weights.grad is not None
-        return float(total), weights.grad.numpy()
+        return total.item(), weights.grad.numpy()
 
     with torch.enable_grad():
         found = minimize(objective, [_START] * len(parts), jac=True, method="L-BFGS-B", bounds=[(0, 1e3)] * len(parts))

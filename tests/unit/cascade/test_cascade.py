@@ -242,7 +242,7 @@ def test_any_classifier_is_a_stage() -> None:
     rules = [Defer(0.8), Defer(0.75, shortest=5, skips_short=True)]
     found = list(run_cascade([stage(0, 2), stage(1, 9), stage(2, 1)], rules, [9, 3, 9]))
     assert asked == [(0, [0, 1]), (0, [2]), (1, [2]), (2, [1]), (2, [2])], "the short one skips the second stage"
-    assert [documents for documents, _ in found] == [documents for _, documents in asked]
+    assert [(number, documents) for number, documents, _ in found] == asked
 
 
 @pytest.mark.parametrize(

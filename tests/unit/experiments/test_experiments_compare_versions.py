@@ -8,6 +8,7 @@ from typing import Any
 import compare_versions
 import pytest
 from compare_versions import differences, main, median_interval
+from transformers import AutoTokenizer
 
 from compat import doors
 
@@ -75,7 +76,7 @@ def test_a_changed_version_is_found_out(documents: Path, tmp_path: Path) -> None
     assert own["ratio"]["low"] > 1.5, "the old one sleeps"
 
 
-def test_pairs_and_random_ids(documents: Path, tmp_path: Path) -> None:
+def test_pairs_and_random_texts(documents: Path, tmp_path: Path) -> None:
     """A process that fails says why: a classifier of pairs takes no single texts."""
     with pytest.raises(SystemExit, match=r"failed at 'answers': .*single text"):
         compared(tmp_path, PAIRS, "--old", ROOT, "--data", documents)
@@ -84,12 +85,14 @@ def test_pairs_and_random_ids(documents: Path, tmp_path: Path) -> None:
     assert record["models"]["fast"]["largest_difference"] == 0
 
 
-def test_random_ids_have_no_special_token_within() -> None:
-    (batch, *_) = compare_versions.random_ids(FAST, 60, 3)
-    assert [len(row) for row in batch] == [60] * 3
-    for row in batch:
-        assert (row[0], row[-1]) == (2, 3)
-        assert min(row[1:-1]) > 4
+def test_random_texts_have_the_length_that_is_asked_for() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(FAST)
+    texts = compare_versions.random_texts(FAST, 60, 3)
+    assert len(set(texts)) == 3
+    for text in texts:
+        ids = tokenizer(text)["input_ids"]
+        assert len(ids) == 60
+        assert not set(ids[1:-1]) & set(tokenizer.all_special_ids)
 
 
 @pytest.mark.parametrize(
