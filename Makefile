@@ -60,7 +60,7 @@ test: check  ## set-up, checks and all tests (PYTEST_ARGS='-k ragged' picks some
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(PYTEST_ARGS)
 
 .PHONY: demo
-demo: $(STAMP)  ## train a dense and a pruned classifier on the embedded corpus and compare them
+demo: $(STAMP)  ## train a dense classifier, a cascade and a bag of words on the embedded corpus, and compare them
 	$(BIN)/tokensieve demo
 
 .PHONY: wheel

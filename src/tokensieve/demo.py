@@ -1,8 +1,8 @@
-"""The demonstration: a dense classifier and one of ours that starts from it, trained and measured side by side.
+"""The demonstration: a dense classifier, a cascade that starts from it, and a bag of words, side by side.
 
-Both come from the default model and the embedded corpus. Dense is trained for more epochs than it needs, so that the
-epochs which the other adds are no advantage. Training and scoring run as commands of their own, so that each memory
-peak is that of one model. Speed is timed in interleaved rounds in this process, so that all meet the same machine.
+Both encoders come from the default model, all of them learn from the embedded corpus. Training and scoring run as
+commands of their own, so that each memory peak is that of one model. Speed is timed in interleaved rounds in this
+process, so that all meet the same machine.
 """
 
 from __future__ import annotations
@@ -26,10 +26,15 @@ from tokensieve.training.reproduce import EMBEDDED_CORPUS
 TRAIN_DOCUMENTS = 500
 ROUNDS = 3
 TIMED_DOCUMENTS = 120
-RECIPE = ("--max-length", "128", "--set", "train.attention_dropout=0", "--set", "train.select=accuracy")
+RECIPE = (
+    *("--max-length", "128", "--set", "train.attention_dropout=0", "--set", "train.select=accuracy"),
+    *("--set", "train.floors=none"),
+)
+"""Options of every encoder. Floors are left out, as the bag of words has a column of its own."""
 VARIANTS = {
     "dense": ("--preset", "dense", "--set", "pooling=mean", "--epochs", "4", "--learning-rate", "3e-4"),
-    "fast": ("--preset", "fast", "--model", "dense", "--epochs", "2", "--learning-rate", "1.5e-4"),
+    "cascade": ("--preset", "cascade", "--model", "dense", "--epochs", "0", "--set", "train.feature_epochs=1"),
+    "words": ("--preset", "words"),
 }
 """Options by the name of the model, which `--model` of another one may name: it is trained beside it."""
 
@@ -62,8 +67,7 @@ def run_demo(folder: Path, show: Show) -> dict[str, Any]:
     timed = corpus.test[:TIMED_DOCUMENTS]
     show(f"\ntiming {len(timed)} test documents, {ROUNDS} interleaved rounds after a warm-up")
     for name, speeds in time_interleaved(classifiers, timed, ROUNDS).items():
-        plan = classifiers[name].model.plan(round(models[name]["scores"]["mean_length"]))
-        models[name] |= {"documents_per_second": speeds, "flops": plan.flops}
+        models[name] |= {"documents_per_second": speeds, "flops": _flops(classifiers[name], models[name]["scores"])}
     record = {
         "corpus": {
             "name": EMBEDDED_CORPUS,
@@ -75,7 +79,7 @@ def run_demo(folder: Path, show: Show) -> dict[str, Any]:
         "models": models,
     }
     (folder / "demo.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    for line in [*comparison(models), *survivors(classifiers["fast"], corpus.test[:3])]:
+    for line in [*comparison(models), *survivors(classifiers["cascade"], corpus.test[:3])]:
         show(line)
     return record
 
@@ -104,13 +108,20 @@ def time_interleaved(
     return speeds
 
 
+def _flops(classifier: Classifier, scores: Mapping[str, Any]) -> float:
+    """FLOPs of the encoder for a document, the mean of those that it reads and those that it does not."""
+    read = 1 - scores["stages"].get("words", 0.0)
+    return read * classifier.model.plan(round(scores["mean_length"])).flops if read else 0.0
+
+
 def survivors(classifier: Classifier, documents: Sequence[Document]) -> list[str]:
     """A few documents with their prediction and the tokens that are left at the end."""
     lines = ["", "tokens that survived, in the first test documents:"]
     for document, result in zip(documents, classifier.results([d.text for d in documents], tokens=True), strict=True):
         label, sure, left = classifier.labels[result.label], max(result.probabilities), result.tokens or ()
-        lines.append(f"- {document.source}: {label} ({sure:.2f}), {len(left)} of {result.length} tokens:")
-        lines.append("  " + " ".join(left))
+        by = "answered by the bag of words" if not result.length else f"{len(left)} of {result.length} tokens"
+        lines.append(f"- {document.source}: {label} ({sure:.2f}), {by}")
+        lines += ["  " + " ".join(left)] if left else []
     return lines
 
 
@@ -119,7 +130,8 @@ def _train_and_score(name: str, folder: Path, show: Show) -> dict[str, Any]:
     if "--model" in options:
         place = options.index("--model") + 1
         options[place] = str(folder.parent / options[place])
-    settings = [*options, *RECIPE, "--max-documents", str(TRAIN_DOCUMENTS), "--device", "cpu"]
+    recipe = () if "words" in options else (*RECIPE, "--device", "cpu")
+    settings = [*options, *recipe, "--max-documents", str(TRAIN_DOCUMENTS)]
     show(f"\ntokensieve train {' '.join(settings)} --output {folder}")
     _command(["train", *settings, "--output", str(folder), "--overwrite"], capture=False)
     show(f"\ntokensieve evaluate --model {folder} --device cpu --json")
@@ -129,7 +141,9 @@ def _train_and_score(name: str, folder: Path, show: Show) -> dict[str, Any]:
     return {
         "settings": list(VARIANTS[name]),
         "scores": {key: value for key, value in scores.items() if key not in ("classes", "model", "rows")},
-        "training": {key: training[key] for key in ("seconds", "peak_memory_bytes", "documents", "best", "versions")},
+        "training": {
+            key: training.get(key) for key in ("seconds", "peak_memory_bytes", "documents", "best", "versions")
+        },
     }
 
 
@@ -149,10 +163,12 @@ def comparison(models: Mapping[str, Mapping[str, Any]], form: str = "plain") -> 
     for key, (value, digits, compared) in first.items():
         cells = []
         for own in (figure[key][0] for figure in figures.values()):
-            ratio = f" ({own / value:.2f}x)" if compared and own is not value else ""
-            cells.append(f"{own:.{digits}f}{ratio}")
+            ratio = f" ({own / value:.2f}x)" if compared and own is not None and value and own is not value else ""
+            cells.append("-" if own is None else f"{own:.{digits}f}{ratio}")
         rows.append([key, *cells])
     for name, model in models.items():
+        if not model["scores"]["kept_tokens"]:
+            continue
         kept = " ".join(f"{count:.0f}" for count in model["scores"]["kept_tokens"])
         rows.append(
             [
@@ -167,9 +183,11 @@ def comparison(models: Mapping[str, Mapping[str, Any]], form: str = "plain") -> 
     return ["", *(f"{row[0]:32}" + "".join(f"{cell:>24}" for cell in row[1:]).rstrip() for row in rows)]
 
 
-def _figures(model: Mapping[str, Any]) -> dict[str, tuple[float, int, bool]]:
-    """Rows of the table: value, digits, and whether a ratio makes sense."""
+def _figures(model: Mapping[str, Any]) -> dict[str, tuple[float | None, int, bool]]:
+    """Rows of the table: value (None: not measured), digits, and whether a ratio makes sense."""
     scores, training, speeds = model["scores"], model["training"], sorted(model["documents_per_second"])
+    peak = training["peak_memory_bytes"]
+    read = 1 - scores.get("stages", {}).get("words", 0.0)
     working = scores["peak_memory_bytes"] - scores["loaded_memory_bytes"]
     return {
         "accuracy": (scores["accuracy"], 3, False),
@@ -179,7 +197,7 @@ def _figures(model: Mapping[str, Any]) -> dict[str, tuple[float, int, bool]]:
         "- fastest round": (speeds[-1], 1, False),
         "peak memory, inference, MB": (scores["peak_memory_bytes"] / 1e6, 0, True),
         "- above the loaded model": (max(working, 1) / 1e6, 0, True),
-        "peak memory, training, MB": (training["peak_memory_bytes"] / 1e6, 0, True),
+        "peak memory, training, MB": (None if peak is None else peak / 1e6, 0, True),
         "training time, s": (training["seconds"], 0, True),
         "MFLOPs at mean length": (model["flops"] / 1e6, 0, True),
-    }
+    } | ({"read by an encoder, %": (100 * read, 0, False)} if "stages" in scores else {})

@@ -24,10 +24,10 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_training")
 def test_a_classifier_of_the_users_is_not_replaced(tmp_path: Path) -> None:
-    record = tmp_path / "fast" / "training.json"
+    record = tmp_path / "cascade" / "training.json"
     record.parent.mkdir()
     record.write_text(json.dumps({"versions": {}, "data": "mail.csv"}))
-    with pytest.raises(ConfigError, match=r"fast is a classifier that no demo made.*give another folder"):
+    with pytest.raises(ConfigError, match=r"cascade is a classifier that no demo made.*give another folder"):
         demo.run_demo(tmp_path, str)
     record.write_text(json.dumps({"versions": {}, "data": "Python standard library"}))
     with pytest.raises(AssertionError, match="nothing may be trained"):

@@ -11,10 +11,10 @@ from tokensieve.cli.options import Threads, prepare
 
 
 def demo_command(
-    output: Annotated[Path, typer.Option("--output", help="Folder for the two classifiers.")] = Path("build/demo"),
+    output: Annotated[Path, typer.Option("--output", help="Folder for the classifiers.")] = Path("build/demo"),
     threads: Threads = None,
 ) -> None:
-    """Train a dense and a pruned classifier on the embedded corpus and compare them; a few minutes on two cores."""
+    """Train a dense classifier, a cascade and a bag of words on the embedded corpus and compare them: some minutes."""
     prepare(threads, quiet=True)
     from tokensieve.demo import run_demo
 

@@ -1,0 +1,157 @@
+"""Text to label: a cascade that begins with words, its stages alone, and transformers -> results/cascade/speed-<set>.json.
+
+    python experiments/cascade_speed.py experiments/configs/cascade.json --data DATA --threads 2
+
+The classifiers are those of accuracy.py's runs; the cascade is made of them as training makes it, by the validation
+documents. All answer the same test documents, in turns, in one process with equal threads; a round is a pass over all
+of them, from texts to labels. transformers' dense model has the same weights and length, fused attention (SDPA),
+inference mode, and batches of 32 sorted by length.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from machine import ROOT, machine
+from runs import LOGITS, config_parser, configs_of, run_folder, splits_of
+from safetensors.torch import load_file
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+from tokensieve import load
+from tokensieve.bench.table import render
+from tokensieve.cascade.fit_words import fit_words_first
+from tokensieve.cascade.words_first import WordsFirst
+from tokensieve.model.probabilities import best_temperature
+from tokensieve.training.fit_bag import fit_bag, targets_of, texts_of
+from tokensieve.training.recipe import Recipe
+
+RIVAL = "transformers, SDPA, sorted"
+KIND = "single_label_classification"
+BATCH = 32
+
+Contender = Callable[[list[Any]], list[Any]]
+
+
+def main() -> None:
+    """Every set that has runs with logits, by its first seed."""
+    parser = config_parser()
+    parser.add_argument("--documents", type=int, default=512, help="the first of the test documents")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--allowed", type=float, default=0.5, help="points that the first stage may lose")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for name, config in configs_of(arguments).items():
+        seeds = [seed for seed in config["seeds"] if (run_folder(name, "fast", seed) / LOGITS).is_file()]
+        if seeds:
+            record = measured(config, name, seeds[0], arguments)
+            target = ROOT / "results" / "cascade" / f"speed-{config['data']}.json"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            print("\n".join(table(record)))
+
+
+def measured(config: dict[str, Any], name: str, seed: int, arguments: Any) -> dict[str, Any]:
+    """Seconds of each contender by round, and what it answered."""
+    splits = splits_of(config, arguments.data)
+    folder = cascade_folder(splits, name, seed, arguments.allowed)
+    texts = texts_of(splits.test[: arguments.documents])
+    truth = targets_of(splits, splits.test[: arguments.documents])
+    dense, fast = (run_folder(name, variant, seed) for variant in ("dense", "fast"))
+    classifiers = {"dense": load(dense, device="cpu"), "fast": load(fast, device="cpu")}
+    classifiers["cascade"] = load(folder, device="cpu")
+    contenders: dict[str, Contender] = {RIVAL: of_transformers(dense, config["recipe"]["max_length"])}
+    contenders |= {own: classifier.predict for own, classifier in classifiers.items()}
+    words = classifiers["cascade"].engine.words_first
+    assert words is not None
+    contenders["words"] = lambda some: [words.words.labels[row] for row in words.words.predict(some)]
+    seconds: dict[str, list[float]] = {own: [] for own in contenders}
+    scores = {}
+    for number in range(arguments.rounds + 1):
+        for own, answer in contenders.items():
+            start = time.perf_counter()
+            answers = answer(texts)
+            if number:  # the first warms up
+                seconds[own].append(time.perf_counter() - start)
+            scores[own] = sum(
+                splits.label_names[true] == given for true, given in zip(truth, answers, strict=True)
+            ) / len(truth)
+    stages = [result.stage for result in classifiers["cascade"].results(texts)]
+    return {
+        "data": config["data"],
+        "seed": seed,
+        "documents": len(texts),
+        "max_length": config["recipe"]["max_length"],
+        "allowed": arguments.allowed,
+        "stages": {stage: stages.count(stage) / len(stages) for stage in classifiers["cascade"].engine.stages},
+        "seconds": seconds,
+        "accuracy": scores,
+        "machine": machine(arguments.threads),
+    }
+
+
+def cascade_folder(splits: Any, name: str, seed: int, allowed: float) -> Path:
+    """The folder of `fast`, with the bag of words ahead that training would put there."""
+    fast = run_folder(name, "fast", seed)
+    folder = fast.with_name(fast.name.replace("fast", "cascade"))
+    shutil.copytree(fast, folder, dirs_exist_ok=True)
+    words, truth = fit_bag(splits, Recipe()), torch.from_numpy(targets_of(splits, splits.validation))
+    encoder = load_file(fast / LOGITS)["validation"]
+    heat = best_temperature(encoder, truth, multi_label=False)
+    first = torch.from_numpy(words.logits(texts_of(splits.validation))) / words.temperature
+    fitted = fit_words_first(first, encoder / heat, truth, KIND, allowed)
+    WordsFirst(words, fitted.settings).save(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"calibration_temperature": heat}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def of_transformers(folder: Path, max_length: int) -> Contender:
+    """transformers' own BERT with the weights of a dense run, mean pooling and head left out: they cost nothing."""
+    ours = load(folder, device="cpu").model
+    sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
+    config = BertConfig(
+        **{size: getattr(ours.config, size) for size in sizes},
+        max_position_embeddings=ours.config.max_position_embeddings,
+        num_labels=len(ours.config.label_names),
+    )
+    config._attn_implementation = "sdpa"
+    model = BertForSequenceClassification(config).eval()
+    labels, tokenizer = ours.config.label_names, AutoTokenizer.from_pretrained(folder)
+
+    @torch.inference_mode()
+    def answer(texts: list[Any]) -> list[Any]:
+        ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
+        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+        answers: list[Any] = [None] * len(ids)
+        for first in range(0, len(order), BATCH):
+            rows = order[first : first + BATCH]
+            batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
+            for row, label in zip(rows, model(**batch).logits.argmax(1).tolist(), strict=True):
+                answers[row] = labels[label]
+        return answers
+
+    return answer
+
+
+def table(record: dict[str, Any]) -> list[str]:
+    """A row a contender: documents per second, times the rival by paired rounds, accuracy."""
+    rows = [["", "documents/s", f"times {RIVAL}", "accuracy"]]
+    for name, own in record["seconds"].items():
+        ratios = sorted(rival / mine for rival, mine in zip(record["seconds"][RIVAL], own, strict=True))
+        told = f"{median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
+        score = "" if name == RIVAL else f"{record['accuracy'][name]:.4f}"
+        rows.append([name, f"{record['documents'] / median(own):.1f}", told, score])
+    shares = ", ".join(f"{stage} {share:.1%}" for stage, share in record["stages"].items())
+    head = f"{record['data']}, seed {record['seed']}, {record['documents']} documents; answered by {shares}"
+    return [head, *render(rows, "plain"), ""]
+
+
+if __name__ == "__main__":
+    main()
