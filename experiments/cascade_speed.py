@@ -1,11 +1,11 @@
-"""Text to label: a cascade that begins with words, its stages alone, and transformers -> results/cascade/speed-<set>.json.
+"""Text to label: a cascade that begins with words, its stages, and transformers -> results/cascade/speed-<set>.json.
 
     python experiments/cascade_speed.py experiments/configs/cascade.json --data DATA --threads 2
 
 The classifiers are those of accuracy.py's runs; the cascade is made of them as training makes it, by the validation
 documents. All answer the same test documents, in turns, in one process with equal threads; a round is a pass over all
-of them, from texts to labels. transformers' dense model has the same weights and length, fused attention (SDPA),
-inference mode, and batches of 32 sorted by length.
+of them, from texts to labels. transformers' dense model has the same shape, with random weights, as speed does not
+depend on them; the same length, fused attention (SDPA), inference mode, and batches of 32 sorted by length.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def cascade_folder(splits: Any, name: str, seed: int, allowed: float) -> Path:
 
 
 def of_transformers(folder: Path, max_length: int) -> Contender:
-    """transformers' own BERT with the weights of a dense run, mean pooling and head left out: they cost nothing."""
+    """transformers' own BERT in the shape of a run's model, with random weights."""
     ours = load(folder, device="cpu").model
     sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
     config = BertConfig(
