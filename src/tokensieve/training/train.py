@@ -114,6 +114,6 @@ def _train_and_save(
     steps = run_steps(job, prepared, options)
     record = training_record(job, prepared, identity, options, steps)
     if is_main_process:
-        first = steps.words_first and steps.words_first.words
+        first = None if steps.words_first is None else steps.words_first.words
         save_classifier(folder, prepared.model, prepared.tokenizer, record, first)
     return record
