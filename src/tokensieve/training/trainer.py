@@ -163,7 +163,6 @@ def make_trainer(
     order = EpochOrder(len(train), recipe.batch_size * number if number > 1 else 1, recipe.seed)
     loss = step_loss(weights, multi_label)
     arguments = training_arguments(recipe, len(order), number, validates, options)
-    # Targets and weights are for the loss; `forward` does not name them.
     arguments.remove_unused_columns = all(each is None for each in (targets, train.weights, validation.weights))
     if teacher_loss is not None:
         arguments.save_strategy = SaveStrategy.NO
@@ -180,7 +179,7 @@ def make_trainer(
             train_dataset=PaddedDocuments(train if targets is None else WithTargets(train, targets), len(train)),
             eval_dataset=validation if validates else None,
             data_collator=DataCollatorWithPadding(tokenizer),
-            compute_metrics=partial(_multi_label_metrics if multi_label else _metrics, validation.weights),
+            compute_metrics=partial(_scores, validation.weights),
             compute_loss_func=teacher_loss or loss,
             callbacks=_callbacks(model, recipe, options, order, validates),
         )
@@ -294,9 +293,8 @@ def _tensorboard_folder(folder: Path | None) -> Iterator[None]:
         del os.environ[name]
 
 
-def _metrics(weights: Tensor | None, prediction: Any) -> dict[str, float]:
-    return accuracy_and_f1(prediction.label_ids.tolist(), prediction.predictions.argmax(-1).tolist(), weights)
-
-
-def _multi_label_metrics(weights: Tensor | None, prediction: Any) -> Mapping[str, float]:
-    return multi_label_scores(prediction.label_ids.astype(int), (prediction.predictions > 0).astype(int), weights)
+def _scores(weights: Tensor | None, prediction: Any) -> dict[str, float]:
+    logits, truth = prediction.predictions, prediction.label_ids.astype(int)
+    if truth.ndim == 2:
+        return multi_label_scores(truth, (logits > 0).astype(int), weights)
+    return accuracy_and_f1(truth, logits.argmax(-1), weights)
