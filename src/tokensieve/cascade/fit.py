@@ -27,16 +27,23 @@ _DEAR = 0.4
 
 
 class BothStages(NamedTuple):
-    """Logits [N, C] of some documents by both stages, and their lengths in tokens."""
+    """Logits [N, C] of some documents by both stages, their lengths in tokens, and their weights [N]; None: each counts
+    once.
+    """
 
     first: Tensor
     second: Tensor
     lengths: list[int]
+    weights: Tensor | None = None
+
+    def counts(self) -> Tensor:
+        """How much each document counts, [N] float64."""
+        return torch.ones(len(self.lengths), dtype=torch.float64) if self.weights is None else self.weights.double()
 
     def with_more(self, other: BothStages) -> BothStages:
         """Concatenate with the logits of other documents."""
         first, second = torch.cat([self.first, other.first]), torch.cat([self.second, other.second])
-        return BothStages(first, second, self.lengths + other.lengths)
+        return BothStages(first, second, self.lengths + other.lengths, torch.cat([self.counts(), other.counts()]))
 
 
 def fit_defer(model: Any, logits: Any, lengths: Sequence[int], trained: bool) -> dict[str, float] | None:
@@ -69,6 +76,8 @@ def fit_share(
     """Set the share that a cascade defers to the smallest one with which the expected loss is allowed. At least one
     document is deferred.
 
+    The expected loss is a weighted mean. The share is a cost, so that each document counts once in it.
+
     Args:
         model: its config gets the share.
         answers: logits of the documents that it is fitted to.
@@ -80,11 +89,12 @@ def fit_share(
     """
     kind = model.config.problem_type
     pruned = torch.tensor(model.first.encoder.pruned(answers.lengths))
-    lost = expected_loss(answers.first, answers.second, kind, temperature)[pruned]
+    counts = answers.counts()
+    lost = (counts * expected_loss(answers.first, answers.second, kind, temperature))[pruned]
     order = confidence(answers.first, kind)[pruned].argsort(stable=True)
     if not len(order):
         return 0.0
-    left = 100 * loss_left(lost[order]) / len(answers.lengths)
+    left = 100 * loss_left(lost[order]) / counts.sum()
     deferred = int((left[1:] <= allowed).nonzero()[0]) + 1
     share = min(deferred / len(order), _ALL)
     if share > _DEAR:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from tokensieve.cascade.fit import expected_loss, loss_left
 from tokensieve.cascade.words_first import WordsFirstSettings
-from tokensieve.model.probabilities import confidence
+from tokensieve.model.probabilities import confidence, weighted_sum
 
 FOLDS = 5
 _START = 0.5
@@ -47,7 +47,12 @@ class FittedWordsFirst:
 
 
 def fit_words_first(
-    words: Tensor, encoder: Tensor, truth: Tensor, problem_type: str | None, allowed: float
+    words: Tensor,
+    encoder: Tensor,
+    truth: Tensor,
+    problem_type: str | None,
+    allowed: float,
+    sample_weight: Tensor | None = None,
 ) -> FittedWordsFirst:
     """Fit the first stage to labelled documents that neither stage was trained on.
 
@@ -57,26 +62,32 @@ def fit_words_first(
         truth: class ids [N], or 0 and 1 [N, C].
         problem_type: as in transformers' configs.
         allowed: points of accuracy (for multi-label models, of documents with all labels right) that may be lost.
+        sample_weight: of the documents [N], in the loss and in the points; in the share, which is a cost, each counts
+            once. None: each counts once everywhere.
     """
     parts = torch.stack([words, encoder]).double()
-    weights = fusion_weights(parts, truth, problem_type)
-    combined = cross_fitted(parts, truth, problem_type)
+    words_weight, encoder_weight = fusion_weights(parts, truth, problem_type, sample_weight)
+    combined = cross_fitted(parts, truth, problem_type, sample_weight)
+    counts = torch.ones(len(words)).double() if sample_weight is None else sample_weight.double()
     sure = confidence(words, problem_type)
     order = sure.argsort(stable=True)
-    left = 100 * loss_left(expected_loss(words, combined, problem_type)[order]) / len(words)
+    lost = counts * expected_loss(words, combined, problem_type)
+    left = 100 * loss_left(lost[order]) / counts.sum()
     deferred = int((left <= allowed).nonzero()[0])
     bounds = torch.cat([sure.new_zeros(1), sure[order], sure.new_ones(1)])
     below = float(bounds[deferred : deferred + 2].double().mean()) if deferred else 0.0
     reads = sure < below
     return FittedWordsFirst(
-        settings=WordsFirstSettings(below, words_weight=weights[0], encoder_weight=weights[1]),
+        settings=WordsFirstSettings(below, words_weight, encoder_weight),
         share=float(reads.double().mean()),
         expected_loss=float(left[deferred]),
         logits=torch.where(reads[:, None], combined, words.double()).float(),
     )
 
 
-def fusion_weights(parts: Tensor, truth: Tensor, problem_type: str | None) -> tuple[float, ...]:
+def fusion_weights(
+    parts: Tensor, truth: Tensor, problem_type: str | None, sample_weight: Tensor | None = None
+) -> tuple[float, ...]:
     """The weights, 0 or more, by which the sum of calibrated logits has the lowest negative log-likelihood.
 
     The likelihood has one term more, which pulls each weight to a half as one document would: it settles what a few
@@ -86,6 +97,7 @@ def fusion_weights(parts: Tensor, truth: Tensor, problem_type: str | None) -> tu
         parts: logits [S, N, C] of S stages.
         truth: class ids [N], or 0 and 1 [N, C].
         problem_type: as in transformers' configs.
+        sample_weight: of the documents [N]; None: each counts once.
     """
     from scipy.optimize import minimize
 
@@ -95,7 +107,8 @@ def fusion_weights(parts: Tensor, truth: Tensor, problem_type: str | None) -> tu
 
     def objective(given: Any) -> tuple[float, Any]:
         weights = torch.tensor(given, requires_grad=True)
-        total = loss(torch.tensordot(weights, parts, 1), target, reduction="sum") + ((weights - _START) ** 2).sum()
+        likelihood = weighted_sum(loss, torch.tensordot(weights, parts, 1), target, sample_weight)
+        total = likelihood + ((weights - _START) ** 2).sum()
         total.backward()
         assert weights.grad is not None
         return total.item(), weights.grad.numpy()
@@ -105,19 +118,21 @@ def fusion_weights(parts: Tensor, truth: Tensor, problem_type: str | None) -> tu
     return tuple(float(weight) for weight in found.x)
 
 
-def cross_fitted(parts: Tensor, truth: Tensor, problem_type: str | None) -> Tensor:
+def cross_fitted(parts: Tensor, truth: Tensor, problem_type: str | None, sample_weight: Tensor | None = None) -> Tensor:
     """The combined logits [N, C] float64 of each document, by weights that were fitted without it.
 
     Args:
         parts: as in `fusion_weights`.
         truth: as there.
         problem_type: as there.
+        sample_weight: as there.
     """
     number = parts.shape[1]
     combined = torch.zeros_like(parts[0])
     fold = torch.from_numpy(np.random.default_rng(0).permutation(number) % FOLDS)
     for own in fold.unique():
         others = fold != own
-        weights = fusion_weights(parts[:, others], truth[others], problem_type)
+        counts = None if sample_weight is None else sample_weight[others]
+        weights = fusion_weights(parts[:, others], truth[others], problem_type, counts)
         combined[~others] = torch.tensordot(torch.tensor(weights).double(), parts[:, ~others], 1)
     return combined

@@ -22,6 +22,8 @@ class Document:
         line: 1-based line on which the record begins; in Parquet and data sets the 1-based row, in a JSON array the
             1-based place.
         pair: A second text that the first is classified together with, or None.
+        weight: How much it counts where something is fitted to labelled documents, a finite number: 0 is as if it was
+            not there, 2 as if it was there twice.
     """
 
     text: str
@@ -29,6 +31,7 @@ class Document:
     source: str
     line: int
     pair: str | None = None
+    weight: float = 1.0
 
     @property
     def content(self) -> str | tuple[str, str]:

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from tokensieve.data.documents import Document
 from tokensieve.data.targets import class_ids, label_matrix
 from tokensieve.data.tokenize import encode
+from tokensieve.data.weights import weights_of
 from tokensieve.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
 
 _CHUNK = 1000
 
+WEIGHT = "sample_weight"
+"""The name of a document's weight among its features."""
+
 
 class TokenizedDocuments(Dataset[dict[str, Any]]):
     """Documents as features for transformers' Trainer, to be padded by its ``DataCollatorWithPadding``.
 
     An item has ``input_ids``, ``attention_mask``, ``special_tokens_mask``, and ``token_type_ids`` if the tokenizer
     gives them: lists of ints of the document's own length. It has ``labels`` if label names are given: the class id,
-    or in multi-label data a list of a 0.0 or 1.0 for each class. All ids lie in one flat int32 tensor, because lists
+    or in multi-label data a list of a 0.0 or 1.0 for each class. Beside them it has its weight as `WEIGHT`, unless all
+    weights are 1. All ids lie in one flat int32 tensor, because lists
     of Python ints would take some ten times the memory.
 
     Args:
@@ -38,6 +43,7 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
     Attributes:
         lengths: Tokens of each document, ``(documents,)``, int64.
         truncated: Number of documents that were cut to `max_length`.
+        weights: Weight of each document, ``(documents,)``, float64; None where each is 1.
 
     Raises:
         ConfigError: As `encode`.
@@ -53,6 +59,8 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
         max_length: int,
         label_names: Sequence[str] | None = None,
     ) -> None:
+        weights = weights_of(documents)
+        self.weights = None if weights is None else torch.from_numpy(weights)
         self._labels: Tensor | None = None
         if label_names is not None:
             multi_label = any(isinstance(document.label, tuple) for document in documents)
@@ -89,10 +97,15 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
         return self._labels if self._labels is not None and self._labels.dim() == 2 else None
 
     def digest(self) -> str:
-        """A hash of all tokens and labels in their order; the same for the same documents, tokenizer and length."""
+        """A hash of all tokens, labels and weights in their order.
+
+        It is the same for the same documents, tokenizer and length. Weights of 1 are left out.
+        """
         found = hashlib.sha256()
         for tensor in (self._ids, self._types, self.lengths, self._labels):
             found.update(b"none" if tensor is None else tensor.numpy().tobytes())
+        if self.weights is not None:
+            found.update(self.weights.numpy().tobytes())
         return found.hexdigest()
 
     def __len__(self) -> int:
@@ -112,6 +125,8 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
             item["token_type_ids"] = self._types[end - length : end].tolist()
         if self._labels is not None:
             item["labels"] = self._labels[index].tolist()
+            if self.weights is not None:
+                item[WEIGHT] = float(self.weights[index])
         return item
 
 

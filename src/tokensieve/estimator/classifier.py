@@ -27,6 +27,7 @@ from tokensieve.errors import ConfigError
 from tokensieve.estimator.folder import read_folder, write_folder
 from tokensieve.estimator.inputs import class_names, places_in_model, read_classes, read_documents
 from tokensieve.estimator.state import off_its_device, on_its_device, quiet
+from tokensieve.estimator.weights import weighted
 from tokensieve.methods import METHODS
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.load import load, resolve_device
@@ -112,17 +113,20 @@ class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.device = device
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any) -> TokensieveClassifier:  # noqa: N803
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TokensieveClassifier:  # noqa: N803
         """Train on texts and their classes.
 
         Args:
             X: a list, array or Series of N texts, none of them empty, or of (text, second text) tuples.
             y: their classes [N]: strings, whole numbers or booleans, two classes or more; or for any number of labels a
                 document a matrix [N, C] of 0 and 1.
+            sample_weight: how much each document counts [N], in training and in validation: finite numbers. A document
+                of weight 0 is left out, one of weight 2 counts as if it was there twice. Weights below 1 on average
+                are scaled to a mean of 1. None: each counts once.
 
         Raises:
             ConfigError: parameters out of range, or that do not go together.
-            DataError: X or y cannot be used.
+            DataError: X, y or sample_weight cannot be used.
             CheckpointError: `model` cannot be read.
             MissingExtraError: accelerate, or the default model where it is meant, is not installed.
             TrainingError: the training diverged.
@@ -130,12 +134,13 @@ class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         classes, labels = read_classes(y)
         for doubt in similar_labels(class_names(classes)):
             warnings.warn(f"y: {doubt}", stacklevel=2)
-        documents, recipe = read_documents(X, labels), self._recipe()
+        documents, recipe = weighted(read_documents(X, labels), sample_weight), self._recipe()
         with quiet(bool(self.verbose)), random_states_kept():
             record, classifier = self._train(documents, recipe)
         unseen = sorted(set(class_names(classes)) - set(classifier.labels))
         if unseen:
-            warnings.warn(f"no document has the labels {list_names(unseen)}: they are never given", stacklevel=2)
+            none = "no document" if sample_weight is None else "no document of a weight above 0"
+            warnings.warn(f"{none} has the labels {list_names(unseen)}: they are never given", stacklevel=2)
         self.classifier_, self.classes_, self.record_ = classifier, classes, record
         return self
 

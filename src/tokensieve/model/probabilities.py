@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,7 @@ def confidence(logits: Tensor, problem_type: str | None) -> Tensor:
     return probabilities.amax(-1)
 
 
-def best_temperature(logits: Tensor, truth: Tensor, *, multi_label: bool) -> float:
+def best_temperature(logits: Tensor, truth: Tensor, *, multi_label: bool, weights: Tensor | None = None) -> float:
     """The temperature that minimises the negative log-likelihood (Guo et al. 2017, section 4.2); never worse than 1.
 
     Documents that are all classified right would ask for temperature 0, that is, for certainty. So the sum over the
@@ -52,6 +53,7 @@ def best_temperature(logits: Tensor, truth: Tensor, *, multi_label: bool) -> flo
         logits: [N, C].
         truth: class ids [N], or 0/1 [N, C] for multi-label.
         multi_label: the likelihood is that of a sigmoid for each label.
+        weights: of the documents [N]; None: each counts once.
 
     Returns:
         A number in [0.01, 100].
@@ -63,9 +65,24 @@ def best_temperature(logits: Tensor, truth: Tensor, *, multi_label: bool) -> flo
     loss = F.binary_cross_entropy_with_logits if multi_label else F.cross_entropy
 
     def objective(log_temperature: float) -> float:
-        likelihood = loss(exact / math.exp(log_temperature), target, reduction="sum")
+        likelihood = weighted_sum(loss, exact / math.exp(log_temperature), target, weights)
         return float(likelihood) + log_temperature**2 / 2
 
     bounds = (math.log(_COLDEST), math.log(_HOTTEST))
     result = minimize_scalar(objective, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     return math.exp(result.x) if result.fun < objective(0.0) else 1.0
+
+
+def weighted_sum(loss: Callable[..., Tensor], logits: Tensor, target: Tensor, weights: Tensor | None) -> Tensor:
+    """The sum of a loss over documents.
+
+    Args:
+        loss: of `torch.nn.functional`, with a `reduction`.
+        logits: [N, C].
+        target: what the loss takes beside them.
+        weights: of the documents [N]; None: each counts once.
+    """
+    if weights is None:
+        return loss(logits, target, reduction="sum")
+    each = loss(logits, target, reduction="none")
+    return ((each if each.dim() == 1 else each.sum(1)) * weights.to(each)).sum()

@@ -50,13 +50,20 @@ class Calibration:
         config.check_calibration()
 
 
-def calibrate(logits: Tensor | np.ndarray, truth: Tensor | np.ndarray | list[int], *, multi_label: bool) -> Calibration:
+def calibrate(
+    logits: Tensor | np.ndarray,
+    truth: Tensor | np.ndarray | list[int],
+    *,
+    multi_label: bool,
+    weights: Tensor | np.ndarray | None = None,
+) -> Calibration:
     """Temperature, and for multi-label models thresholds on the probabilities at that temperature.
 
     Args:
         logits: [N, C] of the validation documents, N > 0.
         truth: class ids [N], or 0/1 [N, C] for multi-label models.
         multi_label: probabilities are a sigmoid for each label, not a softmax over the classes.
+        weights: of the documents [N], 0 or more; None: each counts once.
 
     Raises:
         DataError: no documents, or a truth that does not fit the logits.
@@ -66,36 +73,39 @@ def calibrate(logits: Tensor | np.ndarray, truth: Tensor | np.ndarray | list[int
     true = true.float() if multi_label else true.long()
     _check(scores, true, multi_label)
     kind = "multi_label_classification" if multi_label else "single_label_classification"
-    temperature = best_temperature(scores, true, multi_label=multi_label)
+    counts = None if weights is None else torch.as_tensor(weights).double().cpu()
+    temperature = best_temperature(scores, true, multi_label=multi_label, weights=counts)
     before, after = (class_probabilities(scores, kind, t) for t in (1.0, temperature))
     return Calibration(
         temperature=temperature,
-        thresholds=best_thresholds(after, true) if multi_label else None,
-        ece_before=expected_calibration_error(before, true),
-        ece_after=expected_calibration_error(after, true),
+        thresholds=best_thresholds(after, true, counts) if multi_label else None,
+        ece_before=expected_calibration_error(before, true, weights=counts),
+        ece_after=expected_calibration_error(after, true, weights=counts),
         documents=len(scores),
     )
 
 
-def calibrate_model(config: TokensieveConfig, logits: Any, truth: Any) -> dict[str, Any] | None:
+def calibrate_model(config: TokensieveConfig, logits: Any, truth: Any, weights: Any = None) -> dict[str, Any] | None:
     """Calibrate on the logits of the validation documents, and write the result to the model's config.
 
     Args:
         config: gets temperature and thresholds.
         logits: as in `calibrate`; None without validation.
         truth: as in `calibrate`.
+        weights: as in `calibrate`.
 
     Returns:
         The calibration as JSON-ready values; None without validation.
     """
     if logits is None:
         return None
-    calibration = calibrate(logits, truth, multi_label=config.problem_type == "multi_label_classification")
+    multi_label = config.problem_type == "multi_label_classification"
+    calibration = calibrate(logits, truth, multi_label=multi_label, weights=weights)
     calibration.apply(config)
     return calibration.to_dict()
 
 
-def best_thresholds(probabilities: Tensor, truth: Tensor) -> tuple[float, ...]:
+def best_thresholds(probabilities: Tensor, truth: Tensor, weights: Any = None) -> tuple[float, ...]:
     """For each label the threshold with the highest F1, half-way between neighbouring probabilities.
 
     Of several that are as good, the one nearest to 0.5; a label that is true of none or of all keeps 0.5.
@@ -103,17 +113,23 @@ def best_thresholds(probabilities: Tensor, truth: Tensor) -> tuple[float, ...]:
     Args:
         probabilities: [N, C].
         truth: 0/1 [N, C].
+        weights: of the documents [N], 0 or more; None: each counts once.
     """
-    return tuple(_best_threshold(probabilities[:, i], truth[:, i]) for i in range(truth.shape[1]))
+    if weights is not None:
+        weights = torch.as_tensor(weights)
+        there = weights > 0
+        probabilities, truth, weights = probabilities[there], truth[there], weights[there].numpy()
+    return tuple(_best_threshold(probabilities[:, i], truth[:, i], weights) for i in range(truth.shape[1]))
 
 
-def _best_threshold(probabilities: Tensor, truth: Tensor) -> float:
+def _best_threshold(probabilities: Tensor, truth: Tensor, weights: Any) -> float:
     import numpy as np
     from sklearn.metrics import precision_recall_curve
 
     if len(truth.unique()) < 2:
         return 0.5
-    precision, recall, cuts = precision_recall_curve(truth.numpy(), probabilities.double().numpy())
+    scores = probabilities.double().numpy()
+    precision, recall, cuts = precision_recall_curve(truth.numpy(), scores, sample_weight=weights)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     middles = (cuts + np.concatenate([[0.0], cuts[:-1]])) / 2
     best = np.flatnonzero(f1[:-1] >= f1[:-1].max() - 1e-12)

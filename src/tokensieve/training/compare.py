@@ -39,7 +39,13 @@ class Comparison:
         return self.floor - self.encoder
 
 
-def compare(floor: NDArray[Any], encoder: NDArray[Any], truth: NDArray[np.int64], metric: str) -> Comparison:
+def compare(
+    floor: NDArray[Any],
+    encoder: NDArray[Any],
+    truth: NDArray[np.int64],
+    metric: str,
+    weights: NDArray[np.float64] | None = None,
+) -> Comparison:
     """Compare logits [N, C] of two classifiers, as training scores them: with several labels at probability 0.5.
 
     Args:
@@ -47,20 +53,23 @@ def compare(floor: NDArray[Any], encoder: NDArray[Any], truth: NDArray[np.int64]
         encoder: logits of the encoder.
         truth: class ids [N], or 0 and 1 [N, C].
         metric: "accuracy" (with several labels all of them right), "f1_macro" or "f1_micro".
+        weights: of the documents [N], 0 or more; None: each counts once.
     """
+    own = np.ones(len(truth)) if weights is None else weights
     if metric == "accuracy":
         right = [_right(logits, truth) for logits in (floor, encoder)]
+        means = [float(np.average(each, weights=own)) for each in right]
         gap = right[0] - right[1]
-        half = _Z * float(gap.std()) / math.sqrt(len(gap))
-        middle = float(gap.mean())
-        return Comparison(float(right[0].mean()), float(right[1].mean()), (middle - half, middle + half), NORMAL)
-    counts = [_counts(logits, truth) for logits in (floor, encoder)]
-    whole = [f1(own.sum(0), truth, metric) for own in counts]
+        middle = float(np.average(gap, weights=own))
+        half = _Z * math.sqrt(float((own**2 * (gap - middle) ** 2).sum())) / float(own.sum())
+        return Comparison(means[0], means[1], (middle - half, middle + half), NORMAL)
+    counts = [_counts(logits, truth) * own[:, None, None] for logits in (floor, encoder)]
+    whole = [f1(each.sum(0), truth, metric) for each in counts]
     generator = np.random.default_rng(0)
     gaps = []
     for _ in range(RESAMPLES):
-        weights = np.bincount(generator.integers(len(truth), size=len(truth)), minlength=len(truth))
-        first, second = (f1(np.tensordot(weights, own, 1), truth, metric) for own in counts)
+        drawn = np.bincount(generator.integers(len(truth), size=len(truth)), minlength=len(truth))
+        first, second = (f1(np.tensordot(drawn, each, 1), truth, metric) for each in counts)
         gaps.append(first - second)
     low, high = np.quantile(gaps, [0.025, 0.975])
     return Comparison(whole[0], whole[1], (float(low), float(high)), BOOTSTRAP)
@@ -86,7 +95,8 @@ def f1(sums: NDArray[np.float64], truth: NDArray[np.int64], metric: str) -> floa
     """
     if metric == "f1_micro":
         right, given, true = sums.sum(0)
-        return float(2 * right / max(1.0, given + true))
+        return float(2 * right / (given + true or 1.0))
     occurs = sums[:, 1] + sums[:, 2] > 0
     kept = sums if truth.ndim == 2 else sums[occurs]
-    return float(np.mean(2 * kept[:, 0] / np.maximum(1.0, kept[:, 1] + kept[:, 2])))
+    both = kept[:, 1] + kept[:, 2]
+    return float(np.mean(2 * kept[:, 0] / np.where(both > 0, both, 1.0)))

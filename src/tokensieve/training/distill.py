@@ -23,7 +23,7 @@ from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.old_names import renamed
-from tokensieve.training.loss import PADDING_LABEL
+from tokensieve.training.loss import counted, number_of
 from tokensieve.training.recipe import Recipe
 
 if not TYPE_CHECKING:
@@ -102,15 +102,17 @@ class TeacherLoss:
     targets: Mapping[str, Tensor] | None = None
 
     @staticmethod
-    def documents(labels: Tensor, num_items_in_batch: Any = None) -> tuple[Tensor, Any]:
-        """Which documents of a batch [B] count, and how many there are in the whole optimizer step.
+    def documents(
+        labels: Tensor, num_items_in_batch: Any = None, sample_weight: Tensor | None = None
+    ) -> tuple[Tensor, Any]:
+        """How much the documents of a batch [B] count, and all of the whole optimizer step.
 
         Documents that only fill a batch up do not count. Trainer counts items: documents, or pairs of document and
         label.
         """
-        real = labels.ne(PADDING_LABEL)
-        items = real.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-        return (real, items) if real.dim() == 1 else (real.any(1), items / real.shape[1])
+        items = counted(labels, sample_weight)
+        number = number_of(items, num_items_in_batch)
+        return (items, number) if items.dim() == 1 else (items.amax(1), number / items.shape[1])
 
 
 class DistillationLoss(TeacherLoss):
@@ -127,28 +129,30 @@ class DistillationLoss(TeacherLoss):
     def __init__(self, loss: Callable[..., Tensor], recipe: Recipe) -> None:
         self.loss, self.recipe = loss, recipe
 
-    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
-        """The loss of a batch; documents that only fill it up count for nothing."""
-        on_labels = self.loss(outputs, labels, num_items_in_batch)
+    def __call__(
+        self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None, sample_weight: Tensor | None = None
+    ) -> Tensor:
+        """The loss of a batch, a weighted mean; documents that only fill it up count for nothing."""
+        on_labels = self.loss(outputs, labels, num_items_in_batch, sample_weight)
         if self.targets is None:
             return on_labels
-        weight, real = self.recipe.distill_weight, labels.ne(PADDING_LABEL)
-        items = real.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch
-        distance = self._distance(outputs["logits"].float(), self.targets[LOGITS], real) / items
+        weight, items = self.recipe.distill_weight, counted(labels, sample_weight)
+        distance = self._distance(outputs["logits"].float(), self.targets[LOGITS], items)
+        distance = distance / number_of(items, num_items_in_batch)
         loss = (1 - weight) * on_labels + weight * distance
         if POOLED in self.targets:
             apart = 1 - F.cosine_similarity(outputs["pooled"].float(), self.targets[POOLED], dim=1)
-            counts, documents = self.documents(labels, num_items_in_batch)
+            counts, documents = self.documents(labels, num_items_in_batch, sample_weight)
             loss = loss + self.recipe.distill_pooled * (apart * counts).sum() / documents
         return loss
 
-    def _distance(self, logits: Tensor, teacher: Tensor, real: Tensor) -> Tensor:
+    def _distance(self, logits: Tensor, teacher: Tensor, items: Tensor) -> Tensor:
         """The distance to the teacher, summed over the documents, or over documents and labels."""
         temperature = self.recipe.distill_temperature
-        if real.dim() == 2:
+        if items.dim() == 2:
             targets = (teacher / temperature).sigmoid()
             each = F.binary_cross_entropy_with_logits(logits / temperature, targets, reduction="none")
-            return temperature**2 * (each * real).sum()
+            return temperature**2 * (each * items).sum()
         student, target = (logits / temperature).log_softmax(1), (teacher / temperature).softmax(1)
         each = F.kl_div(student, target, reduction="none").sum(1)
-        return temperature**2 * (each * real).sum()
+        return temperature**2 * (each * items).sum()

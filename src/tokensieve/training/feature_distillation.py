@@ -29,6 +29,7 @@ from tokensieve.model.dropout import Dropout
 from tokensieve.model.norms import norms_and_biases
 from tokensieve.training.best import check_converged
 from tokensieve.training.distill import POOLED, TeacherLoss, teacher_targets
+from tokensieve.training.loss import number_of
 from tokensieve.training.processes import forward_restored
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.trainer import RunOptions, make_trainer
@@ -132,13 +133,16 @@ class FeatureLoss(TeacherLoss):
     def __init__(self, variance: float) -> None:
         self.variance = max(variance, 1e-30)
 
-    def __call__(self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None) -> Tensor:
+    def __call__(
+        self, outputs: Any, labels: Tensor, num_items_in_batch: Any = None, sample_weight: Tensor | None = None
+    ) -> Tensor:
         """The loss of a batch. Labels only tell which documents fill it up, and these count for nothing."""
         assert self.targets is not None
-        counts, documents = self.documents(labels, num_items_in_batch)
-        shifts = (outputs["pooled"].float() - self.targets[POOLED]) * counts.unsqueeze(1)
-        centred = (shifts - shifts.sum(0) / counts.sum().clamp(min=1)) * counts.unsqueeze(1)
-        distance: Tensor = centred.square().sum() / self.variance / documents
+        counts, documents = self.documents(labels, num_items_in_batch, sample_weight)
+        shares = counts.unsqueeze(1)
+        shifts = outputs["pooled"].float() - self.targets[POOLED]
+        centred = shifts - (shifts * shares).sum(0) / number_of(counts)
+        distance: Tensor = (centred.square() * shares).sum() / self.variance / documents
         return distance
 
 

@@ -12,6 +12,7 @@ import torch
 
 from tokensieve.cascade.fit_words import fit_words_first
 from tokensieve.cascade.words_first import WordsFirst
+from tokensieve.data.weights import weights_of
 from tokensieve.model.probabilities import class_probabilities
 from tokensieve.training.calibrate import best_thresholds
 from tokensieve.training.compare import compare
@@ -46,18 +47,20 @@ def fit_first_stage(job: TrainingJob, prepared: Prepared, words: WordsClassifier
     """
     config, allowed = prepared.model.config, job.recipe.words_first
     assert allowed is not None
-    truth = targets_of(job.splits, job.splits.validation)
+    truth, counts = targets_of(job.splits, job.splits.validation), weights_of(job.splits.validation)
+    weights = None if counts is None else torch.from_numpy(counts)
     first = torch.from_numpy(words.logits(texts_of(job.splits.validation))) / words.temperature
     encoder = torch.as_tensor(trained.logits).float() / config.calibration_temperature
     kind = "multi_label_classification" if config.is_multi_label else "single_label_classification"
-    fitted = fit_words_first(first, encoder, torch.from_numpy(truth), kind, allowed)
+    fitted = fit_words_first(first, encoder, torch.from_numpy(truth), kind, allowed, weights)
     settings = fitted.settings
     if config.is_multi_label and job.recipe.calibrate:
         probabilities = class_probabilities(fitted.logits, kind)
-        settings = replace(settings, thresholds=best_thresholds(probabilities, torch.from_numpy(truth).float()))
+        thresholds = best_thresholds(probabilities, torch.from_numpy(truth).float(), weights)
+        settings = replace(settings, thresholds=thresholds)
     metric = metric_of(job.recipe)
     against = {
-        name: compare(fitted.logits.numpy(), np.asarray(other), truth, metric)
+        name: compare(fitted.logits.numpy(), np.asarray(other), truth, metric, counts)
         for name, other in (("encoder", encoder), ("words", first))
     }
     report = {

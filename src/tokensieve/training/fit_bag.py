@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from tokensieve.data.documents import Document
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.targets import class_ids, label_matrix
+from tokensieve.data.weights import weights_of
 from tokensieve.training.loss import balanced_weights
 from tokensieve.training.random_states import random_states_kept
 from tokensieve.training.recipe import Recipe
@@ -39,7 +41,9 @@ def fit_bag(splits: DataSplits, recipe: Recipe, settings: WordsSettings | None =
             truth,
             names,
             validation=(held_out, targets_of(splits, splits.validation)) if held_out else None,
-            sample_weight=document_weights(recipe, truth, len(names)),
+            validation_weight=weights_of(splits.validation),
+            sample_weight=weights_of(splits.train),
+            class_weight=class_weights(recipe, splits, truth),
             settings=settings,
         )
 
@@ -57,9 +61,17 @@ def targets_of(splits: DataSplits, documents: Sequence[Document]) -> NDArray[np.
     return np.array(class_ids(documents, splits.label_names), dtype=np.int64)
 
 
-def document_weights(recipe: Recipe, truth: NDArray[np.int64], classes: int) -> NDArray[np.float64] | None:
-    """The weight of each document [N] by `class_weights`; None for equal weights, and with several labels."""
+def class_weights(recipe: Recipe, splits: DataSplits, truth: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """The weight of each class [C] by `class_weights`; None for equal weights, and with several labels.
+
+    Args:
+        recipe: `class_weights` is read.
+        splits: documents.
+        truth: of the training documents, as `targets_of` gives it.
+    """
     if recipe.class_weights == "none" or truth.ndim == 2:
         return None
-    weights: NDArray[np.float64] = balanced_weights(truth.tolist(), classes).double().numpy()
-    return weights[truth]
+    own = weights_of(splits.train)
+    counts = None if own is None else torch.from_numpy(own)
+    found: NDArray[np.float64] = balanced_weights(truth.tolist(), len(splits.label_names), counts).double().numpy()
+    return found

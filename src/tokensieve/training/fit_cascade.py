@@ -91,7 +91,8 @@ def fit_to_validation(
         more = TokenizedDocuments(splits.unlabelled, tokenizer, recipe.max_length)
         labelled, others = (_by_both_stages(model, documents, tokenizer) for documents in (validation, more))
         every = labelled.with_more(others)
-        left = fit_share(model, every, _temperature(model, labelled.second, result.truth), recipe.max_expected_loss)
+        temperature = _temperature(model, labelled.second, result.truth, validation.weights)
+        left = fit_share(model, every, temperature, recipe.max_expected_loss)
         fitted, first = fit_defer(model, every.first, every.lengths, False), labelled.first
         fitted = fitted and {**fitted, "expected_loss": left}
     assert fitted is not None
@@ -104,10 +105,13 @@ def fit_to_validation(
     return {**fitted, "share": model.settings.deferred, "changed": changed}, replace(result, logits=second.numpy())
 
 
-def _temperature(model: TokensieveCascadeForSequenceClassification, logits: Tensor, truth: Any) -> float:
+def _temperature(
+    model: TokensieveCascadeForSequenceClassification, logits: Tensor, truth: Any, weights: Tensor | None
+) -> float:
     """The temperature that calibrates the second stage."""
     multi_label, targets = model.config.is_multi_label, torch.as_tensor(truth)
-    return best_temperature(logits, targets.float() if multi_label else targets.long(), multi_label=multi_label)
+    targets = targets.float() if multi_label else targets.long()
+    return best_temperature(logits, targets, multi_label=multi_label, weights=weights)
 
 
 def _by_both_stages(
@@ -115,7 +119,7 @@ def _by_both_stages(
 ) -> BothStages:
     """The logits of all documents by both stages."""
     first, second = (_answered(model, stage, documents, range(len(documents)), tokenizer) for stage in (0, 1))
-    return BothStages(first, second, documents.lengths.tolist())
+    return BothStages(first, second, documents.lengths.tolist(), documents.weights)
 
 
 @torch.no_grad()

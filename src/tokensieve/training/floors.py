@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,9 +21,10 @@ from torch import Tensor
 from tokensieve.cascade.build import EncoderClassifier
 from tokensieve.data.documents import Document
 from tokensieve.data.tokenized import TokenizedDocuments
+from tokensieve.data.weights import weights_of
 from tokensieve.errors import TokensieveError
 from tokensieve.training.compare import Comparison, compare
-from tokensieve.training.fit_bag import document_weights, fit_bag, targets_of, texts_of
+from tokensieve.training.fit_bag import class_weights, fit_bag, targets_of, texts_of
 from tokensieve.training.job import Prepared, TrainingJob
 from tokensieve.training.random_states import random_states_kept
 from tokensieve.training.recipe import Recipe
@@ -114,7 +116,7 @@ def fit_floors(
         return {"why_none": NO_VALIDATION}
     start = time.perf_counter()
     with random_states_kept():
-        truth = targets_of(job.splits, job.splits.validation)
+        truth, weights = targets_of(job.splits, job.splits.validation), weights_of(job.splits.validation)
         speed = encoder_speed(prepared.model, prepared.tokenizer, job.splits.validation, job.recipe)
         metric = metric_of(job.recipe)
         kinds: dict[str, Callable[[], _Floor]] = {"words": lambda: _words_floor(job, words)}
@@ -124,7 +126,8 @@ def fit_floors(
         record["encoder"] = {"score": None, "documents_per_second": speed}
         compared: dict[str, Comparison] = {}
         for name, fit in kinds.items():
-            record[name] = _judged(name, fit, np.asarray(logits), truth, metric, speed, compared)
+            against = partial(compare, encoder=np.asarray(logits), truth=truth, metric=metric, weights=weights)
+            record[name] = _judged(name, fit, against, speed, compared)
     for found in compared.values():
         record["encoder"]["score"], record["interval_by"] = found.encoder, found.method
     record["advice"] = advice(record, compared)
@@ -137,9 +140,7 @@ def fit_floors(
 def _judged(
     name: str,
     fit: Callable[[], _Floor],
-    logits: NDArray[np.float32],
-    truth: NDArray[np.int64],
-    metric: str,
+    against: Callable[[NDArray[np.float32]], Comparison],
     speed: float,
     compared: dict[str, Comparison],
 ) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def _judged(
     start = time.perf_counter()
     try:
         floor = fit()
-        found = compare(floor.logits, logits, truth, metric)
+        found = against(floor.logits)
     except (TokensieveError, ValueError, ArithmeticError, MemoryError) as error:
         logger.warning("no floor by %s: %s", NAMES[name], error)
         return {"why_none": str(error) or type(error).__name__}
@@ -175,13 +176,15 @@ def _words_floor(job: TrainingJob, fitted: WordsClassifier | None) -> _Floor:
 def _static_floor(job: TrainingJob, vectors: StaticVectors) -> _Floor:
     splits, classes = job.splits, len(job.splits.label_names)
     truth, judged = (targets_of(splits, documents) for documents in (splits.train, splits.validation))
-    weights = document_weights(job.recipe, truth, classes)
+    weights = weights_of(splits.train)
     found = StaticClassifier.fit(
         vectors.training,
         truth[vectors.rows],
         classes,
         validation=(vectors.validation, judged),
+        validation_weight=weights_of(splits.validation),
         sample_weight=None if weights is None else weights[vectors.rows],
+        class_weight=class_weights(job.recipe, splits, truth),
     )
     start = time.perf_counter()
     logits = found.logits(vectors.validation)

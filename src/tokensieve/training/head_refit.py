@@ -55,12 +55,14 @@ def refit_head(
     last_stage = document_vectors(origin, sample, device, 1)
     from_first = model.settings.prune is not None and from_cascade
     targets = document_vectors(origin, sample, device) if from_first else last_stage
-    shares = _refit(stages[0].head.classifier, document_vectors(model, sample, device), targets) or {}
+    weights = None if sample.weights is None else sample.weights.to(targets)
+    shares = _refit(stages[0].head.classifier, document_vectors(model, sample, device), targets, weights) or {}
     second: dict[str, float] = {}
     if len(stages) > 1:
         rows = _answered_by_second(model, sample)
         vectors = document_vectors(model, sample, device, 1)
-        second = _refit(stages[1].head.classifier, vectors[rows], last_stage[rows]) or {} if any(rows) else {}
+        counts = None if weights is None else weights[rows]
+        second = _refit(stages[1].head.classifier, vectors[rows], last_stage[rows], counts) or {} if any(rows) else {}
     return shares | {f"{name}_again": share for name, share in second.items()} or None
 
 
@@ -83,11 +85,13 @@ def _answered_by_second(model: EncoderClassifier, sample: Sample) -> list[bool]:
     return [pruned for lengths in batches for pruned in stages_of(model)[0].encoder.pruned(lengths)]
 
 
-def _refit(last_layer: nn.Module, vectors: Tensor, targets: Tensor) -> dict[str, float] | None:
+def _refit(
+    last_layer: nn.Module, vectors: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> dict[str, float] | None:
     """Let a last layer read the vectors [N, d] as if they were the targets [N, d]; None where it does already."""
     if torch.equal(vectors, targets) or bool((targets == targets[0]).all()):
         return None
-    ridge_map = RidgeMap(vectors, targets)
+    ridge_map = RidgeMap(vectors, targets, weights)
     ridge_map.fold_into(last_layer)
     return {"moved": ridge_map.distance(vectors), "left": ridge_map.distance(ridge_map(vectors))}
 
@@ -106,16 +110,24 @@ class RidgeMap:
 
     B minimises the squared distances plus a ridge times its squared entries. Where documents vary little B is nearly 0,
     and a shift is left.
+
+    Args:
+        vectors: [N, d].
+        targets: [N, d].
+        weights: of the documents [N], above 0; None: each counts once.
     """
 
-    def __init__(self, vectors: Tensor, targets: Tensor) -> None:
-        self.targets = _exact(targets)
-        self.mean, self.target_mean = _exact(vectors).mean(0), self.targets.mean(0)
-        centred, centred_targets = _exact(vectors) - self.mean, self.targets - self.target_mean
-        products = centred.T @ centred
-        ridge = (centred.square().sum() / len(centred)).clamp(min=1e-30) * _RIDGE
+    def __init__(self, vectors: Tensor, targets: Tensor, weights: Tensor | None = None) -> None:
+        self.targets, exact = _exact(targets), _exact(vectors)
+        self.counts = (exact.new_ones(len(exact)) if weights is None else weights.to(exact)).unsqueeze(1)
+        number = self.counts.sum()
+        self.mean, self.target_mean = ((self.counts * each).sum(0) / number for each in (exact, self.targets))
+        centred, centred_targets = exact - self.mean, self.targets - self.target_mean
+        weighted = self.counts * centred
+        products = weighted.T @ centred
+        ridge = ((weighted * centred).sum() / number).clamp(min=1e-30) * _RIDGE
         identity = torch.eye(len(products)).to(products)
-        solution = torch.linalg.solve(products + ridge * identity, centred.T @ (centred_targets - centred))
+        solution = torch.linalg.solve(products + ridge * identity, weighted.T @ (centred_targets - centred))
         self.matrix = identity + solution
 
     def __call__(self, vectors: Tensor) -> Tensor:
@@ -133,8 +145,8 @@ class RidgeMap:
 
     def distance(self, vectors: Tensor) -> float:
         """Mean squared distance of vectors to their targets, as a share of the targets' variance."""
-        variance = (self.targets - self.target_mean).square().sum().clamp(min=1e-30)
-        return float((_exact(vectors) - self.targets).square().sum() / variance)
+        variance = (self.counts * (self.targets - self.target_mean).square()).sum().clamp(min=1e-30)
+        return float((self.counts * (_exact(vectors) - self.targets).square()).sum() / variance)
 
 
 def _exact(tensor: Tensor) -> Tensor:

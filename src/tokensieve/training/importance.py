@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +86,15 @@ def gradients_by_layer(
 ) -> list[LeastSquares]:
     """Each layer's regression, with the sums over the sample."""
     fits = [LeastSquares(classifier.config.hidden_size, classifier.device) for _ in layers]
+    weights = None if sample.weights is None else iter(sample.weights.tolist())
     with torch.enable_grad(), layer_inputs(layers) as entering:
         for batch in sample.batches(classifier.device):
             logits = classifier(**batch).logits
             states = [tokens.values for tokens in entering]
             gradients = torch.autograd.grad(explained_value(logits, classifier.config.problem_type).sum(), states)
+            counts = None if weights is None else list(islice(weights, len(logits)))
             for fit, tokens, gradient in zip(fits, entering, gradients, strict=True):
-                fit.add(tokens, gradient)
+                fit.add(tokens, gradient, counts)
             entering.clear()
     return fits
 
@@ -125,11 +128,12 @@ class LeastSquares:
         self.products = torch.zeros(hidden_size, hidden_size, dtype=precision, device=device)
         self.targets = torch.zeros(hidden_size, dtype=precision, device=device)
         self.variance = torch.zeros((), dtype=precision, device=device)
-        self.tokens = 0
+        self.tokens = 0.0
 
-    def add(self, tokens: Tokens, gradient: Tensor) -> None:
-        """Add a batch: its hidden states, and the gradient [T, d] with respect to them."""
-        for document in torch.arange(len(gradient), device=gradient.device).split(list(tokens.lengths)):
+    def add(self, tokens: Tokens, gradient: Tensor, weights: Sequence[float] | None = None) -> None:
+        """Add a batch: its hidden states, the gradient [T, d] with respect to them, and weights of the documents."""
+        documents = torch.arange(len(gradient), device=gradient.device).split(list(tokens.lengths))
+        for document, weight in zip(documents, weights or [1.0] * len(documents), strict=True):
             rows = document[(tokens.origin[document] >= 0) & ~tokens.protected[document]]
             if len(rows) < 2:
                 continue
@@ -137,10 +141,10 @@ class LeastSquares:
             norms = gradient[rows].to(self.products.dtype).norm(dim=1)
             targets = norms.clamp(min=float(_SMALLEST * norms.mean())).clamp(min=1e-30).log()
             states, targets = states - states.mean(0), targets - targets.mean()
-            self.products += states.T @ states
-            self.targets += states.T @ targets
-            self.variance += targets @ targets
-            self.tokens += len(rows)
+            self.products += weight * (states.T @ states)
+            self.targets += weight * (states.T @ targets)
+            self.variance += weight * (targets @ targets)
+            self.tokens += weight * len(rows)
 
     def weights(self) -> Tensor:
         """The regression's weights, [d]."""
@@ -152,7 +156,7 @@ class LeastSquares:
     def solution(self) -> Tensor:
         """The weights, scaled so that the scores of a document's tokens have a standard deviation of 1 on average."""
         weights = self.weights()
-        spread = ((weights @ self.products @ weights) / max(1, self.tokens)).sqrt()
+        spread = ((weights @ self.products @ weights) / (self.tokens or 1)).sqrt()
         return weights / spread if spread > 0 else weights
 
     def r2(self) -> float:

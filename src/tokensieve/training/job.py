@@ -14,6 +14,7 @@ from tokensieve.cascade.build import EncoderClassifier, stages_of
 from tokensieve.config import ReductionConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
+from tokensieve.data.weights import check_weights
 from tokensieve.errors import ConfigError
 from tokensieve.model.layer import unfitted
 from tokensieve.training.fit_cascade import check_cascade, warn_of_pruned_base
@@ -61,6 +62,7 @@ class TrainingJob:
 
         Raises:
             ConfigError: settings that do not fit together, or an output that is in the way.
+            DataError: weights of documents that are no weights, or all 0.
             MissingExtraError: accelerate, or for LoRA PEFT, is not installed.
         """
         require_accelerate()
@@ -74,6 +76,8 @@ class TrainingJob:
         self.recipe.check_validation(documents)
         check_cascade(self.settings, self.recipe, documents)
         check_unlabelled(self.recipe, self.splits)
+        check_weights(self.splits.train, "training")
+        check_weights(self.splits.validation, "validation")
 
     def warn_of_documents(self) -> None:
         """Warn if scores on the validation or test documents will say little."""

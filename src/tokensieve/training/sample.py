@@ -17,7 +17,7 @@ DOCUMENTS = 256
 
 @dataclass(frozen=True)
 class Sample:
-    """At most `DOCUMENTS` training documents.
+    """At most `DOCUMENTS` training documents, none of weight 0.
 
     Attributes:
         documents: what they are drawn from.
@@ -32,13 +32,27 @@ class Sample:
     seed: int = 0
 
     def __len__(self) -> int:
-        return min(len(self.documents), DOCUMENTS)
+        return min(len(self._candidates()), DOCUMENTS)
+
+    @property
+    def weights(self) -> Tensor | None:
+        """Weight of each document [N], in the order of the batches; None: each counts once."""
+        return None if self.documents.weights is None else self.documents.weights[self._drawn()]
+
+    def _candidates(self) -> Tensor:
+        """Rows of the documents that count."""
+        weights = self.documents.weights
+        return torch.arange(len(self.documents)) if weights is None else weights.nonzero().flatten()
+
+    def _drawn(self) -> list[int]:
+        """Rows of the documents that are read, by length."""
+        candidates, generator = self._candidates(), torch.Generator().manual_seed(self.seed)
+        drawn: list[int] = candidates[torch.randperm(len(candidates), generator=generator)[: len(self)]].tolist()
+        return sorted(drawn, key=lambda number: int(self.documents.lengths[number]))
 
     def batches(self, device: torch.device) -> Iterator[dict[str, Tensor]]:
         """The model's inputs, padded, the same ones every time; documents of equal lengths run together."""
-        generator = torch.Generator().manual_seed(self.seed)
-        drawn = torch.randperm(len(self.documents), generator=generator)[: len(self)].tolist()
-        drawn.sort(key=lambda number: int(self.documents.lengths[number]))
+        drawn = self._drawn()
         for start in range(0, len(drawn), self.batch_size):
             yield padded(
                 [self.documents[number] for number in drawn[start : start + self.batch_size]], self.tokenizer, device

@@ -80,7 +80,9 @@ def run_steps(job: TrainingJob, prepared: Prepared, options: RunOptions) -> Step
         model, trained, prepared.validation, tokenizer, recipe, job.splits, trained=changed
     )
     seconds, peak = time.perf_counter() - start, peak_memory_bytes(job.device)
-    calibration = calibrate_model(model.config, trained.logits, trained.truth) if recipe.calibrate else None
+    calibration = None
+    if recipe.calibrate:
+        calibration = calibrate_model(model.config, trained.logits, trained.truth, prepared.validation.weights)
     return StepRecords(
         fitted=fitted,
         teacher_seconds=teacher_seconds,

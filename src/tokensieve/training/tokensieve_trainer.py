@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback
 
+from tokensieve.data.tokenized import WEIGHT
 from tokensieve.training.checkpoints import mark_complete, unmark
 from tokensieve.training.distill import LOGITS, POOLED, TeacherLoss
+from tokensieve.training.loss import counted
 from tokensieve.training.order import EpochOrder
 
 
@@ -23,6 +26,7 @@ class TokensieveTrainer(Trainer):
         order: of the training documents.
         new_parameters: those that start at random: head and combining parts.
         head_lr_multiplier: their learning rate, as a multiple of the others'.
+        validation_weights: of the validation documents [N]; None: each counts once.
         options: as Trainer takes them.
     """
 
@@ -31,26 +35,43 @@ class TokensieveTrainer(Trainer):
         order: EpochOrder,
         new_parameters: Collection[nn.Parameter] = (),
         head_lr_multiplier: float = 1.0,
+        validation_weights: Tensor | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.order, self.head_lr_multiplier = order, head_lr_multiplier
+        self.validation_weights = validation_weights
         self.new_ids = {id(parameter) for parameter in new_parameters}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return self.order
 
     def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **options: Any) -> Any:
-        """Trainer's loss; a teacher's targets of the batch go to the loss, and not to the model."""
+        """Trainer's loss; a teacher's targets and the weights of the batch go to the loss, and not to the model."""
         targets = {name: inputs.pop(name) for name in (LOGITS, POOLED) if name in inputs}
-        if not targets:
-            return super().compute_loss(model, inputs, *arguments, **options)
-        assert isinstance(self.compute_loss_func, TeacherLoss)
-        self.compute_loss_func.targets = targets
+        weights, loss = inputs.pop(WEIGHT, None), self.compute_loss_func
+        if targets:
+            assert isinstance(loss, TeacherLoss)
+            loss.targets = targets
+        if weights is not None:
+            assert loss is not None
+            self.compute_loss_func = partial(loss, sample_weight=weights)
         try:
             return super().compute_loss(model, inputs, *arguments, **options)
         finally:
-            self.compute_loss_func.targets = None
+            self.compute_loss_func = loss
+            if isinstance(loss, TeacherLoss):
+                loss.targets = None
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
+        """Trainer's batches of an optimizer step, and their items; documents count by their weights."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if items is None or not batches or WEIGHT not in batches[0]:
+            return batches, items
+        total = torch.stack([counted(batch["labels"], batch[WEIGHT]).sum() for batch in batches]).sum().to(device)
+        if self.args.average_tokens_across_devices and self.args.world_size > 1:
+            total = self.accelerator.gather(total).sum()
+        return batches, total
 
     def create_optimizer(self, *arguments: Any, **options: Any) -> Any:
         """Trainer's optimizer, in which new parameters may have another learning rate."""
@@ -65,14 +86,15 @@ class TokensieveTrainer(Trainer):
                 optimizer.add_param_group({**group, "params": new, "lr": group["lr"] * self.head_lr_multiplier})
         return optimizer
 
-    def evaluation_loop(self, *arguments: Any, **options: Any) -> Any:
+    def evaluation_loop(self, *arguments: Any, **keywords: Any) -> Any:
         """Trainer's loop, with the mean loss over the documents; Trainer counts some twice on several processes."""
-        output = super().evaluation_loop(*arguments, **options)
+        output = super().evaluation_loop(*arguments, **keywords)
         metrics = output.metrics or {}
         for name in [name for name in metrics if name.endswith("_loss")]:
             logits, labels = torch.as_tensor(output.predictions), torch.as_tensor(output.label_ids)
             assert self.compute_loss_func is not None
-            metrics[name] = float(self.compute_loss_func({"logits": logits}, labels))
+            options = {} if self.validation_weights is None else {"sample_weight": self.validation_weights}
+            metrics[name] = float(self.compute_loss_func({"logits": logits}, labels, **options))
         return output
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:

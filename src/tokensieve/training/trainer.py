@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def make_trainer(
     order = EpochOrder(len(train), recipe.batch_size * number if number > 1 else 1, recipe.seed)
     loss = step_loss(weights, multi_label)
     arguments = training_arguments(recipe, len(order), number, validates, options)
-    arguments.remove_unused_columns = targets is None
+    arguments.remove_unused_columns = all(each is None for each in (targets, train.weights, validation.weights))
     if teacher_loss is not None:
         arguments.save_strategy = SaveStrategy.NO
     elif targets is not None:
@@ -173,11 +174,12 @@ def make_trainer(
             model=model,
             new_parameters=new_parameters(model),
             head_lr_multiplier=recipe.head_lr_multiplier,
+            validation_weights=validation.weights,
             args=arguments,
             train_dataset=PaddedDocuments(train if targets is None else WithTargets(train, targets), len(train)),
             eval_dataset=validation if validates else None,
             data_collator=DataCollatorWithPadding(tokenizer),
-            compute_metrics=_multi_label_metrics if multi_label else _metrics,
+            compute_metrics=partial(_scores, validation.weights),
             compute_loss_func=teacher_loss or loss,
             callbacks=_callbacks(model, recipe, options, order, validates),
         )
@@ -212,8 +214,8 @@ def loss_weights(train: TokenizedDocuments, recipe: Recipe, classes: int) -> Ten
     if recipe.class_weights == "none":
         return None
     if train.label_matrix is not None:
-        return balanced_positives(train.label_matrix)
-    return balanced_weights(train.class_ids, classes)
+        return balanced_positives(train.label_matrix, train.weights)
+    return balanced_weights(train.class_ids, classes, train.weights)
 
 
 def training_arguments(recipe: Recipe, documents: int, number: int, validates: bool, options: RunOptions) -> Any:
@@ -291,9 +293,8 @@ def _tensorboard_folder(folder: Path | None) -> Iterator[None]:
         del os.environ[name]
 
 
-def _metrics(prediction: Any) -> dict[str, float]:
-    return accuracy_and_f1(prediction.label_ids.tolist(), prediction.predictions.argmax(-1).tolist())
-
-
-def _multi_label_metrics(prediction: Any) -> Mapping[str, float]:
-    return multi_label_scores(prediction.label_ids.astype(int), (prediction.predictions > 0).astype(int))
+def _scores(weights: Tensor | None, prediction: Any) -> dict[str, float]:
+    logits, truth = prediction.predictions, prediction.label_ids.astype(int)
+    if truth.ndim == 2:
+        return multi_label_scores(truth, (logits > 0).astype(int), weights)
+    return accuracy_and_f1(truth, logits.argmax(-1), weights)

@@ -12,6 +12,7 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from tokensieve.data.splits import DataSplits
+from tokensieve.data.weights import check_weights, weights_of
 from tokensieve.errors import ConfigError
 from tokensieve.metrics import accuracy_and_f1, multi_label_scores
 from tokensieve.training.calibrate import calibrate
@@ -57,11 +58,13 @@ def train_words(
 
     Raises:
         ConfigError: `output` exists, or the recipe sets something that only an encoder has.
-        DataError: labels do not fit, or no document has a word.
+        DataError: labels or weights do not fit, or no document has a word.
     """
     recipe = recipe or Recipe()
     check_recipe(recipe)
     check_output(output, overwrite)
+    check_weights(splits.train, "training")
+    check_weights(splits.validation, "validation")
     start = time.perf_counter()
     with folder_in_the_making(output) as folder:
         words, judged = _fitted(splits, recipe, settings)
@@ -97,9 +100,10 @@ def _fitted(
     if not held_out:
         return words, {"scores": None, "calibration": None}
     logits, judged = words.logits(held_out), targets_of(splits, splits.validation)
-    report: dict[str, Any] = {"scores": _scores(logits, judged), "calibration": None}
+    weights = weights_of(splits.validation)
+    report: dict[str, Any] = {"scores": _scores(logits, judged, weights), "calibration": None}
     if recipe.calibrate:
-        found = calibrate(logits, judged, multi_label=splits.multi_label)
+        found = calibrate(logits, judged, multi_label=splits.multi_label, weights=weights)
         words.temperature, words.thresholds = found.temperature, found.thresholds
         report["calibration"] = found.to_dict()
     return words, report
@@ -137,8 +141,10 @@ def words_summary(record: Mapping[str, Any], output: str | Path) -> list[str]:
     return [*lines, f"saved in {output}"]
 
 
-def _scores(logits: Any, truth: Any) -> dict[str, float]:
-    return multi_label_scores(truth, logits > 0) if truth.ndim == 2 else accuracy_and_f1(truth, logits.argmax(1))
+def _scores(logits: Any, truth: Any, weights: Any) -> dict[str, float]:
+    if truth.ndim == 2:
+        return multi_label_scores(truth, logits > 0, weights)
+    return accuracy_and_f1(truth, logits.argmax(1), weights)
 
 
 def _scikit_learn() -> str:

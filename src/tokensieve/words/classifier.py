@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
-from tokensieve.errors import DataError, InputError
+from tokensieve.errors import InputError
 from tokensieve.model.probabilities import class_probabilities
 from tokensieve.words.files import WordsFiles, read_words, write_words
 from tokensieve.words.regression import (
@@ -26,6 +26,7 @@ from tokensieve.words.regression import (
 )
 from tokensieve.words.settings import INVERSE_PENALTIES, NGRAMS, WordsSettings
 from tokensieve.words.terms import TermWeights, Text, chunks, fit_terms
+from tokensieve.words.weights import checked_weights, regression_weights
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -75,7 +76,9 @@ class WordsClassifier:
         labels: Sequence[str],
         *,
         validation: Labelled | None = None,
+        validation_weight: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        class_weight: ArrayLike | None = None,
         settings: WordsSettings | None = None,
     ) -> WordsClassifier:
         """Fit to labelled texts; the same texts give the same classifier, and no global random state is drawn from.
@@ -86,36 +89,38 @@ class WordsClassifier:
             labels: names of the C labels.
             validation: choose n-grams, penalty and temperature. Without them the first candidates are taken, and
                 probabilities are the regression's own.
-            sample_weight: weight of each text in the regression, [N].
+            validation_weight: weights of the validation texts; None: each counts once.
+            sample_weight: how many times each text counts, [N], in the frequencies of terms and in the regression; 0 is
+                as if it was not there. None: each counts once.
+            class_weight: weight of each class [C], for one label a document: what the weights of its texts are
+                multiplied by in the regression.
             settings: None: the defaults.
 
         Raises:
-            DataError: no text has a word, all have the same labels, or targets do not fit the texts.
+            DataError: no text has a word, all have the same labels, or targets or weights do not fit the texts.
             InputError: a text of the wrong form.
         """
         settings = settings or WordsSettings()
         wanted = targets_of(targets, len(labels), len(texts))
-        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        if weight is not None and weight.shape != (len(texts),):
-            raise DataError(
-                f"sample_weight has the shape {list(weight.shape)}: give one for each of {len(texts)} texts"
-            )
+        weight = checked_weights(sample_weight, len(texts))
+        training = _Weighted(texts, wanted, weight, regression_weights(weight, class_weight, wanted))
+        if weight is not None and not weight.all():
+            training = training.at(np.flatnonzero(weight))
         judged = None
-        if validation is not None and len(validation[0]):
-            judged = validation[0], targets_of(validation[1], len(labels), len(validation[0]))
-        rows = np.arange(len(texts))
-        if len(texts) > SEARCHED:
-            rows = np.linspace(0, len(texts) - 1, SEARCHED, dtype=np.int64)
-        some = texts if len(rows) == len(texts) else [texts[row] for row in rows.tolist()]
-        chosen, weights, regression = _search(
-            some, wanted.at(rows), None if weight is None else weight[rows], judged, settings
-        )
-        if len(rows) < len(texts):
-            weights, matrix = fit_terms(texts, chosen.ngrams or 1, chosen.max_terms)
-            regression = fit_regression(matrix, wanted, chosen.inverse_penalty or 1.0, weight)
+        if validation is not None and (number := len(validation[0])):
+            weight = checked_weights(validation_weight, number, "validation_weight")
+            judged = _Weighted(validation[0], targets_of(validation[1], len(labels), number), weight)
+        some = training
+        if len(training.texts) > SEARCHED:
+            some = training.at(np.linspace(0, len(training.texts) - 1, SEARCHED, dtype=np.int64))
+        chosen, weights, regression = _search(some, judged, settings)
+        if len(some.texts) < len(training.texts):
+            weights, matrix = fit_terms(training.texts, chosen.ngrams or 1, chosen.max_terms, training.weight)
+            penalty = chosen.inverse_penalty or 1.0
+            regression = fit_regression(matrix, training.targets, penalty, training.in_regression)
         fitted = cls(labels, weights, regression, chosen, multi_label=wanted.multi_label)
         if judged is not None:
-            fitted.temperature = temperature_of(fitted.logits(judged[0]), judged[1])
+            fitted.temperature = temperature_of(fitted.logits(judged.texts), judged.targets, judged.weight)
         return fitted
 
     @property
@@ -209,12 +214,22 @@ class WordsClassifier:
         )
 
 
+class _Weighted(NamedTuple):
+    """Labelled texts with their weights: in the frequencies of terms, and in the regression."""
+
+    texts: Sequence[Text]
+    targets: Targets
+    weight: NDArray[np.float64] | None
+    in_regression: NDArray[np.float64] | None = None
+
+    def at(self, rows: NDArray[np.int64]) -> _Weighted:
+        """Those of some rows."""
+        weights = (None if each is None else each[rows] for each in (self.weight, self.in_regression))
+        return _Weighted([self.texts[row] for row in rows.tolist()], self.targets.at(rows), *weights)
+
+
 def _search(
-    texts: Sequence[Text],
-    targets: Targets,
-    weight: NDArray[np.float64] | None,
-    validation: tuple[Sequence[Text], Targets] | None,
-    settings: WordsSettings,
+    training: _Weighted, validation: _Weighted | None, settings: WordsSettings
 ) -> tuple[WordsSettings, TermWeights, Any]:
     """The settings with what the validation documents choose, and what they were fitted to: first n-grams at the first
     penalty, then the penalty.
@@ -225,17 +240,19 @@ def _search(
 
     def regression(ngrams: int, penalty: float) -> Any:
         if ngrams not in terms:
-            terms[ngrams] = fit_terms(texts, ngrams, settings.max_terms)
+            terms[ngrams] = fit_terms(training.texts, ngrams, settings.max_terms, training.weight)
         if (ngrams, penalty) not in fitted:
-            fitted[ngrams, penalty] = fit_regression(terms[ngrams][1], targets, penalty, weight)
+            matrix = terms[ngrams][1]
+            fitted[ngrams, penalty] = fit_regression(matrix, training.targets, penalty, training.in_regression)
         return fitted[ngrams, penalty]
 
     def score_of(ngrams: int, penalty: float) -> float:
         own = regression(ngrams, penalty)
         assert validation is not None
         if ngrams not in judged:
-            judged[ngrams] = terms[ngrams][0](validation[0])
-        return score(logits_of(own, judged[ngrams], targets.multi_label), validation[1])
+            judged[ngrams] = terms[ngrams][0](validation.texts)
+        logits = logits_of(own, judged[ngrams], validation.targets.multi_label)
+        return score(logits, validation.targets, validation.weight)
 
     sizes = [*NGRAMS] if settings.ngrams is None else [settings.ngrams]
     penalties = [*INVERSE_PENALTIES] if settings.inverse_penalty is None else [settings.inverse_penalty]

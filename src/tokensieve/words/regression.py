@@ -76,7 +76,7 @@ def fit_regression(
         matrix: [N, V], sparse or an array.
         targets: of its rows.
         inverse_penalty: C.
-        sample_weight: weight of each document, [N].
+        sample_weight: weight of each document, [N], above 0.
         dense: solve it as fits a few hundred dense columns, in place of many sparse ones.
 
     Raises:
@@ -95,7 +95,8 @@ def fit_regression(
         for column in _columns(targets):
             if (column == column[0]).all():  # of a label that every document has, or none
                 coefficients.append(np.zeros(matrix.shape[1]))
-                intercepts.append(math.copysign(math.log(2 * len(column) + 1), 2 * int(column[0]) - 1))
+                number = len(column) if sample_weight is None else float(sample_weight.sum())
+                intercepts.append(math.copysign(math.log(2 * number + 1), 2 * int(column[0]) - 1))
                 continue
             own = LogisticRegression(C=inverse_penalty, max_iter=_ITERATIONS, random_state=0, **solver)
             own.fit(wide, column, sample_weight=sample_weight)
@@ -131,13 +132,14 @@ def logits_of(regression: LogisticRegression, matrix: Any, multi_label: bool) ->
     return scores[:, None] if multi_label else np.stack([-scores / 2, scores / 2], axis=1)
 
 
-def score(logits: NDArray[np.float32], targets: Targets) -> float:
+def score(logits: NDArray[np.float32], targets: Targets, sample_weight: NDArray[np.float64] | None = None) -> float:
     """What the choice goes by: accuracy, or with several labels a document micro F1 at probability 0.5."""
     if not targets.multi_label:
-        return float((logits.argmax(1) == targets.values).mean())
+        return float(np.average(logits.argmax(1) == targets.values, weights=sample_weight))
+    counts = np.ones(len(logits)) if sample_weight is None else sample_weight
     given = logits > 0
-    right = 2 * int((given & (targets.values == 1)).sum())
-    return right / max(1, int(given.sum()) + int(targets.values.sum()))
+    right = 2 * float(counts @ (given & (targets.values == 1)).sum(1))
+    return right / (float(counts @ (given.sum(1) + targets.values.sum(1))) or 1.0)
 
 
 def choose(candidates: Sequence[float], try_out: Callable[[float], float]) -> float:
@@ -148,11 +150,16 @@ def choose(candidates: Sequence[float], try_out: Callable[[float], float]) -> fl
     return candidates[int(np.argmax(scores))]
 
 
-def temperature_of(logits: NDArray[np.float32], targets: Targets) -> float:
-    """The temperature that calibrates logits [N, C] on their documents."""
+def temperature_of(
+    logits: NDArray[np.float32], targets: Targets, sample_weight: NDArray[np.float64] | None = None
+) -> float:
+    """The temperature that calibrates logits [N, C] on their documents, of which each counts as its weight says."""
     truth = torch.as_tensor(targets.values)
     return best_temperature(
-        torch.as_tensor(logits), truth.float() if targets.multi_label else truth, multi_label=targets.multi_label
+        torch.as_tensor(logits),
+        truth.float() if targets.multi_label else truth,
+        multi_label=targets.multi_label,
+        weights=None if sample_weight is None else torch.as_tensor(sample_weight),
     )
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokensieve.words.regression import choose, fit_regression, logits_of, score, targets_of
+from tokensieve.words.weights import checked_weights, regression_weights
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -55,7 +56,9 @@ class StaticClassifier:
         classes: int,
         *,
         validation: tuple[NDArray[np.float32], ArrayLike] | None = None,
+        validation_weight: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        class_weight: ArrayLike | None = None,
     ) -> StaticClassifier:
         """Fit to the mean vectors [N, d] of labelled documents.
 
@@ -64,7 +67,10 @@ class StaticClassifier:
             targets: class ids [N], or 0 and 1 [N, C].
             classes: C.
             validation: vectors and targets that choose the penalty.
-            sample_weight: [N].
+            validation_weight: of the validation documents; None: each counts once.
+            sample_weight: how many times each document counts, [N]; None: once.
+            class_weight: [C], for one label a document: what the weights of its documents are multiplied by in the
+                regression.
 
         Raises:
             DataError: all documents have the same labels, or targets do not fit.
@@ -72,17 +78,22 @@ class StaticClassifier:
         from sklearn.preprocessing import StandardScaler
 
         wanted = targets_of(targets, classes, len(vectors))
-        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        scaler = StandardScaler().fit(vectors)
+        weight = checked_weights(sample_weight, len(vectors))
+        if weight is not None:
+            kept = np.flatnonzero(weight)
+            vectors, wanted, weight = vectors[kept], wanted.at(kept), weight[kept]
+        in_regression = regression_weights(weight, class_weight, wanted)
+        scaler = StandardScaler().fit(vectors, sample_weight=weight)
         scaled = scaler.transform(vectors)
         fitted = {}
 
         def try_out(penalty: float) -> float:
-            fitted[penalty] = fit_regression(scaled, wanted, penalty, weight, dense=True)
+            fitted[penalty] = fit_regression(scaled, wanted, penalty, in_regression, dense=True)
             if validation is None:
                 return 0.0
             judged = targets_of(validation[1], classes, len(validation[0]))
-            return score(logits_of(fitted[penalty], scaler.transform(validation[0]), wanted.multi_label), judged)
+            logits = logits_of(fitted[penalty], scaler.transform(validation[0]), wanted.multi_label)
+            return score(logits, judged, checked_weights(validation_weight, len(logits), "validation_weight"))
 
         penalty = INVERSE_PENALTIES[0] if validation is None else choose(INVERSE_PENALTIES, try_out)
         if penalty not in fitted:

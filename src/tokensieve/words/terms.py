@@ -75,13 +75,16 @@ class TermWeights:
         return weights[0] if len(weights) == 1 else hstack(weights, format="csr")
 
 
-def fit_terms(texts: Sequence[Text], ngrams: int, max_terms: int) -> tuple[TermWeights, csr_matrix]:
+def fit_terms(
+    texts: Sequence[Text], ngrams: int, max_terms: int, sample_weight: NDArray[np.float64] | None = None
+) -> tuple[TermWeights, csr_matrix]:
     """Vectorizers for the most frequent terms of some texts, and the weights [N, terms] of these texts.
 
     Args:
         texts: strings, or all of them pairs of strings.
         ngrams: words of the longest term.
         max_terms: terms of each vectorizer, at most: those of the most documents.
+        sample_weight: how many times each text counts in the frequencies of terms, [N], above 0; None: once.
 
     Raises:
         DataError: the texts have no terms.
@@ -89,7 +92,7 @@ def fit_terms(texts: Sequence[Text], ngrams: int, max_terms: int) -> tuple[TermW
     """
     from scipy.sparse import hstack
 
-    fitted = [_fit_column(column, ngrams, max_terms) for column in columns(texts, are_pairs(texts))]
+    fitted = [_fit_column(column, ngrams, max_terms, sample_weight) for column in columns(texts, are_pairs(texts))]
     weights = [matrix for _, matrix in fitted]
     together = weights[0] if len(weights) == 1 else hstack(weights, format="csr")
     return TermWeights([vectorizer for vectorizer, _ in fitted]), together
@@ -130,27 +133,41 @@ def chunks(texts: Iterable[Text]) -> Iterator[list[Text]]:
         yield chunk
 
 
-def _fit_column(texts: list[str], ngrams: int, max_terms: int) -> tuple[TfidfVectorizer, csr_matrix]:
+def _fit_column(
+    texts: list[str], ngrams: int, max_terms: int, sample_weight: NDArray[np.float64] | None
+) -> tuple[TfidfVectorizer, csr_matrix]:
     from sklearn.feature_extraction.text import TfidfTransformer
 
-    terms, counts = _counted(texts, ngrams, max_terms)
-    transformer = TfidfTransformer(sublinear_tf=True)
-    weights = transformer.fit_transform(counts)
-    return _vectorizer(terms, transformer.idf_, ngrams), weights
+    terms, counts = _counted(texts, ngrams, max_terms, sample_weight)
+    transformer = TfidfTransformer(sublinear_tf=True).fit(counts)
+    if sample_weight is not None:
+        within = _document_frequencies(counts, sample_weight)
+        transformer.idf_ = (np.log((1 + sample_weight.sum()) / (1 + within)) + 1).astype(np.float32)
+    return _vectorizer(terms, transformer.idf_, ngrams), transformer.transform(counts)
 
 
-def _counted(texts: list[str], ngrams: int, max_terms: int) -> tuple[list[str], csr_matrix]:
+def _document_frequencies(counts: csr_matrix, sample_weight: NDArray[np.float64] | None) -> NDArray[Any]:
+    """How many documents have each term, [terms]; each document counts as its weight says."""
+    weights = None if sample_weight is None else np.repeat(sample_weight, np.diff(counts.indptr))
+    return np.bincount(counts.indices, weights, minlength=counts.shape[1])
+
+
+def _counted(
+    texts: list[str], ngrams: int, max_terms: int, sample_weight: NDArray[np.float64] | None
+) -> tuple[list[str], csr_matrix]:
     """The terms of the most documents, sorted, and how often each document has each of them [N, terms] float32."""
     from scipy.sparse import vstack
 
     frequencies: Counter[str] = Counter()
-    parts = list(chunks(texts))
+    parts, start = list(chunks(texts)), 0
     for part in parts:
         counter, counts = _count(part, ngrams)
+        weights = None if sample_weight is None else sample_weight[start : start + len(part)]
+        start += len(part)
         if counts is None:
             continue
         names = counter.get_feature_names_out().tolist()
-        frequencies.update(dict(zip(names, np.bincount(counts.indices, minlength=len(names)).tolist(), strict=True)))
+        frequencies.update(dict(zip(names, _document_frequencies(counts, weights).tolist(), strict=True)))
         if len(parts) == 1:
             kept = _most_frequent(frequencies, max_terms)
             return kept, counts if len(kept) == len(names) else counts[:, [counter.vocabulary_[term] for term in kept]]

@@ -39,8 +39,8 @@ WORDS = (*FILLERS, *LABELS, "court", "goal", "market", "share", "player", "price
 class OnNumbers(TokensieveClassifier):
     """Rows of numbers as texts: a word tells a number's interval and, of the first four, its column."""
 
-    def fit(self, X: Any, y: Any) -> "OnNumbers":  # noqa: N803
-        return super().fit(self._texts(validate_data(self, X)), y)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "OnNumbers":  # noqa: N803
+        return super().fit(self._texts(validate_data(self, X)), y, sample_weight)
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         return super().predict(self._validated(X))

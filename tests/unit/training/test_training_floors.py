@@ -131,10 +131,10 @@ def test_no_floor_at_all(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_balanced_classes_weigh_documents_of_floors(run: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     fit = floors.WordsClassifier.fit
-    monkeypatch.setattr(floors.WordsClassifier, "fit", lambda *a, **k: seen.append(k["sample_weight"]) or fit(*a, **k))
+    monkeypatch.setattr(floors.WordsClassifier, "fit", lambda *a, **k: seen.append(k["class_weight"]) or fit(*a, **k))
     data = DataSplits(labelled_documents(24, shares=(4, 1, 1)), labelled_documents(6, seed=1))
     run(data, class_weights="balanced", floors="words")
-    by_label = {found.label: weight for found, weight in zip(data.train, seen[0], strict=True)}
+    by_label = dict(zip(data.label_names, seen[0], strict=True))
     assert by_label[LABELS[1]] == pytest.approx(4 * by_label[LABELS[0]])
 
 
