@@ -107,6 +107,11 @@ def load_source_model(path: str | Path) -> PreTrainedModel:
     """
     config = load_config(path)
     source_config(config, path)  # refuses an unfit checkpoint before its weights are read
+    if getattr(config, "int8", None) is not None:
+        raise CheckpointError(
+            f"{path}: its weights are int8, which are not trained or compressed further: give the float32 classifier "
+            "that it was made of"
+        )
     classifies = any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
     loader: Any = AutoModelForSequenceClassification if classifies else AutoModel
     ours = isinstance(config, TokensieveConfig)

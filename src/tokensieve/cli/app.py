@@ -13,6 +13,7 @@ from tokensieve.cli.info import info_command
 from tokensieve.cli.old_options import CommandWithOldOptions
 from tokensieve.cli.predict import predict_command
 from tokensieve.cli.push import push_command
+from tokensieve.cli.quantize import quantize_command
 from tokensieve.cli.train import train_command
 from tokensieve.version import __version__
 
@@ -28,6 +29,7 @@ app.command("train", cls=CommandWithOldOptions)(train_command)
 app.command("evaluate", cls=CommandWithOldOptions)(evaluate_command)
 app.command("predict", cls=CommandWithOldOptions)(predict_command)
 app.command("info", cls=CommandWithOldOptions)(info_command)
+app.command("quantize")(quantize_command)
 app.command("push")(push_command)
 app.command("bench")(bench_command)
 app.command("demo")(demo_command)

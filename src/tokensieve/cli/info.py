@@ -87,6 +87,7 @@ def info_command(
         "linear_backend": linear_backend(),
         "auto": {"device": str(device), "dtype": dtype_name(resolve_dtype("auto", device))},
         "settings": config.reduction,
+        "quantization": _of_int8(base) if config.int8 else None,
         "words_first": _of_first_stage(base, config.label_names) if trained else None,
         "plan": plan.to_dict(),
     }
@@ -127,6 +128,15 @@ def _lines_of_words(record: dict[str, Any]) -> list[str]:
     ]
 
 
+def _of_int8(base: str) -> dict[str, Any]:
+    """What the gate of `tokensieve quantize` measured; nothing where its record is missing."""
+    from tokensieve.backbones.loading import file_in
+    from tokensieve.quantize.quantize import REPORT, read_report
+
+    file = file_in(base, REPORT)
+    return {} if file is None else read_report(file)
+
+
 def _of_first_stage(base: str, labels: Sequence[str]) -> dict[str, Any] | None:
     from dataclasses import asdict
 
@@ -165,6 +175,11 @@ def _lines(record: dict[str, Any], plan: str) -> list[str]:
         f"settings   {', '.join(changed) or 'defaults'}",
     ]
     lines.append(f"here       --device auto is {record['auto']['device']}, --dtype auto {record['auto']['dtype']}")
+    if (gate := record["quantization"]) is not None:
+        measured = (
+            f": {gate['labels_changed']:.2%} of the labels of {gate['documents']} documents changed" if gate else ""
+        )
+        lines.append(f"weights    int8{measured}")
     if (first := record["words_first"]) is not None:
         lines.append(
             f"first      a bag of {first['terms']} terms, which defers documents below a confidence of "

@@ -29,8 +29,8 @@ Dtype = Annotated[
     str,
     typer.Option(
         "--dtype",
-        help="Weights and activations: float32, bfloat16, float16; auto: bfloat16 where the processor has instructions "
-        "for it, else float32.",
+        help="Weights and activations: float32, bfloat16, float16, int8 (of a folder by 'tokensieve quantize'); auto: "
+        "int8 of such a folder, else bfloat16 where the processor has instructions for it, else float32.",
         rich_help_panel=RUNNING,
     ),
 ]

@@ -18,6 +18,7 @@ from tokensieve.model.batch import Batch
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.embed import CombinationTokens, Embeddings
 from tokensieve.model.head import HEADS
+from tokensieve.model.int8 import put_int8
 from tokensieve.model.layer import Choice, Layer
 from tokensieve.model.plan import Plan, kept_shares, make_plan
 from tokensieve.model.pretrained import TokensievePreTrainedModel
@@ -39,6 +40,7 @@ class TokensieveForSequenceClassification(TokensievePreTrainedModel):
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config)
         self.head = HEADS[config.settings.resolved_pooling](config)
+        put_int8(self, config.int8 or ())
         self.post_init()  # type: ignore[no-untyped-call]
 
     @property

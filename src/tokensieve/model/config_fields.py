@@ -66,6 +66,7 @@ FIELDS: dict[str, Check] = {
     "special_token_ids": list_of(_ID, "ids of the vocabulary").or_none(),
     "tokenize_length": whole(_SHORTEST).or_none(),
     "text_pairs": BOOLEAN.or_none(),
+    "int8": list_of(TEXT, "names of modules").or_none(),
     "attention_backend": one_of(("auto", *BACKENDS)),
 }
 """Our own fields. `ReductionConfig` checks the reduction settings, `check_calibration` the calibration."""

@@ -40,6 +40,7 @@ class TokensieveConfig(PreTrainedConfig):
             (transformers takes a field named `temperature` for one of text generation, and does not save the config.)
         attention_backend: how attention is computed: "auto", or a key of `tokensieve.kernels.backends.BACKENDS`; read
             when the model is built.
+        int8: names of the modules whose weights are int8 (`model.int8`); None: none are.
         thresholds: multi-label: the probability from which each label is given, in [0, 1]; None: 0.5 for all.
 
     Raises:
@@ -81,6 +82,7 @@ class TokensieveConfig(PreTrainedConfig):
         calibration_temperature: float = 1.0,
         thresholds: list[float] | None = None,
         attention_backend: str = "auto",
+        int8: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
         _refuse_misplaced(kwargs)
@@ -108,6 +110,7 @@ class TokensieveConfig(PreTrainedConfig):
         self.calibration_temperature = calibration_temperature
         self.thresholds = thresholds
         self.attention_backend = attention_backend
+        self.int8 = int8
         check_values(vars(self), FIELDS)
         check_sizes(self)
         self.check_calibration()

@@ -30,6 +30,7 @@ class WordsConfig:
     """What a model's config tells of labels and calibration, told of a bag of words."""
 
     words: WordsClassifier
+    int8 = None
 
     @property
     def is_multi_label(self) -> bool:

@@ -46,8 +46,8 @@ class Classifier:
 
     @property
     def dtype(self) -> str:
-        """Weights and activations: "float32", "bfloat16" or "float16"."""
-        return dtype_name(self.model.dtype)
+        """Weights and activations: "float32", "bfloat16", "float16" or "int8"."""
+        return "int8" if self.model.config.int8 else dtype_name(self.model.dtype)
 
     def predict(self, texts: Iterable[Text]) -> list[str] | list[list[str]]:
         """The label of each text, in order; of a multi-label model a list of its labels, maybe none, in their order.

@@ -14,6 +14,7 @@ from tokensieve.backbones.loading import file_in, first_line, load_config, load_
 from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.errors import CheckpointError, ConfigError
+from tokensieve.kernels.int8 import CALLED, has_int8
 from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
@@ -51,7 +52,8 @@ def load(
         path: the folder, or a hub name.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
         dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device has instructions for it, else
-            float32.
+            float32. A folder with int8 weights (`tokensieve quantize`) is read as such, whether "int8", "auto" or
+            "float32" is asked for: what else there is, is float32.
         max_length: documents are truncated to this many tokens; None: as in training.
         batch_tokens: most tokens of a batch, or "auto": the fastest of some on the first documents, if they are many.
         offload_embeddings: leave the word vectors in their file, and read those that a batch needs
@@ -79,7 +81,8 @@ def load(
             f"{path}: config.json has {found}, so the model is no classifier: train one with 2 labels or more"
         )
     place = resolve_device(device)
-    kind = resolve_dtype(dtype, place)
+    check_int8(path, config.int8 is not None, dtype, offload_embeddings)
+    kind = torch.float32 if config.int8 is not None else resolve_dtype(dtype, place)
     with encoder_alone():
         model: Any = load_weights(AutoModelForSequenceClassification, path, strict=True, dtype=kind)
     if unfitted(model):
@@ -101,6 +104,32 @@ def load(
     options: dict[str, Any] = {"max_length": max_length, "batch_tokens": batch_tokens}
     first = words_first_of(path, config.label_names)
     return Classifier(Engine(*parts, **options) if first is None else WordsFirstEngine(*parts, first, **options))
+
+
+def check_int8(path: str | Path, is_int8: bool, dtype: str, offload_embeddings: bool) -> None:
+    """Refuse what does not go with a folder's type; warn where the processor has no instructions for int8.
+
+    Raises:
+        ConfigError: int8 of a folder that has no int8 weights, or something that int8 weights do not go with.
+    """
+    if not is_int8:
+        if dtype == "int8":
+            raise ConfigError(
+                f"dtype='int8': {path} has float weights: make int8 ones with 'tokensieve quantize --model {path} "
+                "--data DOCUMENTS --output FOLDER', and load that folder"
+            )
+        return
+    if dtype not in ("int8", "float32", "auto"):
+        raise ConfigError(f"dtype={dtype!r}: {path} has int8 weights: leave it out")
+    if offload_embeddings:
+        raise ConfigError(f"offload_embeddings: {path} has int8 weights, whose table stays in memory: leave it out")
+    if not has_int8():
+        logger.warning(
+            "%s: int8 weights, and this processor has no instructions for them (%s): products are made in float32, "
+            "with the same answers, and no faster",
+            path,
+            CALLED,
+        )
 
 
 def words_first_of(path: str | Path, labels: Sequence[str]) -> WordsFirst | None:

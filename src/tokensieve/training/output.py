@@ -37,6 +37,7 @@ PUBLISHED = (
     "words.json",
     "words.safetensors",
     "words_first.json",
+    "quantization.json",
     RECORD,
     "tokenizer*.json",
     "special_tokens_map.json",

@@ -1,0 +1,1 @@
+"""A trained classifier with int8 weights: made, and passed only if its answers stay (`quantize`)."""

@@ -1,0 +1,196 @@
+"""quantize(): a folder of a trained classifier -> one with int8 weights, if the answers stay.
+
+If they do not, the layers that change the answers most keep their float32 weights, one after the other, and the gate
+is tried again. More than half of the layers in float32 would save little: then nothing is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from tokensieve.checks import SHARE, check_values, read_object, whole
+from tokensieve.data.documents import Document
+from tokensieve.errors import CheckpointError, ConfigError, DataError
+from tokensieve.model.int8 import in_int8, int8_names
+from tokensieve.quantize.gate import Gate, changes, judged
+from tokensieve.runtime.bag_of_words import BagOfWords
+from tokensieve.runtime.classifier import Classifier
+from tokensieve.runtime.engine import Engine
+from tokensieve.runtime.load import load
+from tokensieve.runtime.results import Result
+from tokensieve.runtime.words_first import WordsFirstEngine
+from tokensieve.training.checkpoints import write_json
+from tokensieve.training.output import CARD, check_output, folder_in_the_making
+
+logger = logging.getLogger(__name__)
+
+REPORT = "quantization.json"
+"""What the gate measured, in the folder of an int8 classifier."""
+ENOUGH = 1000
+"""Documents from which on a change of 1.5 % of the labels is told from chance."""
+_TRIED = 128
+"""Documents by which the layers are ordered."""
+_LAYER = "encoder.layer."
+
+
+def quantize(
+    model: str | Path,
+    output: str | Path,
+    documents: Sequence[Document],
+    *,
+    gate: Gate | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Make an int8 classifier of a trained one, and write it if it passes the gate.
+
+    Args:
+        model: folder of the classifier, float32.
+        output: folder to make.
+        documents: that the classifier was not trained on; labels are not needed. With labels the accuracy is reported.
+        gate: what may change; None: the defaults.
+        overwrite: replace `output` if it is there.
+
+    Returns:
+        The report, which `quantization.json` holds: "type", "documents", "labels_changed", "mean_change", "float32"
+        (layers that keep their weights), bytes of both weights files, and of labelled documents the accuracy.
+
+    Raises:
+        CheckpointError: `model` cannot be read, or is int8 already.
+        ConfigError: a bag of words alone; `output` exists; or the gate is not passed (with the figures).
+        DataError: no documents, or labels that the classifier does not know.
+    """
+    gate = gate or Gate()
+    if not documents:
+        raise DataError("there is no document to compare on: give a file with at least one usable row")
+    check_output(output, overwrite, sources=(model,))
+    before = load(model, device="cpu")
+    if isinstance(before, BagOfWords):
+        raise ConfigError(f"{model}: a bag of words has no encoder, and nothing to quantize")
+    if before.model.config.int8:
+        raise CheckpointError(f"{model}: its weights are int8 already: give the float32 classifier that it was made of")
+    if len(documents) < ENOUGH:
+        logger.warning("%d documents tell little: give %d or more, labels are not needed", len(documents), ENOUGH)
+    results = _results(before, documents)
+    made, report = _tried(before, documents, results, gate)
+    report = {"type": "int8", "gate": {"labels_changed": gate.labels_changed, "mean_change": gate.mean_change}} | report
+    if made is None:
+        raise ConfigError(f"{model}: int8 changes too much: {said(report)}; nothing is written: keep float32")
+    with folder_in_the_making(output) as folder:
+        report |= _write(Path(model), folder, made, report)
+    return report
+
+
+def _tried(
+    before: Classifier, documents: Sequence[Document], results: Sequence[Result], gate: Gate
+) -> tuple[Any, dict[str, Any]]:
+    """The int8 model that passes, None if none does; and the report of the last one that was tried."""
+    names, kept = _names(before), list[str]()
+    order: list[str] | None = None
+    while True:
+        made = in_int8(before.model, [name for name in names if not name.startswith(tuple(kept) or ("\n",))])
+        after = _results(_with(before, made), documents)
+        report = {"float32": kept, **judged(before, documents, results, after)}
+        logger.info("%s", said(report))
+        if gate.passes(report):
+            return made, report
+        order = _most_sensitive(before, names, documents, results) if order is None else order
+        if len(kept) >= len(order) // 2:
+            return None, report
+        kept = [*kept, order[len(kept)]]
+
+
+def _names(classifier: Classifier) -> list[str]:
+    model = classifier.model
+    stages = getattr(model, "stages", [model])
+    return list(dict.fromkeys(name for stage in stages for name in int8_names(stage)))
+
+
+def _most_sensitive(
+    before: Classifier, names: list[str], documents: Sequence[Document], results: Sequence[Result]
+) -> list[str]:
+    """The layers, those first that change the probabilities most if they alone are int8."""
+    layers = sorted({name[: name.index(".", len(_LAYER)) + 1] for name in names if name.startswith(_LAYER)})
+    some, wanted = documents[:_TRIED], results[:_TRIED]
+    moved = {}
+    for layer in layers:
+        alone = in_int8(before.model, [name for name in names if name.startswith(layer)])
+        moved[layer] = changes(wanted, _results(_with(before, alone), some))["mean_change"]
+    return sorted(layers, key=lambda layer: -moved[layer])
+
+
+def _with(classifier: Classifier, model: Any) -> Classifier:
+    """The classifier with another model: the same tokenizer, length and bag of words."""
+    engine = classifier.engine
+    options: dict[str, Any] = {"max_length": engine.max_length, "batch_tokens": engine.batch_tokens}
+    if engine.words_first is not None:
+        return Classifier(WordsFirstEngine(model, engine.tokenizer, engine.words_first, **options))
+    return Classifier(Engine(model, engine.tokenizer, **options))
+
+
+def _results(classifier: Classifier, documents: Sequence[Document]) -> list[Result]:
+    return [result for _, result in classifier.engine.stream(documents)]
+
+
+def _write(source: Path, folder: Path, made: Any, report: dict[str, Any]) -> dict[str, Any]:
+    """Write the folder: the source's files but its weights and config, then these anew, the report, the card."""
+    for file in source.iterdir():
+        if file.is_file() and file.name != "config.json" and not fnmatch(file.name, "model*.safetensors*"):
+            shutil.copy(file, folder / file.name)
+    made.save_pretrained(folder)
+    sizes = {name: _bytes(place) for name, place in (("bytes_float32", source), ("bytes", folder))}
+    write_json(folder / REPORT, report | sizes)
+    card = folder / CARD
+    if card.is_file():
+        text = card.read_text(encoding="utf-8")
+        card.write_text(f"{text.rstrip()}\n\n## int8\n\n{_sentence(said(report))}\n", encoding="utf-8")
+    return sizes
+
+
+def read_report(file: Path) -> dict[str, Any]:
+    """The report in a folder of int8 weights.
+
+    Raises:
+        CheckpointError: it cannot be read, or lacks what the gate measured.
+    """
+    try:
+        report = read_object(file)
+        check_values(report, {"documents": whole(1), "labels_changed": SHARE, "mean_change": SHARE})
+        if missing := {"documents", "labels_changed", "mean_change"} - report.keys():
+            raise ValueError(f"{min(missing)} is missing")
+        return report
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file}: cannot be used ({error}); quantize the classifier again") from error
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def said(report: dict[str, Any]) -> str:
+    """A report in a sentence."""
+    parts = [
+        f"int8 changes {report['labels_changed']:.2%} of the labels of {report['documents']} documents, and their "
+        f"probability by {report['mean_change']:.4f} on average"
+    ]
+    if "gate" in report:
+        bound = report["gate"]
+        parts.append(f"allowed are {bound['labels_changed']:.2%} and {bound['mean_change']:.4f}")
+    if "accuracy" in report:
+        low, high = report["interval"]
+        parts.append(
+            f"accuracy {report['accuracy']:.4f}, {100 * report['difference']:+.2f} points [{100 * low:.2f}, "
+            f"{100 * high:.2f}] to float32's {report['accuracy_float32']:.4f}"
+        )
+    if report["float32"]:
+        layers = ", ".join(name.removeprefix(_LAYER).rstrip(".") for name in report["float32"])
+        parts.append(f"layers {layers} keep their float32 weights")
+    return "; ".join(parts)

@@ -1,0 +1,40 @@
+"""`tokensieve quantize`: from a classifier's folder to one with int8 weights that the commands serve."""
+
+from pathlib import Path
+
+from e2e.conftest import Cli, labelled_rows, listing, write_rows
+
+QUANTIZE = ("quantize", "--model", "model", "--data", "data.jsonl", "--output", "int8")
+LOOSE = ("--max-labels-changed", "1", "--max-mean-change", "1")
+
+
+def test_made_and_served(cli: Cli, work: Path) -> None:
+    write_rows(work / "data.jsonl", labelled_rows(60))
+    report = cli(*QUANTIZE, *LOOSE, "--json").json()
+    assert report["type"] == "int8"
+    assert report["documents"] == 60
+    assert report["bytes"] < report["bytes_float32"]
+    scores = cli("evaluate", "--model", "int8", "--data", "data.jsonl", "--json").json()
+    assert scores["dtype"] == "int8"
+    assert scores["accuracy"] == report["accuracy"]
+    assert cli("predict", "--model", "int8", "--input", "data.jsonl", "--dtype", "int8").code == 0
+    assert "int8" in cli("info", "--model", "int8").out
+    assert cli("info", "--model", "int8", "--json").json()["quantization"]["documents"] == 60
+    said = cli(*QUANTIZE, *LOOSE, "--max-documents", "20").error()
+    assert "exists" in said
+
+
+def test_documents_without_labels(cli: Cli, work: Path) -> None:
+    write_rows(work / "data.jsonl", [{"text": row["text"]} for row in labelled_rows(30)])
+    assert "accuracy" not in cli(*QUANTIZE, *LOOSE, "--unlabelled", "--json").json()
+
+
+def test_refused(cli: Cli, work: Path) -> None:
+    write_rows(work / "data.jsonl", labelled_rows(30))
+    before = listing(work)
+    assert "int8 changes too much" in cli(*QUANTIZE, "--max-mean-change", "0").error()
+    assert "labels_changed=2" in cli(*QUANTIZE, "--max-labels-changed", "2").error()
+    assert (
+        "tokensieve quantize" in cli("evaluate", "--model", "model", "--data", "data.jsonl", "--dtype", "int8").error()
+    )
+    assert listing(work) == before

@@ -1,0 +1,129 @@
+"""quantize(): what changes little passes, sensitive layers keep float32, and what changes much is not written."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import tokensieve
+from tokensieve.cascade.words_first import WordsFirst, WordsFirstSettings
+from tokensieve.data.documents import Document
+from tokensieve.errors import CheckpointError, ConfigError, DataError
+from tokensieve.quantize.gate import Gate, changes
+from tokensieve.quantize.quantize import REPORT, quantize
+from tokensieve.runtime.results import Result
+from tokensieve.words import WordsClassifier
+
+WORDS = ["good", "bad", "film", "court", "goal", "market", "team", "law", "share", "player", "price", "judge"]
+LOOSE = Gate(1.0, 1.0)
+
+
+def documents(count: int = 40, labels: tuple[str, ...] | None = ("film", "law", "sport")) -> tuple[Document, ...]:
+    generator = Random(0)
+    return tuple(
+        Document(" ".join(generator.choices(WORDS, k=9)), labels and labels[line % len(labels)], "made up", line)
+        for line in range(count)
+    )
+
+
+@pytest.fixture
+def folder(save_classifier: Callable[..., Path], tmp_path: Path) -> Path:
+    found = save_classifier(tmp_path / "plain", combine_layer=3)
+    (found / "README.md").write_text("# A card\n", encoding="utf-8")
+    (found / "training.json").write_text(json.dumps({"versions": {}}), encoding="utf-8")
+    return found
+
+
+def test_what_passes_is_written(folder: Path, tmp_path: Path) -> None:
+    report = quantize(folder, tmp_path / "int8", documents(), gate=LOOSE)
+    assert json.loads((tmp_path / "int8" / REPORT).read_text(encoding="utf-8")) == report
+    assert report["bytes"] < 0.5 * report["bytes_float32"]
+    assert report["documents"] == 40
+    assert report["float32"] == []
+    assert report["accuracy"] - report["accuracy_float32"] == pytest.approx(report["difference"])
+    assert load_file(tmp_path / "int8" / "model.safetensors")["embeddings.word_embeddings.weight"].dtype == torch.int8
+    card = (tmp_path / "int8" / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("# A card")
+    assert "## int8\n\nInt8 changes" in card
+    before, after = (tokensieve.load(place, device="cpu") for place in (folder, tmp_path / "int8"))
+    texts = [document.text for document in documents()]
+    found = changes(before.results(texts), after.results(texts))
+    assert found["mean_change"] == pytest.approx(report["mean_change"], abs=1e-6)
+    assert 0 < report["mean_change"] < 0.1
+
+
+def test_documents_without_labels(folder: Path, tmp_path: Path) -> None:
+    report = quantize(folder, tmp_path / "int8", documents(labels=None), gate=LOOSE)
+    assert "accuracy" not in report
+    assert report["documents"] == 40
+
+
+def test_sensitive_layers_keep_float32(folder: Path, tmp_path: Path) -> None:
+    whole = quantize(folder, tmp_path / "whole", documents(), gate=LOOSE)
+    tight = Gate(1.0, whole["mean_change"] * 0.999)
+    try:
+        report = quantize(folder, tmp_path / "tight", documents(), gate=tight)
+    except ConfigError as error:
+        pytest.skip(f"no choice of layers is closer: {error}")
+    assert len(report["float32"]) >= 1
+    assert report["mean_change"] < whole["mean_change"]
+    stored = load_file(tmp_path / "tight" / "model.safetensors")
+    for layer in report["float32"]:
+        kinds = {tensor.dtype for name, tensor in stored.items() if name.startswith(layer)}
+        assert kinds == {torch.float32}
+    assert report["bytes"] > whole["bytes"]
+
+
+def test_what_does_not_pass_is_not_written(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"int8 changes too much: .*nothing is written"):
+        quantize(folder, tmp_path / "int8", documents(), gate=Gate(0.0, 0.0))
+    assert not (tmp_path / "int8").exists()
+    assert not list(tmp_path.glob("int8*"))
+
+
+def test_a_cascade_with_a_bag_of_words(save_classifier: Callable[..., Path], tmp_path: Path) -> None:
+    source = save_classifier(tmp_path / "plain", reread=0.4)
+    labels = tokensieve.load(source, device="cpu").labels
+    texts = [document.text for document in documents()]
+    words = WordsClassifier.fit(texts, [line % 3 for line in range(len(texts))], labels)
+    WordsFirst(words, WordsFirstSettings(0.5, 0.5, 0.5)).save(source)
+    quantize(source, tmp_path / "int8", documents(), gate=LOOSE)
+    made = tokensieve.load(tmp_path / "int8", device="cpu")
+    assert made.engine.stages == ("words", "encoder", "second encoder")
+    assert made.dtype == "int8"
+    assert (
+        made.model.first.encoder.layer[0].output.dense.weight is made.model.second.encoder.layer[0].output.dense.weight
+    )
+    assert made.predict_proba(texts).shape == (40, 3)
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan"), None, True])
+def test_bounds_out_of_range(bad: Any) -> None:
+    for name in ("labels_changed", "mean_change"):
+        with pytest.raises(ConfigError, match=name):
+            Gate(**{name: bad})
+
+
+def test_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no document"):
+        quantize(folder, tmp_path / "int8", ())
+    quantize(folder, tmp_path / "int8", documents(), gate=LOOSE)
+    with pytest.raises(ConfigError, match="exists"):
+        quantize(folder, tmp_path / "int8", documents(), gate=LOOSE)
+    quantize(folder, tmp_path / "int8", documents(), gate=LOOSE, overwrite=True)
+    with pytest.raises(CheckpointError, match="int8 already"):
+        quantize(tmp_path / "int8", tmp_path / "again", documents(), gate=LOOSE)
+    bag = tmp_path / "bag"
+    WordsClassifier.fit(["the law", "a goal"], [0, 1], ["law", "sport"]).save(bag)
+    with pytest.raises(ConfigError, match="no encoder"):
+        quantize(bag, tmp_path / "other", documents(), gate=LOOSE)
+
+
+def test_changes_of_several_labels() -> None:
+    one, other = (Result((0.9, own), 0, labels, (1.0, 0.0), 3, ()) for own, labels in ((0.6, (0, 1)), (0.4, (0,))))
+    assert changes([one, one], [one, other]) == {"labels_changed": 0.5, "mean_change": 0.0}
