@@ -33,6 +33,7 @@ REFUSED: dict[str, list[Any]] = {
     "refit_head": ["no", None],
     "calibrate": ["no", None],
     "floors": ["", "static", None],
+    "words_first": [-0.1, NAN, INF, "some"],
     "teacher": ["", 3, Path("dense")],
     "distill_weight": [-0.1, 1.1, NAN, "some", None],
     "distill_temperature": [0, -1, NAN, "hot"],
@@ -66,6 +67,7 @@ ALLOWED: dict[str, list[Any]] = {
     "refit_head": [False, True],
     "calibrate": [False, True],
     "floors": ["all", "words", "none"],
+    "words_first": [None, 0, 0.5, 100],
     "teacher": [None, "dense"],
     "distill_weight": [0, 1],
     "distill_temperature": [0.5, 20],
@@ -135,6 +137,7 @@ def test_the_defaults_are_the_papers() -> None:
         "max_expected_loss": None,
         "refit_head": True,
         "calibrate": True,
+        "words_first": None,
         "floors": "all",
         "seed": 0,
     }
