@@ -25,7 +25,7 @@ from tokensieve.runtime.load import load
 from tokensieve.runtime.results import Result
 from tokensieve.runtime.words_first import WordsFirstEngine
 from tokensieve.training.checkpoints import write_json
-from tokensieve.training.output import CARD, check_output, folder_in_the_making
+from tokensieve.training.output import CARD, OURS, check_output, folder_in_the_making, open_to_others
 
 logger = logging.getLogger(__name__)
 
@@ -139,9 +139,11 @@ def _results(classifier: Classifier, documents: Sequence[Document]) -> list[Resu
 def _write(source: Path, folder: Path, made: Any, report: dict[str, Any]) -> dict[str, Any]:
     """Write the folder: the source's files but its weights and config, then these anew, the report, the card."""
     for file in source.iterdir():
-        if file.is_file() and file.name != "config.json" and not fnmatch(file.name, "model*.safetensors*"):
+        ours = any(fnmatch(file.name, pattern) for pattern in OURS)
+        if ours and file.is_file() and file.name != "config.json" and not fnmatch(file.name, "model*.safetensors*"):
             shutil.copy(file, folder / file.name)
     made.save_pretrained(folder)
+    open_to_others(folder)
     sizes = {name: _bytes(place) for name, place in (("bytes_float32", source), ("bytes", folder))}
     write_json(folder / REPORT, report | sizes)
     card = folder / CARD

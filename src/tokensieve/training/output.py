@@ -48,8 +48,9 @@ PUBLISHED = (
     "*.model",
 )
 """Files of a classifier's folder that go to a hub."""
-_OURS = (*PUBLISHED, ESTIMATOR, "chat_template.jinja")
-_IN_THE_MAKING = (*_OURS, "*.json.part", "words.safetensors.part")
+OURS = (*PUBLISHED, ESTIMATOR, "chat_template.jinja")
+"""All files that tokensieve writes into a classifier's folder."""
+_IN_THE_MAKING = (*OURS, "*.json.part", "words.safetensors.part")
 
 
 def check_output(
@@ -97,7 +98,7 @@ def check_output(
             f"output {output} is no classifier that was trained here (no {RECORD} of a training in it) and is not "
             "overwritten: give another folder"
         )
-    _refuse_foreign(path, _OURS, "is not overwritten")
+    _refuse_foreign(path, OURS, "is not overwritten")
 
 
 def check_sources(output: str | Path, *sources: str | Path | None) -> None:
@@ -256,6 +257,12 @@ def put_in_place(part: Path, path: Path) -> None:
     path.rename(replaced / path.name)
     part.rename(path)
     shutil.rmtree(replaced, ignore_errors=True)
+
+
+def open_to_others(folder: Path) -> None:
+    """Give weights the rights of config.json; safetensors may keep them from other users."""
+    for weights in folder.glob("*.safetensors"):
+        shutil.copymode(folder / "config.json", weights)
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.data.tokenize import prepare_for_saving
 from tokensieve.training import checkpoints
 from tokensieve.training.card import write_card
-from tokensieve.training.output import RECORD, folder_in_the_making, part_of
+from tokensieve.training.output import RECORD, folder_in_the_making, open_to_others, part_of
 
 
 @contextmanager
@@ -60,12 +60,11 @@ def save_classifier(
     one, the card, and last of all the record of the run.
     """
     model.save_pretrained(folder)
-    for weights in folder.glob("*.safetensors"):  # whose writer may keep them from other users
-        shutil.copymode(folder / "config.json", weights)
     prepare_for_saving(tokenizer)
     tokenizer.model_max_length = model.config.longest_document
     tokenizer.save_pretrained(folder)
     if words_first is not None:
         words_first.save(folder)
+    open_to_others(folder)
     write_card(folder, model, record)
     checkpoints.write_json(folder / RECORD, record)

@@ -40,7 +40,13 @@ def folder(save_classifier: Callable[..., Path], tmp_path: Path) -> Path:
 
 
 def test_what_passes_is_written(folder: Path, tmp_path: Path) -> None:
+    (folder / "mine.txt").write_text("a note", encoding="utf-8")
     report = quantize(folder, tmp_path / "int8", documents(), gate=LOOSE)
+    assert {own.name for own in (tmp_path / "int8").iterdir()} == {own.name for own in folder.iterdir()} - {
+        "mine.txt"
+    } | {REPORT}
+    rights = {own.stat().st_mode for own in (tmp_path / "int8").iterdir()}
+    assert len(rights) == 1, "who may read the card may read the weights"
     assert json.loads((tmp_path / "int8" / REPORT).read_text(encoding="utf-8")) == report
     assert report["bytes"] < 0.5 * report["bytes_float32"]
     assert report["documents"] == 40
