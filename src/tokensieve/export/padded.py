@@ -25,7 +25,7 @@ from tokensieve.model.reference_cells import combine, learned_scores, scored_row
 from tokensieve.reduce.combine.combining_module import TokenCombiner
 
 _WHOLE = 2**20
-"""Shares of the tokens that are left are whole numbers of this, rounded up: exact ones would overflow after a few layers."""
+"""Shares of the tokens that are left are whole numbers of this, rounded up: exact ones overflow after a few layers."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class PaddedClassifier(nn.Module):
         return Kept(best if keys is None else keys.places.gather(2, best), counted)
 
     def _bound(self, number: int, length: int) -> int:
-        """Most text tokens that a step leaves of a document of at most `length`; special tokens and short documents stay.
+        """Most text tokens that a step leaves of a document of `length` or fewer; special tokens, short documents stay.
 
         It follows from `length` and not from the bound before: the exporter reasons about each shape, and for formulas
         that are nested a few layers deep it takes forever.
