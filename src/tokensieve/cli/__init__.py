@@ -1,4 +1,4 @@
-"""The command line: `tokensieve train | evaluate | predict | info | quantize | push | bench | demo`."""
+"""The command line: `tokensieve train | evaluate | predict | info | quantize | export | push | bench | demo`."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import typer
 from tokensieve.cli.bench import bench_command
 from tokensieve.cli.demo import demo_command
 from tokensieve.cli.evaluate import evaluate_command
+from tokensieve.cli.export import export_command
 from tokensieve.cli.info import info_command
 from tokensieve.cli.old_options import CommandWithOldOptions
 from tokensieve.cli.predict import predict_command
@@ -30,6 +31,7 @@ app.command("evaluate", cls=CommandWithOldOptions)(evaluate_command)
 app.command("predict", cls=CommandWithOldOptions)(predict_command)
 app.command("info", cls=CommandWithOldOptions)(info_command)
 app.command("quantize")(quantize_command)
+app.command("export")(export_command)
 app.command("push")(push_command)
 app.command("bench")(bench_command)
 app.command("demo")(demo_command)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
+from tokensieve.errors import ConfigError
 from tokensieve.processor import AMD, processor_vendor
 
 _FEW_ROWS, _VERY_FEW_ROWS = 128, 6  # beyond the first little is won; up to the second, padding costs more
@@ -41,6 +42,30 @@ class Linear(nn.Linear):
         """Whether the other products can take it: eager float32 on CPU, two dimensions or more."""
         plain = rows.device.type == "cpu" and rows.dtype == self.weight.dtype == torch.float32
         return plain and rows.dim() >= 2 and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As in `nn.Module`; but torch.ao.quantization is refused where it would leave the layer as it is.
+
+        Raises:
+            ConfigError: it marks this layer and not the whole model, whose layers it would know (`make_plain`).
+        """
+        if name == "qconfig":
+            raise ConfigError(
+                f"torch.ao.quantization does not know {type(self).__name__}, a layer of a part of a tokensieve model: "
+                "give it the whole model, or call tokensieve.kernels.linear.make_plain on the part first"
+            )
+        super().__setattr__(name, value)
+
+
+def make_plain(model: nn.Module) -> None:
+    """Turn a model's linear layers into torch's own, in place.
+
+    Exporters and torch.ao.quantization ask for exactly `nn.Linear`. Parameters, names and answers stay.
+    """
+    for layer in model.modules():
+        if isinstance(layer, Linear):
+            layer.weight.data = layer.weight.detach().contiguous()  # `lay_out_weights` may have turned it
+            layer.__class__ = nn.Linear  # type: ignore[assignment]
 
 
 def lay_out_weights(model: nn.Module) -> None:

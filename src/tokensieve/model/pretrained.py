@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from tokensieve.config import ReductionConfig
 from tokensieve.errors import ConfigError
+from tokensieve.kernels.linear import make_plain
 from tokensieve.model.answers import Answers
 from tokensieve.model.batch import Batch, check_batch
 from tokensieve.model.configuration import TokensieveConfig
@@ -53,6 +54,14 @@ class TokensievePreTrainedModel(PreTrainedModel):
     def read(self, batch: Batch) -> Answers:
         """Answer a checked batch."""
         raise NotImplementedError
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As in `nn.Module`. torch.ao.quantization marks the model by its `qconfig` before it looks at the layers, and
+        knows layers that are exactly `nn.Linear`: they become so. `quantize_dynamic` does it to a copy.
+        """
+        if name == "qconfig":
+            make_plain(self)
+        super().__setattr__(name, value)
 
     @property
     def settings(self) -> ReductionConfig:

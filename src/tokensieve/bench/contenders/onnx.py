@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import sys
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,6 +15,7 @@ from tokensieve.bench.contenders.contender import Contender, ContenderConfig, Se
 from tokensieve.bench.flops import Flops, dense_cost
 from tokensieve.bench.work import Batch, Order, Work
 from tokensieve.errors import ConfigError
+from tokensieve.export.onnx import quiet_exporter
 
 _INPUTS = ("input_ids", "attention_mask")
 
@@ -99,7 +95,7 @@ def export(backbone: Backbone, file: Path) -> None:
     by_export: dict[str, Any] = {"dynamic_shapes": dict.fromkeys(_INPUTS, free), "dynamo": True}
     axes = {name: {0: "batch", 1: "length"} for name in _INPUTS} | {"logits": {0: "batch"}}
     by_tracing: dict[str, Any] = {"dynamic_axes": axes, "dynamo": False}
-    with _quiet(), torch.inference_mode():
+    with quiet_exporter(), torch.inference_mode():
         for number, way in enumerate((by_export, by_tracing)):
             try:
                 inputs = {"input_ids": words, "attention_mask": mask}
@@ -118,18 +114,5 @@ def quantize(source: Path, target: Path) -> None:
     """Weights of matrix products in int8, activations quantised at run time."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with _quiet():
+    with quiet_exporter():
         quantize_dynamic(source, target, weight_type=QuantType.QInt8)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what exporters say of their progress off the terminal, and off stdout above all."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
