@@ -13,6 +13,8 @@ import tokensieve
 from contract.variants import settings, tiny_model
 from tokensieve import CheckpointError, ConfigError
 from tokensieve.export import export, folder
+from tokensieve.model.int8 import WORDS as INT8_WORDS
+from tokensieve.model.int8 import in_int8
 from tokensieve.model.pretrained import WORDS_FIRST
 
 Save = Callable[..., Path]
@@ -187,3 +189,12 @@ def test_a_folder_of_onnx(save_classifier: Save, tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession("out/model.onnx", providers=["CPUExecutionProvider"])
     inputs = tokenizer(["the good film", "a law " * 9], padding=True, return_tensors="np")
     assert session.run(["logits"], dict(inputs))[0].shape == (2, 3)
+
+
+def test_int8_weights_are_refused(save_classifier: Save, tmp_path: Path) -> None:
+    plain = save_classifier(tmp_path / "plain", **DENSE)
+    small = save_classifier(tmp_path / "small", **DENSE)
+    in_int8(tokensieve.load(plain, device="cpu").model, [INT8_WORDS]).save_pretrained(small)
+    with pytest.raises(ConfigError, match="int8: export the float32 classifier"):
+        export(small, "out", "transformers")
+    assert not (tmp_path / "out").exists()
