@@ -67,7 +67,9 @@ def composed(config: dict[str, Any], name: str, seeds: list[int], data: Path) ->
     for seed in seeds:
         logits = {"words": first} | {variant: calibrated(name, variant, seed, truth) for variant in ("dense", "fast")}
         keep = {f"{stage}.{split}": own[split].half() for stage, own in logits.items() for split in parts}
-        save_file(keep, FOLDER / f"{config['data']}-seed{seed}.safetensors", {"logits": "calibrated"})
+        logits_file = FOLDER / f"{config['data']}-seed{seed}.safetensors"
+        save_file(keep, logits_file, {"logits": "calibrated"})
+        logits_file.chmod(0o644)  # safetensors keeps it from other users
         found.append({"seed": seed, **of_seed(logits, truth)})
     return {
         "config": {key: config.get(key) for key in ("data", "documents", "recipe", "variants")},

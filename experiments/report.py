@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from cascade_table import cascade_table
 from frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
 from machine import ROOT
 from methods_table import methods_table
@@ -22,7 +23,10 @@ from tokensieve.bench.plot import plot
 from tokensieve.bench.table import bars_table, conditions, figure_table, sections
 from tokensieve.demo import comparison
 
-PAGES = ("README.md", "docs/summary.md", "docs/flops.md", "docs/results.md", "docs/methods/README.md")
+PAGES = (
+    *("README.md", "docs/summary.md", "docs/flops.md", "docs/results.md"),
+    *("docs/methods/README.md", "docs/methods/cascade.md"),
+)
 """What the tables are in."""
 IN_SUMMARY = (
     "base-512",
@@ -61,8 +65,9 @@ def report(results: Results, root: Path) -> None:
         if not (root / page).is_file():
             (root / page).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / page, root / page)
-    readme, summary, flops, docs, methods = (root / page for page in PAGES)
+    readme, summary, flops, docs, methods, cascade = (root / page for page in PAGES)
     _place(methods, "methods", methods_table())
+    _place(cascade, "cascades", cascade_table())
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
     demo = results.read("demo/stdlib-128")

@@ -107,10 +107,8 @@ class TokensieveConfig(PreTrainedConfig):
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
         self.special_token_ids = special_token_ids
         self.tokenize_length, self.text_pairs = tokenize_length, text_pairs
-        self.calibration_temperature = calibration_temperature
-        self.thresholds = thresholds
-        self.attention_backend = attention_backend
-        self.int8 = int8
+        self.calibration_temperature, self.thresholds = calibration_temperature, thresholds
+        self.attention_backend, self.int8 = attention_backend, int8
         check_values(vars(self), FIELDS)
         check_sizes(self)
         self.check_calibration()
