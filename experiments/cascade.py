@@ -28,6 +28,8 @@ from tokensieve.training.fit_bag import fit_bag, targets_of, texts_of
 from tokensieve.training.recipe import Recipe
 
 FOLDER = ROOT / "results" / "cascade"
+ENCODERS = ("dense", "fast", "pruned")
+"""Runs, and the first stage of `fast` alone."""
 KIND = "single_label_classification"
 ALLOWED = (0.0, 0.1, 0.25, 0.5, 1.0)
 """Points of accuracy that the first stage may be expected to lose."""
@@ -65,7 +67,7 @@ def composed(config: dict[str, Any], name: str, seeds: list[int], data: Path) ->
     truth = {split: torch.from_numpy(targets_of(splits, documents)) for split, documents in parts.items()}
     found = []
     for seed in seeds:
-        logits = {"words": first} | {variant: calibrated(name, variant, seed, truth) for variant in ("dense", "fast")}
+        logits = {"words": first} | {variant: calibrated(name, variant, seed, truth) for variant in ENCODERS}
         keep = {f"{stage}.{split}": own[split].half() for stage, own in logits.items() for split in parts}
         logits_file = FOLDER / f"{config['data']}-seed{seed}.safetensors"
         save_file(keep, logits_file, {"logits": "calibrated"})
@@ -83,7 +85,9 @@ def composed(config: dict[str, Any], name: str, seeds: list[int], data: Path) ->
 
 def calibrated(name: str, variant: str, seed: int, truth: dict[str, Tensor]) -> dict[str, Tensor]:
     """Logits of a run by split, divided by the temperature that the validation documents give."""
-    own = load_file(run_folder(name, variant, seed) / LOGITS)
+    own = load_file(run_folder(name, "fast" if variant == "pruned" else variant, seed) / LOGITS)
+    if variant == "pruned":
+        own = {split: own[f"{split}.first"] for split in truth}
     heat = best_temperature(own["validation"], truth["validation"], multi_label=False)
     return {split: own[split] / heat for split in truth}
 
@@ -93,14 +97,14 @@ def of_seed(logits: dict[str, dict[str, Tensor]], truth: dict[str, Tensor]) -> d
     alone = {stage: {split: accuracy(own[split], truth[split]) for split in truth} for stage, own in logits.items()}
     predicted = {stage: own["test"].argmax(1).tolist() for stage, own in logits.items()}
     cascades: dict[str, Any] = {}
-    for encoder in ("dense", "fast"):
+    for encoder in ENCODERS:
         for allowed in ALLOWED:
             whole = cascade(logits["words"], logits[encoder], truth, allowed)
             answers = whole.pop("predicted")
             if allowed in TOLD:
                 predicted[f"words -> {encoder}, {allowed:g}"] = answers
             cascades[f"words -> {encoder}, {allowed:g}"] = whole
-    rules = {encoder: at_equal_cost(logits["words"], logits[encoder], truth) for encoder in ("dense", "fast")}
+    rules = {encoder: at_equal_cost(logits["words"], logits[encoder], truth) for encoder in ENCODERS}
     return {"alone": alone, "cascades": cascades, "at equal cost": rules, "predicted": predicted}
 
 

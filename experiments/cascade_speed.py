@@ -14,6 +14,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,7 +25,8 @@ from runs import LOGITS, config_parser, configs_of, run_folder, splits_of
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
-from tokensieve import load
+from tokensieve import compress, load
+from tokensieve.backbones.loading import load_config
 from tokensieve.bench.table import render
 from tokensieve.cascade.fit_words import fit_words_first
 from tokensieve.cascade.words_first import WordsFirst
@@ -33,6 +35,8 @@ from tokensieve.training.fit_bag import fit_bag, targets_of, texts_of
 from tokensieve.training.recipe import Recipe
 
 RIVAL = "transformers, SDPA, sorted"
+CASCADES = ("cascade", "words -> fast")
+"""The preset, and the same with the dense stage of `fast` behind."""
 KIND = "single_label_classification"
 BATCH = 32
 
@@ -60,12 +64,12 @@ def main() -> None:
 def measured(config: dict[str, Any], name: str, seed: int, arguments: Any) -> dict[str, Any]:
     """Seconds of each contender by round, and what it answered."""
     splits = splits_of(config, arguments.data)
-    folder = cascade_folder(splits, name, seed, arguments.allowed)
+    cascades = {own: cascade_folder(splits, name, seed, arguments.allowed, pruned=own == "cascade") for own in CASCADES}
     texts = texts_of(splits.test[: arguments.documents])
     truth = targets_of(splits, splits.test[: arguments.documents])
     dense, fast = (run_folder(name, variant, seed) for variant in ("dense", "fast"))
     classifiers = {"dense": load(dense, device="cpu"), "fast": load(fast, device="cpu")}
-    classifiers["cascade"] = load(folder, device="cpu")
+    classifiers |= {own: load(folder, device="cpu") for own, folder in cascades.items()}
     contenders: dict[str, Contender] = {RIVAL: of_transformers(dense, config["recipe"]["max_length"])}
     contenders |= {own: classifier.predict for own, classifier in classifiers.items()}
     words = classifiers["cascade"].engine.words_first
@@ -82,27 +86,32 @@ def measured(config: dict[str, Any], name: str, seed: int, arguments: Any) -> di
             scores[own] = sum(
                 splits.label_names[true] == given for true, given in zip(truth, answers, strict=True)
             ) / len(truth)
-    stages = [result.stage for result in classifiers["cascade"].results(texts)]
+    stages = {own: [result.stage for result in classifiers[own].results(texts)] for own in CASCADES}
     return {
         "data": config["data"],
         "seed": seed,
         "documents": len(texts),
         "max_length": config["recipe"]["max_length"],
         "allowed": arguments.allowed,
-        "stages": {stage: stages.count(stage) / len(stages) for stage in classifiers["cascade"].engine.stages},
+        "stages": {
+            own: {stage: found.count(stage) / len(found) for stage in classifiers[own].engine.stages}
+            for own, found in stages.items()
+        },
         "seconds": seconds,
         "accuracy": scores,
         "machine": machine(arguments.threads),
     }
 
 
-def cascade_folder(splits: Any, name: str, seed: int, allowed: float) -> Path:
-    """The folder of `fast`, with the bag of words ahead that training would put there."""
+def cascade_folder(splits: Any, name: str, seed: int, allowed: float, *, pruned: bool) -> Path:
+    """The folder of `fast`, or of its first stage alone, with the bag of words ahead that training would put there."""
     fast = run_folder(name, "fast", seed)
-    folder = fast.with_name(fast.name.replace("fast", "cascade"))
+    folder = fast.with_name(fast.name.replace("fast", "words-pruned" if pruned else "words-fast"))
     shutil.copytree(fast, folder, dirs_exist_ok=True)
+    if pruned:
+        compress(fast, replace(load_config(fast).settings, defer=None)).save_pretrained(folder)
     words, truth = fit_bag(splits, Recipe()), torch.from_numpy(targets_of(splits, splits.validation))
-    encoder = load_file(fast / LOGITS)["validation"]
+    encoder = load_file(fast / LOGITS)["validation.first" if pruned else "validation"]
     heat = best_temperature(encoder, truth, multi_label=False)
     first = torch.from_numpy(words.logits(texts_of(splits.validation))) / words.temperature
     fitted = fit_words_first(first, encoder / heat, truth, KIND, allowed)
@@ -148,9 +157,12 @@ def table(record: dict[str, Any]) -> list[str]:
         told = f"{median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
         score = "" if name == RIVAL else f"{record['accuracy'][name]:.4f}"
         rows.append([name, f"{record['documents'] / median(own):.1f}", told, score])
-    shares = ", ".join(f"{stage} {share:.1%}" for stage, share in record["stages"].items())
-    head = f"{record['data']}, seed {record['seed']}, {record['documents']} documents; answered by {shares}"
-    return [head, *render(rows, "plain"), ""]
+    told = [
+        f"{own}: answered by {', '.join(f'{stage} {share:.1%}' for stage, share in stages.items())}"
+        for own, stages in record["stages"].items()
+    ]
+    head = f"{record['data']}, seed {record['seed']}, {record['documents']} documents"
+    return [head, *told, *render(rows, "plain"), ""]
 
 
 if __name__ == "__main__":

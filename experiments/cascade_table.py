@@ -13,7 +13,7 @@ from tables import interval, with_interval
 from tokensieve.bench.table import render
 
 FOLDER = ROOT / "results" / "cascade"
-SHOWN = "words -> fast, 0.5"
+SHOWN = "words -> pruned, 0.5"
 """What `--preset cascade` makes."""
 
 

@@ -7,7 +7,7 @@ module are expanded when the model's depth is known. A new method made of cells 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfig
@@ -95,7 +95,11 @@ METHODS: dict[str, Method] = {
     "accurate": _ours(0.95, 0.48),
     "balanced": _ours(0.9, 0.3),
     "fast": _FAST,
-    "cascade": Method(_FAST.settings, "tokensieve; a bag of words answers ahead of `fast`", {"words_first": 0.5}),
+    "cascade": Method(
+        replace(_FAST.settings, defer=None),
+        "tokensieve; a bag of words answers first, the first stage of `fast` reads the rest",
+        {"words_first": 0.5},
+    ),
     "fastest": _ours(0.42, 0.04, hasty=True),
     "random": Method(
         ReductionConfig(

@@ -58,8 +58,9 @@ def train_command(record: Mapping[str, Any], name: str, num_layers: int) -> str 
         groups.append(["--data", record["data"]])
     reading = READING | (record.get("reading") or {}) | {"multi_label": record["multi_label"]}
     groups += _options("data", reading, READING)
-    groups += _reduction(ReductionConfig.from_dict(record["settings"]), num_layers)
-    groups += _options("train", Recipe.from_record(record["recipe"]).to_dict(), Recipe().to_dict())
+    recipe = Recipe.from_record(record["recipe"]).to_dict()
+    groups += _reduction(ReductionConfig.from_dict(record["settings"]), recipe, num_layers)
+    groups += _options("train", recipe, Recipe().to_dict())
     return " \\\n    ".join(" ".join(map(_quoted, group)) for group in [*groups, ["--output", name]])
 
 
@@ -75,9 +76,11 @@ def _launcher(processes: int) -> list[str]:
     return alone if processes == 1 else ["torchrun", "--nproc-per-node", str(processes), "-m", *alone]
 
 
-def _reduction(settings: ReductionConfig, num_layers: int) -> list[list[str]]:
-    """The options from the nearest start: none, or one of the presets."""
-    starts = {None: ReductionConfig()} | {name: method.settings for name, method in METHODS.items()}
+def _reduction(settings: ReductionConfig, recipe: Mapping[str, Any], num_layers: int) -> list[list[str]]:
+    """The options from the nearest start: none, or one of the presets; not one that sets another recipe."""
+    starts = {None: ReductionConfig()} | {
+        name: method.settings for name, method in METHODS.items() if method.recipe.items() <= recipe.items()
+    }
     found = {}
     for preset, start in starts.items():
         with contextlib.suppress(ConfigError):  # the model is too shallow for it
