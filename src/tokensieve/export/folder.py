@@ -87,11 +87,12 @@ def export(model: str | Path, output: str | Path, format: str, *, stage: int | N
     config = source.config
     tokenizer = load_tokenizer(model, config)
     tokenizer.model_max_length = config.truncation_length()  # so truncation=True cuts as in training
+    segments = "token_type_ids" in tokenizer.model_input_names
     try:
         with _folder_in_the_making(path) as part:
             if format == "onnx":
                 check_settings(source)
-                to_onnx(source, part / ONNX_FILE)
+                to_onnx(source, part / ONNX_FILE, segments)
                 written = onnx_logits(part / ONNX_FILE)
                 family_config(config, tokenizer).save_pretrained(part)
             else:
@@ -99,7 +100,7 @@ def export(model: str | Path, output: str | Path, format: str, *, stage: int | N
                 written = lambda inputs: theirs(**inputs).logits  # noqa: E731 - a method of no other use
                 theirs.save_pretrained(part)
             tokenizer.save_pretrained(part)
-            difference = _compared(source, written, exact=not _prunes(source))
+            difference = _compared(source, written, exact=not _prunes(source), segments=segments)
     except (ConfigError, CheckpointError) as error:
         raise type(error)(f"{model}: {error}") from error
     return Exported(path, format, difference, _left_out(config))
@@ -136,7 +137,7 @@ def _prunes(model: TokensieveForSequenceClassification) -> bool:
 
 
 @torch.no_grad()
-def _compared(model: TokensieveForSequenceClassification, written: Logits, *, exact: bool) -> float:
+def _compared(model: TokensieveForSequenceClassification, written: Logits, *, exact: bool, segments: bool) -> float:
     """The largest difference of a logit, on documents in one batch and alone.
 
     Args:
@@ -144,12 +145,14 @@ def _compared(model: TokensieveForSequenceClassification, written: Logits, *, ex
         written: gives the export's logits.
         exact: no tokens leave. Otherwise one document may differ more: of tokens with nearly the same score, rounding
             decides which one stays.
+        segments: whether the tokenizer gives them.
 
     Raises:
         CheckpointError: logits differ by more than rounding does.
     """
     lengths = [min(length, model.config.longest_document) for length in COMPARED]
-    batches = [sample_batch(model.config, lengths), *(sample_batch(model.config, [length]) for length in lengths)]
+    groups = [lengths, *([length] for length in lengths)]
+    batches = [sample_batch(model.config, group, segments) for group in groups]
     differences = []
     for batch in batches:
         expected = model(**batch).logits

@@ -61,15 +61,16 @@ def check_settings(model: TokensieveForSequenceClassification) -> None:
         )
 
 
-def to_onnx(model: TokensieveForSequenceClassification, file: Path) -> None:
+def to_onnx(model: TokensieveForSequenceClassification, file: Path, segments: bool = True) -> None:
     """Write the model's logits as ONNX, for any number of documents and any length up to the position table.
 
-    Inputs are `input_ids`, `attention_mask` and, of families with segments, `token_type_ids`, all int64 [batch,
-    length]; the output is `logits` float32 [batch, labels].
+    Inputs are `input_ids`, `attention_mask` and, with segments, `token_type_ids`, all int64 [batch, length]; the output
+    is `logits` float32 [batch, labels].
 
     Args:
         model: in float32 on the CPU, in eval mode; it is left as it is.
         file: to write.
+        segments: whether the tokenizer gives them. Without, and in families that have none, they are no input.
 
     Raises:
         MissingExtraError: the packages of ONNX are not installed.
@@ -82,7 +83,7 @@ def to_onnx(model: TokensieveForSequenceClassification, file: Path) -> None:
     make_plain(plain)
     config = plain.config
     longest = config.longest_document
-    inputs = sample_batch(config, [min(length, longest) for length in _TRACED_LENGTHS])
+    inputs = sample_batch(config, [min(length, longest) for length in _TRACED_LENGTHS], segments)
     free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=longest)}
     size = sum(tensor.numel() * tensor.element_size() for tensor in plain.state_dict().values())
     with quiet_exporter(), torch.no_grad():

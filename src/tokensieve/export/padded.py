@@ -102,7 +102,7 @@ class PaddedClassifier(nn.Module):
     """A model's logits by the padded forward pass.
 
     Args:
-        model: in eval mode, of settings that `check` passes.
+        model: in eval mode, of settings that `onnx.check_settings` passes.
     """
 
     def __init__(self, model: TokensieveForSequenceClassification) -> None:

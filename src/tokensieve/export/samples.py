@@ -13,15 +13,16 @@ COMPARED = (40, 3, 128, 64, 17, 97, 5, 512)
 """Tokens of the documents of the comparison; each is also asked alone."""
 
 
-def sample_batch(config: TokensieveConfig, lengths: Sequence[int]) -> dict[str, Tensor]:
+def sample_batch(config: TokensieveConfig, lengths: Sequence[int], segments: bool = True) -> dict[str, Tensor]:
     """A right-padded batch of documents of random words, always the same.
 
     Args:
-        config: sizes, the special tokens, and whether the family has segments.
+        config: sizes and the special tokens.
         lengths: tokens of each document, special tokens included.
+        segments: whether the tokenizer gives them; left out if the family has none.
 
     Returns:
-        input_ids and attention_mask [B, L]; of a family with segments, token_type_ids [B, L] too.
+        input_ids and attention_mask [B, L]; with segments, token_type_ids [B, L] too.
     """
     generator = torch.Generator().manual_seed(0)
     mask = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
@@ -33,7 +34,7 @@ def sample_batch(config: TokensieveConfig, lengths: Sequence[int]) -> dict[str, 
         ids[torch.arange(len(lengths)), torch.tensor(lengths) - 1] = last
     ids = ids.where(mask, torch.tensor(config.pad_token_id or 0))
     batch = {"input_ids": ids, "attention_mask": mask.long()}
-    if config.type_vocab_size > 1:  # the second half of a document is of another segment
-        halves = torch.tensor(lengths).unsqueeze(1) // 2
-        batch["token_type_ids"] = (mask & (torch.arange(max(lengths)) >= halves)).long()
+    if segments and config.type_vocab_size:  # the second half of a document is of another one, if there is another
+        second = mask & (torch.arange(max(lengths)) >= torch.tensor(lengths).unsqueeze(1) // 2)
+        batch["token_type_ids"] = second.long().clamp(max=config.type_vocab_size - 1)
     return batch

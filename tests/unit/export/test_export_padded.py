@@ -89,3 +89,12 @@ def test_other_settings_are_refused_by_name(name: str, setting: str) -> None:
 
 def test_a_share_of_one_prunes_nothing() -> None:
     check_settings(tiny_model(settings(pruning="fuzzy", ratio_scope="candidates", keep_ratio=1.0)))
+
+
+@pytest.mark.parametrize(
+    ("types", "segments", "largest"), [(2, True, 1), (1, True, 0), (0, True, None), (2, False, None)]
+)
+def test_sample_documents_have_the_inputs_of_the_tokenizer(types: int, segments: bool, largest: int | None) -> None:
+    inputs = sample_batch(tiny_model(settings(), type_vocab_size=types).config, (9, 4), segments)
+    assert inputs["attention_mask"].sum(1).tolist() == [9, 4]
+    assert (int(inputs["token_type_ids"].max()) if "token_type_ids" in inputs else None) == largest
