@@ -71,17 +71,9 @@ def measured(config: dict[str, Any], name: str, seed: int, arguments: Any) -> di
     words = classifiers["cascade"].engine.words_first
     assert words is not None
     contenders["words"] = lambda some: [words.words.labels[row] for row in words.words.predict(some)]
-    seconds: dict[str, list[float]] = {own: [] for own in contenders}
-    scores = {}
-    for number in range(arguments.rounds + 1):
-        for own, answer in contenders.items():
-            start = time.perf_counter()
-            answers = answer(texts)
-            if number:  # the first warms up
-                seconds[own].append(time.perf_counter() - start)
-            scores[own] = sum(
-                splits.label_names[true] == given for true, given in zip(truth, answers, strict=True)
-            ) / len(truth)
+    seconds, answers = interleaved(contenders, texts, arguments.rounds)
+    names = [splits.label_names[true] for true in truth]
+    scores = {own: sum(map(str.__eq__, names, given)) / len(names) for own, given in answers.items()}
     stages = [result.stage for result in classifiers["cascade"].results(texts)]
     return {
         "data": config["data"],
@@ -96,13 +88,28 @@ def measured(config: dict[str, Any], name: str, seed: int, arguments: Any) -> di
     }
 
 
-def cascade_folder(splits: Any, name: str, seed: int, allowed: float) -> Path:
-    """The folder of `fast`, with the bag of words ahead that training would put there."""
-    fast = run_folder(name, "fast", seed)
-    folder = fast.with_name(fast.name.replace("fast", "cascade"))
-    shutil.copytree(fast, folder, dirs_exist_ok=True)
+def interleaved(
+    contenders: dict[str, Contender], texts: list[Any], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, list[Any]]]:
+    """Seconds of each contender by round, and its answers; all take turns, and one round more warms up."""
+    seconds: dict[str, list[float]] = {own: [] for own in contenders}
+    answers = {}
+    for number in range(rounds + 1):
+        for own, answer in contenders.items():
+            start = time.perf_counter()
+            answers[own] = answer(texts)
+            if number:
+                seconds[own].append(time.perf_counter() - start)
+    return seconds, answers
+
+
+def cascade_folder(splits: Any, name: str, seed: int, allowed: float, variant: str = "fast") -> Path:
+    """The folder of a variant, with the bag of words ahead that training would put there."""
+    alone = run_folder(name, variant, seed)
+    folder = alone.with_name(f"cascade-seed{seed}")
+    shutil.copytree(alone, folder, dirs_exist_ok=True)
     words, truth = fit_bag(splits, Recipe()), torch.from_numpy(targets_of(splits, splits.validation))
-    encoder = load_file(fast / LOGITS)["validation"]
+    encoder = load_file(alone / LOGITS)["validation"]
     heat = best_temperature(encoder, truth, multi_label=False)
     first = torch.from_numpy(words.logits(texts_of(splits.validation))) / words.temperature
     fitted = fit_words_first(first, encoder / heat, truth, KIND, allowed)
