@@ -55,7 +55,7 @@ def speed_rows(records: Records) -> list[list[str]]:
     """A row a set: documents per second, and what is best at its speed."""
     rows = [["documents/s", *CONTENDERS.values(), "best at its speed, fastest first"]]
     for name, record in records.items():
-        cells = [_cell(record, own, lambda figures: f"{figures['documents_per_second']:,.0f}") for own in CONTENDERS]
+        cells = [_cell(record, own, lambda figures: _speed(figures["documents_per_second"])) for own in CONTENDERS]
         rows.append([name, *cells, ", ".join(CONTENDERS[own] for own in front(record["contenders"]))])
     return rows
 
@@ -86,6 +86,10 @@ def _cell(record: Mapping[str, Any], name: str, figure: Any) -> str:
     if name in record["contenders"]:
         return str(figure(record["contenders"][name]))
     return LIKE_DENSE if record["short"] > SHORT else "-"
+
+
+def _speed(figure: float) -> str:
+    return f"{figure:,.0f}" if figure >= 10 else f"{figure:.1f}"
 
 
 def _conditions(records: Records) -> list[str]:
