@@ -35,7 +35,7 @@ from tokensieve.training.fit_bag import fit_bag, targets_of, texts_of
 from tokensieve.training.recipe import Recipe
 
 RIVAL = "transformers, SDPA, sorted"
-CASCADES = ("cascade", "words -> fast")
+CASCADES = {"cascade": "pruned", "words -> fast": "fast"}
 """The preset, and the same with the dense stage of `fast` behind."""
 KIND = "single_label_classification"
 BATCH = 32
@@ -64,7 +64,9 @@ def main() -> None:
 def measured(config: dict[str, Any], name: str, seed: int, arguments: Any) -> dict[str, Any]:
     """Seconds of each contender by round, and what it answered."""
     splits = splits_of(config, arguments.data)
-    cascades = {own: cascade_folder(splits, name, seed, arguments.allowed, pruned=own == "cascade") for own in CASCADES}
+    cascades = {
+        own: cascade_folder(splits, name, seed, arguments.allowed, variant) for own, variant in CASCADES.items()
+    }
     texts = texts_of(splits.test[: arguments.documents])
     truth = targets_of(splits, splits.test[: arguments.documents])
     dense, fast = (run_folder(name, variant, seed) for variant in ("dense", "fast"))
@@ -75,17 +77,9 @@ def measured(config: dict[str, Any], name: str, seed: int, arguments: Any) -> di
     words = classifiers["cascade"].engine.words_first
     assert words is not None
     contenders["words"] = lambda some: [words.words.labels[row] for row in words.words.predict(some)]
-    seconds: dict[str, list[float]] = {own: [] for own in contenders}
-    scores = {}
-    for number in range(arguments.rounds + 1):
-        for own, answer in contenders.items():
-            start = time.perf_counter()
-            answers = answer(texts)
-            if number:  # the first warms up
-                seconds[own].append(time.perf_counter() - start)
-            scores[own] = sum(
-                splits.label_names[true] == given for true, given in zip(truth, answers, strict=True)
-            ) / len(truth)
+    seconds, answers = interleaved(contenders, texts, arguments.rounds)
+    names = [splits.label_names[true] for true in truth]
+    scores = {own: sum(map(str.__eq__, names, given)) / len(names) for own, given in answers.items()}
     stages = {own: [result.stage for result in classifiers[own].results(texts)] for own in CASCADES}
     return {
         "data": config["data"],
@@ -103,15 +97,39 @@ def measured(config: dict[str, Any], name: str, seed: int, arguments: Any) -> di
     }
 
 
-def cascade_folder(splits: Any, name: str, seed: int, allowed: float, *, pruned: bool) -> Path:
-    """The folder of `fast`, or of its first stage alone, with the bag of words ahead that training would put there."""
-    fast = run_folder(name, "fast", seed)
-    folder = fast.with_name(fast.name.replace("fast", "words-pruned" if pruned else "words-fast"))
-    shutil.copytree(fast, folder, dirs_exist_ok=True)
+def interleaved(
+    contenders: dict[str, Contender], texts: list[Any], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, list[Any]]]:
+    """Seconds of each contender by round, and its answers; all take turns, and one round more warms up."""
+    seconds: dict[str, list[float]] = {own: [] for own in contenders}
+    answers = {}
+    for number in range(rounds + 1):
+        for own, answer in contenders.items():
+            start = time.perf_counter()
+            answers[own] = answer(texts)
+            if number:
+                seconds[own].append(time.perf_counter() - start)
+    return seconds, answers
+
+
+def cascade_folder(splits: Any, name: str, seed: int, allowed: float, variant: str = "pruned") -> Path:
+    """The folder of a run, with the bag of words ahead that training would put there.
+
+    Args:
+        splits: its documents.
+        name: of the config.
+        seed: of the run.
+        allowed: points of accuracy that the first stage may lose.
+        variant: of the config; or "pruned", the first stage of `fast` alone, as in the preset `cascade`.
+    """
+    pruned = variant == "pruned"
+    run = run_folder(name, "fast" if pruned else variant, seed)
+    folder = run.with_name(f"words-{variant}-seed{seed}")
+    shutil.copytree(run, folder, dirs_exist_ok=True)
     if pruned:
-        compress(fast, replace(load_config(fast).settings, defer=None)).save_pretrained(folder)
+        compress(run, replace(load_config(run).settings, defer=None)).save_pretrained(folder)
     words, truth = fit_bag(splits, Recipe()), torch.from_numpy(targets_of(splits, splits.validation))
-    encoder = load_file(fast / LOGITS)["validation.first" if pruned else "validation"]
+    encoder = load_file(run / LOGITS)["validation.first" if pruned else "validation"]
     heat = best_temperature(encoder, truth, multi_label=False)
     first = torch.from_numpy(words.logits(texts_of(splits.validation))) / words.temperature
     fitted = fit_words_first(first, encoder / heat, truth, KIND, allowed)

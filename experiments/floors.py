@@ -13,6 +13,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ from runs import config_parser, configs_of
 from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.data import DataSplits, load_splits
 from tokensieve.data.targets import class_ids
-from tokensieve.data.tokenize import encode
+from tokensieve.data.tokenize import Encodings, encode
 from tokensieve.memory import peak_memory_bytes
 from tokensieve.metrics import accuracy_and_f1, expected_calibration_error
-from tokensieve.training.fit_bag import texts_of
+from tokensieve.training.fit_bag import fit_bag, targets_of, texts_of
+from tokensieve.training.recipe import Recipe
 from tokensieve.version import __version__
-from tokensieve.words import WordsClassifier, WordsSettings
+from tokensieve.words import WordsSettings
 from tokensieve.words.static import StaticClassifier, mean_vectors
 
 SEED = 0
@@ -49,13 +51,27 @@ def main() -> None:
         target.write_text(f"{{\n  {lines}\n}}\n", encoding="utf-8")
 
 
+@dataclass(frozen=True)
+class Floor:
+    """A fitted floor.
+
+    Attributes:
+        answer: texts, or pairs of texts -> probabilities [N, C].
+        facts: how it was fitted.
+    """
+
+    answer: Callable[[list[Any]], Any]
+    facts: dict[str, Any]
+
+
 def measured(config: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     """The record of a set."""
     splits = load_splits(arguments.data / config["data"], seed=SEED).limited(**config["documents"])
     parts = (splits.train, splits.validation, splits.test)
     texts = [texts_of(part) for part in parts]
     truth = [np.array(class_ids(part, splits.label_names)) for part in parts]
-    floors = {"words": _words(config, splits, texts, truth), "static": _static(config, splits, texts, truth)}
+    fitted = {"words": words_floor(splits, config["words"]), "static": static_floor(splits, **config["static"])}
+    floors = {name: {**scored(own.answer, texts, truth), **own.facts} for name, own in fitted.items()}
     return {
         "config": {key: config[key] for key in ("data", "documents", "words", "static")},
         "commit": commit(),
@@ -77,53 +93,55 @@ def measured(config: dict[str, Any], arguments: argparse.Namespace) -> dict[str,
     }
 
 
-def _words(config: dict[str, Any], splits: DataSplits, texts: list[Any], truth: list[Any]) -> dict[str, Any]:
+def words_floor(splits: DataSplits, settings: dict[str, Any]) -> Floor:
+    """A bag of words, fitted to the training documents; the validation documents choose what `settings` leaves open."""
     start = time.perf_counter()
-    settings = WordsSettings(**config["words"])
-    words = WordsClassifier.fit(
-        texts[0], truth[0], splits.label_names, validation=(texts[1], truth[1]), settings=settings
-    )
-    seconds = time.perf_counter() - start
-    record = _scored(lambda part: words.predict_proba(texts[part]), truth)
-    return {
-        **record,
-        "fit_seconds": seconds,
+    words = fit_bag(splits, Recipe(), WordsSettings(**settings))
+    facts = {
+        "fit_seconds": time.perf_counter() - start,
         "settings": words.settings.to_dict(),
         "terms": len(words.weights),
         "temperature": words.temperature,
     }
+    return Floor(words.predict_proba, facts)
 
 
-def _static(config: dict[str, Any], splits: DataSplits, texts: list[Any], truth: list[Any]) -> dict[str, Any]:
+def static_floor(splits: DataSplits, max_length: int) -> Floor:
+    """The mean of the default model's word vectors, fitted likewise."""
     folder: Path = default_model_dir()
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder)
     table = model.get_input_embeddings().weight
 
-    def vectors(part: int) -> Any:
-        found = encode(tokenizer, texts[part], config["static"]["max_length"])
-        pairs = zip(found.input_ids, found.special_tokens_mask, strict=True)
-        return mean_vectors(table, [[token for token, own in zip(*row, strict=True) if not own] for row in pairs])
+    def vectors(texts: list[Any]) -> Any:
+        found = encoded(tokenizer, texts, max_length)
+        rows = zip(found.input_ids, found.special_tokens_mask, strict=True)
+        return mean_vectors(table, [[token for token, own in zip(*row, strict=True) if not own] for row in rows])
+
+    def answer(texts: list[Any]) -> Any:
+        return torch.tensor(static.logits(vectors(texts))).softmax(1).numpy()
 
     start = time.perf_counter()
-    training, validation = vectors(0), vectors(1)
-    static = StaticClassifier.fit(training, truth[0], len(splits.label_names), validation=(validation, truth[1]))
-    seconds = time.perf_counter() - start
-
-    def answer(part: int) -> Any:
-        return torch.tensor(static.logits(vectors(part))).softmax(1).numpy()
-
-    return {**_scored(answer, truth), "fit_seconds": seconds, "inverse_penalty": static.inverse_penalty}
+    held_out = vectors(texts_of(splits.validation)), targets_of(splits, splits.validation)
+    training, truth = vectors(texts_of(splits.train)), targets_of(splits, splits.train)
+    static = StaticClassifier.fit(training, truth, len(splits.label_names), validation=held_out)
+    return Floor(answer, {"fit_seconds": time.perf_counter() - start, "inverse_penalty": static.inverse_penalty})
 
 
-def _scored(answer: Callable[[int], Any], truth: list[Any]) -> dict[str, Any]:
+def encoded(tokenizer: Any, texts: list[Any], max_length: int) -> Encodings:
+    """Token ids of texts, or of pairs of texts."""
+    firsts, seconds = zip(*texts, strict=True) if isinstance(texts[0], tuple) else (texts, None)
+    return encode(tokenizer, firsts, max_length, seconds)
+
+
+def scored(answer: Callable[[list[Any]], Any], texts: list[Any], truth: list[Any]) -> dict[str, Any]:
     """Scores and answers on validation and test documents, and the speed on the latter."""
-    answer(1)  # to warm up
+    answer(texts[1])  # to warm up
     start = time.perf_counter()
-    probabilities = answer(2)
+    probabilities = answer(texts[2])
     seconds = time.perf_counter() - start
-    held_out = answer(1)
+    held_out = answer(texts[1])
     return {
         **accuracy_and_f1(truth[2], probabilities.argmax(1)),
         "ece": expected_calibration_error(probabilities, truth[2]),

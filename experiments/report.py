@@ -16,8 +16,9 @@ from cascade_table import cascade_table
 from frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
 from machine import ROOT
 from methods_table import methods_table
-from records import SHOWN, Results, command_of_today
+from records import RESULTS, SHOWN, Results, command_of_today
 from tables import accuracy_table, dtype_table, score_table
+from worth_table import worth_tables
 
 from tokensieve.bench.plot import plot
 from tokensieve.bench.table import bars_table, conditions, figure_table, sections
@@ -25,7 +26,7 @@ from tokensieve.demo import comparison
 
 PAGES = (
     *("README.md", "docs/summary.md", "docs/flops.md", "docs/results.md"),
-    *("docs/methods/README.md", "docs/methods/cascade.md"),
+    *("docs/methods/README.md", "docs/methods/cascade.md", "docs/words.md"),
 )
 """What the tables are in."""
 IN_SUMMARY = (
@@ -65,9 +66,10 @@ def report(results: Results, root: Path) -> None:
         if not (root / page).is_file():
             (root / page).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / page, root / page)
-    readme, summary, flops, docs, methods, cascade = (root / page for page in PAGES)
+    readme, summary, flops, docs, methods, cascade, words = (root / page for page in PAGES)
     _place(methods, "methods", methods_table())
     _place(cascade, "cascades", cascade_table())
+    _place(words, "worth", worth_tables(Results(RESULTS)))  # 0.1.0 measured none of it
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
     demo = results.read("demo/stdlib-128")

@@ -24,6 +24,10 @@ NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "se
 """Keys of a variant that are no reduction settings."""
 
 
+DERIVED = ROOT / "build" / "data"
+"""Where worth_sets.py leaves the sets that it makes."""
+LIMITS = ("train", "validation", "test")
+"""Keys of a set that limit its documents."""
 LOGITS = "logits.safetensors"
 """A file of a run's folder: the logits of validation and test documents."""
 
@@ -39,16 +43,29 @@ def config_parser() -> argparse.ArgumentParser:
 
 
 def configs_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The config as one for each data set, by the name of its results: those of "sets", or the one of "data"."""
+    """The config as one for each data set, by the name of its results: those of "sets", or the one of "data".
+
+    A set says how many documents of a split it has at most. It may have changes to the "recipe", as "variants" the
+    names of those that are run, and as "pair_column" the column of its second texts.
+    """
     config, name = json.loads(arguments.config.read_text(encoding="utf-8")), arguments.config.stem
     if "sets" not in config:
         return {name: config}
     common = {key: value for key, value in config.items() if key != "sets"}
     return {
-        f"{name}-{data}": {"data": data, "documents": documents} | common
-        for data, documents in config["sets"].items()
+        f"{name}-{data}": _of_set(data, given, common)
+        for data, given in config["sets"].items()
         if not arguments.set or data in arguments.set
     }
+
+
+def _of_set(data: str, given: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
+    own = {key: value for key, value in given.items() if key not in LIMITS}
+    if "recipe" in own:
+        own["recipe"] = common["recipe"] | own["recipe"]
+    if "variants" in own:
+        own["variants"] = {variant: common["variants"][variant] for variant in own["variants"]}
+    return {"data": data, "documents": {key: given[key] for key in LIMITS if key in given}} | common | own
 
 
 def run_folder(name: str, variant: str, seed: int) -> Path:
@@ -58,9 +75,11 @@ def run_folder(name: str, variant: str, seed: int) -> Path:
 
 def splits_of(config: dict[str, Any], data: Path, unlabelled: int | None = None) -> DataSplits:
     """The documents, at most as many of a split as "documents" says; and of what that leaves of the training documents
-    so many without their labels, where their texts are in no other split.
+    so many without their labels, where their texts are in no other split. A set that is not in the data folder is one
+    that worth_sets.py made.
     """
-    whole = load_splits(data / config["data"])
+    folder = data / config["data"]
+    whole = load_splits(folder if folder.exists() else DERIVED / config["data"], pair_column=config.get("pair_column"))
     splits = whole.limited(**config.get("documents", {}))
     if unlabelled is None:
         return splits
