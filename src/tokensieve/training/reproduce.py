@@ -77,9 +77,14 @@ def _launcher(processes: int) -> list[str]:
 
 
 def _reduction(settings: ReductionConfig, recipe: Mapping[str, Any], num_layers: int) -> list[list[str]]:
-    """The options from the nearest start: none, or one of the presets; not one that sets another recipe."""
+    """The options from the nearest start: none, or one of the presets. A preset that sets a field of the recipe is none
+    where the field has its default, which the command does not tell.
+    """
+    plain = Recipe().to_dict()
     starts = {None: ReductionConfig()} | {
-        name: method.settings for name, method in METHODS.items() if method.recipe.items() <= recipe.items()
+        name: method.settings
+        for name, method in METHODS.items()
+        if all(recipe[field] != plain[field] for field in method.recipe)
     }
     found = {}
     for preset, start in starts.items():
