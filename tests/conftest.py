@@ -10,6 +10,9 @@ from pathlib import Path
 # Before the first import of torch and transformers; child processes inherit it.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# By itself MKL's float32 products differ in the last bit by where a matrix lies in memory, on AMD processors with AVX2
+# at least. Tests compare saved and loaded models to the last bit.
+os.environ.setdefault("MKL_CBWR", "AVX2")
 IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if IN_WORKER:
     os.environ["OMP_NUM_THREADS"] = "1"
