@@ -163,7 +163,7 @@ def test_devices_that_cannot_be_used(classifier_dir: Path, device: str) -> None:
     assert len(str(caught.value)) < 500
 
 
-@pytest.mark.parametrize("dtype", ["", "float64", "int8", "fp16"])
+@pytest.mark.parametrize("dtype", ["", "float64", "int4", "fp16"])
 def test_dtypes_that_cannot_be_used(classifier_dir: Path, dtype: str) -> None:
     with pytest.raises(ConfigError, match=f"dtype={dtype!r}.*bfloat16"):
         tokensieve.load(classifier_dir, dtype=dtype)
