@@ -34,9 +34,9 @@ KIND = "single_label_classification"
 ALLOWED = (0.0, 0.1, 0.25, 0.5, 1.0)
 """Points of accuracy that the first stage may be expected to lose."""
 TOLD = (0.25, 0.5)
-"""Of these, those whose answers are in the record; those of the others follow from the logits."""
+"""The record has the answers of these; those of the others follow from the logits."""
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
-"""Of the documents, those that the encoder reads, where rules are compared at equal cost."""
+"""Shares of documents that the encoder reads, at which rules are compared."""
 
 
 def main() -> None:
@@ -190,7 +190,7 @@ def learned_gain(words: dict[str, Tensor], both: dict[str, Tensor], truth: dict[
 
 
 def described(words: Tensor) -> np.ndarray:
-    """Of each document [N, 3]: lead of the first class in logits, logit of the confidence, entropy."""
+    """Three numbers a document, [N, 3]: lead of the first class in logits, logit of the confidence, entropy."""
     best, second = words.topk(2, dim=1).values.T
     probabilities = words.double().softmax(1)
     entropy = -(probabilities * probabilities.clamp(min=1e-12).log()).sum(1)

@@ -110,8 +110,13 @@ def time_interleaved(
 
 def _flops(classifier: Classifier, scores: Mapping[str, Any]) -> float:
     """FLOPs of the encoder for a document, the mean of those that it reads and those that it does not."""
-    read = 1 - scores["stages"].get("words", 0.0)
+    read = _read_share(scores)
     return read * classifier.model.plan(round(scores["mean_length"])).flops if read else 0.0
+
+
+def _read_share(scores: Mapping[str, Any]) -> float:
+    """The share of the documents that an encoder reads."""
+    return 1.0 - float(scores["stages"].get("words", 0.0))
 
 
 def survivors(classifier: Classifier, documents: Sequence[Document]) -> list[str]:
@@ -187,7 +192,6 @@ def _figures(model: Mapping[str, Any]) -> dict[str, tuple[float | None, int, boo
     """Rows of the table: value (None: not measured), digits, and whether a ratio makes sense."""
     scores, training, speeds = model["scores"], model["training"], sorted(model["documents_per_second"])
     peak = training["peak_memory_bytes"]
-    read = 1 - scores.get("stages", {}).get("words", 0.0)
     working = scores["peak_memory_bytes"] - scores["loaded_memory_bytes"]
     return {
         "accuracy": (scores["accuracy"], 3, False),
@@ -200,4 +204,4 @@ def _figures(model: Mapping[str, Any]) -> dict[str, tuple[float | None, int, boo
         "peak memory, training, MB": (None if peak is None else peak / 1e6, 0, True),
         "training time, s": (training["seconds"], 0, True),
         "MFLOPs at mean length": (model["flops"] / 1e6, 0, True),
-    } | ({"read by an encoder, %": (100 * read, 0, False)} if "stages" in scores else {})
+    } | ({"read by an encoder, %": (100 * _read_share(scores), 0, False)} if "stages" in scores else {})

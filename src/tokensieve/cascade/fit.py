@@ -65,8 +65,7 @@ def fit_defer(model: Any, logits: Any, lengths: Sequence[int], trained: bool) ->
     pruned = torch.tensor(model.first.encoder.pruned(lengths))
     sure = confidence(torch.as_tensor(logits), model.config.problem_type).cpu()[pruned].sort().values
     deferred = round(model.settings.deferred * len(sure))
-    bounds = torch.cat([sure.new_zeros(1), sure, sure.new_ones(1)])
-    model.config.defer_below = float(bounds[deferred : deferred + 2].mean()) if deferred else 0.0
+    model.config.defer_below = confidence_above(sure, deferred)
     return {"below": model.config.defer_below, "documents": len(sure)}
 
 
@@ -107,6 +106,17 @@ def fit_share(
     defer = replace(model.settings.defer or Deferral(), share=share)
     model.config.reduction = replace(model.settings, defer=defer).to_dict()
     return float(left[deferred])
+
+
+def confidence_above(sure: Tensor, deferred: int) -> float:
+    """The confidence half-way between the last document that is deferred and the next one; 0 if none is.
+
+    Args:
+        sure: confidences [N], sorted, the least first.
+        deferred: so many documents are to be below it.
+    """
+    bounds = torch.cat([sure.new_zeros(1), sure, sure.new_ones(1)])
+    return float(bounds[deferred : deferred + 2].mean()) if deferred else 0.0
 
 
 def loss_left(lost: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokensieve.cascade.fit import expected_loss, loss_left
+from tokensieve.cascade.fit import confidence_above, expected_loss, loss_left
 from tokensieve.cascade.words_first import WordsFirstSettings
 from tokensieve.model.probabilities import confidence, weighted_sum
 
@@ -74,8 +74,7 @@ def fit_words_first(
     lost = counts * expected_loss(words, combined, problem_type)
     left = 100 * loss_left(lost[order]) / counts.sum()
     deferred = int((left <= allowed).nonzero()[0])
-    bounds = torch.cat([sure.new_zeros(1), sure[order], sure.new_ones(1)])
-    below = float(bounds[deferred : deferred + 2].double().mean()) if deferred else 0.0
+    below = confidence_above(sure[order].double(), deferred)
     reads = sure < below
     return FittedWordsFirst(
         settings=WordsFirstSettings(below, words_weight, encoder_weight),

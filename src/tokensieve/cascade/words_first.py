@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from tokensieve.cascade.defer import Defer
-from tokensieve.checks import SHARE, Check, check_value, check_values, list_of, number, read_object, shown
+from tokensieve.checks import SHARE, Check, check_values, list_of, number, read_object, shown
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.pretrained import WORDS_FIRST
 from tokensieve.system import refuse, system_errors_explained
@@ -57,9 +57,7 @@ class WordsFirstSettings:
     thresholds: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name, check in _FIELDS.items():
-            value = getattr(self, name)
-            check_value(name, list(value) if isinstance(value, tuple) else value, check)
+        check_values(vars(self), _FIELDS)
 
     def combined(self, words: Tensor, encoder: Tensor) -> Tensor:
         """Logits [N, C] of deferred documents, from the calibrated logits of both."""
@@ -102,7 +100,7 @@ class WordsFirst:
     @property
     def problem_type(self) -> str:
         """As in transformers' configs."""
-        return "multi_label_classification" if self.is_multi_label else "single_label_classification"
+        return self.words.problem_type
 
     def answer(self, texts: Sequence[Text]) -> WordsAnswers:
         """Answer texts, or pairs of texts. A text without a known word is always deferred.

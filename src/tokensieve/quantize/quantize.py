@@ -20,10 +20,9 @@ from tokensieve.model.int8 import in_int8, int8_names
 from tokensieve.quantize.gate import Gate, changes, judged
 from tokensieve.runtime.bag_of_words import BagOfWords
 from tokensieve.runtime.classifier import Classifier
-from tokensieve.runtime.engine import Engine
 from tokensieve.runtime.load import load
 from tokensieve.runtime.results import Result
-from tokensieve.runtime.words_first import WordsFirstEngine
+from tokensieve.runtime.words_first import engine_of
 from tokensieve.training.checkpoints import write_json
 from tokensieve.training.output import CARD, OURS, check_output, folder_in_the_making, open_to_others
 
@@ -127,9 +126,7 @@ def _with(classifier: Classifier, model: Any) -> Classifier:
     """The classifier with another model: the same tokenizer, length and bag of words."""
     engine = classifier.engine
     options: dict[str, Any] = {"max_length": engine.max_length, "batch_tokens": engine.batch_tokens}
-    if engine.words_first is not None:
-        return Classifier(WordsFirstEngine(model, engine.tokenizer, engine.words_first, **options))
-    return Classifier(Engine(model, engine.tokenizer, **options))
+    return Classifier(engine_of(model, engine.tokenizer, engine.words_first, **options))
 
 
 def _results(classifier: Classifier, documents: Sequence[Document]) -> list[Result]:

@@ -40,7 +40,7 @@ class WordsConfig:
     @property
     def problem_type(self) -> str:
         """As in transformers' configs."""
-        return "multi_label_classification" if self.words.multi_label else "single_label_classification"
+        return self.words.problem_type
 
     @property
     def label_names(self) -> tuple[str, ...]:

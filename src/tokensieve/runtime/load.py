@@ -23,10 +23,9 @@ from tokensieve.old_names import renamed, renamed_keyword
 from tokensieve.runtime.bag_of_words import is_bag_of_words, load_bag_of_words
 from tokensieve.runtime.budget import BATCH_TOKENS
 from tokensieve.runtime.classifier import Classifier
-from tokensieve.runtime.engine import Engine
 from tokensieve.runtime.offload import offload_input_embeddings
 from tokensieve.runtime.precision import resolve_dtype
-from tokensieve.runtime.words_first import WordsFirstEngine
+from tokensieve.runtime.words_first import engine_of
 from tokensieve.words.files import FILES
 
 __getattr__ = renamed(__name__)
@@ -100,10 +99,8 @@ def load(
         offload_input_embeddings(model, path)
     torch.nn.Module.to(model, device=place)
     lay_out_weights(model)
-    parts = model.eval(), load_tokenizer(path, config)
-    options: dict[str, Any] = {"max_length": max_length, "batch_tokens": batch_tokens}
-    first = words_first_of(path, config.label_names)
-    return Classifier(Engine(*parts, **options) if first is None else WordsFirstEngine(*parts, first, **options))
+    tokenizer, first = load_tokenizer(path, config), words_first_of(path, config.label_names)
+    return Classifier(engine_of(model.eval(), tokenizer, first, max_length=max_length, batch_tokens=batch_tokens))
 
 
 def check_int8(path: str | Path, is_int8: bool, dtype: str, offload_embeddings: bool) -> None:

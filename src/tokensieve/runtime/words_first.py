@@ -29,6 +29,13 @@ class _Prepared:
     encodings: Encodings | None
 
 
+def engine_of(model: EncoderClassifier, tokenizer: Any, words_first: WordsFirst | None, **options: Any) -> Engine:
+    """The engine of an encoder, behind a bag of words if there is one; `options` as `Engine` takes them."""
+    if words_first is None:
+        return Engine(model, tokenizer, **options)
+    return WordsFirstEngine(model, tokenizer, words_first, **options)
+
+
 class WordsFirstEngine(Engine):
     """As `Engine`, behind a bag of words.
 

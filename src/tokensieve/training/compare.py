@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,12 @@ def compare(
         gaps.append(first - second)
     low, high = np.quantile(gaps, [0.025, 0.975])
     return Comparison(whole[0], whole[1], (float(low), float(high)), BOOTSTRAP)
+
+
+def in_points(difference: float, interval: Sequence[float]) -> str:
+    """A difference and its interval, such as "+1.2 points [-0.3, 2.7]"."""
+    low, high = interval
+    return f"{100 * difference:+.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _right(logits: NDArray[Any], truth: NDArray[np.int64]) -> NDArray[np.float64]:

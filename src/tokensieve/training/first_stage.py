@@ -15,7 +15,7 @@ from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.data.weights import weights_of
 from tokensieve.model.probabilities import class_probabilities
 from tokensieve.training.calibrate import best_thresholds
-from tokensieve.training.compare import compare
+from tokensieve.training.compare import compare, in_points
 from tokensieve.training.fit_bag import targets_of, texts_of
 from tokensieve.training.floors import metric_of
 from tokensieve.training.job import Prepared, TrainingJob
@@ -51,7 +51,7 @@ def fit_first_stage(job: TrainingJob, prepared: Prepared, words: WordsClassifier
     weights = None if counts is None else torch.from_numpy(counts)
     first = torch.from_numpy(words.logits(texts_of(job.splits.validation))) / words.temperature
     encoder = torch.as_tensor(trained.logits).float() / config.calibration_temperature
-    kind = "multi_label_classification" if config.is_multi_label else "single_label_classification"
+    kind = words.problem_type
     fitted = fit_words_first(first, encoder, torch.from_numpy(truth), kind, allowed, weights)
     settings = fitted.settings
     if config.is_multi_label and job.recipe.calibrate:
@@ -104,5 +104,4 @@ def first_stage_lines(report: Mapping[str, Any] | None) -> list[str]:
 
 
 def _points(report: Mapping[str, Any], name: str) -> str:
-    low, high = report[f"interval_to_{name}"]
-    return f"{100 * report[f'difference_to_{name}']:+.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
+    return in_points(report[f"difference_to_{name}"], report[f"interval_to_{name}"])

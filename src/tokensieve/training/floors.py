@@ -23,7 +23,7 @@ from tokensieve.data.documents import Document
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.data.weights import weights_of
 from tokensieve.errors import TokensieveError
-from tokensieve.training.compare import Comparison, compare
+from tokensieve.training.compare import Comparison, compare, in_points
 from tokensieve.training.fit_bag import class_weights, fit_bag, targets_of, texts_of
 from tokensieve.training.job import Prepared, TrainingJob
 from tokensieve.training.random_states import random_states_kept
@@ -224,8 +224,7 @@ def advice(record: dict[str, Any], compared: dict[str, Comparison]) -> str:
         return "no floor could be fitted, so there is nothing to compare the encoder with"
     best = max(compared, key=lambda name: compared[name].floor)  # of equal ones the bag of words
     found, name, faster = compared[best], NAMES[best], times(record[best]["times_faster"])
-    low, high = found.interval
-    points = f"{100 * found.difference:+.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
+    (low, high), points = found.interval, in_points(found.difference, found.interval)
     remedy = " (--preset words)" if best == "words" else ""
     if low > 0:
         return f"{name} is better here ({points}), and {faster}: use it{remedy}"
@@ -261,10 +260,9 @@ def floor_lines(record: dict[str, Any] | None) -> list[str]:
         if own is None or "why_none" in own:
             lines += [] if own is None else [f"floor, {NAMES[name]}: none ({own['why_none']})"]
             continue
-        low, high = own["interval"]
         lines.append(
-            f"floor, {NAMES[name]}: {metric} {own['score']:.4f}, {100 * own['difference']:+.1f} points "
-            f"[{100 * low:.1f}, {100 * high:.1f}] to the encoder's {record['encoder']['score']:.4f}; "
+            f"floor, {NAMES[name]}: {metric} {own['score']:.4f}, "
+            f"{in_points(own['difference'], own['interval'])} to the encoder's {record['encoder']['score']:.4f}; "
             f"{own['documents_per_second']:.0f} documents/s to its {record['encoder']['documents_per_second']:.0f}"
         )
     return [*lines, record["advice"]]

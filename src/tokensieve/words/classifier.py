@@ -124,6 +124,11 @@ class WordsClassifier:
         return fitted
 
     @property
+    def problem_type(self) -> str:
+        """As in transformers' configs."""
+        return "multi_label_classification" if self.multi_label else "single_label_classification"
+
+    @property
     def pairs(self) -> bool:
         """Whether it classifies pairs of texts."""
         return self.weights.pairs
@@ -149,9 +154,8 @@ class WordsClassifier:
 
     def predict_proba(self, texts: Iterable[Text]) -> NDArray[np.float32]:
         """Calibrated probabilities [N, C] float32: of one label a softmax, of several a sigmoid each."""
-        kind = "multi_label_classification" if self.multi_label else "single_label_classification"
         logits = torch.from_numpy(self.logits(texts))
-        probabilities: NDArray[np.float32] = class_probabilities(logits, kind, self.temperature).numpy()
+        probabilities: NDArray[np.float32] = class_probabilities(logits, self.problem_type, self.temperature).numpy()
         return probabilities
 
     def predict(self, texts: Iterable[Text]) -> NDArray[np.int64]:
