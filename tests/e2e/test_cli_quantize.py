@@ -9,17 +9,19 @@ LOOSE = ("--max-labels-changed", "1", "--max-mean-change", "1")
 
 
 def test_made_and_served(cli: Cli, work: Path) -> None:
-    write_rows(work / "data.jsonl", labelled_rows(60))
+    rows = labelled_rows(60)
+    write_rows(work / "data.jsonl", rows)
     report = cli(*QUANTIZE, *LOOSE, "--json").json()
     assert report["type"] == "int8"
-    assert report["documents"] == 60
+    assert (report["fitted_to"], report["documents"]) == (15, 45)
+    write_rows(work / "data.jsonl", [row for place, row in enumerate(rows) if place % 4])
     assert report["bytes"] < report["bytes_float32"]
     scores = cli("evaluate", "--model", "int8", "--data", "data.jsonl", "--json").json()
     assert scores["dtype"] == "int8"
     assert scores["accuracy"] == report["accuracy"]
     assert cli("predict", "--model", "int8", "--input", "data.jsonl", "--dtype", "int8").code == 0
     assert "int8" in cli("info", "--model", "int8").out
-    assert cli("info", "--model", "int8", "--json").json()["quantization"]["documents"] == 60
+    assert cli("info", "--model", "int8", "--json").json()["quantization"]["documents"] == 45
     said = cli(*QUANTIZE, *LOOSE, "--max-documents", "20").error()
     assert "exists" in said
 

@@ -1,8 +1,10 @@
 """Linear layers and tables of words with int8 weights, for inference.
 
-Weights have a scale for each output (of a table: for each word). Activations have one for each row, the largest of its
-numbers / 127, made when the row is multiplied (as ZeroQuant, Yao et al., NeurIPS 2022). So no row depends on the others
-of its batch, and no documents are needed to fit scales to.
+Weights have a scale for each output (of a table: for each word). Activations have one scale and one zero for a layer,
+fitted to documents (`quantize.ranges`) and then fixed. So no row depends on the others of its batch, and what follows
+a product (GELU, the residual) is computed while its rows are in the processor's registers. A few columns of a BERT are
+ten times as large as the others; so columns are divided by a number of their own first, by which the weights that
+multiply them grow (SmoothQuant, Xiao et al., ICML 2023, equation 4 with α = 1/2).
 
 The product of two int8 matrices is exact in int32. oneDNN makes it where the processor has instructions for it. Without
 them oneDNN adds pairs of products in 16 bits, which overflow; so float32 takes its place, with the same numbers.
@@ -10,74 +12,162 @@ them oneDNN adds pairs of products in 16 bits, which overflow; so float32 takes 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from tokensieve.processor import cpu_instructions
 
 _INSTRUCTIONS = {"avx512_vnni", "avx_vnni", "amx_int8"}
+_BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 CALLED = "AVX512-VNNI, AVX-VNNI or AMX-INT8"
+_LEAST, _MOST = -128, 127
 _LARGEST = 127
-_MIDDLE = 128  # of unsigned numbers, which the instructions multiply by signed ones
 _SMALLEST_SCALE = 1e-30  # of a row of zeros
+_SMALL = 1e-5  # of a column
+
+
+_LAID_OUT = WeakTensorKeyDictionary()
+"""Weights as a product takes them, by the int8 tensor that they were made of: stages of a cascade share both."""
+
+
+class _Operands(NamedTuple):
+    """What a product takes beside the rows; made at the first call."""
+
+    native: bool
+    weight: Tensor  # laid out by oneDNN, or float32
+    factor: Tensor  # of each column
+    scale: float
+    zero: int
 
 
 class Int8Linear(nn.Module):
     """Takes the place of a linear layer: y = x Wᵀ + b, both x and W in int8.
 
+    Rows are float, or int8 as `ready` makes them.
+
     Attributes:
         weight: [d_out, d_in] int8.
         weight_scale: [d_out] float32; a weight is its number times its row's scale.
         bias: [d_out] float32, or None.
+        input_scale: [] float32; a number of a row is (its int8 - input_zero) input_scale, times its column's smoothing.
+        input_zero: [] int32.
+        smoothing: [d_in] float32; what columns are divided by. The weights are already those of divided columns.
     """
 
     weight: Tensor
     weight_scale: Tensor
+    input_scale: Tensor
+    input_zero: Tensor
+    smoothing: Tensor
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.register_buffer("weight", torch.zeros(out_features, in_features, dtype=torch.int8))
         self.register_buffer("weight_scale", torch.ones(out_features))
+        self.register_buffer("input_scale", torch.ones(()))
+        self.register_buffer("input_zero", torch.zeros((), dtype=torch.int32))
+        self.register_buffer("smoothing", torch.ones(in_features))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
-        self._ready: tuple[bool, Tensor] | None = None
+        self._made: _Operands | None = None
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """[..., d_out] from [..., d_in], in the type of the rows."""
-        flat = rows.flatten(0, -2).float()
+    def forward(self, rows: Tensor, residual: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
+        """[..., d_out] from [..., d_in].
+
+        Args:
+            rows: float, or int8.
+            residual: [T, d_out] float32 to add, for rows [T, d_in]; the result is float32, too.
+            dtype: of the result.
+        """
+        flat, shape = self.ready(rows).flatten(0, -2), (*rows.shape[:-1], self.out_features)
         if not len(flat):
-            return rows.new_zeros(*rows.shape[:-1], self.out_features)
-        quantized, scale = quantized_rows(flat)
-        native, weight = self._operand()
-        if native:
-            unsigned = quantized.add_(_MIDDLE).to(torch.uint8)
-            product: Tensor = _multiply(unsigned, weight, self.weight_scale)
-        else:
-            product = F.linear(quantized, weight) * self.weight_scale
-        product *= scale
-        if self.bias is not None:
-            product += self.bias
-        result: Tensor = product.unflatten(0, rows.shape[:-1]).to(rows.dtype)
-        return result
+            return torch.zeros(shape, dtype=dtype, device=rows.device)
+        if not self._operands().native:
+            product = self._in_float32(flat)
+            return (product if residual is None else product.add_(residual)).to(dtype).view(shape)
+        if residual is None:
+            return self._multiply(flat, dtype, "none", "").view(shape)
+        return self._add(flat, residual)
 
-    def _operand(self) -> tuple[bool, Tensor]:
-        """Whether oneDNN multiplies, and the weights as the product takes them; made at the first call."""
-        if self._ready is None:
+    def gelu(self, rows: Tensor, approximate: str, reader: nn.Module) -> Tensor:
+        """GELU of the product, [T, d_out]: int8 as `reader`, the layer that reads it, takes them; float32 if it is
+        none of these.
+
+        Args:
+            rows: [T, d_in], float or int8.
+            approximate: "none" or "tanh", as of `torch.nn.functional.gelu`.
+            reader: a linear layer; one with int8 weights smooths nothing.
+        """
+        flat, quantizes = self.ready(rows), isinstance(reader, Int8Linear)
+        if len(flat) and self._operands().native:
+            if not isinstance(reader, Int8Linear):
+                return self._multiply(flat, torch.float32, "gelu", approximate)
+            onward = reader._operands()
+            return self._multiply(flat, torch.int8, "gelu", approximate, onward.scale, onward.zero)
+        activated = F.gelu(self(flat), approximate=approximate)
+        return reader.ready(activated) if isinstance(reader, Int8Linear) and quantizes else activated
+
+    def ready(self, rows: Tensor) -> Tensor:
+        """Rows [..., d_in] as the product takes them: int8. Layers that read the same rows may share them."""
+        if rows.dtype == torch.int8:
+            return rows
+        own = self._operands()
+        shifted = torch.addcmul(own.factor.new_full((1,), own.zero), rows, own.factor)
+        return shifted.round_().clamp_(_LEAST, _MOST).to(torch.int8)
+
+    def _multiply(
+        self, rows: Tensor, dtype: torch.dtype, after: str, approximate: str, scale: float = 1.0, zero: int = 0
+    ) -> Tensor:
+        """[T, d_out] by oneDNN, of `dtype`: with what comes after the product, and int8 by that scale and zero."""
+        own, offsets = self._operands(), _no_offsets(self.out_features)
+        product: Tensor = torch.ops.onednn.qlinear_pointwise(
+            rows, own.scale, own.zero, own.weight, self.weight_scale, offsets, self.bias, scale, zero, dtype, after, [],
+            approximate,
+        )  # fmt: skip
+        return product
+
+    def _add(self, rows: Tensor, residual: Tensor) -> Tensor:
+        """[T, d_out] float32 by oneDNN: the product and the residual."""
+        own, offsets = self._operands(), _no_offsets(self.out_features)
+        summed: Tensor = torch.ops.onednn.qlinear_pointwise.binary(
+            rows, own.scale, own.zero, own.weight, self.weight_scale, offsets, residual, self.bias, 1.0, 0,
+            torch.float32, 1.0, 0, "add", 1.0, "none", [], "",
+        )  # fmt: skip
+        return summed
+
+    def _in_float32(self, rows: Tensor) -> Tensor:
+        own = self._operands()
+        product = F.linear(rows.float().sub_(own.zero), own.weight).mul_(self.weight_scale * own.scale)
+        return product if self.bias is None else product.add_(self.bias)
+
+    def _operands(self) -> _Operands:
+        if self._made is None:
             native = self.weight.device.type == "cpu" and has_int8()
-            weight = torch.ops.onednn.qlinear_prepack(self.weight, None) if native else self.weight.float()
-            self._ready = native, weight
-        return self._ready
+            if self.weight not in _LAID_OUT:
+                _LAID_OUT[self.weight] = (
+                    torch.ops.onednn.qlinear_prepack(self.weight, None) if native else self.weight.float()
+                )
+            factor = 1 / (self.smoothing * self.input_scale)
+            scale, zero = float(self.input_scale), int(self.input_zero)
+            self._made = _Operands(native, _LAID_OUT[self.weight], factor, scale, zero)
+        return self._made
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        self._ready = None
+        self._made = None
         return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
 
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._made = None
+        super()._load_from_state_dict(*args, **kwargs)
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_ready": None}  # what oneDNN has laid out can be neither copied nor pickled
+        return {**self.__dict__, "_made": None}  # what oneDNN has laid out can be neither copied nor pickled
 
     def extra_repr(self) -> str:
         """Sizes, for `print(model)`."""
@@ -105,23 +195,30 @@ class Int8Embedding(nn.Module):
         return self.weight[ids].float() * self.weight_scale[ids].unsqueeze(-1)
 
 
-def quantized_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Whole numbers from -127 to 127, as floats, and the scale of each row.
+def quantized_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix [n, d] as int8 from -127 to 127, and the scale of each row [n] float32: its largest number / 127."""
+    rows = weight.detach().float()
+    scale = (rows.abs().amax(1, keepdim=True) / _LARGEST).clamp_(min=_SMALLEST_SCALE)
+    return (rows / scale).round_().to(torch.int8), scale.squeeze(1)
+
+
+def quantized_range(least: float, most: float) -> tuple[float, int]:
+    """Scale and zero by which the numbers from `least` to `most`, and 0, become int8."""
+    least, most = min(least, 0.0), max(most, 0.0)
+    scale = max((most - least) / (_MOST - _LEAST), _SMALLEST_SCALE)
+    return scale, round(_LEAST - least / scale)
+
+
+def smoothing(columns: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """What columns are divided by, [d_in] float32: the rows' and the weights' then have about the same reach.
 
     Args:
-        rows: [T, d] float32.
-
-    Returns:
-        [T, d] and [T, 1]; the rows are about their product.
+        columns: [2, d_in], the least and the most number in each column of the rows.
+        weights: [d_out, d_in] each, of the layers that read the rows.
     """
-    scale = (rows.abs().amax(1, keepdim=True) / _LARGEST).clamp_(min=_SMALLEST_SCALE)
-    return (rows / scale).round_(), scale
-
-
-def quantized_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """A matrix [n, d] as int8, and the scale of each row [n] float32."""
-    whole, scale = quantized_rows(weight.detach().float())
-    return whole.to(torch.int8), scale.squeeze(1)
+    reach = columns.abs().amax(0).clamp(min=_SMALL)
+    grown = torch.stack([weight.detach().float().abs().amax(0) for weight in weights]).amax(0).clamp(min=_SMALL)
+    return (reach / grown).sqrt()
 
 
 def has_int8() -> bool:
@@ -129,15 +226,13 @@ def has_int8() -> bool:
     return bool(_INSTRUCTIONS & cpu_instructions()) and hasattr(torch.ops.onednn, "qlinear_pointwise")
 
 
+def attention_dtype(device: torch.device) -> torch.dtype:
+    """The type that queries, keys and values out of int8 products have: bfloat16 where the CPU multiplies it by
+    instructions made for it, as it is more precise than int8 and twice as fast as float32; else float32."""
+    fast = device.type == "cpu" and has_int8() and _BFLOAT16_INSTRUCTIONS & cpu_instructions()
+    return torch.bfloat16 if fast else torch.float32
+
+
 @cache
 def _no_offsets(outputs: int) -> Tensor:
     return torch.zeros(outputs, dtype=torch.int64)
-
-
-def _multiply(unsigned: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-    """[T, d_out] float32 from [T, d_in] uint8 around 128 and a weight that oneDNN has laid out."""
-    offsets = _no_offsets(len(scale))
-    product: Tensor = torch.ops.onednn.qlinear_pointwise(
-        unsigned, 1.0, _MIDDLE, weight, scale, offsets, None, 1.0, 0, torch.float32, "none", [], ""
-    )
-    return product

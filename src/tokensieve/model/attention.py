@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tokensieve.kernels.attend import attend
 from tokensieve.kernels.backends import resolve_backend
+from tokensieve.kernels.int8 import Int8Linear, attention_dtype
 from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.received import Queries
 from tokensieve.model.configuration import TokensieveConfig
@@ -23,9 +24,9 @@ class SelfAttention(nn.Module):
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
         self.heads = config.num_attention_heads
-        self.query = Linear(config.hidden_size, config.hidden_size)
-        self.key = Linear(config.hidden_size, config.hidden_size)
-        self.value = Linear(config.hidden_size, config.hidden_size)
+        self.query: nn.Module = Linear(config.hidden_size, config.hidden_size)
+        self.key: nn.Module = Linear(config.hidden_size, config.hidden_size)
+        self.value: nn.Module = Linear(config.hidden_size, config.hidden_size)
         self.dropout = config.attention_probs_dropout_prob
         self.backend = resolve_backend(config.attention_backend)
 
@@ -47,8 +48,9 @@ class SelfAttention(nn.Module):
             attended: tokens of the same documents that keys and values are made of; None: `tokens`.
         """
         attended = attended or tokens
-        query = self._split(self.query(tokens.values))
-        key, value = self._keys_and_values(attended.values, keys)
+        rows = self._ready(tokens.values)
+        query = self._projected(self.query, rows)
+        key, value = self._keys_and_values(rows if attended is tokens else self._ready(attended.values), keys)
         key_lengths = attended.lengths if keys is None else keys.lengths
         dropout = self.dropout if self.training else 0.0
         return attend(
@@ -64,15 +66,31 @@ class SelfAttention(nn.Module):
         )
 
     def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:
-        if keys is None:
-            return self._split(self.key(values)), self._split(self.value(values))
-        if len(keys.rows) == 1:  # shared by all heads: pruned rows are not even projected
-            alive = values.index_select(0, keys.rows[0])
-            return self._split(self.key(alive)), self._split(self.value(alive))
+        shared = keys is not None and len(keys.rows) == 1
+        if keys is not None and shared:  # by all heads: pruned rows are not even projected
+            values = values.index_select(0, keys.rows[0])
+        key, value = self._projected(self.key, values), self._projected(self.value, values)
+        if keys is None or shared:
+            return key, value
         heads = torch.arange(self.heads, device=values.device)  # [K, H] rows: every head has its own
-        return self._split(self.key(values))[keys.rows.T, heads], self._split(self.value(values))[keys.rows.T, heads]
+        return key[keys.rows.T, heads], value[keys.rows.T, heads]
 
-    def _split(self, projected: Tensor) -> Tensor:
+    def _ready(self, values: Tensor) -> Tensor:
+        """Hidden states as all three projections take them; with int8 weights these have one scale."""
+        if (
+            isinstance(self.query, Int8Linear)
+            and isinstance(self.key, Int8Linear)
+            and isinstance(self.value, Int8Linear)
+        ):
+            values = self.query.ready(values)
+        return values
+
+    def _projected(self, projection: nn.Module, rows: Tensor) -> Tensor:
+        """[T, H, d_head] from [T, d]."""
+        if isinstance(projection, Int8Linear):
+            projected: Tensor = projection(rows, dtype=attention_dtype(rows.device))
+        else:
+            projected = projection(rows)
         return torch.unflatten(projected, -1, (self.heads, -1))
 
 

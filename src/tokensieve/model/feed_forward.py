@@ -7,8 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
+from tokensieve.kernels.int8 import Int8Linear
 from tokensieve.kernels.linear import ROWS_AT_INFERENCE, ShortLinear
 from tokensieve.model.configuration import TokensieveConfig
+
+_GELU = {"gelu": "none", "gelu_new": "tanh", "gelu_fast": "tanh", "gelu_pytorch_tanh": "tanh"}
+"""How the activations that are GELU compute it, in the words of `torch.nn.functional.gelu`."""
 
 
 class Intermediate(nn.Module):
@@ -18,9 +22,12 @@ class Intermediate(nn.Module):
         super().__init__()
         self.dense = ShortLinear(config.hidden_size, config.intermediate_size)
         self.activation = ACT2FN[config.hidden_act]
+        self.gelu = _GELU.get(config.hidden_act)
 
-    def forward(self, values: Tensor) -> Tensor:
-        """[T, intermediate_size] from [T, d]."""
+    def forward(self, values: Tensor, reader: nn.Module) -> Tensor:
+        """[T, intermediate_size] from [T, d], as the linear layer that reads it takes it."""
+        if isinstance(self.dense, Int8Linear) and self.gelu is not None:
+            return self.dense.gelu(values, self.gelu, reader)
         widened: Tensor = self.dense(values)
         if torch.is_grad_enabled() or getattr(self.activation, "act", None) is not F.gelu:
             activated: Tensor = self.activation(widened)
@@ -37,6 +44,10 @@ def feed_forward(attended: Tensor, intermediate: nn.Module, output: nn.Module) -
     alone = torch.is_grad_enabled() or attended.device.type != "cpu" or torch.compiler.is_compiling()
     rows = len(attended) if alone else ROWS_AT_INFERENCE * torch.get_num_threads()
     if rows >= len(attended):
-        whole: Tensor = output(intermediate(attended), attended)
-        return whole
-    return torch.cat([output(intermediate(part), part) for part in attended.split(rows)])
+        return _both(attended, intermediate, output)
+    return torch.cat([_both(part, intermediate, output) for part in attended.split(rows)])
+
+
+def _both(attended: Tensor, intermediate: nn.Module, output: nn.Module) -> Tensor:
+    whole: Tensor = output(intermediate(attended, output.dense), attended)
+    return whole

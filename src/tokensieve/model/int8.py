@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tokensieve.errors import ConfigError
-from tokensieve.kernels.int8 import Int8Embedding, Int8Linear, quantized_weight
+from tokensieve.kernels.int8 import Int8Embedding, Int8Linear, quantized_range, quantized_weight, smoothing
 from tokensieve.kernels.linear import Linear
 
 WORDS = "embeddings.word_embeddings"
@@ -21,6 +23,11 @@ def int8_names(model: nn.Module) -> list[str]:
     """Names of the modules that can have int8 weights: linear layers but the last one, and the table of words."""
     linear = [name for name, module in model.named_modules() if isinstance(module, Linear) and name != _LAST_LAYER]
     return [WORDS, *linear]
+
+
+_STAGE = re.compile(r"(stages\.\d+\.)?")
+_AFTER_GELU = re.compile(r"layer\.\d+\.output\.dense$")
+"""Such a layer reads what an int8 product leaves: numbers with one scale."""
 
 
 def put_int8(model: nn.Module, names: Sequence[str]) -> None:
@@ -44,26 +51,44 @@ def put_int8(model: nn.Module, names: Sequence[str]) -> None:
         setattr(model.get_submodule(place), leaf, new)
 
 
-def in_int8(model: Any, names: Sequence[str]) -> Any:
+def in_int8(model: Any, names: Sequence[str], columns: Mapping[str, Tensor]) -> Any:
     """A copy of a model, or of a cascade, whose modules of these names have int8 weights.
 
     Args:
         model: float32, on the CPU; its modules are not int8 yet.
         names: of modules, as they are within a stage.
+        columns: of each linear layer, by its name within a stage, the least and the most number in each column that it
+            reads, [2, d_in] (`quantize.ranges`).
     """
     config = copy.deepcopy(model.config)
     config.int8 = list(names)
     made = type(model)(config).eval()
-    made.load_state_dict(_converted(model.state_dict(), names))
+    made.load_state_dict(_converted(model.state_dict(), names, columns))
     return made
 
 
-def _converted(state: dict[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
-    wanted = tuple(f"{name}.weight" for name in names)
-    converted = {}
+def _converted(state: dict[str, Tensor], names: Sequence[str], columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    converted = dict(state)
     for name, tensor in state.items():
-        if name.removeprefix("stages.0.").removeprefix("stages.1.") in wanted:
-            converted[name], converted[f"{name}_scale"] = quantized_weight(tensor)
-        else:
-            converted[name] = tensor
+        stage, place = _STAGE.match(name).group(), name.removesuffix(".weight")  # type: ignore[union-attr]
+        within = place.removeprefix(stage)
+        if place == name or within not in names:
+            continue
+        if within in columns:  # a table of words reads no columns
+            readers = [state[f"{stage}{reader}.weight"] for reader in sharing(within)]
+            plain = _AFTER_GELU.search(within) is not None
+            divided = torch.ones(tensor.shape[1]) if plain else smoothing(columns[within], readers)
+            smooth = columns[within] / divided
+            scale, zero = quantized_range(float(smooth.min()), float(smooth.max()))
+            tensor = tensor * divided
+            converted[f"{place}.smoothing"] = divided
+            converted[f"{place}.input_scale"] = torch.tensor(scale)
+            converted[f"{place}.input_zero"] = torch.tensor(zero, dtype=torch.int32)
+        converted[name], converted[f"{name}_scale"] = quantized_weight(tensor)
     return converted
+
+
+def sharing(name: str) -> list[str]:
+    """Names of the layers that read the same rows as the one of this name: those of a self-attention, else itself."""
+    place = name.rpartition(".")[0]
+    return [f"{place}.{leaf}" for leaf in ("query", "key", "value")] if place.endswith("attention.self") else [name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from tokensieve.kernels.int8 import Int8Linear
 from tokensieve.kernels.linear import ShortLinear
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.dropout import Dropout
@@ -25,5 +26,9 @@ class ResidualOutput(nn.Module):
 
     def forward(self, computed: Tensor, residual: Tensor) -> Tensor:
         """[T, d] from [T, width] and residual [T, d]."""
-        normed: Tensor = self.LayerNorm(residual + self.dropout(self.dense(computed)))
+        if isinstance(self.dense, Int8Linear):  # at inference alone
+            summed = self.dense(computed, residual)
+        else:
+            summed = residual + self.dropout(self.dense(computed))
+        normed: Tensor = self.LayerNorm(summed)
         return normed

@@ -18,6 +18,7 @@ from tokensieve.data.documents import Document
 from tokensieve.errors import CheckpointError, ConfigError, DataError
 from tokensieve.model.int8 import in_int8, int8_names
 from tokensieve.quantize.gate import Gate, changes, judged
+from tokensieve.quantize.ranges import ranges
 from tokensieve.runtime.bag_of_words import BagOfWords
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.load import load
@@ -32,6 +33,8 @@ REPORT = "quantization.json"
 """What the gate measured, in the folder of an int8 classifier."""
 ENOUGH = 1000
 """Documents from which on a change of 1.5 % of the labels is told from chance."""
+_FITTED_SHARE, _FITTED_MOST = 4, 256
+"""One document in so many, and no more than that, fits the ranges of activations; the others are compared."""
 _TRIED = 128
 """Documents by which the layers are ordered."""
 _LAYER = "encoder.layer."
@@ -72,10 +75,15 @@ def quantize(
         raise ConfigError(f"{model}: a bag of words has no encoder, and nothing to quantize")
     if before.model.config.int8:
         raise CheckpointError(f"{model}: its weights are int8 already: give the float32 classifier that it was made of")
-    if len(documents) < ENOUGH:
-        logger.warning("%d documents tell little: give %d or more, labels are not needed", len(documents), ENOUGH)
-    results = _results(before, documents)
-    made, report = _tried(before, documents, results, gate)
+    fitted, compared = _split(documents)
+    if len(compared) < ENOUGH:
+        logger.warning(
+            "%d documents to compare on tell little: give %d or more, labels are not needed",
+            len(compared),
+            ENOUGH + _FITTED_MOST,
+        )
+    made, report = _tried(_Trial(before, fitted, compared), gate)
+    report["fitted_to"] = len(fitted)
     report = {"type": "int8", "gate": {"labels_changed": gate.labels_changed, "mean_change": gate.mean_change}} | report
     if made is None:
         raise ConfigError(f"{model}: int8 changes too much: {said(report)}; nothing is written: keep float32")
@@ -84,20 +92,44 @@ def quantize(
     return report
 
 
-def _tried(
-    before: Classifier, documents: Sequence[Document], results: Sequence[Result], gate: Gate
-) -> tuple[Any, dict[str, Any]]:
+def _split(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:
+    """Documents that ranges are fitted to, evenly spread; and the others. One document alone is both."""
+    step = max(_FITTED_SHARE, len(documents) // _FITTED_MOST)
+    fitted = list(documents[::step])[:_FITTED_MOST]
+    used = set(range(0, len(documents), step)[:_FITTED_MOST])
+    return fitted, [document for place, document in enumerate(documents) if place not in used] or fitted
+
+
+class _Trial:
+    """What is the same in every attempt: the float32 classifier, its answers, the ranges of its activations."""
+
+    def __init__(self, before: Classifier, fitted: Sequence[Document], documents: Sequence[Document]) -> None:
+        self.before, self.documents = before, documents
+        self.names = _names(before)
+        self.ranges = ranges(before, self.names, fitted)
+        self.results = _results(before, documents)
+
+    def made(self, names: Sequence[str]) -> Any:
+        """The model with int8 in the modules of these names."""
+        return in_int8(self.before.model, names, self.ranges)
+
+    def answers(self, model: Any, documents: Sequence[Document]) -> list[Result]:
+        """Results of another model in the classifier's place."""
+        return _results(_with(self.before, model), documents)
+
+
+def _tried(trial: _Trial, gate: Gate) -> tuple[Any, dict[str, Any]]:
     """The int8 model that passes, None if none does; and the report of the last one that was tried."""
-    names, kept = _names(before), list[str]()
+    kept = list[str]()
     order: list[str] | None = None
     while True:
-        made = in_int8(before.model, [name for name in names if not name.startswith(tuple(kept) or ("\n",))])
-        after = _results(_with(before, made), documents)
-        report = {"float32": kept, **judged(before, documents, results, after)}
+        made = trial.made([name for name in trial.names if not name.startswith(tuple(kept) or ("\n",))])
+        after = trial.answers(made, trial.documents)
+        report = {"float32": kept, **judged(trial.before, trial.documents, trial.results, after)}
         logger.info("%s", said(report))
         if gate.passes(report):
             return made, report
-        order = _most_sensitive(before, names, documents, results) if order is None else order
+        order = _most_sensitive(trial) if order is None else order
         if len(kept) >= len(order) // 2:
             return None, report
         kept = [*kept, order[len(kept)]]
@@ -109,16 +141,14 @@ def _names(classifier: Classifier) -> list[str]:
     return list(dict.fromkeys(name for stage in stages for name in int8_names(stage)))
 
 
-def _most_sensitive(
-    before: Classifier, names: list[str], documents: Sequence[Document], results: Sequence[Result]
-) -> list[str]:
+def _most_sensitive(trial: _Trial) -> list[str]:
     """The layers, those first that change the probabilities most if they alone are int8."""
-    layers = sorted({name[: name.index(".", len(_LAYER)) + 1] for name in names if name.startswith(_LAYER)})
-    some, wanted = documents[:_TRIED], results[:_TRIED]
+    layers = sorted({name[: name.index(".", len(_LAYER)) + 1] for name in trial.names if name.startswith(_LAYER)})
+    some, wanted = trial.documents[:_TRIED], trial.results[:_TRIED]
     moved = {}
     for layer in layers:
-        alone = in_int8(before.model, [name for name in names if name.startswith(layer)])
-        moved[layer] = changes(wanted, _results(_with(before, alone), some))["mean_change"]
+        alone = trial.made([name for name in trial.names if name.startswith(layer)])
+        moved[layer] = changes(wanted, trial.answers(alone, some))["mean_change"]
     return sorted(layers, key=lambda layer: -moved[layer])
 
 

@@ -4,11 +4,12 @@ activation in place.
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from contract.variants import batch, documents, settings, tiny_model
 from tokensieve.model import feed_forward as module
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.residual import ResidualOutput
 
 
 @pytest.mark.parametrize("changes", [{"site": "hidden"}, {"combine_layer": 3}], ids=str)
@@ -37,10 +38,10 @@ def test_exact_gelu_is_in_place_where_nothing_has_gradients(activation: str) -> 
     half = module.Intermediate(TokensieveConfig(hidden_size=24, intermediate_size=32, hidden_act=activation))
     values, products = torch.randn(5, 24), []
     half.dense.register_forward_hook(lambda _, __, product: products.append((product, product.clone())))
-    trained = half(values)
+    trained = half(values, nn.Identity())
     trained.sum().backward()
     with torch.no_grad():
-        inferred = half(values)
+        inferred = half(values, nn.Identity())
     torch.testing.assert_close(inferred, trained, atol=1e-6, rtol=0)
     (own, before), (reused, _) = products
     assert torch.equal(own, before)
@@ -50,14 +51,9 @@ def test_exact_gelu_is_in_place_where_nothing_has_gradients(activation: str) -> 
 def test_every_thread_has_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     seen: list[int] = []
-    widen, narrow = nn.Linear(8, 16), nn.Linear(16, 8)
+    config = TokensieveConfig(hidden_size=8, intermediate_size=16, num_attention_heads=2)
+    widen, narrow = module.Intermediate(config), ResidualOutput(16, config).eval()
     widen.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
-
-    class Ends(nn.Module):
-        def forward(self, widened: Tensor, residual: Tensor) -> Tensor:
-            narrowed: Tensor = narrow(widened)
-            return narrowed + residual
-
     with torch.no_grad():
-        found = module.feed_forward(torch.randn(1000, 8), widen, Ends())
+        found = module.feed_forward(torch.randn(1000, 8), widen, narrow)
     assert (seen, found.shape) == ([768, 232], (1000, 8))

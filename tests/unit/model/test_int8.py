@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
@@ -17,42 +18,90 @@ from contract.variants import tiny_cascade, tiny_model
 from flat import reduction
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.kernels import int8
-from tokensieve.kernels.int8 import Int8Embedding, Int8Linear, has_int8, quantized_rows, quantized_weight
+from tokensieve.kernels.int8 import Int8Embedding, Int8Linear, has_int8, quantized_range, quantized_weight
 from tokensieve.kernels.linear import Linear
 from tokensieve.model.int8 import WORDS, in_int8, int8_names
+from tokensieve.quantize.ranges import ranges_of
 
 
-def layer(rows: int = 24, columns: int = 40, bias: bool = True) -> tuple[Linear, Int8Linear]:
+def layer(rows: int = 24, columns: int = 40, bias: bool = True, reach: float = 3.0) -> tuple[Linear, Int8Linear]:
+    """A linear layer, and one with int8 weights whose input reaches from -reach / 2 to reach."""
     plain = Linear(columns, rows, bias=bias)
     quantized = Int8Linear(columns, rows, bias)
     quantized.weight, quantized.weight_scale = quantized_weight(plain.weight)
+    scale, zero = quantized_range(-reach / 2, reach)
+    quantized.input_scale, quantized.input_zero = torch.tensor(scale), torch.tensor(zero, dtype=torch.int32)
     if bias:
         quantized.bias = plain.bias
     return plain, quantized
 
 
+def exact_product(quantized: Int8Linear, rows: Tensor) -> Tensor:
+    """The product of the rounded numbers, in float64."""
+    scale, zero = float(quantized.input_scale), int(quantized.input_zero)
+    whole = (rows.double() / scale + zero).round().clamp(-128, 127)
+    weight = quantized.weight.double() * quantized.weight_scale.double()[:, None]
+    return (whole - zero) * scale @ weight.T + (0 if quantized.bias is None else quantized.bias.double())
+
+
 def test_a_matrix_is_rounded_to_whole_numbers_of_its_rows_scale() -> None:
     matrix = torch.tensor([[127.0, -63.5, 1.0], [0.0, 0.0, 0.0], [0.001, 0.0005, -0.001]])
-    whole, scale = quantized_rows(matrix)
+    whole, scale = quantized_weight(matrix)
     assert whole.tolist() == [[127, -64, 1], [0, 0, 0], [127, 64, -127]]
-    assert torch.allclose(whole * scale, matrix, atol=float(scale.max()) / 2)
+    assert torch.allclose(whole * scale[:, None], matrix, atol=float(scale.max()) / 2)
 
 
+@pytest.mark.parametrize("bounds", [(-1.0, 3.0), (2.0, 3.0), (-5.0, -1.0), (0.0, 0.0), (-1e-3, 1e4)])
+def test_a_range_holds_its_bounds_and_nothing_exactly(bounds: tuple[float, float]) -> None:
+    scale, zero = quantized_range(*bounds)
+    assert -128 <= zero <= 127, "0 has a whole number of its own"
+    for bound in (*bounds, 0.0):
+        whole = round(bound / scale) + zero
+        assert -129 <= whole <= 128
+        assert (whole - zero) * scale == pytest.approx(bound, abs=scale / 2 + 1e-12)
+
+
+@pytest.fixture(params=["native", "float32"])
+def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "float32":
+        monkeypatch.setattr(int8, "has_int8", lambda: False)
+    elif not has_int8():
+        pytest.skip("this processor has no instructions for int8")
+
+
+@pytest.mark.usefixtures("native")
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(1, 40), (7, 40), (2, 3, 40), (0, 40)])
 def test_a_product_is_that_of_the_rounded_numbers(bias: bool, shape: tuple[int, ...]) -> None:
     plain, quantized = layer(bias=bias)
-    rows = torch.randn(shape)
+    rows = torch.rand(shape) * 4 - 1.4
     found = quantized(rows)
-    flat = rows.flatten(0, -2).double()
-    scale = flat.abs().amax(1, keepdim=True) / 127
-    weight = quantized.weight.double() * quantized.weight_scale.double()[:, None]
-    exact = ((flat / scale).round() * scale) @ weight.T + (plain.bias.double() if bias else 0)
+    flat = rows.flatten(0, -2)
     assert found.shape == (*shape[:-1], 24)
-    assert torch.allclose(found.double(), exact.unflatten(0, shape[:-1]), atol=1e-5)
+    assert torch.allclose(found.double(), exact_product(quantized, flat).view(found.shape), atol=1e-5)
     if len(flat):
-        far = (found - plain(rows)).abs().mean() / plain(rows).abs().mean()
-        assert far < 0.03, "it is close to the float32 product"
+        clamped = rows.clamp(-1.5, 3)
+        far = (found - plain(clamped)).abs().mean() / plain(clamped).abs().mean()
+        assert far < 0.05, "it is close to the float32 product of numbers within the range"
+        assert quantized(rows, dtype=torch.bfloat16).dtype == torch.bfloat16
+        assert torch.equal(quantized(quantized.ready(rows)), found), "rows may be int8 already"
+
+
+@pytest.mark.usefixtures("native")
+def test_what_follows_a_product() -> None:
+    _, quantized = layer()
+    _, reader = layer(columns=24, reach=2.0)
+    rows, residual = torch.rand(7, 40) * 4 - 1.4, torch.randn(7, 24)
+    exact = exact_product(quantized, rows)
+    assert torch.allclose(quantized(rows, residual).double(), exact + residual.double(), atol=1e-5)
+    for approximate in ("none", "tanh"):
+        wanted = F.gelu(exact, approximate=approximate)
+        assert torch.allclose(quantized.gelu(rows, approximate, nn.Linear(24, 3)).double(), wanted, atol=1e-4)
+        whole = quantized.gelu(rows, approximate, reader)
+        assert whole.dtype == torch.int8
+        assert (whole - reader.ready(wanted.float())).abs().max() <= 1, "but for a tie that rounding decides"
+    nothing = quantized.gelu(rows[:0], "none", reader)
+    assert (nothing.shape, nothing.dtype) == ((0, 24), torch.int8)
 
 
 def test_a_row_does_not_depend_on_the_others() -> None:
@@ -62,14 +111,11 @@ def test_a_row_does_not_depend_on_the_others() -> None:
     assert torch.allclose(alone, quantized(rows), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.skipif(not has_int8(), reason="this processor has no instructions for int8")
-def test_the_processors_product_is_that_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, quantized = layer(64, 384)
-    rows = torch.randn(50, 384)
-    native = quantized(rows)
-    monkeypatch.setattr(int8, "has_int8", lambda: False)
-    quantized._ready = None
-    assert torch.allclose(native, quantized(rows), atol=1e-5)
+def test_stages_share_weights_that_are_laid_out() -> None:
+    _, quantized = layer()
+    other = Int8Linear(40, 24)
+    other._buffers["weight"] = quantized.weight
+    assert quantized._operands().weight is other._operands().weight
 
 
 def test_a_table_of_words() -> None:
@@ -88,6 +134,11 @@ def inputs() -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": mask}
 
 
+def quantized_by(plain: Any, names: list[str]) -> Any:
+    """The model in int8, with ranges of `inputs`."""
+    return in_int8(plain, names, ranges_of(plain, names, lambda stage: stage(**inputs())))
+
+
 MODELS: dict[str, Callable[[], Any]] = {
     "combined": lambda: tiny_model(reduction(combine_layer=3)),
     "dense": lambda: tiny_model(reduction(pruning="none")),
@@ -99,7 +150,7 @@ MODELS: dict[str, Callable[[], Any]] = {
 def test_a_model_saved_and_loaded(kind: str, tmp_path: Path) -> None:
     plain = MODELS[kind]().eval()
     names = int8_names(plain.stages[0] if kind == "cascade" else plain)
-    made = in_int8(plain, names)
+    made = quantized_by(plain, names)
     assert plain.config.int8 is None, "the one it was made of stays"
     batch = inputs()
     with torch.no_grad():
@@ -116,15 +167,14 @@ def test_a_model_saved_and_loaded(kind: str, tmp_path: Path) -> None:
         assert torch.equal(loaded(**batch).logits, after)
         for copied in (copy.deepcopy(loaded), pickle.loads(pickle.dumps(loaded))):
             assert torch.equal(copied(**batch).logits, after)
-    alone = torch.cat(
-        [loaded(input_ids=row[: int(own.sum())][None]).logits for row, own in zip(*batch.values(), strict=True)]
-    )
+        documents = zip(*batch.values(), strict=True)
+        alone = torch.cat([loaded(input_ids=row[: int(own.sum())][None]).logits for row, own in documents])
     assert torch.allclose(alone, after, atol=1e-5)
 
 
 def test_layers_that_stay_float32(tmp_path: Path) -> None:
     plain = MODELS["dense"]().eval()
-    made = in_int8(plain, [WORDS, "encoder.layer.0.output.dense"])
+    made = quantized_by(plain, [WORDS, "encoder.layer.0.output.dense"])
     kinds = {type(module).__name__ for module in made.encoder.layer[1].modules()}
     assert "Int8Linear" not in kinds
     assert isinstance(made.encoder.layer[0].output.dense, Int8Linear)
@@ -134,14 +184,14 @@ def test_layers_that_stay_float32(tmp_path: Path) -> None:
 
 def test_a_module_of_another_kind_is_refused() -> None:
     with pytest.raises(ConfigError, match="LayerNorm"):
-        in_int8(MODELS["dense"](), ["embeddings.LayerNorm"])
+        in_int8(MODELS["dense"](), ["embeddings.LayerNorm"], {})
 
 
 def test_doors(save_classifier: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = save_classifier(tmp_path / "plain", combine_layer=3)
     with pytest.raises(ConfigError, match="tokensieve quantize"):
         tokensieve.load(folder, device="cpu", dtype="int8")
-    made = in_int8(tokensieve.load(folder, device="cpu").model, [WORDS])
+    made = in_int8(tokensieve.load(folder, device="cpu").model, [WORDS], {})
     small = save_classifier(tmp_path / "small", combine_layer=3)
     made.save_pretrained(small)
     for dtype in ("int8", "auto", "float32"):

@@ -25,6 +25,7 @@ from tokensieve.bench.contenders.contender import (
     check_dtype,
     check_order,
 )
+from tokensieve.bench.contenders.int8 import INT8, quantized
 from tokensieve.bench.flops import Flops, reduced_cost
 from tokensieve.bench.work import Batch, Order, Work
 from tokensieve.cascade.build import EncoderClassifier, compress
@@ -76,7 +77,7 @@ class Tokensieve(ContenderConfig):
             version 0.1.0 are read, too.
         layers: the first so many layers of the backbone alone, as of a smaller model; None: all.
         order: of documents in batches.
-        dtype: of weights and activations.
+        dtype: of weights and activations; "int8" with ranges of the benchmark's own documents.
         attention: backend of attention, as `TokensieveConfig.attention_backend`.
         batch_tokens: the engine's budget or "auto", for the measure "end_to_end"; None: the engine's own.
         offload_embeddings: as of `load`.
@@ -96,7 +97,8 @@ class Tokensieve(ContenderConfig):
 
     def __post_init__(self) -> None:
         check_order(self)
-        check_dtype(self)
+        if self.dtype != INT8:
+            check_dtype(self)
         if not isinstance(self.settings, Mapping):
             raise ConfigError(f"settings={self.settings!r}: give an object with dotted paths of ReductionConfig")
         if self.layers is not None:
@@ -121,6 +123,11 @@ class Tokensieve(ContenderConfig):
             )
         if self.offload_embeddings and measure == "training":
             raise ConfigError("offload_embeddings with the measure 'training': these do not learn; leave it out")
+        if self.dtype == INT8 and (measure in ("training", "end_to_end") or self.offload_embeddings):
+            raise ConfigError(
+                f"dtype='int8' with the measure {measure!r}: use 'throughput', 'latency' or 'memory', without "
+                "offload_embeddings"
+            )
 
     def reduction(self, backbone: Backbone) -> ReductionConfig:
         """The settings for a backbone.
@@ -139,7 +146,10 @@ class Tokensieve(ContenderConfig):
 
     def load(self, setting: Setting) -> Contender:
         """The model; in company it shares the backbone's tensors, until `calls` lays some out; alone it has its own."""
-        model, dtype = self._model(setting), resolve_dtype(self.dtype, CPU)
+        model = self._model(setting)
+        if self.dtype == INT8:
+            model = quantized(model, setting)
+        dtype = torch.float32 if self.dtype == INT8 else resolve_dtype(self.dtype, CPU)
         if self.offload_embeddings:
             offload_input_embeddings(model, _saved(model, setting))
         if setting.alone:

@@ -1,0 +1,63 @@
+"""The least and the most number in each column that a linear layer reads, over documents: what int8 has to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tokensieve.data.documents import Document
+from tokensieve.model.int8 import sharing
+from tokensieve.runtime.classifier import Classifier
+from tokensieve.runtime.words_first import engine_of
+
+
+def ranges_of(model: Any, names: Sequence[str], read: Callable[[Any], object]) -> dict[str, Tensor]:
+    """The range of each linear layer, by its name within a stage. Stages share tensors, and so the ranges.
+
+    Args:
+        model: float32; a model or a cascade, each of whose stages reads all documents.
+        names: of modules within a stage; those that are no linear layers are passed over.
+        read: lets a stage read the documents.
+
+    Returns:
+        Least and most number in each column over all rows, [2, d_in] float32. Layers that share rows share them.
+    """
+    found: dict[str, Tensor] = {}
+    for stage in getattr(model, "stages", [model]):
+        modules = ((name, module) for name, module in stage.named_modules() if name in names)
+        hooks = [
+            module.register_forward_pre_hook(partial(_widen, found, name))
+            for name, module in modules
+            if isinstance(module, nn.Linear)
+        ]
+        try:
+            read(stage)
+        finally:
+            for hook in hooks:
+                hook.remove()
+    return found
+
+
+def ranges(classifier: Classifier, names: Sequence[str], documents: Sequence[Document]) -> dict[str, Tensor]:
+    """`ranges_of` a classifier's model over documents."""
+    engine = classifier.engine
+    options: dict[str, Any] = {"max_length": engine.max_length, "batch_tokens": engine.batch_tokens}
+
+    def read(stage: Any) -> None:
+        for _ in engine_of(stage, engine.tokenizer, None, **options).stream(documents):
+            pass
+
+    return ranges_of(classifier.model, names, read)
+
+
+def _widen(found: dict[str, Tensor], name: str, module: nn.Module, rows: tuple[Tensor, ...]) -> None:
+    if not rows[0].numel():
+        return
+    bounds = torch.stack(torch.aminmax(rows[0].detach().flatten(0, -2), dim=0))
+    for other in sharing(name):
+        before = found.get(other, bounds)
+        found[other] = torch.stack((torch.minimum(bounds[0], before[0]), torch.maximum(bounds[1], before[1])))
