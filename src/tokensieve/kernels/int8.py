@@ -26,6 +26,8 @@ from tokensieve.processor import cpu_instructions
 _INSTRUCTIONS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 _BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 CALLED = "AVX512-VNNI, AVX-VNNI or AMX-INT8"
+UNITS_APART = 4
+"""Of each feed-forward block."""
 _LEAST, _MOST = -128, 127
 _LARGEST = 127
 _SMALLEST_SCALE = 1e-30  # of a row of zeros
@@ -172,6 +174,32 @@ class Int8Linear(nn.Module):
     def extra_repr(self) -> str:
         """Sizes, for `print(model)`."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class UnitsApart(nn.Module):
+    """The few units of a feed-forward block whose numbers are far larger than the others', in float32.
+
+    One unit of a trained BERT may reach 25 where all others stay below 6: then 255 steps are too coarse for the others
+    (after LLM.int8(), Dettmers et al., NeurIPS 2022, which takes columns out of every product).
+
+    Attributes:
+        up: [k, d] float32, and `up_bias` [k].
+        down: [d, k] float32.
+    """
+
+    up: Tensor
+    up_bias: Tensor
+    down: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("up", torch.zeros(UNITS_APART, width))
+        self.register_buffer("up_bias", torch.zeros(UNITS_APART))
+        self.register_buffer("down", torch.zeros(width, UNITS_APART))
+
+    def forward(self, rows: Tensor, approximate: str) -> Tensor:
+        """What these units add to the block's result: [T, d] of rows [T, d]."""
+        return F.linear(F.gelu(F.linear(rows, self.up, self.up_bias), approximate=approximate), self.down)
 
 
 class Int8Embedding(nn.Module):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from tokensieve.kernels.int8 import Int8Linear
+from tokensieve.kernels.int8 import Int8Linear, UnitsApart
 from tokensieve.kernels.linear import ROWS_AT_INFERENCE, ShortLinear
 from tokensieve.model.configuration import TokensieveConfig
 
@@ -23,6 +23,7 @@ class Intermediate(nn.Module):
         self.dense = ShortLinear(config.hidden_size, config.intermediate_size)
         self.activation = ACT2FN[config.hidden_act]
         self.gelu = _GELU.get(config.hidden_act)
+        self.apart: UnitsApart | None = None
 
     def forward(self, values: Tensor, reader: nn.Module) -> Tensor:
         """[T, intermediate_size] from [T, d], as the linear layer that reads it takes it."""
@@ -35,7 +36,7 @@ class Intermediate(nn.Module):
         return torch.ops.aten.gelu_.default(widened)  # type: ignore[no-any-return]  # F.gelu has no such option
 
 
-def feed_forward(attended: Tensor, intermediate: nn.Module, output: nn.Module) -> Tensor:
+def feed_forward(attended: Tensor, intermediate: Intermediate, output: nn.Module) -> Tensor:
     """Apply both halves: [T, d] from [T, d].
 
     At inference on CPU a fixed number of rows is widened at a time (1.5 MB a thread at d = 384). The allocator reuses
@@ -48,6 +49,9 @@ def feed_forward(attended: Tensor, intermediate: nn.Module, output: nn.Module) -
     return torch.cat([_both(part, intermediate, output) for part in attended.split(rows)])
 
 
-def _both(attended: Tensor, intermediate: nn.Module, output: nn.Module) -> Tensor:
-    whole: Tensor = output(intermediate(attended, output.dense), attended)
+def _both(attended: Tensor, intermediate: Intermediate, output: nn.Module) -> Tensor:
+    residual = attended
+    if intermediate.apart is not None and intermediate.gelu is not None:
+        residual = attended + intermediate.apart(attended, intermediate.gelu)
+    whole: Tensor = output(intermediate(attended, output.dense), residual)
     return whole

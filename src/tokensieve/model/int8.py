@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tokensieve.errors import ConfigError
-from tokensieve.kernels.int8 import Int8Embedding, Int8Linear, quantized_range, quantized_weight, smoothing
+from tokensieve.kernels.int8 import (
+    UNITS_APART,
+    Int8Embedding,
+    Int8Linear,
+    UnitsApart,
+    quantized_range,
+    quantized_weight,
+    smoothing,
+)
 from tokensieve.kernels.linear import Linear
+from tokensieve.model.feed_forward import Intermediate
 
 WORDS = "embeddings.word_embeddings"
 _LAST_LAYER = "head.classifier"
@@ -25,7 +34,8 @@ def int8_names(model: nn.Module) -> list[str]:
     return [WORDS, *linear]
 
 
-_STAGE = re.compile(r"(stages\.\d+\.)?")
+_STAGE = re.compile(r"^stages\.\d+\.")
+_FEED_FORWARD = ("intermediate.dense.weight", "intermediate.dense.bias", "output.dense.weight")
 _AFTER_GELU = re.compile(r"layer\.\d+\.output\.dense$")
 """Such a layer reads what an int8 product leaves: numbers with one scale."""
 
@@ -49,6 +59,17 @@ def put_int8(model: nn.Module, names: Sequence[str]) -> None:
         else:
             raise ConfigError(f"int8: {name} is a {type(module).__name__}, which has no int8 weights: leave it out")
         setattr(model.get_submodule(place), leaf, new)
+    for module in modules.values():
+        if _has_units_apart(module):
+            module.intermediate.apart = UnitsApart(module.intermediate.dense.in_features)
+
+
+def _has_units_apart(module: Any) -> bool:
+    """Whether it is a layer whose feed-forward block is int8 from end to end."""
+    block = getattr(module, "intermediate", None)
+    if not isinstance(block, Intermediate) or block.gelu is None:
+        return False
+    return isinstance(block.dense, Int8Linear) and isinstance(module.output.dense, Int8Linear)
 
 
 def in_int8(model: Any, names: Sequence[str], columns: Mapping[str, Tensor]) -> Any:
@@ -63,29 +84,59 @@ def in_int8(model: Any, names: Sequence[str], columns: Mapping[str, Tensor]) -> 
     config = copy.deepcopy(model.config)
     config.int8 = list(names)
     made = type(model)(config).eval()
-    made.load_state_dict(_converted(model.state_dict(), names, columns))
+    wanted = made.state_dict()
+    given, found = _with_units_apart(model.state_dict(), columns, wanted)
+    converted = {name: tensor for name, tensor in given.items() if f"{name}_scale" not in wanted}
+    for name in given.keys() - converted.keys():
+        converted |= _quantized(name, given, found)
+    made.load_state_dict(converted)
     return made
 
 
-def _converted(state: dict[str, Tensor], names: Sequence[str], columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    converted = dict(state)
-    for name, tensor in state.items():
-        stage, place = _STAGE.match(name).group(), name.removesuffix(".weight")  # type: ignore[union-attr]
-        within = place.removeprefix(stage)
-        if place == name or within not in names:
-            continue
-        if within in columns:  # a table of words reads no columns
-            readers = [state[f"{stage}{reader}.weight"] for reader in sharing(within)]
-            plain = _AFTER_GELU.search(within) is not None
-            divided = torch.ones(tensor.shape[1]) if plain else smoothing(columns[within], readers)
-            smooth = columns[within] / divided
-            scale, zero = quantized_range(float(smooth.min()), float(smooth.max()))
-            tensor = tensor * divided
-            converted[f"{place}.smoothing"] = divided
-            converted[f"{place}.input_scale"] = torch.tensor(scale)
-            converted[f"{place}.input_zero"] = torch.tensor(zero, dtype=torch.int32)
-        converted[name], converted[f"{name}_scale"] = quantized_weight(tensor)
-    return converted
+def _with_units_apart(
+    state: dict[str, Tensor], columns: Mapping[str, Tensor], wanted: Collection[str]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The state with the largest units of each feed-forward block moved to where `wanted` has a place for them, and
+    the columns without them."""
+    moved, left = dict(state), dict(columns)
+    for place in (name.removesuffix("intermediate.apart.up") for name in wanted if name.endswith("apart.up")):
+        up, bias, down = (f"{place}{name}" for name in _FEED_FORWARD)
+        reach = columns[_within_stage(down).removesuffix(".weight")]
+        units = reach.abs().amax(0).topk(UNITS_APART).indices
+        moved[f"{place}intermediate.apart.up"] = state[up][units]
+        moved[f"{place}intermediate.apart.up_bias"] = state[bias][units]
+        moved[f"{place}intermediate.apart.down"] = state[down][:, units]
+        for name in (up, bias):  # what is left of them is GELU(0), which is 0
+            moved[name] = state[name].index_fill(0, units, 0)
+        left[_within_stage(down).removesuffix(".weight")] = reach.index_fill(1, units, 0)
+    return moved, left
+
+
+def _quantized(name: str, state: dict[str, Tensor], columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What takes the place of a weight of this name."""
+    weight, place = state[name], name.removesuffix(".weight")
+    within = _within_stage(place)
+    if within not in columns:  # a table of words reads no columns
+        return dict(zip((name, f"{name}_scale"), quantized_weight(weight), strict=True))
+    stage = place.removesuffix(within)
+    readers = [state[f"{stage}{reader}.weight"] for reader in sharing(within)]
+    plain = _AFTER_GELU.search(within) is not None
+    divided = torch.ones(weight.shape[1]) if plain else smoothing(columns[within], readers)
+    smooth = columns[within] / divided
+    scale, zero = quantized_range(float(smooth.min()), float(smooth.max()))
+    whole, weight_scale = quantized_weight(weight * divided)
+    return {
+        name: whole,
+        f"{name}_scale": weight_scale,
+        f"{place}.smoothing": divided,
+        f"{place}.input_scale": torch.tensor(scale),
+        f"{place}.input_zero": torch.tensor(zero, dtype=torch.int32),
+    }
+
+
+def _within_stage(name: str) -> str:
+    """A name in a cascade as it is in its stage; of a model alone the name itself."""
+    return _STAGE.sub("", name, count=1)
 
 
 def sharing(name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from tokensieve.kernels.int8 import Int8Linear
@@ -29,6 +30,8 @@ class ResidualOutput(nn.Module):
         if isinstance(self.dense, Int8Linear):  # at inference alone
             summed = self.dense(computed, residual)
         else:
+            if not torch.is_grad_enabled():  # attention of int8 products may be narrower than the residual
+                computed = computed.to(residual.dtype)
             summed = residual + self.dropout(self.dense(computed))
         normed: Tensor = self.LayerNorm(summed)
         return normed
