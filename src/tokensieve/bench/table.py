@@ -27,6 +27,7 @@ from tokensieve.bench.figures import (
 
 Form = Literal["plain", "markdown"]
 Rows = list[list[str]]
+_RUNTIMES = ("torch", "transformers", "onnxruntime", "openvino")
 
 
 def figure_table(record: Record, form: Form = "plain") -> list[str]:
@@ -106,7 +107,7 @@ def bars_table(records: Iterable[Record], form: Form = "plain") -> list[str]:
 def conditions(record: Record) -> list[str]:
     """What the figures hold for, a line each."""
     config, machine = record["config"], record["machine"]
-    versions = [f"{name} {machine[name]}" for name in ("torch", "transformers", "onnxruntime") if name in machine]
+    versions = [f"{name} {machine[name]}" for name in _RUNTIMES if name in machine]
     counts = sorted({cell["documents"] for cell in record["cells"]})
     data = config.get("data")
     source = f"{data['set']} ({data.get('split', 'test')}, the first)" if data else "random ids"
