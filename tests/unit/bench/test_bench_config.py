@@ -92,6 +92,8 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "bar's contender": (bars(contender="dense"), ("'dense'", "unsorted")),
     "bar's rival": (bars(against="dense"), ("'dense'", "unsorted")),
     "bar's batch": (bars(batch=8), ("8", "[2]")),
+    "bar's batch in words": (bars(batch="all"), ("bar 1", "batch='all'", "'best'")),
+    "bar's best batch": ({"measure": "latency", "batches": ..., **bars(batch="best")}, ("'best'", "'throughput'")),
     "bar's length": (bars(length=512), ("512", "[8]")),
 }
 
