@@ -27,7 +27,7 @@ _HINTS: Mapping[str, Mapping[str, str]] = {
     "int8": {},  # OpenVINO's default: what is not int8 is bfloat16 where the processor has it
 }
 _TEXTS = 300  # NNCF's default size of a calibration set
-_RANDOM = 32  # random ids are all alike, so that few do
+_RANDOM = 16  # random ids are all alike, so few do
 
 
 @dataclass(frozen=True)
