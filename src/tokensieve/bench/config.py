@@ -8,17 +8,28 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tokensieve.bench.contenders import CONTENDER_CONFIGS, ContenderConfig
-from tokensieve.checks import TEXT, check_choice, check_integer, check_number, check_values, is_whole, shown, whole
+from tokensieve.checks import (
+    TEXT,
+    Check,
+    check_choice,
+    check_integer,
+    check_number,
+    check_values,
+    is_whole,
+    shown,
+    whole,
+)
 from tokensieve.errors import ConfigError
 
 Measure = Literal["throughput", "latency", "training", "memory", "end_to_end"]
 Metric = Literal["speedup", "p95_speedup", "memory_ratio", "efficiency"]
+BEST: Literal["best"] = "best"
 
 
 _OF_A_BAR = {
     "contender": TEXT,
     "against": TEXT.or_none(),
-    "batch": whole(1).or_none(),
+    "batch": Check(lambda batch: batch in (None, BEST) or is_whole(batch, 1), f"give 1 or more, or {BEST!r}"),
     "length": whole(3).or_none(),
     "what": TEXT,
 }
@@ -78,7 +89,7 @@ class Bar:
         at_least: the bar from below, or
         at_most: the bar from above.
         against: the contender to compare with; None: the baseline.
-        batch: cells of this batch size; None: of all.
+        batch: cells of this batch size; "best": each of the two at its fastest batch size; None: cells of all.
         length: cells of this length; None: of all.
         what: its name in a table; "": the contender and the metric.
     """
@@ -88,7 +99,7 @@ class Bar:
     at_least: float | None = None
     at_most: float | None = None
     against: str | None = None
-    batch: int | None = None
+    batch: int | Literal["best"] | None = None
     length: int | None = None
     what: str = ""
 
@@ -186,7 +197,9 @@ class BenchConfig:
         for name in (bar.contender, bar.against):
             if name is not None and name not in self.contenders:
                 raise ConfigError(f"a bar names the contender {name!r}: choose one of {', '.join(self.contenders)}")
-        if bar.batch is not None and bar.batch not in self.batches:
+        if bar.batch == BEST and self.measure != "throughput":
+            raise ConfigError(f"a bar names the batch size {BEST!r}: it is found by the measure 'throughput' alone")
+        if bar.batch not in (None, BEST, *self.batches):
             raise ConfigError(f"a bar names the batch size {bar.batch!r}: choose one of {list(self.batches)}")
         if bar.length is not None and bar.length not in self.lengths:
             raise ConfigError(f"a bar names the length {bar.length!r}: choose one of {list(self.lengths)}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean, median
 from typing import Any
 
@@ -64,6 +65,37 @@ def documents_per_second(cell: Cell, contender: str) -> Spread:
     return Spread.of([documents / own for own in round_seconds(cell, contender)])
 
 
+def best_cells(record: Record) -> list[Cell]:
+    """A cell for each length, in which every contender has its fastest batch size ("batches") and the seconds of that.
+
+    Its ratios are of rounds with the same number, which batch sizes that differ had at different times.
+    """
+    found: list[Cell] = []
+    for length in dict.fromkeys(cell["length"] for cell in record["cells"]):
+        cells = [cell for cell in record["cells"] if cell["length"] == length and "seconds" in cell]
+        picked = {name: min(cells, key=partial(_typical_seconds, name)) for name in record["contenders"] if cells}
+        if picked:
+            batches = {name: cell["batch"] for name, cell in picked.items()}
+            seconds = {name: cell["seconds"][name] for name, cell in picked.items()}
+            found.append(dict(cells[0]) | {"batch": "best", "batches": batches, "seconds": seconds})
+    return found
+
+
+def _typical_seconds(contender: str, cell: Cell) -> float:
+    return median(round_seconds(cell, contender))
+
+
+def best_rival(record: Record, cell: Cell) -> str | None:
+    """The fastest contender that is none of ours; None where all are."""
+    rivals = [name for name in record["contenders"] if not is_ours(record, name)]
+    return min(rivals, key=lambda name: _typical_seconds(name, cell), default=None)
+
+
+def is_ours(record: Record, contender: str) -> bool:
+    """Whether a contender is a model of ours, dense or not."""
+    return bool(record["config"]["contenders"][contender]["kind"] == "tokensieve")
+
+
 def peak_bytes(cell: Cell, contender: str) -> Spread | None:
     """Peak memory less imports; None where it was not measured."""
     return Spread.of(cell["peak_bytes"][contender]) if "peak_bytes" in cell else None
@@ -111,7 +143,7 @@ def pruning_efficiency(record: Record, cell: Cell, contender: str) -> Spread | N
     None besides where no dense model of ours took part, or the contender is none of ours.
     """
     dense = our_dense(record)
-    if dense in (None, contender) or record["config"]["contenders"][contender]["kind"] != "tokensieve":
+    if dense in (None, contender) or not is_ours(record, contender):
         return None
     return _share_of_flops(record, cell, contender, str(dense))
 
@@ -166,7 +198,8 @@ def verdicts(record: Record) -> list[Verdict]:
     found = []
     for bar in record["config"].get("bars", []):
         against = bar.get("against") or record["baseline"]
-        cells = [cell for cell in record["cells"] if _meant(bar, cell)]
+        among = best_cells(record) if bar.get("batch") == "best" else record["cells"]
+        cells = [cell for cell in among if _meant(bar, cell)]
         if not cells or not {bar["contender"], against} <= set(record["contenders"]):
             continue  # left out by --only
         figures = [(cell, figure) for cell in cells if (figure := _figure(record, bar, cell, against)) is not None]

@@ -14,7 +14,7 @@ import torch
 from tokensieve.processor import cpu_instructions, processor_name
 from tokensieve.version import __version__
 
-PACKAGES = ("torch", "transformers", "tokenizers", "onnxruntime")
+PACKAGES = ("torch", "transformers", "tokenizers", "onnxruntime", "openvino", "nncf")
 _TELLING = {
     "avx2",
     "avx512_f",

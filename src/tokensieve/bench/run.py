@@ -14,6 +14,7 @@ from tokensieve.bench import measure
 from tokensieve.bench.config import BenchConfig
 from tokensieve.bench.contenders import Contender, Setting
 from tokensieve.bench.contenders.onnx import Onnx
+from tokensieve.bench.contenders.openvino import OpenVino
 from tokensieve.bench.machine import load_average, machine
 from tokensieve.bench.process import Request, ask, make_setting, thread_variables
 from tokensieve.bench.rounds import Report, run_interleaved
@@ -78,7 +79,8 @@ def _together(config: BenchConfig, setting: Setting, works: list[Work]) -> tuple
         logger.info("loading %s", name)
         contenders[name] = contender = asked.load(setting)
         facts[name] = dict(contender.facts)
-        if asked == Onnx(order=contender.order):  # float32: the same function, or the export went wrong
+        plain = (Onnx(order=contender.order), OpenVino(order=contender.order))
+        if asked in plain:  # float32: the same function, or the export went wrong
             batch = works[0].batches("sorted")[0]
             facts[name]["parity"] = measure.compare(setting.backbone, batch, name, partial(contender.forward, batch))
     timing = measure.latency if config.measure == "latency" else measure.throughput

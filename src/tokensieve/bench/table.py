@@ -10,6 +10,8 @@ from tokensieve.bench.figures import (
     Cell,
     Record,
     Spread,
+    best_cells,
+    best_rival,
     documents_per_second,
     efficiency,
     has_seconds,
@@ -27,6 +29,7 @@ from tokensieve.bench.figures import (
 
 Form = Literal["plain", "markdown"]
 Rows = list[list[str]]
+_RUNTIMES = ("torch", "transformers", "onnxruntime", "openvino")
 
 
 def figure_table(record: Record, form: Form = "plain") -> list[str]:
@@ -82,6 +85,28 @@ def _mark(cell: Cell, contender: str) -> str:
     return " (measured)" if cell["flops"][contender]["basis"] == "measured" else ""
 
 
+def best_table(record: Record, form: Form = "plain") -> list[str]:
+    """Every contender at its fastest batch size, beside the fastest rival; nothing unless a bar asks for it."""
+    if not any(bar.get("batch") == "best" for bar in record["config"].get("bars", [])):
+        return []
+    rows = [["tokens", "contender", "best batch", "documents/s", "speed-up", "of the fastest rival"]]
+    for cell in best_cells(record):
+        rival = best_rival(record, cell)
+        for name in record["contenders"]:
+            faster = "" if rival is None else f"{speedup(cell, name, rival).median:.2f}x"
+            rows.append(
+                [
+                    "own" if cell["length"] is None else str(cell["length"]),
+                    name,
+                    str(cell["batches"][name]),
+                    f"{documents_per_second(cell, name).median:.4g}",
+                    f"{speedup(cell, name, record['baseline']).median:.2f}x",
+                    "is it" if name == rival else faster,
+                ]
+            )
+    return render(rows, form)
+
+
 def bars_table(records: Iterable[Record], form: Form = "plain") -> list[str]:
     """Every bar of these records with its figure; nothing where there are no bars."""
     rows = []
@@ -106,7 +131,7 @@ def bars_table(records: Iterable[Record], form: Form = "plain") -> list[str]:
 def conditions(record: Record) -> list[str]:
     """What the figures hold for, a line each."""
     config, machine = record["config"], record["machine"]
-    versions = [f"{name} {machine[name]}" for name in ("torch", "transformers", "onnxruntime") if name in machine]
+    versions = [f"{name} {machine[name]}" for name in _RUNTIMES if name in machine]
     counts = sorted({cell["documents"] for cell in record["cells"]})
     data = config.get("data")
     source = f"{data['set']} ({data.get('split', 'test')}, the first)" if data else "random ids"
@@ -137,11 +162,10 @@ def _short(commit: str | None) -> str:
 
 
 def sections(record: Record) -> list[str]:
-    """Bars, table and conditions in Markdown."""
-    bars = bars_table([record], "markdown")
-    table = figure_table(record, "markdown")
+    """Bars, tables and conditions in Markdown."""
+    tables = [bars_table([record], "markdown"), best_table(record, "markdown"), figure_table(record, "markdown")]
     notes = [f"- {line}" for line in conditions(record)]
-    return [*bars, *([""] if bars else []), *table, "", *notes]
+    return [*(line for table in tables if table for line in (*table, "")), *notes]
 
 
 def render(rows: Rows, form: Form) -> list[str]:

@@ -49,7 +49,7 @@ def bench_command(
 
     from tokensieve.bench.reading import read_config
     from tokensieve.bench.run import IS_RECORD, run_bench
-    from tokensieve.bench.table import bars_table, conditions, figure_table
+    from tokensieve.bench.table import bars_table, best_table, conditions, figure_table
     from tokensieve.runtime.part import part_file
 
     benchmark, record = read_config(config)
@@ -59,9 +59,8 @@ def bench_command(
     with part_file(place, IS_RECORD) as out:
         json_module.dump(result, out, indent=1)
         out.write("\n")
-    tables = [*figure_table(result), "", *conditions(result)]
-    bars = bars_table([result])
-    emit(result, [*tables, *([""] if bars else []), *bars, "", f"raw figures: {place}"], json)
+    tables = (figure_table(result), conditions(result), best_table(result), bars_table([result]))
+    emit(result, [*(line for table in tables if table for line in (*table, "")), f"raw figures: {place}"], json)
 
 
 def _changed(benchmark: BenchConfig, rounds: int | None, only: list[str] | None) -> BenchConfig:

@@ -44,6 +44,9 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "dtype": (contenders(kind="transformers", dtype="int8"), ("'x'", "dtype='int8'", "bfloat16")),
     "dtype is no text": (contenders(kind="transformers", dtype=8), ("dtype=8",)),
     "precision": (contenders(kind="onnx", precision="int4"), ("precision='int4'", "'int8'")),
+    "rival's precision": (contenders(kind="openvino", precision="int4"), ("precision='int4'", "'bfloat16'", "'int8'")),
+    "rival's option": (contenders(kind="openvino", streams=2), ("'x'", "'streams'", "precision, order")),
+    "rival cannot train": (TRAINING | contenders(kind="openvino"), ("'x'", "training", "'tokensieve'")),
     "settings": (contenders(kind="tokensieve", settings=["dense"]), ("settings=", "an object")),
     "attention": (contenders(kind="tokensieve", attention="flash"), ("attention_backend='flash'", "fused")),
     "attention is no text": (contenders(kind="tokensieve", attention=1), ("attention=1",)),
@@ -89,6 +92,8 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "bar's contender": (bars(contender="dense"), ("'dense'", "unsorted")),
     "bar's rival": (bars(against="dense"), ("'dense'", "unsorted")),
     "bar's batch": (bars(batch=8), ("8", "[2]")),
+    "bar's batch in words": (bars(batch="all"), ("bar 1", "batch='all'", "'best'")),
+    "bar's best batch": ({"measure": "latency", "batches": ..., **bars(batch="best")}, ("'best'", "'throughput'")),
     "bar's length": (bars(length=512), ("512", "[8]")),
 }
 

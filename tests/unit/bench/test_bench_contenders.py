@@ -1,6 +1,7 @@
 """Contenders: the same function where they claim it, the same weights where they can, FLOPs by plan or trace."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from flat import flat_of
 from tokensieve import ConfigError, MissingExtraError, TokensieveError
 from tokensieve.bench import measure
 from tokensieve.bench.contenders.onnx import export
+from tokensieve.bench.contenders.openvino import calibration
 from tokensieve.bench.rounds import run_interleaved
 from tokensieve.model.plan import make_plan
 
@@ -164,6 +166,42 @@ def test_onnx_computes_the_same_function(prepare: Any, way: str, monkeypatch: py
     assert sorted(file.name for file in setting.folder.glob("*.onnx")) == ["dense-float32.onnx", "dense-int8.onnx"]
 
 
+@pytest.mark.parametrize(
+    ("precision", "tolerance", "hint"),
+    [("float32", 1e-4, "f32"), ("bfloat16", 3e-2, "bf16"), ("int8", 0.1, None)],
+)
+def test_openvino_computes_the_same_function(
+    prepare: Any, precision: str, tolerance: float, hint: str | None, data: Path
+) -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("nncf")
+    toy = {"lengths": ..., "data": {"set": "toy", "max_length": 16}}
+    config, setting, (work,) = prepare(
+        data, contenders=CONTENDERS | {"x": {"kind": "openvino", "precision": precision}}, **toy
+    )
+    contender = config.contenders["x"].load(setting)
+    for batch in work.batches("sorted"):
+        with torch.no_grad():
+            wanted = setting.backbone.model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+        assert (contender.forward(batch) - wanted).abs().max() < tolerance
+    cost = contender.cost(work)
+    assert (cost.own, cost.basis) == (cost.dense, "exact")
+    assert (contender.facts["dtype"], contender.facts["order"], contender.facts["threads"]) == (precision, "sorted", 1)
+    assert contender.facts["hint"] == hint or precision != "float32", "without bfloat16 in hardware it is f32"
+    assert (setting.folder / "dense-float32.onnx").is_file()
+    assert (setting.folder / "dense-int8.xml").is_file() == (precision == "int8")
+
+
+def test_openvino_is_calibrated_on_texts_or_else_on_random_ids(prepare: Any, data: Path) -> None:
+    _, setting, (work,) = prepare(data, lengths=..., data={"set": "toy", "max_length": 16})
+    found = calibration(setting)
+    assert [tuple(one["input_ids"][0].tolist()) for one in found] == list(work.ids)
+    assert [int(one["attention_mask"].sum()) for one in found] == list(work.lengths)
+    random = calibration(prepare(lengths=[20, 9])[1])
+    assert {one["input_ids"].shape for one in random} == {(1, 20)}
+    assert len({one["input_ids"].tobytes() for one in random}) == len(random) <= 300
+
+
 def test_a_backbone_that_cannot_be_exported(prepare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any, **options: Any) -> None:
         tmp_path.joinpath("model.onnx").write_bytes(b"half")
@@ -294,12 +332,24 @@ def test_the_pipeline_takes_its_best_batch_size(prepare: Any, data: Path) -> Non
     assert [set(found) for found in call()] == [{"label", "score"}] * 4
 
 
-@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
-def test_onnx_without_its_packages(prepare: Any, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else plain(name))
-    with pytest.raises(MissingExtraError, match=rf"{package}'.*tokensieve\[bench\]"):
-        prepare(contenders=CONTENDERS | {"x": {"kind": "onnx"}})
+@pytest.mark.parametrize(
+    ("kind", "package", "extra"),
+    [
+        *(("onnx", package, "bench") for package in ("onnx", "onnxscript", "onnxruntime")),
+        *(("openvino", package, "rivals") for package in ("openvino", "nncf", "onnx", "onnxscript")),
+    ],
+)
+def test_runtimes_without_their_packages(
+    prepare: Any, kind: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, rivals = importlib.util.find_spec, {"openvino", "nncf"}
+
+    def find(name: str) -> Any:
+        return None if name == package else sys if name in rivals else plain(name)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    with pytest.raises(MissingExtraError, match=rf"'{kind}'.*{package}'.*pip install 'tokensieve\[{extra}\]'"):
+        prepare(contenders=CONTENDERS | {"x": {"kind": kind}})
 
 
 def test_parity_is_checked(prepare: Any, monkeypatch: pytest.MonkeyPatch) -> None:

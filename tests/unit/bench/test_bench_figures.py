@@ -9,6 +9,8 @@ from bench_records import CONTENDERS, cell, config, record
 from tokensieve import MissingExtraError
 from tokensieve.bench.figures import (
     Spread,
+    best_cells,
+    best_rival,
     documents_per_second,
     efficiency,
     latency,
@@ -23,7 +25,7 @@ from tokensieve.bench.figures import (
     working_memory_ratio,
 )
 from tokensieve.bench.plot import plot
-from tokensieve.bench.table import bars_table, conditions, figure_table, sections
+from tokensieve.bench.table import bars_table, best_table, conditions, figure_table, sections
 
 SECONDS = {"sdpa": [4.0, 8.0, 4.0], "unsorted": [8.0, 8.0, 8.0], "ours": [2.0, 2.0, 1.0]}
 PEAKS = {"sdpa": [100e6, 200e6, 100e6], "unsorted": [100e6] * 3, "ours": [50e6, 150e6, 60e6]}
@@ -142,6 +144,27 @@ def test_a_bar_is_held_to_the_worst_cell() -> None:
         (1.0, 16, True),
         (4.0, 8, True),
     ], "the last bar has no cell"
+
+
+def test_each_at_its_best_batch() -> None:
+    small = cell(8, 2, seconds=SECONDS)
+    large = cell(8, 4, seconds={"sdpa": [2.0, 2.0, 2.0], "unsorted": [9.0, 9.0, 9.0], "ours": [4.0, 4.0, 4.0]})
+    other = cell(16, 4, seconds=SECONDS)
+    bars = [bar(batch="best", length=8, at_least=1), bar(batch="best", against="unsorted", length=8)]
+    whole = record([small, large, other], lengths=[8, 16], batches=[2, 4], bars=bars)
+    eight, sixteen = best_cells(whole)
+    assert eight["batches"] == {"sdpa": 4, "unsorted": 2, "ours": 2}
+    assert sixteen["seconds"] == SECONDS
+    assert (best_rival(whole, eight), best_rival(whole, sixteen)) == ("sdpa", "sdpa")
+    assert [(one.figure, one.met) for one in verdicts(whole)] == [(Spread(1, 1, 2), True), (Spread(4, 4, 8), True)]
+    assert best_table(whole, "markdown")[2:5] == [
+        "| 8 | sdpa | 4 | 2 | 1.00x | is it |",
+        "| 8 | unsorted | 2 | 0.5 | 0.25x | 0.25x |",
+        "| 8 | ours | 2 | 2 | 1.00x | 1.00x |",
+    ]
+    assert best_table(record([small, large], batches=[2, 4])) == [], "no bar asks for it"
+    assert set(best_table(whole, "markdown")) < set(sections(whole))
+    assert best_cells(record([cell(peak_bytes=PEAKS)])) == []
 
 
 def test_bars_from_above_and_by_other_metrics() -> None:

@@ -4,6 +4,7 @@ from tokensieve.bench.contenders.contender import Contender, ContenderConfig, Fi
 from tokensieve.bench.contenders.dense import Transformers
 from tokensieve.bench.contenders.efficient import BigBird, Funnel, Longformer
 from tokensieve.bench.contenders.onnx import Onnx
+from tokensieve.bench.contenders.openvino import OpenVino
 from tokensieve.bench.contenders.ours import Tokensieve
 from tokensieve.bench.contenders.pipeline import Pipeline
 
@@ -13,6 +14,7 @@ CONTENDER_CONFIGS: dict[str, type[ContenderConfig]] = {
     "transformers": Transformers,
     "pipeline": Pipeline,
     "onnx": Onnx,
+    "openvino": OpenVino,
     "tokensieve": Tokensieve,
     "longformer": Longformer,
     "bigbird": BigBird,

@@ -112,13 +112,15 @@ class ContenderConfig(ABC):
     Attributes:
         measures: what it can be measured for.
         needs_texts: it reads texts, not ids.
-        packages: that it imports beyond the package's own dependencies, brought by the extra `bench`.
+        packages: that it imports beyond the package's own dependencies.
+        extra: that brings these.
         modules: to import before memory is counted.
     """
 
     measures: ClassVar[frozenset[str]] = RUNNING
     needs_texts: ClassVar[bool] = False
     packages: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = "bench"
     modules: ClassVar[tuple[str, ...]] = ()
 
     def check(self, backbone: Backbone, measure: str) -> None:
@@ -130,7 +132,7 @@ class ContenderConfig(ABC):
         """
         for package in self.packages:
             if importlib.util.find_spec(package) is None:
-                raise MissingExtraError(f"a contender of kind {type(self).__name__.lower()!r}", package, "bench")
+                raise MissingExtraError(f"a contender of kind {type(self).__name__.lower()!r}", package, self.extra)
 
     def prepare(self, setting: Setting) -> None:  # noqa: B027 - most need nothing
         """Write the files that it needs into the setting's folder."""

@@ -17,7 +17,8 @@ from tokensieve.bench.work import Batch, Order, Work
 from tokensieve.errors import ConfigError
 from tokensieve.export.onnx import quiet_exporter
 
-_INPUTS = ("input_ids", "attention_mask")
+INPUTS = ("input_ids", "attention_mask")
+"""Names of the graph's inputs; its output is "logits"."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,17 @@ class Onnx(ContenderConfig):
 
     def prepare(self, setting: Setting) -> None:
         """Export, and quantise."""
-        plain = self._file(setting, "float32")
-        if not plain.is_file():
-            export(setting.backbone, plain)
-        if self.precision == "int8" and not self._file(setting, "int8").is_file():
-            quantize(plain, self._file(setting, "int8"))
+        plain, target = exported(setting), self._file(setting)
+        if not target.is_file():
+            quantize(plain, target)
 
     def load(self, setting: Setting) -> Contender:
         """A session with as many threads as the others have."""
         self.prepare(setting)
-        return OnnxContender(self._file(setting, self.precision), setting, self)
+        return OnnxContender(self._file(setting), setting, self)
 
-    def _file(self, setting: Setting, precision: str) -> Path:
-        return setting.folder / f"dense-{precision}.onnx"
+    def _file(self, setting: Setting) -> Path:
+        return setting.folder / "dense-int8.onnx" if self.precision == "int8" else exported(setting)
 
 
 class OnnxContender(Contender):
@@ -73,12 +72,24 @@ class OnnxContender(Contender):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B, C] of a batch."""
-        given = {name: getattr(batch, name).numpy() for name in _INPUTS}
+        given = {name: getattr(batch, name).numpy() for name in INPUTS}
         return torch.from_numpy(self.session.run(["logits"], given)[0])
 
     def cost(self, work: Work) -> Flops:
         """Those of the backbone; operations on int8 count as others do."""
         return dense_cost(self.backbone.ours, work)
+
+
+def exported(setting: Setting) -> Path:
+    """The backbone's file in float32, which all runtimes share; exported if it is not there yet.
+
+    Raises:
+        ConfigError: as `export`.
+    """
+    file = setting.folder / "dense-float32.onnx"
+    if not file.is_file():
+        export(setting.backbone, file)
+    return file
 
 
 def export(backbone: Backbone, file: Path) -> None:
@@ -90,10 +101,10 @@ def export(backbone: Backbone, file: Path) -> None:
     first, last = backbone.special_ids
     words = torch.tensor([[first, 7, 8, last]] * 2)
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
-    names: dict[str, Any] = {"input_names": list(_INPUTS), "output_names": ["logits"], "verbose": False}
+    names: dict[str, Any] = {"input_names": list(INPUTS), "output_names": ["logits"], "verbose": False}
     free = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=backbone.ours.longest_document)}
-    by_export: dict[str, Any] = {"dynamic_shapes": dict.fromkeys(_INPUTS, free), "dynamo": True}
-    axes = {name: {0: "batch", 1: "length"} for name in _INPUTS} | {"logits": {0: "batch"}}
+    by_export: dict[str, Any] = {"dynamic_shapes": dict.fromkeys(INPUTS, free), "dynamo": True}
+    axes = {name: {0: "batch", 1: "length"} for name in INPUTS} | {"logits": {0: "batch"}}
     by_tracing: dict[str, Any] = {"dynamic_axes": axes, "dynamo": False}
     with quiet_exporter(), torch.inference_mode():
         for number, way in enumerate((by_export, by_tracing)):
@@ -105,8 +116,8 @@ def export(backbone: Backbone, file: Path) -> None:
                 file.unlink(missing_ok=True)
                 if number:
                     raise ConfigError(
-                        f"backbone {backbone.name!r} cannot be exported to ONNX ({first_line(error)}): leave the kind "
-                        "'onnx' out"
+                        f"backbone {backbone.name!r} cannot be exported to ONNX ({first_line(error)}): leave the kinds "
+                        "'onnx' and 'openvino' out"
                     ) from error
 
 
