@@ -120,7 +120,9 @@ class Int8Linear(nn.Module):
         if rows.dtype == torch.int8:
             return rows
         own = self._operands()
-        shifted = torch.addcmul(own.factor.new_full((1,), own.zero), rows, own.factor)
+        shifted = rows * own.factor
+        if own.zero:
+            shifted += own.zero
         return shifted.round_().clamp_(_LEAST, _MOST).to(torch.int8)
 
     def _multiply(
@@ -233,6 +235,8 @@ def quantized_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
 def quantized_range(least: float, most: float) -> tuple[float, int]:
     """Scale and zero by which the numbers from `least` to `most`, and 0, become int8."""
     least, most = min(least, 0.0), max(most, 0.0)
+    if least == -most:
+        return max(most / _LARGEST, _SMALLEST_SCALE), 0
     scale = max((most - least) / (_MOST - _LEAST), _SMALLEST_SCALE)
     return scale, round(_LEAST - least / scale)
 

@@ -20,7 +20,7 @@ class Intermediate(nn.Module):
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
-        self.dense = ShortLinear(config.hidden_size, config.intermediate_size)
+        self.dense: nn.Module = ShortLinear(config.hidden_size, config.intermediate_size)
         self.activation = ACT2FN[config.hidden_act]
         self.gelu = _GELU.get(config.hidden_act)
         self.apart: UnitsApart | None = None
@@ -42,8 +42,9 @@ def feed_forward(attended: Tensor, intermediate: Intermediate, output: nn.Module
     At inference on CPU a fixed number of rows is widened at a time (1.5 MB a thread at d = 384). The allocator reuses
     blocks of one size; blocks of ever new sizes do not fit where the last ones were.
     """
+    at_once = ROWS_AT_INFERENCE * (2 if isinstance(intermediate.dense, Int8Linear) else 1)  # narrower numbers
     alone = torch.is_grad_enabled() or attended.device.type != "cpu" or torch.compiler.is_compiling()
-    rows = len(attended) if alone else ROWS_AT_INFERENCE * torch.get_num_threads()
+    rows = len(attended) if alone else at_once * torch.get_num_threads()
     if rows >= len(attended):
         return _both(attended, intermediate, output)
     return torch.cat([_both(part, intermediate, output) for part in attended.split(rows)])

@@ -123,7 +123,10 @@ def _quantized(name: str, state: dict[str, Tensor], columns: Mapping[str, Tensor
     plain = _AFTER_GELU.search(within) is not None
     divided = torch.ones(weight.shape[1]) if plain else smoothing(columns[within], readers)
     smooth = columns[within] / divided
-    scale, zero = quantized_range(float(smooth.min()), float(smooth.max()))
+    least, most = float(smooth.min()), float(smooth.max())
+    if not plain:  # symmetric, with zero at 0: a pass over the rows less
+        least, most = -max(-least, most), max(-least, most)
+    scale, zero = quantized_range(least, most)
     whole, weight_scale = quantized_weight(weight * divided)
     return {
         name: whole,
