@@ -26,7 +26,7 @@ from tokensieve.demo import comparison
 
 PAGES = (
     *("README.md", "docs/summary.md", "docs/flops.md", "docs/results.md"),
-    *("docs/methods/README.md", "docs/methods/cascade.md", "docs/words.md"),
+    *("docs/methods/README.md", "docs/methods/cascade.md", "docs/words.md", "docs/rivals.md"),
 )
 """What the tables are in."""
 IN_SUMMARY = (
@@ -66,10 +66,11 @@ def report(results: Results, root: Path) -> None:
         if not (root / page).is_file():
             (root / page).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / page, root / page)
-    readme, summary, flops, docs, methods, cascade, words = (root / page for page in PAGES)
+    readme, summary, flops, docs, methods, cascade, words, rivals = (root / page for page in PAGES)
     _place(methods, "methods", methods_table())
     _place(cascade, "cascades", cascade_table())
     _place(words, "worth", worth_tables(Results(RESULTS)))  # 0.1.0 measured none of it
+    _place(rivals, "rivals", "\n\n".join("\n".join(_section(own)) for own in _of_rivals(Results(RESULTS))))
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
     demo = results.read("demo/stdlib-128")
@@ -92,6 +93,11 @@ def report(results: Results, root: Path) -> None:
     _place(docs, "score", score_table(results, "bbc-256"))
     _place(flops, "flops", _flops_table(results.read("flops/bert-base-512")))
     _place_benchmarks(results, summary, docs, pictures)
+
+
+def _of_rivals(results: Results) -> list[dict[str, Any]]:
+    """Benchmarks against what else runs the dense model; 0.1.0 measured none."""
+    return list(results.read_all("bench/rivals-*").values())
 
 
 def _place_benchmarks(results: Results, summary: Path, docs: Path, pictures: Path) -> None:
