@@ -168,6 +168,7 @@ class Int8Linear(nn.Module):
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._made = None
+        _LAID_OUT.pop(self.weight, None)  # weights are written into the same tensor
         super()._load_from_state_dict(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -111,6 +111,14 @@ def test_a_row_does_not_depend_on_the_others() -> None:
     assert torch.allclose(alone, quantized(rows), rtol=1e-6, atol=1e-6)
 
 
+def test_weights_loaded_after_the_first_product() -> None:
+    (_, first), (_, second) = layer(), layer()
+    rows = torch.rand(3, 40)
+    assert not torch.equal(first(rows), second(rows))
+    first.load_state_dict(second.state_dict())
+    assert torch.equal(first(rows), second(rows))
+
+
 def test_stages_share_weights_that_are_laid_out() -> None:
     _, quantized = layer()
     other = Int8Linear(40, 24)
