@@ -89,7 +89,7 @@ def best_table(record: Record, form: Form = "plain") -> list[str]:
     """Every contender at its fastest batch size, beside the fastest rival; nothing unless a bar asks for it."""
     if not any(bar.get("batch") == "best" for bar in record["config"].get("bars", [])):
         return []
-    rows = [["tokens", "contender", "best batch", "documents/s", "speed-up", "of the fastest rival"]]
+    rows = [["tokens", "contender", "best batch", "documents/s", "speed-up", "times the fastest rival"]]
     for cell in best_cells(record):
         rival = best_rival(record, cell)
         for name in record["contenders"]:
@@ -101,7 +101,7 @@ def best_table(record: Record, form: Form = "plain") -> list[str]:
                     str(cell["batches"][name]),
                     f"{documents_per_second(cell, name).median:.4g}",
                     f"{speedup(cell, name, record['baseline']).median:.2f}x",
-                    "is it" if name == rival else faster,
+                    "1 (the fastest rival)" if name == rival else faster,
                 ]
             )
     return render(rows, form)
@@ -143,6 +143,8 @@ def conditions(record: Record) -> list[str]:
         f"{machine['threads']} threads for all, {machine['cores']} cores of {_processor(machine)}; "
         f"{', '.join(versions)}, Python {machine['python']}; commit {_short(machine['commit'])}",
     ]
+    if any(bar.get("batch") == "best" for bar in config.get("bars", ())):
+        lines.append("batch best: where batch sizes differ, rounds of the same number ran at different times")
     if training := config.get("training"):
         lines.append(
             f"AdamW, dropout {training.get('dropout', 0.1)}, attention dropout {training['attention_dropout']}; peak "

@@ -98,29 +98,28 @@ class Int8Linear(nn.Module):
         return self._add(flat, residual)
 
     def gelu(self, rows: Tensor, approximate: str, reader: nn.Module) -> Tensor:
-        """GELU of the product, [T, d_out]: int8 as `reader`, the layer that reads it, takes them; float32 if it is
-        none of these.
+        """GELU of the product, [T, d_out]: int8 as `reader` takes them, float32 if the reader has float weights.
 
         Args:
             rows: [T, d_in], float or int8.
             approximate: "none" or "tanh", as of `torch.nn.functional.gelu`.
-            reader: a linear layer; one with int8 weights smooths nothing.
+            reader: a linear layer; of int8 weights it smooths nothing.
         """
-        flat, quantizes = self.ready(rows), isinstance(reader, Int8Linear)
+        flat = self.ready(rows)
         if len(flat) and self._operands().native:
             if not isinstance(reader, Int8Linear):
                 return self._multiply(flat, torch.float32, "gelu", approximate)
             onward = reader._operands()
             return self._multiply(flat, torch.int8, "gelu", approximate, onward.scale, onward.zero)
         activated = F.gelu(self(flat), approximate=approximate)
-        return reader.ready(activated) if isinstance(reader, Int8Linear) and quantizes else activated
+        return reader.ready(activated) if isinstance(reader, Int8Linear) else activated
 
     def ready(self, rows: Tensor) -> Tensor:
         """Rows [..., d_in] as the product takes them: int8. Layers that read the same rows may share them."""
         if rows.dtype == torch.int8:
             return rows
         own = self._operands()
-        shifted = rows * own.factor
+        shifted = rows.detach() * own.factor
         if own.zero:
             shifted += own.zero
         return shifted.round_().clamp_(_LEAST, _MOST).to(torch.int8)
@@ -147,7 +146,8 @@ class Int8Linear(nn.Module):
 
     def _in_float32(self, rows: Tensor) -> Tensor:
         own = self._operands()
-        product = F.linear(rows.float().sub_(own.zero), own.weight).mul_(self.weight_scale * own.scale)
+        with torch.autocast(rows.device.type, enabled=False):
+            product = F.linear(rows.float().sub_(own.zero), own.weight).mul_(self.weight_scale * own.scale)
         return product if self.bias is None else product.add_(self.bias)
 
     def _operands(self) -> _Operands:
@@ -186,23 +186,23 @@ class UnitsApart(nn.Module):
     (after LLM.int8(), Dettmers et al., NeurIPS 2022, which takes columns out of every product).
 
     Attributes:
-        up: [k, d] float32, and `up_bias` [k].
+        up: [k, d] float32.
+        bias: [k] float32, of `up`; a parameter, as stages of a cascade may each have biases of their own.
         down: [d, k] float32.
     """
 
     up: Tensor
-    up_bias: Tensor
     down: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("up", torch.zeros(UNITS_APART, width))
-        self.register_buffer("up_bias", torch.zeros(UNITS_APART))
         self.register_buffer("down", torch.zeros(width, UNITS_APART))
+        self.bias = nn.Parameter(torch.zeros(UNITS_APART))
 
     def forward(self, rows: Tensor, approximate: str) -> Tensor:
         """What these units add to the block's result: [T, d] of rows [T, d]."""
-        return F.linear(F.gelu(F.linear(rows, self.up, self.up_bias), approximate=approximate), self.down)
+        return F.linear(F.gelu(F.linear(rows, self.up, self.bias), approximate=approximate), self.down)
 
 
 class Int8Embedding(nn.Module):
@@ -256,7 +256,21 @@ def smoothing(columns: Tensor, weights: Sequence[Tensor]) -> Tensor:
 
 def has_int8() -> bool:
     """Whether this processor multiplies int8 by instructions made for it, and torch can ask for them."""
-    return bool(_INSTRUCTIONS & cpu_instructions()) and hasattr(torch.ops.onednn, "qlinear_pointwise")
+    return bool(_INSTRUCTIONS & cpu_instructions()) and _torch_can_ask()
+
+
+@cache
+def _torch_can_ask() -> bool:
+    """Whether this torch multiplies int8 rows and leaves int8: versions before took and left uint8 alone."""
+    try:
+        rows = torch.tensor([[3, -4]], dtype=torch.int8)
+        weight = torch.ops.onednn.qlinear_prepack(torch.tensor([[2, 1], [1, -3]], dtype=torch.int8), None)
+        found = torch.ops.onednn.qlinear_pointwise(
+            rows, 1.0, 0, weight, torch.ones(2), _no_offsets(2), None, 1.0, 0, torch.int8, "none", [], ""
+        )
+    except (AttributeError, RuntimeError):
+        return False
+    return bool(found.dtype == torch.int8 and found.tolist() == [[2, 15]])
 
 
 def attention_dtype(device: torch.device) -> torch.dtype:

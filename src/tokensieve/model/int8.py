@@ -99,16 +99,18 @@ def _with_units_apart(
     """The state with the largest units of each feed-forward block moved to where `wanted` has a place for them, and
     the columns without them."""
     moved, left = dict(state), dict(columns)
-    for place in (name.removesuffix("intermediate.apart.up") for name in wanted if name.endswith("apart.up")):
-        up, bias, down = (f"{place}{name}" for name in _FEED_FORWARD)
-        reach = columns[_within_stage(down).removesuffix(".weight")]
-        units = reach.abs().amax(0).topk(UNITS_APART).indices
-        moved[f"{place}intermediate.apart.up"] = state[up][units]
-        moved[f"{place}intermediate.apart.up_bias"] = state[bias][units]
-        moved[f"{place}intermediate.apart.down"] = state[down][:, units]
-        for name in (up, bias):  # what is left of them is GELU(0), which is 0
-            moved[name] = state[name].index_fill(0, units, 0)
-        left[_within_stage(down).removesuffix(".weight")] = reach.index_fill(1, units, 0)
+    for name in wanted:
+        place, apart, leaf = name.rpartition("intermediate.apart.")
+        if not apart:
+            continue
+        up, bias, down = (f"{place}{own}" for own in _FEED_FORWARD)
+        reader = _within_stage(down).removesuffix(".weight")
+        units = columns[reader].abs().amax(0).topk(UNITS_APART).indices
+        left[reader] = columns[reader].index_fill(1, units, 0)
+        source = {"up": up, "bias": bias, "down": down}[leaf]
+        moved[name] = state[source][:, units] if leaf == "down" else state[source][units]
+        if leaf != "down":  # what is left of a unit is GELU(0), which is 0
+            moved[source] = state[source].index_fill(0, units, 0)
     return moved, left
 
 

@@ -30,8 +30,8 @@ class ResidualOutput(nn.Module):
         if isinstance(self.dense, Int8Linear):  # at inference alone
             summed = self.dense(computed, residual)
         else:
-            if not torch.is_grad_enabled():  # attention of int8 products may be narrower than the residual
-                computed = computed.to(residual.dtype)
+            if computed.dtype != residual.dtype and not torch.is_autocast_enabled(computed.device.type):
+                computed = computed.to(residual.dtype)  # attention of int8 products is narrower
             summed = residual + self.dropout(self.dense(computed))
         normed: Tensor = self.LayerNorm(summed)
         return normed

@@ -10,18 +10,22 @@ import logging
 import shutil
 from collections.abc import Sequence
 from fnmatch import fnmatch
+from math import ceil
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from tokensieve.checks import SHARE, check_values, read_object, whole
 from tokensieve.data.documents import Document
 from tokensieve.errors import CheckpointError, ConfigError, DataError
+from tokensieve.kernels.int8 import attention_dtype
 from tokensieve.model.int8 import in_int8, int8_names
 from tokensieve.quantize.gate import Gate, changes, judged
 from tokensieve.quantize.ranges import ranges
 from tokensieve.runtime.bag_of_words import BagOfWords
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.load import load
+from tokensieve.runtime.precision import dtype_name
 from tokensieve.runtime.results import Result
 from tokensieve.runtime.words_first import engine_of
 from tokensieve.training.checkpoints import write_json
@@ -58,7 +62,8 @@ def quantize(
         overwrite: replace `output` if it is there.
 
     Returns:
-        The report, which `quantization.json` holds: "type", "documents", "labels_changed", "mean_change", "float32"
+        The report, which `quantization.json` holds: "type", "attention" (its type here), "fitted_to", "documents",
+        "labels_changed", "mean_change", "float32"
         (layers that keep their weights), bytes of both weights files, and of labelled documents the accuracy.
 
     Raises:
@@ -83,7 +88,7 @@ def quantize(
             ENOUGH + _FITTED_MOST,
         )
     made, report = _tried(_Trial(before, fitted, compared), gate)
-    report["fitted_to"] = len(fitted)
+    report |= {"fitted_to": len(fitted), "attention": dtype_name(attention_dtype(before.model.device))}
     report = {"type": "int8", "gate": {"labels_changed": gate.labels_changed, "mean_change": gate.mean_change}} | report
     if made is None:
         raise ConfigError(f"{model}: int8 changes too much: {said(report)}; nothing is written: keep float32")
@@ -93,11 +98,12 @@ def quantize(
 
 
 def _split(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:
-    """Documents that ranges are fitted to, evenly spread; and the others. One document alone is both."""
-    step = max(_FITTED_SHARE, len(documents) // _FITTED_MOST)
-    fitted = list(documents[::step])[:_FITTED_MOST]
-    used = set(range(0, len(documents), step)[:_FITTED_MOST])
-    return fitted, [document for place, document in enumerate(documents) if place not in used] or fitted
+    """Documents that ranges are fitted to, drawn by a fixed seed, as files are often sorted by label; and the others.
+    One document alone is both.
+    """
+    drawn = Random(0).sample(documents, len(documents))
+    fitted = min(_FITTED_MOST, ceil(len(documents) / _FITTED_SHARE))
+    return drawn[:fitted], drawn[fitted:] or drawn
 
 
 class _Trial:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tokensieve.data.documents import Document
+from tokensieve.errors import DataError
 from tokensieve.model.int8 import sharing
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.words_first import engine_of
@@ -25,20 +26,23 @@ def ranges_of(model: Any, names: Sequence[str], read: Callable[[Any], object]) -
 
     Returns:
         Least and most number in each column over all rows, [2, d_in] float32. Layers that share rows share them.
+
+    Raises:
+        DataError: no row reached a layer.
     """
     found: dict[str, Tensor] = {}
     for stage in getattr(model, "stages", [model]):
-        modules = ((name, module) for name, module in stage.named_modules() if name in names)
-        hooks = [
-            module.register_forward_pre_hook(partial(_widen, found, name))
-            for name, module in modules
-            if isinstance(module, nn.Linear)
-        ]
+        linear = {
+            name: module for name, module in stage.named_modules() if name in names and isinstance(module, nn.Linear)
+        }
+        hooks = [module.register_forward_pre_hook(partial(_widen, found, name)) for name, module in linear.items()]
         try:
             read(stage)
         finally:
             for hook in hooks:
                 hook.remove()
+        if unread := linear.keys() - found.keys():
+            raise DataError(f"no document has a token that reaches {min(unread)}: give more documents")
     return found
 
 

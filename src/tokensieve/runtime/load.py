@@ -123,7 +123,7 @@ def check_int8(path: str | Path, is_int8: bool, dtype: str, offload_embeddings: 
     if not has_int8():
         logger.warning(
             "%s: int8 weights, and this processor has no instructions for them (%s): products are made in float32, "
-            "with the same answers, and no faster",
+            "with the same numbers, and no faster",
             path,
             CALLED,
         )

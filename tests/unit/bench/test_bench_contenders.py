@@ -192,6 +192,29 @@ def test_openvino_computes_the_same_function(
     assert (setting.folder / "dense-int8.xml").is_file() == (precision == "int8")
 
 
+@pytest.mark.parametrize("preset", ["dense", "fast"])
+@pytest.mark.parametrize("texts", [True, False])
+def test_ours_in_int8(preset: str, texts: bool, prepare: Any, data: Path) -> None:
+    toy = {"lengths": ..., "data": {"set": "toy", "max_length": 16}} if texts else {}
+    own = {"x": {"kind": "tokensieve", "preset": preset, "dtype": "int8"}}
+    config, setting, (work,) = prepare(data, contenders=CONTENDERS | own, **toy)
+    contender = config.contenders["x"].load(setting)
+    assert contender.facts["dtype"] == "int8"
+    assert contender.model.config.int8
+    for call in contender.calls(work):
+        call()
+    if preset == "dense":
+        batch = work.batches("sorted")[0]
+        far = (contender.forward(batch) - logits_of(setting, work)).abs().max()
+        assert 0 < far < 0.1
+
+
+def test_int8_is_for_inference(prepare: Any) -> None:
+    own = {"x": {"kind": "tokensieve", "preset": "dense", "dtype": "int8", "offload_embeddings": True}}
+    with pytest.raises(ConfigError, match=r"dtype='int8'.*use 'throughput'"):
+        prepare(contenders=CONTENDERS | own)
+
+
 def test_openvino_is_calibrated_on_texts_or_else_on_random_ids(prepare: Any, data: Path) -> None:
     _, setting, (work,) = prepare(data, lengths=..., data={"set": "toy", "max_length": 16})
     found = calibration(setting)

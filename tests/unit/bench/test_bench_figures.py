@@ -158,7 +158,7 @@ def test_each_at_its_best_batch() -> None:
     assert (best_rival(whole, eight), best_rival(whole, sixteen)) == ("sdpa", "sdpa")
     assert [(one.figure, one.met) for one in verdicts(whole)] == [(Spread(1, 1, 2), True), (Spread(4, 4, 8), True)]
     assert best_table(whole, "markdown")[2:5] == [
-        "| 8 | sdpa | 4 | 2 | 1.00x | is it |",
+        "| 8 | sdpa | 4 | 2 | 1.00x | 1 (the fastest rival) |",
         "| 8 | unsorted | 2 | 0.5 | 0.25x | 0.25x |",
         "| 8 | ours | 2 | 2 | 1.00x | 1.00x |",
     ]

@@ -194,7 +194,7 @@ def test_a_folder_of_onnx(save_classifier: Save, tmp_path: Path) -> None:
 def test_int8_weights_are_refused(save_classifier: Save, tmp_path: Path) -> None:
     plain = save_classifier(tmp_path / "plain", **DENSE)
     small = save_classifier(tmp_path / "small", **DENSE)
-    in_int8(tokensieve.load(plain, device="cpu").model, [INT8_WORDS]).save_pretrained(small)
+    in_int8(tokensieve.load(plain, device="cpu").model, [INT8_WORDS], {}).save_pretrained(small)
     with pytest.raises(ConfigError, match="int8: export the float32 classifier"):
         export(small, "out", "transformers")
     assert not (tmp_path / "out").exists()

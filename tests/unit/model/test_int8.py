@@ -180,6 +180,49 @@ def test_a_model_saved_and_loaded(kind: str, tmp_path: Path) -> None:
     assert torch.allclose(alone, after, atol=1e-5)
 
 
+def test_units_apart_are_the_largest_in_float32() -> None:
+    plain = MODELS["dense"]().eval()
+    made = quantized_by(plain, int8_names(plain))
+    block, own = plain.encoder.layer[0], made.encoder.layer[0].intermediate.apart
+    seen: list[Tensor] = []
+    block.output.dense.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        plain(**inputs())
+        rows = torch.randn(5, plain.config.hidden_size)
+        units = [int((block.intermediate.dense.weight == row).all(1).nonzero()) for row in own.up]
+        widened = F.gelu(block.intermediate.dense(rows))[:, units]
+        assert torch.allclose(own(rows, "none"), widened @ block.output.dense.weight[:, units].T, atol=1e-6)
+        assert not made.encoder.layer[0].intermediate.dense.weight[units].any()
+        assert not made.encoder.layer[0].intermediate.dense.bias[units].any()
+    reach = torch.cat(seen).abs().amax(0)
+    assert reach[units].min() > reach.median(), "random inputs differ a little from those that the ranges were of"
+
+
+def test_a_stage_with_biases_of_its_own() -> None:
+    plain = MODELS["cascade"]().eval()
+    plain.give_own_norms(True)
+    with torch.no_grad():
+        for name, bias in plain.second.named_parameters():
+            if name.endswith("intermediate.dense.bias"):
+                bias.normal_()
+    made = quantized_by(plain, int8_names(plain.first))
+    batch = inputs()
+    with torch.no_grad():
+        far = (made.read_alone(1, **batch).logits - plain.read_alone(1, **batch).logits).abs().mean()
+        first, second = (stage.encoder.layer[0].intermediate.apart for stage in made.stages)
+        assert torch.equal(first.up, second.up)
+        assert not torch.equal(first.bias, second.bias)
+    assert far < 0.05
+
+
+def test_a_model_that_answered_can_be_asked_with_gradients_on() -> None:
+    made = quantized_by(plain := MODELS["dense"]().eval(), int8_names(plain))
+    batch = inputs()
+    with torch.inference_mode():
+        before = made(**batch).logits.clone()
+    assert torch.allclose(made(**batch).logits, before, atol=0.05)
+
+
 @pytest.mark.parametrize("part", ["attention.self", "attention.output", "intermediate", ".output", "embeddings"])
 def test_any_part_may_be_int8_alone(part: str) -> None:
     plain = MODELS["dense"]().eval()

@@ -152,7 +152,7 @@ def check_order(config: Any) -> None:
         raise ConfigError(f"order={config.order!r}: choose 'sorted' (by length, longest first) or 'given'")
 
 
-def check_dtype(config: Any) -> None:
-    """Raise ConfigError unless the field `dtype` is one."""
-    if not isinstance(config.dtype, str) or config.dtype not in DTYPES:
-        raise ConfigError(f"dtype={config.dtype!r}: choose one of {', '.join(DTYPES)}")
+def check_dtype(config: Any, more: tuple[str, ...] = ()) -> None:
+    """Raise ConfigError unless the field `dtype` is a type, or one of `more`."""
+    if not isinstance(config.dtype, str) or config.dtype not in (*DTYPES, *more):
+        raise ConfigError(f"dtype={config.dtype!r}: choose one of {', '.join((*DTYPES, *more))}")

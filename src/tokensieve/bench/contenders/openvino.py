@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tokensieve.bench.contenders.calibration import calibration_ids
 from tokensieve.bench.contenders.contender import Contender, ContenderConfig, Setting, check_order
 from tokensieve.bench.contenders.onnx import INPUTS, exported
 from tokensieve.bench.flops import Flops, dense_cost
-from tokensieve.bench.work import Batch, Order, Work, random_ids
-from tokensieve.data.tokenize import encode
+from tokensieve.bench.work import Batch, Order, Work
 from tokensieve.errors import ConfigError
 from tokensieve.export.onnx import quiet_exporter
 
@@ -26,8 +26,6 @@ _HINTS: Mapping[str, Mapping[str, str]] = {
     "bfloat16": {"INFERENCE_PRECISION_HINT": "bf16"},
     "int8": {},  # OpenVINO's default: what is not int8 is bfloat16 where the processor has it
 }
-_TEXTS = 300  # NNCF's default size of a calibration set
-_RANDOM = 16  # random ids are all alike, so few do
 
 
 @dataclass(frozen=True)
@@ -101,12 +99,8 @@ class OpenVinoContender(Contender):
 
 
 def calibration(setting: Setting) -> list[dict[str, np.ndarray[Any, Any]]]:
-    """Inputs of single documents, unpadded: the benchmark's first texts, or random ids where it has no texts."""
-    backbone, length = setting.backbone, setting.max_length or setting.backbone.ours.longest_document
-    if setting.texts:
-        rows: Sequence[Sequence[int]] = encode(backbone.tokenizer, list(setting.texts[:_TEXTS]), length).input_ids
-    else:
-        rows = random_ids(backbone, _RANDOM, length, backbone.seed)
+    """Inputs of single documents, unpadded."""
+    rows = calibration_ids(setting)
     return [{"input_ids": np.array([row]), "attention_mask": np.ones((1, len(row)), np.int64)} for row in rows]
 
 

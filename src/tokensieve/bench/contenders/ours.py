@@ -97,8 +97,7 @@ class Tokensieve(ContenderConfig):
 
     def __post_init__(self) -> None:
         check_order(self)
-        if self.dtype != INT8:
-            check_dtype(self)
+        check_dtype(self, (INT8,))
         if not isinstance(self.settings, Mapping):
             raise ConfigError(f"settings={self.settings!r}: give an object with dotted paths of ReductionConfig")
         if self.layers is not None:
