@@ -97,13 +97,13 @@ class Int8Linear(nn.Module):
             return self._multiply(flat, dtype, "none", "").view(shape)
         return self._add(flat, residual)
 
-    def gelu(self, rows: Tensor, approximate: str, reader: nn.Module) -> Tensor:
+    def gelu(self, rows: Tensor, approximate: str, reader: nn.Module | None) -> Tensor:
         """GELU of the product, [T, d_out]: int8 as `reader` takes them, float32 if the reader has float weights.
 
         Args:
             rows: [T, d_in], float or int8.
             approximate: "none" or "tanh", as of `torch.nn.functional.gelu`.
-            reader: a linear layer; of int8 weights it smooths nothing.
+            reader: a linear layer, which if its weights are int8 smooths nothing; None: one of float weights.
         """
         flat = self.ready(rows)
         if len(flat) and self._operands().native:

@@ -25,8 +25,8 @@ class Intermediate(nn.Module):
         self.gelu = _GELU.get(config.hidden_act)
         self.apart: UnitsApart | None = None
 
-    def forward(self, values: Tensor, reader: nn.Module) -> Tensor:
-        """[T, intermediate_size] from [T, d], as the linear layer that reads it takes it."""
+    def forward(self, values: Tensor, reader: nn.Module | None = None) -> Tensor:
+        """[T, intermediate_size] from [T, d]: float, or as `reader`, the linear layer that reads it, takes it."""
         if isinstance(self.dense, Int8Linear) and self.gelu is not None:
             return self.dense.gelu(values, self.gelu, reader)
         widened: Tensor = self.dense(values)

@@ -19,6 +19,7 @@ from tokensieve.backbones.loading import load_weights
 from tokensieve.cascade.build import EncoderClassifier, read_alone, stages_of
 from tokensieve.training.sample import Sample, sum_type
 
+_ROUNDING = 1e-5  # of float32 numbers that came about in different orders, to the largest
 _RIDGE = 0.2  # of the mean squared length of a document vector, centred (docs/LOG.md)
 
 
@@ -89,11 +90,17 @@ def _refit(
     last_layer: nn.Module, vectors: Tensor, targets: Tensor, weights: Tensor | None = None
 ) -> dict[str, float] | None:
     """Let a last layer read the vectors [N, d] as if they were the targets [N, d]; None where it does already."""
-    if torch.equal(vectors, targets) or bool((targets == targets[0]).all()):
+    if torch.equal(vectors, targets) or _all_alike(targets):
         return None
     ridge_map = RidgeMap(vectors, targets, weights)
     ridge_map.fold_into(last_layer)
     return {"moved": ridge_map.distance(vectors), "left": ridge_map.distance(ridge_map(vectors))}
+
+
+def _all_alike(vectors: Tensor) -> bool:
+    """Whether the vectors [N, d] differ by rounding alone: two batches may give the same text a last bit apart."""
+    apart = (vectors - vectors[0]).abs().max()
+    return bool(apart <= _ROUNDING * vectors.abs().max())
 
 
 def document_vectors(model: EncoderClassifier, sample: Sample, device: torch.device, stage: int = 0) -> Tensor:

@@ -29,7 +29,7 @@ def test_it_gives_the_logits_of_the_model(reduction: ReductionConfig) -> None:
         for side in ("right", "left"):
             inputs = batch(documents(lengths), side=side, width=max(lengths) + (side == "left"))
             expected = model(**inputs).logits
-            torch.testing.assert_close(PaddedClassifier(model)(**inputs), expected, atol=1e-5, rtol=0)
+            torch.testing.assert_close(PaddedClassifier(model)(**inputs), expected, atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("changes", [{"pruning": "none"}, {"pruning": "ratio", "site": "hidden", "pooling": "mean"}])
@@ -38,7 +38,7 @@ def test_holes_and_segments_are_those_of_the_model(changes: dict[str, object]) -
     model, inputs = tiny_model(settings(**changes)), sample_batch(tiny_model(settings()).config, (30, 12, 21))
     inputs["attention_mask"][:, 5:8] = 0
     expected = model(**inputs).logits
-    torch.testing.assert_close(PaddedClassifier(model)(**inputs), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(PaddedClassifier(model)(**inputs), expected, atol=2e-5, rtol=0)
     other = {**inputs, "token_type_ids": torch.zeros_like(inputs["token_type_ids"])}
     assert (model(**other).logits - expected).abs().max() > 1e-3
 

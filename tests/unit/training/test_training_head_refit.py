@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import tokensieve
 from flat import reduction, with_flat
 from tokensieve.data import DataSplits
-from tokensieve.training.head_refit import RidgeMap
+from tokensieve.training.head_refit import RidgeMap, _refit
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
 
@@ -139,6 +139,13 @@ def test_no_head_is_refitted(dense: Path, tmp_path: Path, name: str) -> None:
     teacher = str(dense) if recipe.distill_pooled else None
     record = train(dense, settings, DATA, tmp_path / "out", replace(recipe, teacher=teacher), progress=False)
     assert record["head_refit"] is None
+
+
+@torch.no_grad()
+def test_vectors_that_rounding_alone_parts_are_alike() -> None:
+    targets = torch.ones(4, 3) * 7 + torch.rand(4, 3) * 1e-6
+    assert _refit(torch.nn.Linear(3, 2), targets.roll(1, 0), targets) is None
+    assert _refit(torch.nn.Linear(3, 2), targets, targets + torch.rand(4, 3)) is not None
 
 
 def test_no_head_is_refitted_to_vectors_that_are_all_alike(dense: Path, tmp_path: Path) -> None:
