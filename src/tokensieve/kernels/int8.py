@@ -27,7 +27,7 @@ _INSTRUCTIONS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 _BFLOAT16_INSTRUCTIONS = {"avx512_bf16", "amx_bf16"}
 CALLED = "AVX512-VNNI, AVX-VNNI or AMX-INT8"
 UNITS_APART = 4
-"""Of each feed-forward block."""
+"""How many units of a feed-forward block are computed in float32."""
 _LEAST, _MOST = -128, 127
 _LARGEST = 127
 _SMALLEST_SCALE = 1e-30  # of a row of zeros
@@ -39,7 +39,7 @@ _LAID_OUT = WeakTensorKeyDictionary()
 
 
 class _Operands(NamedTuple):
-    """What a product takes beside the rows; made at the first call."""
+    """The operands of a product beside the rows; made at the first call."""
 
     native: bool
     weight: Tensor  # laid out by oneDNN, or float32
@@ -201,7 +201,7 @@ class UnitsApart(nn.Module):
         self.bias = nn.Parameter(torch.zeros(UNITS_APART))
 
     def forward(self, rows: Tensor, approximate: str) -> Tensor:
-        """What these units add to the block's result: [T, d] of rows [T, d]."""
+        """The share of these units in the block's result: [T, d] from rows [T, d]."""
         return F.linear(F.gelu(F.linear(rows, self.up, self.bias), approximate=approximate), self.down)
 
 
@@ -243,7 +243,7 @@ def quantized_range(least: float, most: float) -> tuple[float, int]:
 
 
 def smoothing(columns: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """What columns are divided by, [d_in] float32: the rows' and the weights' then have about the same reach.
+    """The divisors of columns, [d_in] float32: rows and weights then reach about as far.
 
     Args:
         columns: [2, d_in], the least and the most number in each column of the rows.
@@ -273,6 +273,7 @@ def _torch_can_ask() -> bool:
     return bool(found.dtype == torch.int8 and found.tolist() == [[2, 15]])
 
 
+@cache  # a processor stays what it is, and every projection asks
 def attention_dtype(device: torch.device) -> torch.dtype:
     """The type that queries, keys and values out of int8 products have: bfloat16 where the CPU multiplies it by
     instructions made for it, as it is more precise than int8 and twice as fast as float32; else float32."""

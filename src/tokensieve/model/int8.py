@@ -115,7 +115,7 @@ def _with_units_apart(
 
 
 def _quantized(name: str, state: dict[str, Tensor], columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What takes the place of a weight of this name."""
+    """The tensors that take the place of a weight of this name."""
     weight, place = state[name], name.removesuffix(".weight")
     within = _within_stage(place)
     if within not in columns:  # a table of words reads no columns

@@ -19,9 +19,9 @@ from tokensieve.checks import SHARE, check_values, read_object, whole
 from tokensieve.data.documents import Document
 from tokensieve.errors import CheckpointError, ConfigError, DataError
 from tokensieve.kernels.int8 import attention_dtype
-from tokensieve.model.int8 import in_int8, int8_names
+from tokensieve.model.int8 import in_int8
 from tokensieve.quantize.gate import Gate, changes, judged
-from tokensieve.quantize.ranges import ranges
+from tokensieve.quantize.ranges import names_of, ranges
 from tokensieve.runtime.bag_of_words import BagOfWords
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.load import load
@@ -107,11 +107,11 @@ def _split(documents: Sequence[Document]) -> tuple[list[Document], list[Document
 
 
 class _Trial:
-    """What is the same in every attempt: the float32 classifier, its answers, the ranges of its activations."""
+    """The parts that every attempt shares: the float32 classifier, its answers, the ranges of its activations."""
 
     def __init__(self, before: Classifier, fitted: Sequence[Document], documents: Sequence[Document]) -> None:
         self.before, self.documents = before, documents
-        self.names = _names(before)
+        self.names = names_of(before.model)
         self.ranges = ranges(before, self.names, fitted)
         self.results = _results(before, documents)
 
@@ -139,12 +139,6 @@ def _tried(trial: _Trial, gate: Gate) -> tuple[Any, dict[str, Any]]:
         if len(kept) >= len(order) // 2:
             return None, report
         kept = [*kept, order[len(kept)]]
-
-
-def _names(classifier: Classifier) -> list[str]:
-    model = classifier.model
-    stages = getattr(model, "stages", [model])
-    return list(dict.fromkeys(name for stage in stages for name in int8_names(stage)))
 
 
 def _most_sensitive(trial: _Trial) -> list[str]:

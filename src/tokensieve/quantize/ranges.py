@@ -9,11 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tokensieve.cascade.build import stages_of
 from tokensieve.data.documents import Document
 from tokensieve.errors import DataError
-from tokensieve.model.int8 import sharing
+from tokensieve.model.int8 import int8_names, sharing
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.words_first import engine_of
+
+
+def names_of(model: Any) -> list[str]:
+    """Names of the modules that can have int8 weights, within a stage; of a cascade those of all stages."""
+    return list(dict.fromkeys(name for stage in stages_of(model) for name in int8_names(stage)))
 
 
 def ranges_of(model: Any, names: Sequence[str], read: Callable[[Any], object]) -> dict[str, Tensor]:
@@ -31,7 +37,7 @@ def ranges_of(model: Any, names: Sequence[str], read: Callable[[Any], object]) -
         DataError: no row reached a layer.
     """
     found: dict[str, Tensor] = {}
-    for stage in getattr(model, "stages", [model]):
+    for stage in stages_of(model):
         linear = {
             name: module for name, module in stage.named_modules() if name in names and isinstance(module, nn.Linear)
         }

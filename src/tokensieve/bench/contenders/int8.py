@@ -10,8 +10,8 @@ from tokensieve.bench.contenders.calibration import calibration_ids
 from tokensieve.bench.contenders.contender import Setting
 from tokensieve.cascade.build import EncoderClassifier
 from tokensieve.model.batch import check_batch
-from tokensieve.model.int8 import in_int8, int8_names
-from tokensieve.quantize.ranges import ranges_of
+from tokensieve.model.int8 import in_int8
+from tokensieve.quantize.ranges import names_of, ranges_of
 from tokensieve.runtime.micro_batches import read_batch
 
 INT8 = "int8"
@@ -26,8 +26,7 @@ def quantized(model: EncoderClassifier, setting: Setting) -> EncoderClassifier:
             words = torch.tensor([list(row)])
             read_batch(stage, check_batch(stage.config, words, torch.ones_like(words)))
 
-    stages = getattr(model, "stages", [model])
-    names = list(dict.fromkeys(name for stage in stages for name in int8_names(stage)))
+    names = names_of(model)
     with torch.inference_mode():
         found = ranges_of(model, names, read)
     made: EncoderClassifier = in_int8(model, names, found)

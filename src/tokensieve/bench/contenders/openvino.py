@@ -94,7 +94,7 @@ class OpenVinoContender(Contender):
         return torch.from_numpy(self.request.infer(given, share_inputs=True)["logits"])
 
     def cost(self, work: Work) -> Flops:
-        """Those of the backbone; operations on int8 count as others do."""
+        """The backbone's own; operations on int8 count as others do."""
         return dense_cost(self.backbone.ours, work)
 
 
