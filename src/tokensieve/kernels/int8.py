@@ -8,6 +8,9 @@ multiply them grow (SmoothQuant, Xiao et al., ICML 2023, equation 4 with α = 1/
 
 The product of two int8 matrices is exact in int32. oneDNN makes it where the processor has instructions for it. Without
 them oneDNN adds pairs of products in 16 bits, which overflow; so float32 takes its place, with the same numbers.
+
+Rows go to oneDNN as uint8, 128 larger. VNNI multiplies unsigned numbers by signed ones; for signed rows and a processor
+with VNNI and no AMX, oneDNN 3.11 falls back to its reference code, which is a thousand times slower.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ CALLED = "AVX512-VNNI, AVX-VNNI or AMX-INT8"
 UNITS_APART = 4
 """How many units of a feed-forward block are computed in float32."""
 _LEAST, _MOST = -128, 127
+_MIDDLE = 128
+"""What is added to a number of int8 to make it one of uint8."""
 _LARGEST = 127
 _SMALLEST_SCALE = 1e-30  # of a row of zeros
 _SMALL = 1e-5  # of a column
@@ -45,13 +50,13 @@ class _Operands(NamedTuple):
     weight: Tensor  # laid out by oneDNN, or float32
     factor: Tensor  # of each column
     scale: float
-    zero: int
+    zero: int  # of uint8
 
 
 class Int8Linear(nn.Module):
     """Takes the place of a linear layer: y = x Wᵀ + b, both x and W in int8.
 
-    Rows are float, or int8 as `ready` makes them.
+    Rows are float, or uint8 as `ready` makes them.
 
     Attributes:
         weight: [d_out, d_in] int8.
@@ -83,7 +88,7 @@ class Int8Linear(nn.Module):
         """[..., d_out] from [..., d_in].
 
         Args:
-            rows: float, or int8.
+            rows: float, or uint8.
             residual: [T, d_out] float32 to add, for rows [T, d_in]; the result is float32, too.
             dtype: of the result.
         """
@@ -98,10 +103,10 @@ class Int8Linear(nn.Module):
         return self._add(flat, residual)
 
     def gelu(self, rows: Tensor, approximate: str, reader: nn.Module | None) -> Tensor:
-        """GELU of the product, [T, d_out]: int8 as `reader` takes them, float32 if the reader has float weights.
+        """GELU of the product, [T, d_out]: uint8 as `reader` takes them, float32 if the reader has float weights.
 
         Args:
-            rows: [T, d_in], float or int8.
+            rows: [T, d_in], float or uint8.
             approximate: "none" or "tanh", as of `torch.nn.functional.gelu`.
             reader: a linear layer, which if its weights are int8 smooths nothing; None: one of float weights.
         """
@@ -110,24 +115,26 @@ class Int8Linear(nn.Module):
             if not isinstance(reader, Int8Linear):
                 return self._multiply(flat, torch.float32, "gelu", approximate)
             onward = reader._operands()
-            return self._multiply(flat, torch.int8, "gelu", approximate, onward.scale, onward.zero)
+            return self._multiply(flat, torch.uint8, "gelu", approximate, onward.scale, onward.zero)
         activated = F.gelu(self(flat), approximate=approximate)
         return reader.ready(activated) if isinstance(reader, Int8Linear) else activated
 
     def ready(self, rows: Tensor) -> Tensor:
-        """Rows [..., d_in] as the product takes them: int8. Layers that read the same rows may share them."""
-        if rows.dtype == torch.int8:
+        """Rows [..., d_in] as the product takes them: uint8. Layers that read the same rows may share them."""
+        if rows.dtype == torch.uint8:
             return rows
         own = self._operands()
         shifted = rows.detach() * own.factor
-        if own.zero:
-            shifted += own.zero
-        return shifted.round_().clamp_(_LEAST, _MOST).to(torch.int8)
+        if own.zero != _MIDDLE:
+            shifted += own.zero - _MIDDLE
+        # torch makes int8 of float32 ten times as fast as uint8; flipping the highest bit adds 128.
+        signed = shifted.round_().clamp_(_LEAST, _MOST).to(torch.int8)
+        return signed.view(torch.uint8).bitwise_xor_(_MIDDLE)
 
     def _multiply(
         self, rows: Tensor, dtype: torch.dtype, after: str, approximate: str, scale: float = 1.0, zero: int = 0
     ) -> Tensor:
-        """[T, d_out] by oneDNN, of `dtype`: with what comes after the product, and int8 by that scale and zero."""
+        """[T, d_out] by oneDNN, of `dtype`: with what comes after the product, and uint8 by that scale and zero."""
         own, offsets = self._operands(), _no_offsets(self.out_features)
         product: Tensor = torch.ops.onednn.qlinear_pointwise(
             rows, own.scale, own.zero, own.weight, self.weight_scale, offsets, self.bias, scale, zero, dtype, after, [],
@@ -158,7 +165,7 @@ class Int8Linear(nn.Module):
                     torch.ops.onednn.qlinear_prepack(self.weight, None) if native else self.weight.float()
                 )
             factor = 1 / (self.smoothing * self.input_scale)
-            scale, zero = float(self.input_scale), int(self.input_zero)
+            scale, zero = float(self.input_scale), int(self.input_zero) + _MIDDLE
             self._made = _Operands(native, _LAID_OUT[self.weight], factor, scale, zero)
         return self._made
 
@@ -261,16 +268,16 @@ def has_int8() -> bool:
 
 @cache
 def _torch_can_ask() -> bool:
-    """Whether this torch multiplies int8 rows and leaves int8: versions before took and left uint8 alone."""
+    """Whether this torch has the product, with what comes after it."""
     try:
-        rows = torch.tensor([[3, -4]], dtype=torch.int8)
+        rows = torch.tensor([[131, 124]], dtype=torch.uint8)
         weight = torch.ops.onednn.qlinear_prepack(torch.tensor([[2, 1], [1, -3]], dtype=torch.int8), None)
         found = torch.ops.onednn.qlinear_pointwise(
-            rows, 1.0, 0, weight, torch.ones(2), _no_offsets(2), None, 1.0, 0, torch.int8, "none", [], ""
+            rows, 1.0, _MIDDLE, weight, torch.ones(2), _no_offsets(2), None, 1.0, 0, torch.uint8, "none", [], ""
         )
     except (AttributeError, RuntimeError):
         return False
-    return bool(found.dtype == torch.int8 and found.tolist() == [[2, 15]])
+    return bool(found.dtype == torch.uint8 and found.tolist() == [[2, 15]])
 
 
 @cache  # a processor stays what it is, and every projection asks
