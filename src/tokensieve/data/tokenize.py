@@ -56,8 +56,26 @@ class Encodings:
         return [len(ids) for ids in self.input_ids]
 
 
+def joined(rows: Sequence[tuple[Encodings, int]]) -> Encodings:
+    """The encodings of some texts, each given by the encodings that it is in and its row there.
+
+    All are of one tokenizer. `truncated` is 0: who truncated them has counted.
+    """
+    segments = [own.token_type_ids for own, _ in rows]
+    return Encodings(
+        [own.input_ids[row] for own, row in rows],
+        None if None in segments else [own[row] for own, (_, row) in zip(segments, rows, strict=True) if own],
+        [own.special_tokens_mask[row] for own, row in rows],
+        0,
+    )
+
+
 def encode(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, pairs: Sequence[str] | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    max_length: int,
+    pairs: Sequence[str] | None = None,
+    side: str | None = None,
 ) -> Encodings:
     """Tokenise texts with special tokens, cut to `max_length`, unpadded.
 
@@ -75,6 +93,7 @@ def encode(
         max_length: The most tokens a text, with its pair, may have, special tokens counted. It is not checked
             against the model.
         pairs: A second text for each text, or None.
+        side: On which side tokens are cut off, "left" or "right"; None: as the tokenizer says.
 
     Raises:
         ConfigError: `max_length` leaves no room for text beside the special tokens.
@@ -99,6 +118,7 @@ def encode(
     if not texts:
         return Encodings([], [] if "token_type_ids" in tokenizer.model_input_names else None, [], 0)
     with _LIMITS, _stored_state_kept(tokenizer):
+        tokenizer.truncation_side = side or tokenizer.truncation_side
         batch = tokenizer(
             texts,
             pairs,
@@ -151,9 +171,19 @@ def check_text(index: int, text: object) -> str:
 @contextmanager
 def _stored_state_kept(tokenizer: PreTrainedTokenizerBase) -> Iterator[None]:
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        yield
-        return
+    side = tokenizer.truncation_side
+    try:
+        if backend is None:
+            yield
+        else:
+            with _stored_limits_kept(backend):
+                yield
+    finally:
+        tokenizer.truncation_side = side
+
+
+@contextmanager
+def _stored_limits_kept(backend: Any) -> Iterator[None]:
     truncation, padding, splits = backend.truncation, backend.padding, backend.encode_special_tokens
     try:
         yield

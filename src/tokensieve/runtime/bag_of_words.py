@@ -15,7 +15,7 @@ from tokensieve.data.documents import Document
 from tokensieve.errors import ConfigError
 from tokensieve.model.probabilities import class_probabilities
 from tokensieve.runtime.classifier import Classifier
-from tokensieve.runtime.engine import Engine
+from tokensieve.runtime.engine import Engine, Prepared
 from tokensieve.runtime.results import Result, decide
 from tokensieve.runtime.windows import check_forms, unfinished
 from tokensieve.runtime.words_first import WORDS
@@ -144,6 +144,15 @@ class WordsEngine:
             Result(tuple(row), *decide(row, config), tuple(scores), length, (), stage=WORDS)
             for row, scores, length in zip(rows, logits.tolist(), known, strict=True)
         ]
+
+    def prepare(self, documents: Sequence[Document], **how: Any) -> Prepared:
+        """As `Engine.prepare`: all answers, as no encoder reads anything; nothing is truncated."""
+        return Prepared(len(documents), None, (), self.classify(documents))
+
+    def finish(self, prepared: Prepared, read: Sequence[Result], *, tokens: bool = False) -> list[Result]:
+        """The results that `prepare` made."""
+        results: list[Result] = prepared.answered
+        return results
 
     def choose_budget(self, documents: Iterable[Document]) -> int:
         """Nothing to choose: 0."""

@@ -77,7 +77,7 @@ class Classifier:
     def results(self, texts: Iterable[Text], *, tokens: bool = False) -> list[Result]:
         """Everything the engine tells of each text; with `tokens` also the tokens that survived."""
         found = self._texts(texts)
-        stream = self.engine.stream(_documents(found), tokens=tokens, prefetch=_is_large(found))
+        stream = self.engine.stream(documents_of(found), tokens=tokens, prefetch=_is_large(found))
         return [result for _, result in stream]
 
     def encode(self, texts: Iterable[Text], *, normalize_embeddings: bool = False) -> np.ndarray:
@@ -94,7 +94,7 @@ class Classifier:
             InputError, DataError, ConfigError: as `predict`.
         """
         found = self._texts(texts)
-        vectors = self.engine.embed(_documents(found), prefetch=_is_large(found))
+        vectors = self.engine.embed(documents_of(found), prefetch=_is_large(found))
         return (torch.nn.functional.normalize(vectors, dim=1) if normalize_embeddings else vectors).numpy()
 
     def _texts(self, texts: Iterable[Text]) -> Iterable[Text]:
@@ -107,7 +107,7 @@ def _is_large(texts: Iterable[Text]) -> bool:
     return isinstance(texts, Collection) and len(texts) > _PREFETCH_FROM
 
 
-def _documents(texts: Iterable[Text]) -> Iterator[Document]:
+def documents_of(texts: Iterable[Text]) -> Iterator[Document]:
     """Texts or pairs of texts, checked by the rule that readers of files have, each under its place in the list."""
     width = 0
     for number, text in enumerate(texts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,23 @@ from tokensieve.runtime.windows import cut, encode_documents, prepared_windows
 
 STAGES = ("encoder", "second encoder")
 """Names of a model alone, or of the stages of a cascade of encoders."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Some documents, ready for the encoder.
+
+    Attributes:
+        documents: how many there are.
+        encodings: the tokens of those that the encoder reads; None: it reads none.
+        waiting: the rows of these documents, in the order of the encodings.
+        answered: what is known already of the documents; the engine that made it knows its type.
+    """
+
+    documents: int
+    encodings: Encodings | None
+    waiting: Sequence[int]
+    answered: Any = None
 
 
 class Engine:
@@ -99,7 +117,7 @@ class Engine:
             prefetch: read and tokenize in a thread, two windows ahead of the model. False: in the caller's thread, no
                 further than the window needs, for iterators that belong to a thread such as those of a database.
         """
-        with closing(prepared_windows(documents, self._prepare, skip, prefetch)) as windows:
+        with closing(prepared_windows(documents, self.prepare, skip, prefetch)) as windows:
             for window in windows:
                 results = self._answered(window.prepared, tokens)
                 yield list(zip(window.documents, results, strict=True))[window.done :]
@@ -113,7 +131,7 @@ class Engine:
             DataError: some documents have a second text and others have not.
             ConfigError: a calibration in the model's config that does not fit its labels.
         """
-        return self._answered(self._prepare(documents), tokens)
+        return self._answered(self.prepare(documents), tokens)
 
     @renamed_keyword("ahead", "prefetch")
     @torch.inference_mode()
@@ -150,18 +168,40 @@ class Engine:
         if self.batch_tokens == "auto":
             self.batch_tokens = fastest_budget(encodings.lengths, run) or "auto"
 
-    def _prepare(self, documents: Sequence[Document]) -> Any:
-        """What `_answered` needs of a window. It may run in another thread, ahead of the model."""
-        return self._encode(documents)
+    def prepare(self, documents: Sequence[Document], **how: Any) -> Prepared:
+        """Do what needs no encoder, such as tokenizing; it may run in another thread, ahead of the model.
 
-    def _answered(self, prepared: Any, tokens: bool) -> list[Result]:
-        """The results of what `_prepare` made."""
-        return self._classify(prepared, tokens)
+        Args:
+            documents: as in `classify`.
+            how: `side` and `max_length`, as in `tokensieve.data.tokenize.encode`.
 
-    def _encode(self, documents: Sequence[Document]) -> Encodings:
-        return encode_documents(self.tokenizer, documents, self.max_length, self.model.config.text_pairs)
+        Raises:
+            InputError, DataError: as in `classify`.
+        """
+        return Prepared(len(documents), self._encode(documents, **how), range(len(documents)))
 
     @torch.inference_mode()
+    def read(self, encodings: Encodings, *, tokens: bool = False) -> list[Result]:
+        """Run the encoder, or the cascade of encoders, over tokenized documents; in their order.
+
+        Raises:
+            ConfigError: as in `classify`.
+        """
+        return self._classify(encodings, tokens)
+
+    def finish(self, prepared: Prepared, read: Sequence[Result], *, tokens: bool = False) -> list[Result]:
+        """The results of what `prepare` made, from the encoder's results of the rows that wait for it."""
+        return list(read)
+
+    def _answered(self, prepared: Prepared, tokens: bool) -> list[Result]:
+        encodings = prepared.encodings
+        read = [] if encodings is None else self.read(encodings, tokens=tokens)
+        return self.finish(prepared, read, tokens=tokens)
+
+    def _encode(self, documents: Sequence[Document], max_length: int | None = None, **how: Any) -> Encodings:
+        length = self.max_length if max_length is None else max_length
+        return encode_documents(self.tokenizer, documents, length, self.model.config.text_pairs, **how)
+
     def _classify(self, encodings: Encodings, tokens: bool) -> list[Result]:
         self.model.config.check_calibration()
         results: dict[int, Result] = {}

@@ -79,7 +79,9 @@ def unfinished(documents: Iterable[Document], skip: int) -> Generator[tuple[list
                 yield window, done
 
 
-def encode_documents(tokenizer: Any, documents: Sequence[Document], max_length: int, pairs: bool | None) -> Encodings:
+def encode_documents(
+    tokenizer: Any, documents: Sequence[Document], max_length: int, pairs: bool | None, side: str | None = None
+) -> Encodings:
     """Tokenize documents.
 
     Args:
@@ -87,13 +89,14 @@ def encode_documents(tokenizer: Any, documents: Sequence[Document], max_length: 
         documents: all single texts, or all pairs.
         max_length: tokens at which each is truncated.
         pairs: whether the classifier was trained on pairs; None: not known.
+        side: on which tokens are cut off, as in `encode`.
 
     Raises:
         InputError: a text without any token; single texts for a classifier of pairs, or the other way round.
         DataError: some documents have a second text and others have not.
     """
     seconds = check_forms(documents, pairs)
-    return encode(tokenizer, [document.text for document in documents], max_length, seconds)
+    return encode(tokenizer, [document.text for document in documents], max_length, seconds, side)
 
 
 def check_forms(documents: Sequence[Document], pairs: bool | None) -> list[str] | None:

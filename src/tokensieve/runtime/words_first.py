@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,22 +11,13 @@ import torch
 from tokensieve.cascade.build import EncoderClassifier
 from tokensieve.cascade.words_first import WordsAnswers, WordsFirst
 from tokensieve.data.documents import Document
-from tokensieve.data.tokenize import Encodings
 from tokensieve.model.probabilities import class_probabilities
-from tokensieve.runtime.engine import Engine
+from tokensieve.runtime.engine import Engine, Prepared
 from tokensieve.runtime.results import Result, decide
 from tokensieve.runtime.windows import check_forms
 
 WORDS = "words"
 """Name of the first stage."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A window: what the bag of words answered, and the tokens of what it deferred; None: it deferred nothing."""
-
-    words: WordsAnswers
-    encodings: Encodings | None
 
 
 def engine_of(model: EncoderClassifier, tokenizer: Any, words_first: WordsFirst | None, **options: Any) -> Engine:
@@ -54,17 +45,19 @@ class WordsFirstEngine(Engine):
         self.words_first: WordsFirst = words_first
         self.stages = (WORDS, *self.stages)
 
-    def _prepare(self, documents: Sequence[Document]) -> _Prepared:
+    def prepare(self, documents: Sequence[Document], **how: Any) -> Prepared:
+        """As `Engine.prepare`: the bag of words answers, and what it defers is tokenized."""
         check_forms(documents, self.words_first.words.pairs)
         words = self.words_first.answer([document.content for document in documents])
         left = [documents[row] for row in words.deferred]
-        return _Prepared(words, self._encode(left) if left else None)
+        return Prepared(len(documents), self._encode(left, **how) if left else None, words.deferred, words)
 
     @torch.inference_mode()
-    def _answered(self, prepared: _Prepared, tokens: bool) -> list[Result]:
-        first, words = self.words_first, prepared.words
+    def finish(self, prepared: Prepared, read: Sequence[Result], *, tokens: bool = False) -> list[Result]:
+        """As `Engine.finish`; the answer to a deferred document combines both."""
+        first: WordsFirst = self.words_first
+        words: WordsAnswers = prepared.answered
         heat = self.model.config.calibration_temperature  # by which whoever reads the logits divides them
-        read = [] if prepared.encodings is None else self._classify(prepared.encodings, tokens)
         logits = words.logits.clone()
         if read:
             encoder = torch.tensor([result.logits for result in read]) / heat
