@@ -15,12 +15,13 @@ from tokensieve.cli.old_options import CommandWithOldOptions
 from tokensieve.cli.predict import predict_command
 from tokensieve.cli.push import push_command
 from tokensieve.cli.quantize import quantize_command
+from tokensieve.cli.serve import serve_command
 from tokensieve.cli.train import train_command
 from tokensieve.version import __version__
 
 app = typer.Typer(
     name="tokensieve",
-    help="Document classifiers that let unimportant tokens go, for real: train, evaluate, predict.",
+    help="Document classifiers that let unimportant tokens go, for real: train, evaluate, predict, serve.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,6 +32,7 @@ app.command("evaluate", cls=CommandWithOldOptions)(evaluate_command)
 app.command("predict", cls=CommandWithOldOptions)(predict_command)
 app.command("info", cls=CommandWithOldOptions)(info_command)
 app.command("quantize")(quantize_command)
+app.command("serve")(serve_command)
 app.command("export")(export_command)
 app.command("push")(push_command)
 app.command("bench")(bench_command)

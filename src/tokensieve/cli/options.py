@@ -144,14 +144,20 @@ def load_classifier(
     """`tokensieve.load` by the options of the same names."""
     from tokensieve.runtime.load import load
 
-    return load(
-        model,
-        device=device,
-        dtype=dtype,
-        max_length=max_length,
-        batch_tokens=_number_or_word(batch_tokens),
-        offload_embeddings=offload_embeddings,
-    )
+    return load(model, **load_options(device, dtype, max_length, batch_tokens, offload_embeddings))
+
+
+def load_options(
+    device: str, dtype: str, max_length: int | None, batch_tokens: str, offload_embeddings: bool
+) -> dict[str, Any]:
+    """What `tokensieve.load` takes beside the path."""
+    return {
+        "device": device,
+        "dtype": dtype,
+        "max_length": max_length,
+        "batch_tokens": _number_or_word(batch_tokens),
+        "offload_embeddings": offload_embeddings,
+    }
 
 
 def prepare(threads: int | None, quiet: bool) -> None:

@@ -1,0 +1,79 @@
+"""Running the application: a socket, uvicorn, and signals."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+
+from tokensieve.errors import OperatingSystemError
+from tokensieve.serve.app import create_app
+from tokensieve.serve.served import Served
+from tokensieve.serve.settings import ServeSettings
+
+logger = logging.getLogger(__name__)
+
+_STOP_SECONDS = 30  # for requests that are accepted when the server is asked to stop
+_WAITING = 2048  # connections that the system holds until they are accepted
+
+
+def run(settings: ServeSettings, load: Callable[[], Served], *, host: str, port: int, folder: Path | None) -> None:
+    """Serve until SIGTERM or SIGINT; requests that are accepted are answered first.
+
+    Args:
+        settings: limits.
+        load: as in `create_app`.
+        host: name or address to listen at.
+        port: to listen at; 0: any that is free.
+        folder: as in `create_app`.
+
+    Raises:
+        OperatingSystemError: the port is taken, or not allowed.
+        TokensieveError: as the first load does.
+    """
+    listening = _bound(host, port)
+    app = create_app(settings, load, folder=folder, on_failure=lambda: setattr(server, "should_exit", True))
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    place = f"[{host}]" if ":" in host else host
+    logger.info("listening at http://%s:%d (see /docs)", place, listening.getsockname()[1])
+    before = {number: signal.signal(number, _ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        server.run(sockets=[listening])  # it raises the signal that ended it once more, when all is done
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        listening.close()
+    if (failure := app.state.service.failure) is not None:
+        raise failure
+
+
+def _ignore(number: int, frame: object) -> None:
+    pass
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_WAITING)
+    except (OSError, OverflowError) as error:
+        what = getattr(error, "strerror", None) or str(error)
+        place = f"{host}, port {port}"
+        raise OperatingSystemError(f"cannot listen at {place} ({what}): give another --host or --port") from error
+    return listening

@@ -1,0 +1,146 @@
+"""A model that is served: the classifier, and what the server tells of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tokensieve.backbones.loading import file_in
+from tokensieve.data.documents import Document
+from tokensieve.errors import InputError
+from tokensieve.runtime.classifier import Classifier, Text, documents_of
+from tokensieve.runtime.engine import Prepared
+from tokensieve.runtime.fingerprint import hash_of_model
+from tokensieve.serve.refusal import wrong
+from tokensieve.version import __version__
+
+_RECORD = "training.json"
+_LONGEST = 1 << 30
+
+
+@dataclass(frozen=True)
+class HowToRead:
+    """What a request may ask of its texts.
+
+    Attributes:
+        truncate: whether one that is too long is truncated; else it is refused.
+        side: on which tokens are cut off, "left" or "right"; None: as the tokenizer says.
+    """
+
+    truncate: bool
+    side: str | None = None
+
+
+class Served:
+    """A classifier, ready to serve.
+
+    Args:
+        classifier: as `tokensieve.load` gives it.
+        path: where it was loaded from.
+
+    Attributes:
+        classifier: as given.
+        engine: its engine.
+        labels: in the order of the class ids.
+    """
+
+    def __init__(self, classifier: Classifier, path: str) -> None:
+        self.classifier, self.path = classifier, path
+        self.engine, self.labels = classifier.engine, classifier.labels
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a text has any number of labels."""
+        return bool(self.classifier.model.config.is_multi_label)
+
+    def prepare(self, texts: Sequence[Text], how: HowToRead) -> Prepared:
+        """Check texts, and do what needs no encoder.
+
+        Raises:
+            RefusedError: 422, for a text that cannot be classified, of another form than the model's, or too long.
+        """
+        try:
+            documents = list(documents_of(texts))
+            self._check_form(documents[0])
+            prepared = self.engine.prepare(documents, side=how.side)
+        except InputError as error:
+            raise wrong(str(error)) from error
+        if not how.truncate and prepared.encodings is not None and prepared.encodings.truncated:
+            whole = self.engine.prepare(documents, max_length=_LONGEST).encodings
+            longest = max(whole.lengths if whole is not None else prepared.encodings.lengths)
+            raise wrong(f"`inputs` must have at most {self.engine.max_length} tokens. Given: {longest}; set `truncate`")
+        return prepared
+
+    def _check_form(self, first: Document) -> None:
+        pairs = self.classifier.model.config.text_pairs
+        if pairs is None or pairs == (first.pair is not None):
+            return
+        raise wrong(
+            "the classifier takes pairs of texts: send `inputs` as [text, second text], or a list of such pairs"
+            if pairs
+            else "the classifier takes single texts, and `inputs` is a pair: send several texts as `texts`, or as a "
+            "list of lists of one text each"
+        )
+
+    def warm_up(self) -> None:
+        """Classify a short text: the first product lays weights out."""
+        text = "the first text"
+        pairs = self.classifier.model.config.text_pairs
+        self.engine.classify([Document(text, None, "warm-up", 1, text if pairs else None)])
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """What `/info` tells of the model."""
+        config, engine = self.classifier.model.config, self.engine
+        names = dict(enumerate(self.labels))
+        return {
+            "model_id": Path(self.path).name if Path(self.path).exists() else self.path,
+            "model_sha": hash_of_model(self.classifier),
+            "model_dtype": self.classifier.dtype,
+            "model_type": {
+                "classifier": {
+                    "id2label": {str(number): label for number, label in names.items()},
+                    "label2id": {label: number for number, label in names.items()},
+                }
+            },
+            "multi_label": self.is_multi_label,
+            "text_pairs": bool(config.text_pairs),
+            "max_input_length": engine.max_length,
+            "stages": list(engine.stages),
+            "settings": config.reduction,
+            "measured": self._measured(),
+            "version": __version__,
+        }
+
+    def _measured(self) -> dict[str, Any] | None:
+        """Accuracy and speed as the record of the training has them; None: there is no record, or none of them."""
+        record = _record(self.path)
+        best = record.get("best") or {}
+        scores = {name.removeprefix("eval_"): value for name, value in best.items() if name.startswith("eval_")}
+        known = {"accuracy", "f1_macro", "f1_micro", "loss"}
+        found = {
+            "validation": {name: value for name, value in scores.items() if name in known and _is_finite(value)},
+            "floors": record.get("floors"),
+            "documents": record.get("documents"),
+        }
+        return found if any(found.values()) else None
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _record(path: str) -> dict[str, Any]:
+    file = file_in(path, _RECORD) if not Path(path).is_file() else None
+    if file is None:
+        return {}
+    try:
+        record = json.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # it informs, and nothing depends on it
+        return {}
+    return record if isinstance(record, dict) else {}
