@@ -29,7 +29,7 @@ Changed = Annotated[float, typer.Option("--max-labels-changed", help="Share of t
 Moved = Annotated[
     float, typer.Option("--max-mean-change", help="Mean change of a document's probability that is allowed, in [0, 1].")
 ]
-Most = Annotated[int | None, typer.Option("--max-documents", help="At most so many documents, the first.")]
+Most = Annotated[int | None, typer.Option("--max-documents", help="At most so many documents, drawn by label.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")]
 
 
@@ -61,9 +61,8 @@ def quantize_command(
     Example: tokensieve quantize --model news-classifier --data news/ --output news-int8
     """
     prepare(threads, quiet=json)
-    from itertools import islice
-
     from tokensieve.data import Tally
+    from tokensieve.data.sampling import sample_by_label, sample_unlabelled
     from tokensieve.quantize.gate import Gate
     from tokensieve.quantize.quantize import quantize, said
     from tokensieve.training.output import check_output
@@ -79,7 +78,8 @@ def quantize_command(
         "policy": on_bad_rows,
         **_labels_of(model, unlabelled),
     }
-    documents = tuple(islice(labelled_documents(data, split, reading, Tally()), max_documents))
+    found = labelled_documents(data, split, reading, Tally())
+    documents = (sample_unlabelled if unlabelled else sample_by_label)(found, max_documents)
     report = quantize(model, output, documents, gate=gate, overwrite=overwrite)
     record = {"model": str(model), "data": name_of_data(data), "output": str(output), **report}
     size = f"{report['bytes'] / 1e6:.1f} MB of weights, {report['bytes_float32'] / 1e6:.1f} MB before"

@@ -191,19 +191,20 @@ class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             write_folder(self, folder, overwrite=overwrite)
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "auto") -> TokensieveClassifier:
+    def load(cls, folder: str | Path, *, device: str = "auto", dtype: str = "float32") -> TokensieveClassifier:
         """Read a folder that `save` or `tokensieve train` wrote; of the latter, classes are strings.
 
         Args:
             folder: the folder.
             device: becomes the estimator's parameter.
+            dtype: of what it predicts with, as `tokensieve.load` takes it; a folder of `tokensieve quantize` is int8.
 
         Raises:
             CheckpointError: no tokensieve classifier there, or it cannot be read.
-            ConfigError: an unknown device.
+            ConfigError: an unknown device or type.
         """
         with quiet():
-            classifier = load(folder, device=device)
+            classifier = load(folder, device=device, dtype=dtype)
         parameters, classes, record = read_folder(folder, classifier, cls._get_param_names())
         estimator = cls(**{**parameters, "device": device})
         estimator.classifier_, estimator.classes_, estimator.record_ = classifier, classes, record

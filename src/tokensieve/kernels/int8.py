@@ -39,7 +39,8 @@ _SMALL = 1e-5  # of a column
 
 
 _LAID_OUT = WeakTensorKeyDictionary()
-"""Weights as a product takes them, by the int8 tensor that they were made of: stages of a cascade share both."""
+"""Weights as a product takes them, with the version of the int8 tensor that they were made of, by that tensor: stages
+of a cascade share both."""
 
 
 class _Operands(NamedTuple):
@@ -50,6 +51,7 @@ class _Operands(NamedTuple):
     factor: Tensor  # of each column
     scale: float
     zero: int  # of uint8
+    version: int  # of the weight that they were made of
 
 
 class Int8Linear(nn.Module):
@@ -157,15 +159,15 @@ class Int8Linear(nn.Module):
         return product if self.bias is None else product.add_(self.bias)
 
     def _operands(self) -> _Operands:
-        if self._made is None:
+        version = 0 if self.weight.is_inference() else self.weight._version  # grows when it is written to
+        if self._made is None or self._made.version != version:
             native = self.weight.device.type == "cpu" and has_int8()
-            if self.weight not in _LAID_OUT:
-                _LAID_OUT[self.weight] = (
-                    torch.ops.onednn.qlinear_prepack(self.weight, None) if native else self.weight.float()
-                )
+            if _LAID_OUT.get(self.weight, (None, None))[0] != version:
+                laid_out = torch.ops.onednn.qlinear_prepack(self.weight, None) if native else self.weight.float()
+                _LAID_OUT[self.weight] = version, laid_out
             factor = 1 / (self.smoothing * self.input_scale)
             scale, zero = float(self.input_scale), int(self.input_zero) + _MIDDLE
-            self._made = _Operands(native, _LAID_OUT[self.weight], factor, scale, zero)
+            self._made = _Operands(native, _LAID_OUT[self.weight][1], factor, scale, zero, version)
         return self._made
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
@@ -174,7 +176,6 @@ class Int8Linear(nn.Module):
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._made = None
-        _LAID_OUT.pop(self.weight, None)  # weights are written into the same tensor
         super()._load_from_state_dict(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from keyword_texts import Make, texts_and_labels
 import tokensieve
 from flat import reduction
 from tokensieve import CheckpointError, ConfigError, Recipe, TokensieveClassifier
+from tokensieve.data import Document
+from tokensieve.quantize.gate import Gate
+from tokensieve.quantize.quantize import quantize
 
 X, Y = texts_and_labels(12)
 
@@ -155,3 +158,16 @@ def test_a_folder_without_the_record_of_a_run(fitted: TokensieveClassifier, tmp_
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="absent"):
         TokensieveClassifier.load(tmp_path / "absent")
+
+
+def test_a_quantized_folder(make: Make, tmp_path: Path) -> None:
+    estimator = make().fit(X, Y)
+    estimator.save(tmp_path / "whole")
+    with pytest.raises(ConfigError, match="tokensieve quantize"):
+        TokensieveClassifier.load(tmp_path / "whole", dtype="int8")
+    documents = [Document(text, label, "texts", row) for row, (text, label) in enumerate(zip(X, Y, strict=True))]
+    quantize(tmp_path / "whole", tmp_path / "small", documents, gate=Gate(1.0, 1.0))
+    loaded = TokensieveClassifier.load(tmp_path / "small", device="cpu", dtype="int8")
+    assert loaded.classifier_.dtype == "int8"
+    assert loaded.get_params() == estimator.get_params() | {"model": str(estimator.model), "device": "cpu"}
+    np.testing.assert_allclose(loaded.predict_proba(X), estimator.predict_proba(X), atol=0.2)

@@ -126,6 +126,13 @@ def test_stages_share_weights_that_are_laid_out() -> None:
     other = Int8Linear(40, 24)
     other._buffers["weight"] = quantized.weight
     assert quantized._operands().weight is other._operands().weight
+    _, wanted = layer()
+    rows = torch.rand(3, 40)
+    quantized.load_state_dict(wanted.state_dict())
+    for name in ("input_scale", "input_zero", "smoothing", "weight_scale"):
+        other.get_buffer(name).copy_(wanted.get_buffer(name))
+    other.bias = wanted.bias
+    assert torch.equal(other(rows), wanted(rows)), "weights that were loaded into the other stage count here too"
 
 
 def test_a_table_of_words() -> None:
