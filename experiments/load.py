@@ -59,15 +59,25 @@ async def _client(port: int, bodies: Sequence[bytes], numbers: Any, answers: lis
     for number in numbers:
         text = number % len(bodies)
         start = time.perf_counter()
+        connection = connection or await _connected(port)
         try:
-            connection = connection or await asyncio.open_connection("127.0.0.1", port)
             status, body = await exchange(*connection, bodies[text])
         except (OSError, asyncio.IncompleteReadError):
             connection, status, body = None, 0, b""
-            await asyncio.sleep(0.05)
+        if status == 503:
+            await asyncio.sleep(1)  # as its Retry-After says
         answers.append(Answer(text, time.perf_counter() - start, status, body))
     if connection is not None:
         connection[1].close()
+
+
+async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection, as soon as there is a server that takes it."""
+    while True:
+        try:
+            return await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
 
 
 async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> tuple[int, bytes]:

@@ -121,9 +121,7 @@ def environment(threads: int) -> dict[str, str]:
 @contextmanager
 def running(command: list[str], threads: int, tail: Sequence[str] = ()) -> Iterator[tuple[int, psutil.Process]]:
     """A server, from the moment that it is healthy until it has ended."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     place = [str(port)] if tail else ["--port", str(port)]
     server = subprocess.Popen([*command, *place, *tail], env=environment(threads), stderr=subprocess.DEVNULL)
     try:
@@ -132,6 +130,13 @@ def running(command: list[str], threads: int, tail: Sequence[str] = ()) -> Itera
     finally:
         server.terminate()
         server.wait(60)
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def wait_until_healthy(port: int, server: subprocess.Popen) -> float:
