@@ -17,6 +17,7 @@ from frontier import accuracy_records, frontier_plot, frontier_table, preset_tab
 from machine import ROOT
 from methods_table import methods_table
 from records import RESULTS, SHOWN, Results, command_of_today
+from serving_table import serving_tables
 from tables import accuracy_table, dtype_table, score_table
 from worth_table import worth_tables
 
@@ -26,7 +27,7 @@ from tokensieve.demo import comparison
 
 PAGES = (
     *("README.md", "docs/summary.md", "docs/flops.md", "docs/results.md"),
-    *("docs/methods/README.md", "docs/methods/cascade.md", "docs/words.md", "docs/rivals.md"),
+    *("docs/methods/README.md", "docs/methods/cascade.md", "docs/words.md", "docs/rivals.md", "docs/serving.md"),
 )
 """What the tables are in."""
 IN_SUMMARY = (
@@ -66,11 +67,12 @@ def report(results: Results, root: Path) -> None:
         if not (root / page).is_file():
             (root / page).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / page, root / page)
-    readme, summary, flops, docs, methods, cascade, words, rivals = (root / page for page in PAGES)
+    readme, summary, flops, docs, methods, cascade, words, rivals, serving = (root / page for page in PAGES)
     _place(methods, "methods", methods_table())
     _place(cascade, "cascades", cascade_table())
     _place(words, "worth", worth_tables(Results(RESULTS)))  # 0.1.0 measured none of it
     _place(rivals, "rivals", "\n\n".join("\n".join(_section(own)) for own in _of_rivals(Results(RESULTS))))
+    _place(serving, "serving", serving_tables(Results(RESULTS)))
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
     demo = results.read("demo/stdlib-128")

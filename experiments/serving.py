@@ -22,15 +22,14 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psutil
 from load import Answer, load
 from machine import ROOT, machine
+from serving_table import table
 
 from tokensieve import load as load_classifier
-from tokensieve.bench.table import render
 from tokensieve.data import load_splits
 
 TOLERANCE = 1e-4
@@ -182,26 +181,6 @@ def checked(answers: list[Answer], expected: list[Any], labels: Sequence[str]) -
         wrong += difference > TOLERANCE
         largest = max(largest, difference)
     return {"lost": lost, "wrong": wrong, "largest_difference": largest}
-
-
-def table(record: dict[str, Any]) -> list[str]:
-    """Loads, then ratios of the rounds."""
-    rows = [["clients", "requests/s", "p50, ms", "p95, ms", "p99, ms", "lost", "wrong"]]
-    for own in record["loads"].values():
-        times = [f"{1e3 * own[name]:.1f}" for name in ("p50", "p95", "p99")]
-        speed = f"{own['requests'] / own['seconds']:.1f}"
-        rows.append([str(own["clients"]), speed, *times, str(own["lost"]), str(own["wrong"])])
-    per_cpu = [_speed(own["server"], "cpu_seconds") / _speed(own["offline"], "cpu_seconds") for own in record["rounds"]]
-    per_wall = [_speed(own["server"], "seconds") / _speed(own["offline"], "seconds") for own in record["rounds"]]
-    naive = [_speed(own["server"], "seconds") / _speed(own["naive"], "seconds") for own in record["rounds"]]
-    told = {"documents per CPU second, of offline's": per_cpu, "per second, of offline's": per_wall}
-    told["requests per second, times the naive server's"] = naive
-    ratios = [f"{what}: {median(own):.2f} ({min(own):.2f} to {max(own):.2f})" for what, own in told.items()]
-    return [*render(rows, "plain"), "", *ratios]
-
-
-def _speed(own: dict[str, Any], of: str) -> float:
-    return own["requests"] / own[of]
 
 
 if __name__ == "__main__":

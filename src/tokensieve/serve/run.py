@@ -18,6 +18,7 @@ from tokensieve.serve.settings import ServeSettings
 logger = logging.getLogger(__name__)
 
 _STOP_SECONDS = 30  # for requests that are accepted when the server is asked to stop
+_IDLE_SECONDS = 75  # after which a connection without a request is closed; clients keep theirs for about a minute
 _WAITING = 2048  # connections that the system holds until they are accepted
 
 
@@ -44,6 +45,7 @@ def run(settings: ServeSettings, load: Callable[[], Served], *, host: str, port:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_STOP_SECONDS,
+        timeout_keep_alive=_IDLE_SECONDS,
     )
     server = uvicorn.Server(config)
     place = f"[{host}]" if ":" in host else host
