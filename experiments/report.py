@@ -71,7 +71,7 @@ def report(results: Results, root: Path) -> None:
     _place(methods, "methods", methods_table())
     _place(cascade, "cascades", cascade_table())
     _place(words, "worth", worth_tables(Results(RESULTS)))  # 0.1.0 measured none of it
-    _place(rivals, "rivals", "\n\n".join("\n".join(_section(own)) for own in _of_rivals(Results(RESULTS))))
+    _place(rivals, "rivals", "\n\n".join("\n".join(_section(own, name)) for name, own in _of_rivals(Results(RESULTS))))
     _place(serving, "serving", serving_tables(Results(RESULTS)))
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
@@ -97,9 +97,11 @@ def report(results: Results, root: Path) -> None:
     _place_benchmarks(results, summary, docs, pictures)
 
 
-def _of_rivals(results: Results) -> list[dict[str, Any]]:
-    """Benchmarks against what else runs the dense model; 0.1.0 measured none."""
-    return list(results.read_all("bench/rivals-*").values())
+def _of_rivals(results: Results) -> list[tuple[str, dict[str, Any]]]:
+    """Benchmarks against what else runs the dense model, by the name of the record, which may end in that of a
+    processor; 0.1.0 measured none.
+    """
+    return list(results.read_all("bench/rivals-*").items())
 
 
 def _place_benchmarks(results: Results, summary: Path, docs: Path, pictures: Path) -> None:
@@ -123,9 +125,9 @@ def _headline(record: dict[str, Any]) -> str:
     return "\n".join([*figure_table(few, "markdown"), "", *(f"- {line}" for line in conditions(few))])
 
 
-def _section(record: dict[str, Any]) -> list[str]:
+def _section(record: dict[str, Any], heading: str = "") -> list[str]:
     return [
-        f"### {record['name']}",
+        f"### {heading or record['name']}",
         f"`tokensieve bench experiments/bench/{record['name']}.json`",
         "",
         *sections(record),
