@@ -56,6 +56,7 @@ def create_app(
 
     routes = [Route(each.path, called(each, service), methods=[each.method]) for each in ENDPOINTS]
     app = Starlette(routes=routes, lifespan=life, exception_handlers={HTTPException: not_routed})
+    app.router.redirect_slashes = False  # a path that there is not is a 404 for every method
     app.state.service = service
     app.state.openapi = description(ENDPOINTS, settings.name, has_key=settings.api_key is not None)
     app.state.docs = page(app.state.openapi)

@@ -50,9 +50,13 @@ def run(settings: ServeSettings, load: Callable[[], Served], *, host: str, port:
     server = uvicorn.Server(config)
     place = f"[{host}]" if ":" in host else host
     logger.info("listening at http://%s:%d (see /docs)", place, listening.getsockname()[1])
-    before = {number: signal.signal(number, _ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def stop(number: int, frame: object) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        server.run(sockets=[listening])  # it raises the signal that ended it once more, when all is done
+        server.run(sockets=[listening])  # has handlers too, and raises their signal once more when all is done
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -61,11 +65,8 @@ def run(settings: ServeSettings, load: Callable[[], Served], *, host: str, port:
         raise failure
 
 
-def _ignore(number: int, frame: object) -> None:
-    pass
-
-
 def _bound(host: str, port: int) -> socket.socket:
+    listening = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -74,7 +75,9 @@ def _bound(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(_WAITING)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
+        if listening is not None:
+            listening.close()
         what = getattr(error, "strerror", None) or str(error)
         place = f"{host}, port {port}"
         raise OperatingSystemError(f"cannot listen at {place} ({what}): give another --host or --port") from error

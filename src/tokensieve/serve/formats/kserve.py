@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from tokensieve.runtime.classifier import Text
 from tokensieve.runtime.results import Result
 from tokensieve.serve.answers import kept, seen
-from tokensieve.serve.formats.common import WORK, Body, Endpoint, TextField
+from tokensieve.serve.formats.common import WORK, Body, Endpoint, TextField, said
 from tokensieve.serve.refusal import NOT_FOUND, RefusedError, not_ready, wrong
 from tokensieve.serve.served import HowToRead, Served
 from tokensieve.serve.service import Service
@@ -26,10 +26,11 @@ class Tensor(Body):
     name: Annotated[str, Field(min_length=1)]
     shape: Annotated[list[_Size], Field(min_length=1, max_length=2)]
     datatype: Literal["BYTES"]
-    data: (
+    data: Annotated[
         Annotated[list[TextField], Field(min_length=1)]
-        | Annotated[list[Annotated[list[TextField], Field(min_length=1, max_length=2)]], Field(min_length=1)]
-    )
+        | Annotated[list[Annotated[list[TextField], Field(min_length=1, max_length=2)]], Field(min_length=1)],
+        said("give a list of texts, or a list of lists of one or two texts; no text may be blank"),
+    ]
 
 
 class WantedOutput(Body):
