@@ -69,7 +69,7 @@ def test_vllm_without_activation(client: TestClient, results: list[Result]) -> N
 @pytest.mark.parametrize(
     ("body", "status", "kind", "said"),
     [
-        ({"input": "a", "model": "other"}, 404, "NotFoundError", "`other` does not exist; this server has `tiny`"),
+        ({"input": "a", "model": "other"}, 404, "NotFoundError", "'other' does not exist; this server has `tiny`"),
         ({"input": []}, 422, "BadRequestError", "`input` has a wrong form: give a text or a list of texts"),
         ({"input": [["a"]]}, 422, "BadRequestError", "`input` has a wrong form"),
         ({"input": [1, 2]}, 422, "BadRequestError", "`input` has a wrong form"),

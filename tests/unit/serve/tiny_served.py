@@ -36,7 +36,8 @@ def _plain(save: Callable[..., Path], folder: Path) -> None:
 
 def _cascade(save: Callable[..., Path], folder: Path) -> None:
     save(folder, reread=0.4)
-    _change(folder, defer_below=0.36)
+    confidence = tokensieve.load(folder, device="cpu").predict_proba(TEXTS).max(1)
+    _change(folder, defer_below=float(sorted(confidence)[3]))
 
 
 def _multi_label(save: Callable[..., Path], folder: Path) -> None:

@@ -8,6 +8,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from tokensieve.data.rows import shorten
 from tokensieve.runtime.classifier import Text
 from tokensieve.runtime.results import Result
 from tokensieve.serve.answers import kept, seen
@@ -139,7 +140,9 @@ def _texts(tensor: Tensor) -> list[Text]:
     width = tensor.shape[1] if len(tensor.shape) == 2 else 1
     flat = [text for row in rows for text in row]
     if width > 2 or len(flat) != tensor.shape[0] * width:
-        raise wrong(f"`data` has {len(flat)} texts, and `shape` is {tensor.shape}: give [N], or [N, 2] for pairs")
+        raise wrong(
+            f"`data` has {len(flat)} texts, and `shape` is {shorten(tensor.shape)}: give [N], or [N, 2] for pairs"
+        )
     return list(flat) if width == 1 else list(zip(flat[::2], flat[1::2], strict=True))
 
 
@@ -161,7 +164,9 @@ def _outputs(served: Served, results: list[Result]) -> dict[str, dict[str, Any]]
 def _check_name(service: Service, request: Request) -> None:
     name = request.path_params["name"]
     if name != service.settings.name:
-        raise RefusedError(404, NOT_FOUND, f"model {name!r} is unknown; this server has {service.settings.name!r}")
+        raise RefusedError(
+            404, NOT_FOUND, f"model {shorten(name)} is unknown; this server has {service.settings.name!r}"
+        )
 
 
 async def server_facts(service: Service, request: Request, body: None) -> Response:

@@ -10,6 +10,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from tokensieve.data.rows import shorten
 from tokensieve.serve.answers import facts_of, seen
 from tokensieve.serve.formats.common import WORK, Body, Endpoint, TextField, said
 from tokensieve.serve.refusal import NOT_FOUND, RefusedError
@@ -95,7 +96,7 @@ async def classify(service: Service, request: Request, body: ClassifyRequest) ->
     """Classify a text or several."""
     name = service.settings.name
     if body.model not in (None, "", name):
-        raise RefusedError(404, NOT_FOUND, f"The model `{body.model}` does not exist; this server has `{name}`")
+        raise RefusedError(404, NOT_FOUND, f"The model {shorten(body.model)} does not exist; this server has `{name}`")
     truncate = service.settings.auto_truncate if body.truncate is None else body.truncate
     texts = [body.input] if isinstance(body.input, str) else body.input
     served, results = await service.classify(list(texts), HowToRead(truncate))
