@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -36,8 +36,17 @@ Inputs = Annotated[
 ]
 
 
+def _one_of(one: str, other: str) -> dict[str, Any]:
+    """JSON schema: one of two fields is there, the other is not, or null."""
+    return {"required": [one], "properties": {one: {"not": {"type": "null"}}, other: {"type": "null"}}}
+
+
 class PredictRequest(Body):
     """A text, a pair, or several of either: as `inputs`, or several single texts as `texts`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [_one_of("inputs", "texts"), _one_of("texts", "inputs")]}  # as `_texts` checks
+    )
 
     inputs: Inputs | None = None
     texts: Annotated[list[TextField], TEXTS, said("give a list of texts, none of them blank")] | None = None
