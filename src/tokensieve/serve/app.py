@@ -20,6 +20,7 @@ from tokensieve.serve.served import Served
 from tokensieve.serve.service import Service
 from tokensieve.serve.settings import ServeSettings
 from tokensieve.serve.web import called, not_routed
+from tokensieve.serve.weights import copy_weights
 
 ENDPOINTS = (*tei.ENDPOINTS, *vllm.ENDPOINTS, *kserve.ENDPOINTS, *about.ENDPOINTS)
 
@@ -80,4 +81,6 @@ def loader(model: str, **options: object) -> Callable[[], Served]:
 def _load(model: str, options: dict[str, object]) -> Served:
     from tokensieve.runtime.load import load
 
-    return Served(load(model, **options), model)  # type: ignore[arg-type]
+    classifier = load(model, **options)  # type: ignore[arg-type]
+    copy_weights(classifier.model)
+    return Served(classifier, model)

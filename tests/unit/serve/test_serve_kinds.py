@@ -1,6 +1,9 @@
 """Every kind of classifier answers over HTTP as it does in Python, in every format."""
 
+import gc
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +67,23 @@ def test_infer(serve: Serve, offline: Offline, kind: str) -> None:
     assert found["probabilities"] == pytest.approx(numbers, abs=1e-6)
     assert found["label"] == ["|".join(LABELS[number] for number in result.labels) for result in results]
     assert found["stage"] == [result.stage for result in results]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="tells what is mapped")
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_file_of_the_model_is_mapped(model_dir: Callable[[str], Path], offline: Offline, kind: str) -> None:
+    """One that is written over would end the process; and the answers stay."""
+    from tokensieve.serve.app import loader
+
+    folder = shutil.copytree(model_dir(kind), model_dir(kind).with_name("copy"), dirs_exist_ok=True)
+    served = loader(str(folder), device="cpu")()
+    gc.collect()
+    assert str(folder) not in Path("/proc/self/maps").read_text(encoding="utf-8")
+    for file in folder.glob("*.safetensors"):
+        file.write_bytes(b"")
+    texts = texts_of(kind)
+    found, wanted = served.classifier.results(texts), offline(kind).results(texts)
+    assert [result.logits for result in found] == [pytest.approx(result.logits, abs=1e-6) for result in wanted]
 
 
 def test_the_kinds_differ_in_what_is_tested(offline: Offline) -> None:
