@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -17,9 +18,18 @@ from tokensieve.serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
 
-_STOP_SECONDS = 30  # for requests that are accepted when the server is asked to stop
+_STOP_SECONDS = 25  # for requests that are accepted when it is asked to stop; Kubernetes kills after 30
 _IDLE_SECONDS = 75  # after which a connection without a request is closed; clients keep theirs for about a minute
 _WAITING = 2048  # connections that the system holds until they are accepted
+
+
+class _Server(uvicorn.Server):
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; on a second Ctrl-C at once, without uvicorn's traceback of what is cut off."""
+        if self.should_exit and sig == signal.SIGINT:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        super().handle_exit(sig, frame)
 
 
 def run(settings: ServeSettings, load: Callable[[], Served], *, host: str, port: int, folder: Path | None) -> None:
@@ -47,7 +57,7 @@ def run(settings: ServeSettings, load: Callable[[], Served], *, host: str, port:
         timeout_graceful_shutdown=_STOP_SECONDS,
         timeout_keep_alive=_IDLE_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     place = f"[{host}]" if ":" in host else host
     logger.info("listening at http://%s:%d (see /docs)", place, listening.getsockname()[1])
 

@@ -2,12 +2,35 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+from tokensieve.data.tokenize import Encodings
+from tokensieve.serve.app import create_app
+from tokensieve.serve.served import HowToRead, Served
+from tokensieve.serve.service import Service
+from tokensieve.serve.settings import ServeSettings
+
+HOW = HowToRead(truncate=True)
+
+
+class Gate:
+    """An engine's `read` that waits until it may; `seen` are the lengths of what it was given."""
+
+    def __init__(self, served: Served) -> None:
+        self.may_read, self.is_in = threading.Event(), threading.Event()
+        self.seen: list[list[int]] = []
+        self._read = served.engine.read
+        served.engine.read = self  # type: ignore[method-assign, assignment]
+
+    def __call__(self, encodings: Encodings) -> Any:
+        self.is_in.set()
+        assert self.may_read.wait(30)
+        self.seen.append(encodings.lengths)
+        return self._read(encodings)
 
 
 @dataclass
@@ -87,3 +110,17 @@ async def send(app: Any, path: str, *parts: bytes, last: Awaitable[Any] | None =
 async def predict(app: Any, *texts: str, last: Awaitable[Any] | None = None) -> Answer:
     """Send texts to /predict."""
     return await send(app, "/predict", json.dumps({"texts": texts, "details": True}).encode(), last=last)
+
+
+def app_of(load: Callable[[], Served], **settings: Any) -> tuple[Any, Service]:
+    app = create_app(ServeSettings("tiny", **settings), load)
+    return app, app.state.service
+
+
+def labels_of(answer: Answer) -> list[str]:
+    assert answer.status == 200, answer.body
+    return [own["label"] for own in answer.json()]
+
+
+def nothing_left(service: Service) -> bool:
+    return (service._active, len(service._queue), service._queue.tokens) == (0, 0, 0)

@@ -12,6 +12,7 @@ from tiny_served import MAKE, wait_until_ready
 import tokensieve
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.serve.app import create_app, loader
+from tokensieve.serve.served import Served
 from tokensieve.serve.settings import ServeSettings
 
 
@@ -62,3 +63,8 @@ def client(model_dir: Callable[[str], Path]) -> Iterator[TestClient]:
     app = create_app(ServeSettings(name="tiny"), loader(str(model_dir("plain")), device="cpu"))
     with TestClient(app) as found:
         yield wait_until_ready(found)
+
+
+@pytest.fixture
+def plain(model_dir: Callable[[str], Path]) -> Callable[[], Served]:
+    return loader(str(model_dir("plain")), device="cpu")
