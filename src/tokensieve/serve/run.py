@@ -59,12 +59,12 @@ def run(settings: ServeSettings, load: Callable[[], Served], *, host: str, port:
     )
     server = _Server(config)
     place = f"[{host}]" if ":" in host else host
-    logger.info("listening at http://%s:%d (see /docs)", place, listening.getsockname()[1])
 
     def stop(number: int, frame: object) -> None:
         server.should_exit = True
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    logger.info("listening at http://%s:%d (see /docs)", place, listening.getsockname()[1])
     try:
         server.run(sockets=[listening])  # has handlers too, and raises their signal once more when all is done
     finally:
