@@ -64,6 +64,8 @@ def run(settings: ServeSettings, load: Callable[[], Served], *, host: str, port:
         server.should_exit = True
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    if hasattr(signal, "SIGHUP"):  # until the application heeds it: the model is about to be read in any case
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logger.info("listening at http://%s:%d (see /docs)", place, listening.getsockname()[1])
     try:
         server.run(sockets=[listening])  # has handlers too, and raises their signal once more when all is done

@@ -197,7 +197,7 @@ def test_a_loop_that_is_closed_while_the_model_reads(plain: Any) -> None:
 
     asyncio.run(leave())
     gate.may_read.set()
-    _, (result,) = asyncio.run(service.classify(["the law"], HOW))
+    _, (result,) = asyncio.run(asyncio.wait_for(service.classify(["the law"], HOW), 20))
     assert result.length == 4
     assert service.is_ready
     service.stop()
@@ -208,6 +208,7 @@ def test_a_signal_before_uvicorn_heeds_signals(plain: Any, monkeypatch: pytest.M
     run = uvicorn.Server.run
 
     def signalled(self: uvicorn.Server, sockets: Any) -> None:
+        signal.raise_signal(signal.SIGHUP)
         signal.raise_signal(signal.SIGTERM)
         run(self, sockets)
 

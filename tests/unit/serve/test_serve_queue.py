@@ -65,6 +65,7 @@ def test_texts_of_clients_that_left_are_skipped() -> None:
     for each in (stays, leaves, last):
         queue.put(each)
     leaves.left = True
+    queue.close()
     batch = queue.take(10)
     assert batch is not None
     assert [item.reading for item in batch] == [stays, last]
@@ -75,6 +76,7 @@ def test_engines_are_not_mixed() -> None:
     queue = TokenQueue()
     for engine in ("old", "new", "new", "old"):
         queue.put(reading(engine, [0]))
+    queue.close()
     batches = [queue.take(10) for _ in range(3)]
     assert [[item.reading.engine for item in batch or ()] for batch in batches] == [["old"], ["new", "new"], ["old"]]
 
@@ -156,7 +158,7 @@ def test_a_model_that_was_replaced_is_let_go() -> None:
     assert done.wait(10)
     del own
     running.engine = FakeEngine()
-    for _ in range(200):
+    for _ in range(20):
         gc.collect()
         if engine() is None:
             break
