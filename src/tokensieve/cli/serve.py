@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -95,7 +96,7 @@ def serve_command(
 
     if not 0 <= port <= 65535:
         raise ConfigError(f"port={port}: give a number from 0 to 65535")
-    folder = Path(model).resolve()
+    folder = Path(os.path.abspath(model))  # a link stays one: the model is replaced when it points elsewhere
     settings = ServeSettings(
         name=served_model_name or folder.name,
         max_batch_tokens=max_batch_tokens,

@@ -20,6 +20,7 @@ from tokensieve.serve.served import Served
 from tokensieve.serve.service import Service
 from tokensieve.serve.settings import ServeSettings
 from tokensieve.serve.web import called, not_routed
+from tokensieve.serve.weights import copy_weights
 
 ENDPOINTS = (*tei.ENDPOINTS, *vllm.ENDPOINTS, *kserve.ENDPOINTS, *about.ENDPOINTS)
 
@@ -56,6 +57,7 @@ def create_app(
 
     routes = [Route(each.path, called(each, service), methods=[each.method]) for each in ENDPOINTS]
     app = Starlette(routes=routes, lifespan=life, exception_handlers={HTTPException: not_routed})
+    app.router.redirect_slashes = False  # a path that there is not is a 404 for every method
     app.state.service = service
     app.state.openapi = description(ENDPOINTS, settings.name, has_key=settings.api_key is not None)
     app.state.docs = page(app.state.openapi)
@@ -79,4 +81,6 @@ def loader(model: str, **options: object) -> Callable[[], Served]:
 def _load(model: str, options: dict[str, object]) -> Served:
     from tokensieve.runtime.load import load
 
-    return Served(load(model, **options), model)  # type: ignore[arg-type]
+    classifier = load(model, **options)  # type: ignore[arg-type]
+    copy_weights(classifier.model)
+    return Served(classifier, model)

@@ -50,9 +50,10 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._counts = _Counts(
             {
-                "te_request_count": "Requests to classify.",
-                "te_request_success": "Requests that were answered.",
-                "te_request_failure": "Requests that were refused, by the kind of the error.",
+                "te_request_count": "Requests to classify whose body could be read.",
+                "te_request_success": "Those of them that were answered.",
+                "te_request_failure": "Those of them that were not, by the kind of the error; left: by the client.",
+                "tokensieve_refused": "Refusals of whatever request, by status; 499: the client has left.",
                 "tokensieve_documents": "Texts that were classified, by the stage that answered.",
                 "tokensieve_tokens_seen": "Tokens of the texts that an encoder read.",
                 "tokensieve_tokens_kept": "Those of them that were left at the last layer.",
@@ -88,8 +89,12 @@ class Metrics:
         self._duration.observe(seconds)
 
     def failure(self, kind: str) -> None:
-        """A request was refused."""
+        """A request was not answered."""
         self._counts.add("te_request_failure", err=kind.lower())
+
+    def refused(self, status: int) -> None:
+        """Some request, also one that is not to classify or cannot be read, has this status."""
+        self._counts.add("tokensieve_refused", status=str(status))
 
     def tokenized(self, seconds: float, truncated: int) -> None:
         """The texts of a request have their tokens."""

@@ -33,6 +33,7 @@ class ModelThread(threading.Thread):
         while (batch := self.queue.take(self.budget)) is not None:
             self.metrics.batch(len(batch), sum(item.tokens for item in batch))
             self._answer(batch)
+            del batch  # it holds texts, and maybe the last reference to a model that was replaced
 
     def _answer(self, batch: Sequence[Item]) -> None:
         """Give every text of a batch its result. Where the engine fails, each is read alone: one may be to blame."""

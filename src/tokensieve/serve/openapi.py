@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
@@ -38,7 +39,7 @@ def description(endpoints: Sequence[Endpoint], name: str, *, has_key: bool) -> d
     schemas, shared = TypeAdapter.json_schemas(adapters, ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
-        path = endpoint.path.replace("{name}", name)
+        path = endpoint.path.replace("{name}", quote(name, safe=""))
         paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, schemas, has_key)
     document: dict[str, Any] = {
         "openapi": "3.1.0",

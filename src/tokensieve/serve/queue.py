@@ -74,13 +74,16 @@ class TokenQueue:
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, reading: Reading) -> None:
-        """Let the texts of a request wait."""
+    def put(self, reading: Reading) -> bool:
+        """Let the texts of a request wait; False: the queue is closed, and nobody will read them."""
         items = [Item(reading, row, length) for row, length in enumerate(reading.encodings.lengths)]
         with self._changed:
+            if self._closed:
+                return False
             self._items.extend(items)
             self.tokens += sum(item.tokens for item in items)
             self._changed.notify()
+            return True
 
     def take(self, budget: int) -> Sequence[Item] | None:
         """The next texts for one engine, of `budget` tokens together at most; a longer text comes alone.

@@ -11,7 +11,9 @@ UNAUTHORIZED, NOT_FOUND = "Unauthorized", "NotFound"
 
 
 class RefusedError(Exception):
-    """A request is refused; the text tells its sender what to do, and quotes no document.
+    """A request is refused; the text tells its sender what to do.
+
+    It may quote the beginning of a text to who sent it, and so it goes into no log.
 
     Attributes:
         status: of HTTP.

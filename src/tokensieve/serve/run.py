@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -17,9 +18,18 @@ from tokensieve.serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
 
-_STOP_SECONDS = 30  # for requests that are accepted when the server is asked to stop
+_STOP_SECONDS = 25  # for requests that are accepted when it is asked to stop; Kubernetes kills after 30
 _IDLE_SECONDS = 75  # after which a connection without a request is closed; clients keep theirs for about a minute
 _WAITING = 2048  # connections that the system holds until they are accepted
+
+
+class _Server(uvicorn.Server):
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; on a second Ctrl-C at once, without uvicorn's traceback of what is cut off."""
+        if self.should_exit and sig == signal.SIGINT:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        super().handle_exit(sig, frame)
 
 
 def run(settings: ServeSettings, load: Callable[[], Served], *, host: str, port: int, folder: Path | None) -> None:
@@ -47,12 +57,18 @@ def run(settings: ServeSettings, load: Callable[[], Served], *, host: str, port:
         timeout_graceful_shutdown=_STOP_SECONDS,
         timeout_keep_alive=_IDLE_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     place = f"[{host}]" if ":" in host else host
+
+    def stop(number: int, frame: object) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    if hasattr(signal, "SIGHUP"):  # until the application heeds it: the model is about to be read in any case
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logger.info("listening at http://%s:%d (see /docs)", place, listening.getsockname()[1])
-    before = {number: signal.signal(number, _ignore) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        server.run(sockets=[listening])  # it raises the signal that ended it once more, when all is done
+        server.run(sockets=[listening])  # has handlers too, and raises their signal once more when all is done
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -61,11 +77,8 @@ def run(settings: ServeSettings, load: Callable[[], Served], *, host: str, port:
         raise failure
 
 
-def _ignore(number: int, frame: object) -> None:
-    pass
-
-
 def _bound(host: str, port: int) -> socket.socket:
+    listening = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -74,7 +87,9 @@ def _bound(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(_WAITING)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
+        if listening is not None:
+            listening.close()
         what = getattr(error, "strerror", None) or str(error)
         place = f"{host}, port {port}"
         raise OperatingSystemError(f"cannot listen at {place} ({what}): give another --host or --port") from error

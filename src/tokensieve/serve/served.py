@@ -12,7 +12,7 @@ from typing import Any
 
 from tokensieve.backbones.loading import file_in
 from tokensieve.data.documents import Document
-from tokensieve.errors import InputError
+from tokensieve.errors import ConfigError, InputError
 from tokensieve.runtime.classifier import Classifier, Text, documents_of
 from tokensieve.runtime.engine import Prepared
 from tokensieve.runtime.fingerprint import hash_of_model
@@ -68,7 +68,7 @@ class Served:
             documents = list(documents_of(texts))
             self._check_form(documents[0])
             prepared = self.engine.prepare(documents, side=how.side)
-        except InputError as error:
+        except (InputError, ConfigError) as error:  # a text that cannot be; a length without room for two texts
             raise wrong(str(error)) from error
         if not how.truncate and prepared.encodings is not None and prepared.encodings.truncated:
             whole = self.engine.prepare(documents, max_length=_LONGEST).encodings
@@ -120,8 +120,9 @@ class Served:
     def _measured(self) -> dict[str, Any] | None:
         """Accuracy and speed as the record of the training has them; None: there is no record, or none of them."""
         record = _record(self.path)
-        best = record.get("best") or {}
-        scores = {name.removeprefix("eval_"): value for name, value in best.items() if name.startswith("eval_")}
+        best = record.get("best")
+        found_best = best.items() if isinstance(best, dict) else ()
+        scores = {name.removeprefix("eval_"): value for name, value in found_best if name.startswith("eval_")}
         known = {"accuracy", "f1_macro", "f1_micro", "loss"}
         found = {
             "validation": {name: value for name, value in scores.items() if name in known and _is_finite(value)},
@@ -135,12 +136,16 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
+def _no_number(name: str) -> None:
+    """null for NaN and Infinity, which are no JSON."""
+
+
 def _record(path: str) -> dict[str, Any]:
     file = file_in(path, _RECORD) if not Path(path).is_file() else None
     if file is None:
         return {}
     try:
-        record = json.loads(Path(file).read_text(encoding="utf-8"))
+        record = json.loads(Path(file).read_text(encoding="utf-8"), parse_constant=_no_number)
     except (OSError, ValueError):  # it informs, and nothing depends on it
         return {}
     return record if isinstance(record, dict) else {}

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from tokensieve.errors import TokensieveError
 from tokensieve.runtime.classifier import Text
@@ -21,6 +22,8 @@ from tokensieve.serve.served import HowToRead, Served
 from tokensieve.serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
+
+_STOPPED = "it has stopped; start the server again"
 
 
 class Service:
@@ -74,8 +77,9 @@ class Service:
         """
         try:
             self.served = await self._loaded()
-        except (TokensieveError, OSError) as error:
-            logger.error("the model was not replaced: %s", error)
+        except Exception as error:  # a broken file raises what its reader does, and the old model is still good
+            what = str(error) if isinstance(error, (TokensieveError, OSError)) else f"{type(error).__name__}: {error}"
+            logger.error("the model was not replaced: %s", " ".join(what.split()))
             self.metrics.reloaded(well=False)
             return False
         logger.info("the model was replaced: sha256 %s", self.served.info["model_sha"])
@@ -108,12 +112,27 @@ class Service:
             RefusedError: 413, 422, 424, 429 or 503.
         """
         begun = time.perf_counter()
+        self.metrics.request(len(texts))
+        try:
+            served, results = await self._within_limits(texts, how)
+        except BaseException as error:
+            self.metrics.failure(_kind(error))
+            raise
+        self.metrics.results(results)
+        self.metrics.success(len(texts), time.perf_counter() - begun)
+        return served, results
+
+    async def _within_limits(self, texts: Sequence[Text], how: HowToRead) -> tuple[Served, list[Result]]:
         served, count = self.served, len(texts)
-        self.metrics.request(count)
         if served is None or not self.is_ready:
-            raise not_ready("it is being loaded" if served is None else "it has stopped; start the server again")
-        if count > (most := self.settings.max_client_batch_size):
-            raise too_large(f"batch size {count} > maximum allowed batch size {most} (--max-client-batch-size)")
+            raise not_ready("it is being loaded" if served is None else _STOPPED)
+        for option in (
+            "max_client_batch_size",
+            "max_concurrent_requests",
+        ):  # by the second it would be refused for ever
+            if count > (most := getattr(self.settings, option)):
+                flag = option.replace("_", "-")
+                raise too_large(f"batch size {count} > maximum allowed batch size {most} (--{flag})")
         if self._active + count > self.settings.max_concurrent_requests:
             raise overloaded(self.settings.max_concurrent_requests)
         self._active += count
@@ -121,10 +140,8 @@ class Service:
             results = await self._classify(served, texts, how)
         finally:
             self._active -= count
-        if not all(map(math.isfinite, (number for result in results for number in result.probabilities))):
+        if not all(math.isfinite(number) for result in results for number in (*result.probabilities, *result.logits)):
             raise RefusedError(424, BACKEND, "the model's answer is not a number: its weights are damaged")
-        self.metrics.results(results)
-        self.metrics.success(count, time.perf_counter() - begun)
         return served, results
 
     async def _classify(self, served: Served, texts: Sequence[Text], how: HowToRead) -> list[Result]:
@@ -142,10 +159,12 @@ class Service:
                 done.set_result(None)
 
         def wake(_: Reading) -> None:
-            loop.call_soon_threadsafe(set_done)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(set_done)
 
         reading = Reading(served.engine, encodings, wake)
-        self._queue.put(reading)
+        if not self._queue.put(reading):
+            raise not_ready(_STOPPED)
         try:
             await done
         finally:
@@ -154,3 +173,10 @@ class Service:
             raise RefusedError(424, BACKEND, f"the model cannot read it: {type(reading.error).__name__}")
         self.metrics.read(reading.began - reading.arrived, time.perf_counter() - reading.began)
         return served.engine.finish(prepared, [result for result in reading.results if result is not None])
+
+
+def _kind(error: BaseException) -> str:
+    """The kind of a failure, as the metrics have it."""
+    if isinstance(error, RefusedError):
+        return error.kind
+    return "left" if isinstance(error, asyncio.CancelledError) else "internal"

@@ -43,18 +43,17 @@ def called(endpoint: Endpoint, service: Service) -> Callable[[Request], Awaitabl
             answer = endpoint.handler(service, request, body)
             return await (answer if adapter is None else _unless_left(request, answer))
         except (ClientLeftError, ClientDisconnect):
-            service.metrics.failure("left")
+            service.metrics.refused(_CLIENT_LEFT)
             return Response(status_code=_CLIENT_LEFT)
         except RefusedError as refusal:
-            service.metrics.failure(refusal.kind)
+            service.metrics.refused(refusal.status)
             return refused(refusal, endpoint.error_shape)
         except Exception as error:
             # No text of the error: it may quote a document.
             logger.exception("%s %s failed", endpoint.method, endpoint.path, exc_info=_without_text(error))
-            service.metrics.failure("internal")
-            return refused(
-                RefusedError(500, "Internal", "the server has failed; its log says where"), endpoint.error_shape
-            )
+            service.metrics.refused(500)
+            failure = RefusedError(500, "Internal", "the server has failed; its log says where")
+            return refused(failure, endpoint.error_shape)
 
     return call
 
@@ -109,18 +108,16 @@ def _checked(adapter: TypeAdapter[Any], body: bytes) -> Any:
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        if found[0]["type"] == "json_invalid":
-            raise wrong(f"the body is no valid JSON: {found[0]['msg']}", 400) from None
-        raise wrong(_explained(found)) from None
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            raise wrong(f"the body is no valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}", 400) from None
+        raise wrong(f"{_place(first['loc'])} has a wrong form: {first['msg']}") from None
 
 
-def _explained(found: list[Any]) -> str:
-    """The first fault of a body, without its value. Of a field with several types, each has its own fault."""
-    field = found[0]["loc"][:1]
-    same = [fault for fault in found if fault["loc"][:1] == field]
-    name = f"`{field[0]}`" if field else "the body"
-    return f"{name} has a wrong form: " + "; or ".join(dict.fromkeys(fault["msg"] for fault in same))
+def _place(location: tuple[str | int, ...]) -> str:
+    """Where the first fault of a body is, as `inputs[0].shape`."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return f"`{path.removeprefix('.')}`" if path else "the body"
 
 
 async def _unless_left(request: Request, answer: Awaitable[Response]) -> Response:

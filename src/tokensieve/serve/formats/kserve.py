@@ -8,10 +8,11 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from tokensieve.data.rows import shorten
 from tokensieve.runtime.classifier import Text
 from tokensieve.runtime.results import Result
 from tokensieve.serve.answers import kept, seen
-from tokensieve.serve.formats.common import WORK, Body, Endpoint, TextField
+from tokensieve.serve.formats.common import WORK, Body, Endpoint, TextField, said
 from tokensieve.serve.refusal import NOT_FOUND, RefusedError, not_ready, wrong
 from tokensieve.serve.served import HowToRead, Served
 from tokensieve.serve.service import Service
@@ -26,10 +27,11 @@ class Tensor(Body):
     name: Annotated[str, Field(min_length=1)]
     shape: Annotated[list[_Size], Field(min_length=1, max_length=2)]
     datatype: Literal["BYTES"]
-    data: (
+    data: Annotated[
         Annotated[list[TextField], Field(min_length=1)]
-        | Annotated[list[Annotated[list[TextField], Field(min_length=1, max_length=2)]], Field(min_length=1)]
-    )
+        | Annotated[list[Annotated[list[TextField], Field(min_length=1, max_length=2)]], Field(min_length=1)],
+        said("give a list of texts, or a list of lists of one or two texts; no text may be blank"),
+    ]
 
 
 class WantedOutput(Body):
@@ -138,7 +140,9 @@ def _texts(tensor: Tensor) -> list[Text]:
     width = tensor.shape[1] if len(tensor.shape) == 2 else 1
     flat = [text for row in rows for text in row]
     if width > 2 or len(flat) != tensor.shape[0] * width:
-        raise wrong(f"`data` has {len(flat)} texts, and `shape` is {tensor.shape}: give [N], or [N, 2] for pairs")
+        raise wrong(
+            f"`data` has {len(flat)} texts, and `shape` is {shorten(tensor.shape)}: give [N], or [N, 2] for pairs"
+        )
     return list(flat) if width == 1 else list(zip(flat[::2], flat[1::2], strict=True))
 
 
@@ -160,7 +164,9 @@ def _outputs(served: Served, results: list[Result]) -> dict[str, dict[str, Any]]
 def _check_name(service: Service, request: Request) -> None:
     name = request.path_params["name"]
     if name != service.settings.name:
-        raise RefusedError(404, NOT_FOUND, f"model {name!r} is unknown; this server has {service.settings.name!r}")
+        raise RefusedError(
+            404, NOT_FOUND, f"model {shorten(name)} is unknown; this server has {service.settings.name!r}"
+        )
 
 
 async def server_facts(service: Service, request: Request, body: None) -> Response:

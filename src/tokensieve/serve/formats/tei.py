@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tokensieve.runtime.classifier import Text
 from tokensieve.runtime.results import Result
 from tokensieve.serve.answers import facts_of, scores_of, seen
-from tokensieve.serve.formats.common import WORK, Body, Endpoint, Score, Scores, TextField
+from tokensieve.serve.formats.common import WORK, Body, Endpoint, Score, Scores, TextField, said
 from tokensieve.serve.refusal import RefusedError, wrong
 from tokensieve.serve.served import HowToRead, Served
 from tokensieve.serve.service import Service
 
+TEXTS = Field(min_length=1, description="Single texts, never pairs.")
 Sequence_ = Annotated[list[TextField], Field(min_length=1, max_length=2, description="A text, or a pair of texts.")]
 
 
@@ -29,13 +30,26 @@ class Parameters(Body):
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
 
 
+Inputs = Annotated[
+    TextField | Sequence_ | Annotated[list[Sequence_], Field(min_length=1, description="Texts, or pairs.")],
+    said("give a text, a list of one or two texts (two are a pair), or a list of such lists; no text may be blank"),
+]
+
+
+def _one_of(one: str, other: str) -> dict[str, Any]:
+    """JSON schema: one of two fields is there, the other is not, or null."""
+    return {"required": [one], "properties": {one: {"not": {"type": "null"}}, other: {"type": "null"}}}
+
+
 class PredictRequest(Body):
     """A text, a pair, or several of either: as `inputs`, or several single texts as `texts`."""
 
-    inputs: (
-        TextField | Sequence_ | Annotated[list[Sequence_], Field(min_length=1, description="Texts, or pairs.")] | None
-    ) = None
-    texts: Annotated[list[TextField], Field(min_length=1, description="Single texts, never pairs.")] | None = None
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [_one_of("inputs", "texts"), _one_of("texts", "inputs")]}  # as `_texts` checks
+    )
+
+    inputs: Inputs | None = None
+    texts: Annotated[list[TextField], TEXTS, said("give a list of texts, none of them blank")] | None = None
     raw_scores: Annotated[bool, Field(description="Logits in place of probabilities.")] = False
     truncate: Annotated[bool | None, Field(description="Truncate what is too long; null: as the server says.")] = None
     truncation_direction: Literal["Left", "Right", "left", "right"] | None = None
@@ -70,6 +84,8 @@ def error_shape(refusal: RefusedError) -> dict[str, str]:
 async def predict(service: Service, request: Request, body: PredictRequest) -> Response:
     """Classify: a list of scores for a single text or pair, else a list of such lists."""
     texts, alone = _texts(body)
+    if service.served is not None:
+        _check_function(service.served, body)
     truncate = service.settings.auto_truncate if body.truncate is None else body.truncate
     side = None if body.truncation_direction is None else body.truncation_direction.lower()
     served, results = await service.classify(texts, HowToRead(truncate, side))
@@ -92,6 +108,14 @@ def _texts(body: PredictRequest) -> tuple[list[Text], bool]:
     if isinstance(inputs[0], str):
         return [_sequence(inputs)], True
     return [_sequence(each) for each in inputs], False
+
+
+def _check_function(served: Served, body: PredictRequest) -> None:
+    asked = None if body.parameters is None else body.parameters.function_to_apply
+    has = "sigmoid" if served.is_multi_label else "softmax"
+    if asked not in (None, "none", has):
+        what = f"this classifier's probabilities are made by {has}"
+        raise wrong(f"`parameters.function_to_apply` is {asked}, and {what}: leave it out; none gives logits")
 
 
 def _sequence(parts: list[str]) -> Text:

@@ -10,8 +10,9 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from tokensieve.data.rows import shorten
 from tokensieve.serve.answers import facts_of, seen
-from tokensieve.serve.formats.common import WORK, Body, Endpoint, TextField
+from tokensieve.serve.formats.common import WORK, Body, Endpoint, TextField, said
 from tokensieve.serve.refusal import NOT_FOUND, RefusedError
 from tokensieve.serve.served import HowToRead
 from tokensieve.serve.service import Service
@@ -29,7 +30,10 @@ _KINDS = {
 class ClassifyRequest(Body):
     """A text, or a list of them."""
 
-    input: TextField | Annotated[list[TextField], Field(min_length=1, description="Single texts, never pairs.")]
+    input: Annotated[
+        TextField | Annotated[list[TextField], Field(min_length=1, description="Single texts, never pairs.")],
+        said("give a text or a list of texts, none of them blank"),
+    ]
     model: Annotated[str | None, Field(description="The served name, or nothing.")] = None
     truncate: Annotated[bool | None, Field(description="Truncate what is too long; null: as the server says.")] = None
     use_activation: Annotated[bool | None, Field(description="false: logits in place of probabilities.")] = None
@@ -92,7 +96,7 @@ async def classify(service: Service, request: Request, body: ClassifyRequest) ->
     """Classify a text or several."""
     name = service.settings.name
     if body.model not in (None, "", name):
-        raise RefusedError(404, NOT_FOUND, f"The model `{body.model}` does not exist; this server has `{name}`")
+        raise RefusedError(404, NOT_FOUND, f"The model {shorten(body.model)} does not exist; this server has `{name}`")
     truncate = service.settings.auto_truncate if body.truncate is None else body.truncate
     texts = [body.input] if isinstance(body.input, str) else body.input
     served, results = await service.classify(list(texts), HowToRead(truncate))
