@@ -18,6 +18,7 @@ from tokensieve.errors import ConfigError, InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_CHARACTERS_PER_TOKEN = 16  # of English it is about five
 _LIMITS = threading.RLock()  # truncation and padding are state of a tokenizer: one call after the other may set them
 
 
@@ -119,21 +120,47 @@ def encode(
         return Encodings([], [] if "token_type_ids" in tokenizer.model_input_names else None, [], 0)
     with _LIMITS, _stored_state_kept(tokenizer):
         tokenizer.truncation_side = side or tokenizer.truncation_side
-        batch = tokenizer(
-            texts,
-            pairs,
-            truncation="longest_first",
-            max_length=max_length,
-            padding=False,
-            return_attention_mask=False,
-            return_special_tokens_mask=True,
-            split_special_tokens=True,
-        )
+        beginnings = texts if pairs or tokenizer.truncation_side == "left" else _beginnings(texts, max_length)
+        batch = _tokenized(tokenizer, beginnings, pairs, max_length)
+        if beginnings is not texts and not _all_decided(batch, texts, beginnings):
+            batch = _tokenized(tokenizer, texts, pairs, max_length)
         truncated = _count_truncated(tokenizer, texts, pairs, batch, max_length)
     for index, ids in enumerate(batch["input_ids"]):
         if not ids:
             raise InputError(f"document {index} has no tokens: {shorten(texts[index])}; leave it out")
     return Encodings(batch["input_ids"], batch.get("token_type_ids"), batch["special_tokens_mask"], truncated)
+
+
+def _tokenized(tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, max_length: int) -> Any:
+    return tokenizer(
+        texts,
+        pairs,
+        truncation="longest_first",
+        max_length=max_length,
+        padding=False,
+        return_attention_mask=False,
+        return_special_tokens_mask=True,
+        split_special_tokens=True,
+    )
+
+
+def _beginnings(texts: list[str], max_length: int) -> list[str]:
+    """The texts, very long ones up to a space behind more characters than `max_length` tokens nearly ever have: a
+    tokenizer reads whole texts before it truncates them, 1 MB in half a second. The list itself if none is so long.
+    """
+    most = _CHARACTERS_PER_TOKEN * max_length
+    if all(len(text) <= 2 * most for text in texts):
+        return texts
+    ends = (text.find(" ", most, 2 * most) if len(text) > 2 * most else -1 for text in texts)
+    return [text if end < 0 else text[:end] for text, end in zip(texts, ends, strict=True)]
+
+
+def _all_decided(batch: Any, texts: list[str], beginnings: list[str]) -> bool:
+    """Whether each beginning has so many more tokens than are kept that what follows it cannot change those."""
+    if batch.encodings is None:
+        return False
+    found = zip(batch.encodings, texts, beginnings, strict=True)
+    return all(text is beginning or len(encoding.overflowing) > 1 for encoding, text, beginning in found)
 
 
 def prepare_for_saving(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -267,3 +267,36 @@ def test_a_forked_process_may_encode(tiny_tokenizer: PreTrainedTokenizerFast) ->
             thread.join()
             os._exit(0 if free == [True] else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a word and 1 more, " * 900,
+        "word" + " " * 9000 + "again",
+        "x" * 9000 + " end",
+        "短い文 " * 2000,
+        "é́\u200f " * 4000,
+    ],
+    ids=["words", "spaces", "no space", "cjk", "marks"],
+)
+def test_very_long_texts_have_the_tokens_of_the_whole(
+    text: str, default_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(default_model_dir)
+    read: list[int] = []
+    beginnings = module._beginnings
+    monkeypatch.setattr(module, "_beginnings", lambda texts, most: read.append(1) or beginnings(texts, most))
+    found = [encode(tokenizer, ["short", text], 32, side=side) for side in (None, "left")]
+    assert read == [1], "of the left side the whole text counts"
+    monkeypatch.setattr(module, "_beginnings", lambda texts, _: texts)
+    assert found == [encode(tokenizer, ["short", text], 32, side=side) for side in (None, "left")]
+
+
+def test_a_very_long_text_is_not_read_to_its_end(default_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(default_model_dir)
+    asked: list[list[str]] = []
+    whole = module._tokenized
+    monkeypatch.setattr(module, "_tokenized", lambda own, texts, *rest: asked.append(texts) or whole(own, texts, *rest))
+    encode(tokenizer, ["word " * 100_000], 32)
+    assert [len(texts[0]) for texts in asked] == [514]
