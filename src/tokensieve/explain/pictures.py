@@ -1,0 +1,129 @@
+"""Pictures of a page as figures that its templates draw in SVG: bars, curves. They need no colour to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor, log10
+
+DASHES = ("", "6 3", "2 3", "8 3 2 3")
+"""Of the lines of a chart, which tell them apart without colour."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a picture: its name below, its value above, and its place in units of the picture."""
+
+    name: str
+    value: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def middle(self) -> float:
+        """Where its texts stand."""
+        return round(self.x + self.width / 2, 1)
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A picture of bars."""
+
+    width: int
+    height: int
+    bars: tuple[Bar, ...]
+
+
+def bars(rows: Sequence[tuple[str, float]], width: int, height: int) -> Bars:
+    """Bars of (name, value) side by side; a text line above and below them is part of the height."""
+    most, room = max((value for _, value in rows), default=0) or 1, height - 26
+    each = min(44.0, width / max(1, len(rows)))
+    found = []
+    for place, (name, value) in enumerate(rows):
+        tall = round(room * value / most, 1)
+        found.append(Bar(name, f"{value:.0f}", round(place * each, 1), 13 + room - tall, round(each - 3, 1), tall))
+    return Bars(round(each * len(rows)), height, tuple(found))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart: its name, how it is dashed, and its points in units of the picture."""
+
+    name: str
+    dash: str
+    points: tuple[tuple[float, float], ...]
+    values: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """As an SVG polyline takes it."""
+        return " ".join(f"{x:g},{y:g}" for x, y in self.points)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over two axes, each with its ticks: text, and place in units of the picture."""
+
+    width: int
+    height: int
+    left: int
+    bottom: int
+    lines: tuple[Line, ...]
+    across: tuple[tuple[str, float], ...]
+    up: tuple[tuple[str, float], ...]
+    x_name: str
+    y_name: str
+
+
+def chart(
+    series: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    x_name: str,
+    y_name: str,
+    *,
+    x_range: tuple[float, float] | None = None,
+    y_range: tuple[float, float] | None = None,
+) -> Chart | None:
+    """A chart of named series of (x, y); None where there is not a point."""
+    points = [point for _, own in series for point in own]
+    if not points:
+        return None
+    width, height, left, bottom = 460, 220, 52, 182
+    xs, ys = (_range([point[axis] for point in points], given) for axis, given in ((0, x_range), (1, y_range)))
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        across = left + (width - left - 12) * (x - xs[0]) / (xs[1] - xs[0])
+        return round(across, 1), round(bottom - (bottom - 14) * (y - ys[0]) / (ys[1] - ys[0]), 1)
+
+    lines = tuple(
+        Line(name, DASHES[number % len(DASHES)], tuple(at(*point) for point in own), tuple(f"{y:.4g}" for _, y in own))
+        for number, (name, own) in enumerate(series)
+        if own
+    )
+    across = tuple((f"{tick:g}", at(tick, ys[0])[0]) for tick in ticks(*xs))
+    up = tuple((f"{tick:g}", at(xs[0], tick)[1]) for tick in ticks(*ys))
+    return Chart(width, height, left, bottom, lines, across, up, x_name, y_name)
+
+
+def calibration_curve(curve: Sequence[tuple[float, float, int]]) -> Chart | None:
+    """Share right against confidence, beside the line on which both are equal."""
+    points = [(sure, right) for sure, right, _ in curve]
+    series = [("answers", points), ("calibrated", [(0.0, 0.0), (1.0, 1.0)])]
+    return chart(series, "confidence", "share right", x_range=(0, 1), y_range=(0, 1)) if points else None
+
+
+def _range(values: Sequence[float], given: tuple[float, float] | None) -> tuple[float, float]:
+    low, high = given or (min(values), max(values))
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Three to six round numbers from `low` to `high`."""
+    step = 10 ** floor(log10(high - low))
+    for factor in (1.0, 0.5, 0.2, 0.1):
+        first = -floor(-low / (step * factor) + 1e-9)
+        last = floor(high / (step * factor) + 1e-9)
+        if last - first >= 2:
+            return [round(number * step * factor, 10) for number in range(first, last + 1)]
+    return [low, high]
