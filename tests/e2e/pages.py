@@ -21,16 +21,21 @@ class Element:
         """All text in it."""
         return "".join(part if isinstance(part, str) else part.text for part in self.content)
 
+    @property
+    def below(self) -> list[Element]:
+        """All elements in it, in order."""
+        inner = [part for part in self.content if isinstance(part, Element)]
+        return [found for part in inner for found in (part, *part.below)]
+
+    @property
+    def dropped(self) -> list[Element]:
+        """Words that left, each an element w-3 for layer 3."""
+        return [element for element in self.below if element.name.startswith("w-")]
+
     def all(self, name: str, **attributes: str) -> list[Element]:
         """All elements of this name below it, in order, with these attributes (`class_` for class)."""
         wanted = {key.rstrip("_"): value for key, value in attributes.items()}
-        found = []
-        for part in self.content:
-            if isinstance(part, Element):
-                if part.name == name and wanted.items() <= part.attributes.items():
-                    found.append(part)
-                found += part.all(name, **attributes)
-        return found
+        return [own for own in self.below if own.name == name and wanted.items() <= own.attributes.items()]
 
 
 class _Parser(HTMLParser):

@@ -58,13 +58,12 @@ def test_a_page_tells_what_predict_tells(cli: Cli, work: Path) -> None:
 
 def test_every_word_that_left_tells_its_layer(cli: Cli, work: Path) -> None:
     page = page_of(cli)
-    words = page.all("i")
+    words = [word for text in page.all("div", class_="t") for word in text.dropped]
     assert words
     style = page.all("style")[0].text
     for word in words:
-        layer = (word.attributes["class"] or "")[1:]
-        assert f'.t .l{layer}:hover::before{{content:"left in layer {layer}' in style
-    assert all(word.attributes.get("data-s") for text in page.all("div", class_="t") for word in text.all("i"))
+        assert f'.t {word.name}:hover::before{{content:"left in layer {word.name[2:]}; score " attr(s)' in style
+        assert float(word.attributes["s"] or "") >= 0, "attention that was received"
 
 
 def test_nothing_comes_from_elsewhere_and_one_script_may_run(cli: Cli, work: Path) -> None:
@@ -85,11 +84,11 @@ def test_hostile_documents_are_text(cli: Cli, work: Path, text: str) -> None:
     page = page_of(cli)
     assert len(page.all("script")) == 1
     (shown,) = page.all("div", class_="t")
-    assert {element.name for element in shown.content if isinstance(element, Element)} <= {"i", "u", "s"}
+    assert all(element in (*shown.dropped, *shown.all("u"), *shown.all("s")) for element in shown.below)
     read = shown.text
     for control, picture in (("\x1b", "\u241b"), ("\x08", "\u2408")):
         text = text.replace(control, picture)
-    words = [element.text for element in (*shown.all("u"), *shown.all("i"))]
+    words = [element.text for element in (*shown.all("u"), *shown.dropped)]
     assert words and all(word in text for word in words)
     if len(text) < 1000:
         assert read == text
@@ -162,7 +161,7 @@ def test_a_bag_of_words_says_so(cli: Cli, work: Path) -> None:
     page = page_of(cli, "--model", "bag")
     assert "24 answered by a bag of words" in page.text
     assert page.text.count("nothing is kept or dropped") == 24
-    assert not any(text.all("i") or text.all("u") for text in page.all("div", class_="t"))
+    assert not any(text.dropped or text.all("u") for text in page.all("div", class_="t"))
     assert "answered by a bag of words" in cli("explain", "--model", "bag", "--input", "good.jsonl").out
 
 

@@ -78,7 +78,7 @@ def _class_words(label: str, found: Sequence[Explained]) -> ClassWords:
     for one in found:
         texts = (one.document.text, one.document.pair or "")
         own: dict[str, bool] = {}
-        for word in one.readings[-1].words:
+        for word in one.readings[0].words:  # a later encoder of a cascade prunes less, or nothing
             text = texts[word.part][word.start : word.end].lower()
             own[text] = own.get(text, False) or word.survives
         read.update(own.keys())  # of a mapping, it would add the values

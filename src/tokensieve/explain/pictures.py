@@ -43,7 +43,9 @@ def bars(rows: Sequence[tuple[str, float]], width: int, height: int) -> Bars:
     found = []
     for place, (name, value) in enumerate(rows):
         tall = round(room * value / most, 1)
-        found.append(Bar(name, f"{value:.0f}", round(place * each, 1), 13 + room - tall, round(each - 3, 1), tall))
+        found.append(
+            Bar(name, f"{value:.0f}", round(place * each, 1), round(13 + room - tall, 1), round(each - 3, 1), tall)
+        )
     return Bars(round(each * len(rows)), height, tuple(found))
 
 
@@ -89,12 +91,12 @@ def chart(
     points = [point for _, own in series for point in own]
     if not points:
         return None
-    width, height, left, bottom = 460, 220, 52, 182
+    width, height, left, bottom, top = 460, 228, 52, 190, 22
     xs, ys = (_range([point[axis] for point in points], given) for axis, given in ((0, x_range), (1, y_range)))
 
     def at(x: float, y: float) -> tuple[float, float]:
         across = left + (width - left - 12) * (x - xs[0]) / (xs[1] - xs[0])
-        return round(across, 1), round(bottom - (bottom - 14) * (y - ys[0]) / (ys[1] - ys[0]), 1)
+        return round(across, 1), round(bottom - (bottom - top) * (y - ys[0]) / (ys[1] - ys[0]), 1)
 
     lines = tuple(
         Line(name, DASHES[number % len(DASHES)], tuple(at(*point) for point in own), tuple(f"{y:.4g}" for _, y in own))

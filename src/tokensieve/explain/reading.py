@@ -221,7 +221,7 @@ def _checked(classifier: Classifier, found: Sequence[Explained]) -> list[Explain
     """The same with a check each, where an encoder answered."""
     shorter: dict[int, Document] = {}
     for row, own in enumerate(found):
-        if own.readings:
+        if own.readings and not all(word.survives for word in own.readings[-1].words):
             document, words = own.document, own.readings[-1].words
             text = survivors_alone(document.text, [word for word in words if word.part == 0])
             pair = document.pair and survivors_alone(document.pair, [word for word in words if word.part == 1])
@@ -237,6 +237,8 @@ def _checked(classifier: Classifier, found: Sequence[Explained]) -> list[Explain
 def _check(classifier: Classifier, own: Explained, result: Result | None) -> Check:
     words = own.readings[-1].words
     kept = sum(word.survives for word in words)
+    if kept == len(words):
+        return Check(kept, len(words), None, False, "every word survived, so there is nothing to delete")
     if result is None:
         return Check(kept, len(words), None, False, "no word of the text survived, so there is nothing to read again")
     return Check(kept, len(words), result, result.labels == own.result.labels)

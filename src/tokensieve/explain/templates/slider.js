@@ -7,7 +7,7 @@
   const show = () => {
     const gone = layers.slice(0, Number(range.value));
     style.textContent = gone.length
-      ? gone.map((layer) => ".t .l" + layer).join() + "{opacity:.35;text-decoration:line-through}" : "";
+      ? gone.map((layer) => ".t w-" + layer).join() + "{opacity:.35;text-decoration:line-through}" : "";
     told.textContent = gone.length ? "after layer " + gone[gone.length - 1] : "before the first layer";
   };
   bar.hidden = false;
