@@ -1,6 +1,7 @@
 """The pages in headless Chromium: at two widths, light and dark, with and without scripts, with hostile content."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from e2e.browser import DARK, LIGHT, Browser, find_browser
 from e2e.conftest import LABELS, Cli, labelled_rows, write_rows
 from e2e.test_cli_explain import EXPLAIN, HOSTILE
+from e2e.test_cli_report import COMPAT
 
 WIDTHS = (1200, 390)
 OWNED = "<script>document.title='owned';window.owned=1;alert(1)</script><img src=x onerror=\"document.title='owned'\">"
@@ -27,6 +29,20 @@ def report(cli: Cli, work: Path) -> Path:
     outcome = cli(*EXPLAIN, "--label-column", "label", "--check", "--output", "report.html")
     assert outcome.code == 0, outcome.err
     return work / "report.html"
+
+
+@pytest.fixture
+def run_page(cli: Cli, work: Path) -> Path:
+    """A page of a run, with labels that are scripts and errors whose texts are."""
+    shutil.copytree(COMPAT / "trained", work / "run")
+    record = json.loads((work / "run" / "training.json").read_text(encoding="utf-8"))
+    record |= {"labels": [OWNED], "data": OWNED}
+    (work / "run" / "training.json").write_text(json.dumps(record), encoding="utf-8")
+    rows = [{"text": f"{OWNED} {row['text']}", "label": row["label"]} for row in labelled_rows(9)]
+    write_rows(work / "test.jsonl", rows)
+    outcome = cli("report", "--model", "run", "--data", "test.jsonl", "--output", "run.html")
+    assert outcome.code == 0, outcome.err
+    return work / "run.html"
 
 
 def colours(picture: Path) -> dict[tuple[int, int, int], int]:
@@ -53,6 +69,21 @@ def test_a_page_at_a_width(browser: Browser, report: Path, width: int) -> None:
     assert sum(max(dark, key=dark.__getitem__)) < 150
     assert light[255, 224, 138] > 50, "survivors are marked"
     assert len(light) > 20 and len(dark) > 20
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_of_a_run_at_a_width(browser: Browser, run_page: Path, width: int) -> None:
+    script = """(page, window) => [
+      page.documentElement.scrollWidth, page.title, window.owned === undefined, page.images.length
+    ]"""
+    wide, title, *unharmed = browser.look(run_page, script, width=width)
+    assert wide <= width
+    assert (title, *unharmed) == ("The run of run", True, 0)
+    light = colours(browser.picture(run_page, f"run-light-{width}", width=width, scheme=LIGHT))
+    dark = colours(browser.picture(run_page, f"run-dark-{width}", width=width, scheme=DARK))
+    assert max(light, key=light.__getitem__) == (255, 255, 255)
+    assert sum(max(dark, key=dark.__getitem__)) < 150
+    assert len(light) > 10 and len(dark) > 10
 
 
 def test_scripts_in_documents_do_not_run(browser: Browser, cli: Cli, work: Path) -> None:

@@ -16,6 +16,7 @@ from tokensieve.cli.old_options import CommandWithOldOptions
 from tokensieve.cli.predict import predict_command
 from tokensieve.cli.push import push_command
 from tokensieve.cli.quantize import quantize_command
+from tokensieve.cli.report import report_command
 from tokensieve.cli.serve import serve_command
 from tokensieve.cli.train import train_command
 from tokensieve.version import __version__
@@ -33,6 +34,7 @@ app.command("evaluate", cls=CommandWithOldOptions)(evaluate_command)
 app.command("predict", cls=CommandWithOldOptions)(predict_command)
 app.command("info", cls=CommandWithOldOptions)(info_command)
 app.command("explain")(explain_command)
+app.command("report")(report_command)
 app.command("quantize")(quantize_command)
 app.command("serve")(serve_command)
 app.command("export")(export_command)

@@ -9,6 +9,9 @@ from math import floor, log10
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
 """Of the lines of a chart, which tell them apart without colour."""
 
+RIGHT = 24
+"""Units to the right of a chart, where half of the last tick's text stands."""
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -51,12 +54,17 @@ def bars(rows: Sequence[tuple[str, float]], width: int, height: int) -> Bars:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a chart: its name, how it is dashed, and its points in units of the picture."""
+    """A line of a chart: its name, its style among `DASHES`, and its points in units of the picture."""
 
     name: str
-    dash: str
+    style: int
     points: tuple[tuple[float, float], ...]
     values: tuple[str, ...] = ()
+
+    @property
+    def dash(self) -> str:
+        """Lengths of its dashes and gaps."""
+        return DASHES[self.style]
 
     @property
     def path(self) -> str:
@@ -78,6 +86,16 @@ class Chart:
     x_name: str
     y_name: str
 
+    @property
+    def right(self) -> int:
+        """Where the lines end."""
+        return self.width - RIGHT
+
+    @property
+    def dashed(self) -> tuple[Line, ...]:
+        """The lines that have to be told apart: those of more than a point."""
+        return tuple(line for line in self.lines if len(line.points) > 1)
+
 
 def chart(
     series: Sequence[tuple[str, Sequence[tuple[float, float]]]],
@@ -86,24 +104,38 @@ def chart(
     *,
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
+    x_log: bool = False,
 ) -> Chart | None:
-    """A chart of named series of (x, y); None where there is not a point."""
+    """A chart of named series of (x, y); None where there is not a point.
+
+    Args:
+        series: each with its points; one of a single point has its name beside it.
+        x_name: of the axis.
+        y_name: the same.
+        x_range: ends of the axis; None: those of the points.
+        y_range: the same.
+        x_log: the x are logarithms to base 10; the axis runs from one power of ten to another.
+    """
     points = [point for _, own in series for point in own]
     if not points:
         return None
     width, height, left, bottom, top = 460, 228, 52, 190, 22
-    xs, ys = (_range([point[axis] for point in points], given) for axis, given in ((0, x_range), (1, y_range)))
+    if x_log:
+        x_range = floor(min(x for x, _ in points)), floor(max(x for x, _ in points)) + 1
+    xs = _range([x for x, _ in points], x_range, 0.0)
+    ys = _range([y for _, y in points], y_range, 0.06)
 
     def at(x: float, y: float) -> tuple[float, float]:
-        across = left + (width - left - 12) * (x - xs[0]) / (xs[1] - xs[0])
+        across = left + (width - left - RIGHT) * (x - xs[0]) / (xs[1] - xs[0])
         return round(across, 1), round(bottom - (bottom - top) * (y - ys[0]) / (ys[1] - ys[0]), 1)
 
     lines = tuple(
-        Line(name, DASHES[number % len(DASHES)], tuple(at(*point) for point in own), tuple(f"{y:.4g}" for _, y in own))
+        Line(name, number % len(DASHES), tuple(at(*point) for point in own), tuple(f"{y:.4g}" for _, y in own))
         for number, (name, own) in enumerate(series)
         if own
     )
-    across = tuple((f"{tick:g}", at(tick, ys[0])[0]) for tick in ticks(*xs))
+    wanted = range(round(xs[0]), round(xs[1]) + 1) if x_log else ticks(*xs)
+    across = tuple((f"{10**tick if x_log else tick:,g}", at(tick, ys[0])[0]) for tick in wanted)
     up = tuple((f"{tick:g}", at(xs[0], tick)[1]) for tick in ticks(*ys))
     return Chart(width, height, left, bottom, lines, across, up, x_name, y_name)
 
@@ -115,9 +147,13 @@ def calibration_curve(curve: Sequence[tuple[float, float, int]]) -> Chart | None
     return chart(series, "confidence", "share right", x_range=(0, 1), y_range=(0, 1)) if points else None
 
 
-def _range(values: Sequence[float], given: tuple[float, float] | None) -> tuple[float, float]:
-    low, high = given or (min(values), max(values))
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+def _range(values: Sequence[float], given: tuple[float, float] | None, room: float) -> tuple[float, float]:
+    """The ends of an axis: as given, or those of the values with a share of room at both."""
+    if given is not None:
+        return given
+    low, high = min(values), max(values)
+    space = room * (high - low)
+    return (low - space, high + space) if high > low else (low - 0.5, high + 0.5)
 
 
 def ticks(low: float, high: float) -> list[float]:
