@@ -37,6 +37,16 @@ def documents_of(page: Element) -> dict[int, Element]:
     return {int((element.attributes["id"] or "")[1:]): element for element in page.all("details")}
 
 
+def text_of(element: Element) -> Element:
+    """The one text of a document."""
+    (found,) = texts_of(element)
+    return found
+
+
+def texts_of(element: Element) -> list[Element]:
+    return [own for own in element.all("div") if own.attributes.get("class") in ("t", "t whole")]
+
+
 def test_a_page_tells_what_predict_tells(cli: Cli, work: Path) -> None:
     page = page_of(cli)
     cli("predict", "--model", "model", "--input", "good.jsonl", "--output", "out.jsonl", "--tokens")
@@ -47,8 +57,9 @@ def test_a_page_tells_what_predict_tells(cli: Cli, work: Path) -> None:
         element = found[row["line"]]
         assert f"{row['line']}. {row['label']} {row['probabilities'][row['label']]:.2f}" in element.text
         assert f"Line {row['line']} of good.jsonl" in element.text
-        (text,) = element.all("div", class_="t")
+        text = text_of(element)
         assert text.text == given["text"]
+        assert ("Every word of the text survives." in element.text) == (not text.dropped)
         kept = [token for token in row["tokens"] if not token.startswith("[") or token == "[UNK]"]
         assert [word.text for word in text.all("u")] == kept
         joined = dict(zip(row["tokens"], row["joined"], strict=True))
@@ -58,7 +69,7 @@ def test_a_page_tells_what_predict_tells(cli: Cli, work: Path) -> None:
 
 def test_every_word_that_left_tells_its_layer(cli: Cli, work: Path) -> None:
     page = page_of(cli)
-    words = [word for text in page.all("div", class_="t") for word in text.dropped]
+    words = [word for text in map(text_of, page.all("details")) for word in text.dropped]
     assert words
     style = page.all("style")[0].text
     for word in words:
@@ -83,7 +94,7 @@ def test_hostile_documents_are_text(cli: Cli, work: Path, text: str) -> None:
     write_rows(work / "good.jsonl", [{"text": text}])
     page = page_of(cli)
     assert len(page.all("script")) == 1
-    (shown,) = page.all("div", class_="t")
+    shown = text_of(page)
     assert all(element in (*shown.dropped, *shown.all("u"), *shown.all("s")) for element in shown.below)
     read = shown.text
     for control, picture in (("\x1b", "\u241b"), ("\x08", "\u2408")):
@@ -161,14 +172,14 @@ def test_a_bag_of_words_says_so(cli: Cli, work: Path) -> None:
     page = page_of(cli, "--model", "bag")
     assert "24 answered by a bag of words" in page.text
     assert page.text.count("nothing is kept or dropped") == 24
-    assert not any(text.dropped or text.all("u") for text in page.all("div", class_="t"))
+    assert not any(text.dropped or text.all("u") for text in map(text_of, page.all("details")))
     assert "answered by a bag of words" in cli("explain", "--model", "bag", "--input", "good.jsonl").out
 
 
 def test_pairs(cli: Cli, work: Path) -> None:
     write_rows(work / "good.jsonl", [{"text": "the film", "second": "a goal of the team"}])
     page = page_of(cli, "--pair-column", "second")
-    assert [text.text for text in page.all("div", class_="t")] == ["the film", "a goal of the team"]
+    assert [text.text for text in texts_of(page)] == ["the film", "a goal of the team"]
 
 
 def test_the_terminal_shows_words_without_orders(cli: Cli, work: Path) -> None:

@@ -185,11 +185,15 @@ def shown(text: str, most: int) -> tuple[str, int]:
 
 
 def _part(text: str, part: int, reading: Reading | None) -> dict[str, Any]:
-    """One text of a document as the template writes it: pieces, and the rest that was not read."""
+    """One text of a document as the template writes it: pieces, and the rest that was not read.
+
+    "whole": all of its words survive, so that none has to stand out.
+    """
     words = [] if reading is None else [word for word in reading.words if word.part == part]
     found = [_piece(piece, word) for piece, word in pieces(text, words)]
     rest, more = shown(text[words[-1].end if words else 0 :], LONGEST_REST if reading else 4 * LONGEST_REST)
-    return {"pieces": found, "rest": rest, "more": more, "read": reading is not None}
+    whole = bool(words) and all(word.survives for word in words)
+    return {"pieces": found, "rest": rest, "more": more, "read": reading is not None, "whole": whole}
 
 
 def _piece(text: str, word: Word | None) -> tuple[str, int, Word | None, str]:
