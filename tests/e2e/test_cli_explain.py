@@ -182,6 +182,23 @@ def test_pairs(cli: Cli, work: Path) -> None:
     assert [text.text for text in texts_of(page)] == ["the film", "a goal of the team"]
 
 
+def test_several_labels_a_document(cli: Cli, work: Path, save_classifier: Callable[..., Path]) -> None:
+    folder = save_classifier(work / "several", site="hidden")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config |= {"problem_type": "multi_label_classification", "thresholds": [0.0, 1.0, 0.0]}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    rows = [{"text": "the film of the court", "label": ["film", "sport"]}, {"text": "goal", "label": []}]
+    write_rows(work / "good.jsonl", rows)
+    page = page_of(cli, "--model", "several", "--label-column", "label")
+    first, second = (documents_of(page)[number] for number in (1, 2))
+    assert "True: film, sport (right)" in first.text
+    assert "True: no label (the answer is wrong)" in second.text
+    assert "1 of 2 are right" in page.text
+    assert "Confusion" not in page.text
+    outcome = cli("explain", "--model", "several", "--input", "good.jsonl", "--label-column", "label")
+    assert "true: no label (the answer is wrong)" in outcome.out
+
+
 def test_the_terminal_shows_words_without_orders(cli: Cli, work: Path) -> None:
     write_rows(work / "good.jsonl", [{"text": "film \x1b[31mgoal\x1b[0m \u202elaw"}])
     outcome = cli(*EXPLAIN, "--check")
