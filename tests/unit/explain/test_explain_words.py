@@ -134,3 +134,12 @@ def test_a_tokenizer_that_tells_no_places() -> None:
 
     with pytest.raises(ConfigError, match=r"tokenizer\.json"):
         encode(Slow(), ["text"], 8, places=True)  # type: ignore[arg-type]
+
+
+def test_a_very_long_text_has_the_places_of_its_beginning(uncased: Fast) -> None:
+    text = "Unbelievably, words  " * 20_000
+    (places,) = encode(uncased, [text], 16, places=True).places or ()
+    words = words_of([text], places, Seen(0))
+    check_spans(text, words)
+    assert text[words[0].start : words[0].end] == "Unbelievably"
+    assert len(places) == 16
