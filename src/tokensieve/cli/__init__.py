@@ -1,4 +1,4 @@
-"""The command line: `tokensieve train | evaluate | predict | info | quantize | export | push | bench | demo`."""
+"""The command line: `tokensieve train`, `evaluate`, `predict`, `explain` and the others; `tokensieve -h` lists them."""
 
 from __future__ import annotations
 

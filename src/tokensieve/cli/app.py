@@ -9,12 +9,14 @@ import typer
 from tokensieve.cli.bench import bench_command
 from tokensieve.cli.demo import demo_command
 from tokensieve.cli.evaluate import evaluate_command
+from tokensieve.cli.explain import explain_command
 from tokensieve.cli.export import export_command
 from tokensieve.cli.info import info_command
 from tokensieve.cli.old_options import CommandWithOldOptions
 from tokensieve.cli.predict import predict_command
 from tokensieve.cli.push import push_command
 from tokensieve.cli.quantize import quantize_command
+from tokensieve.cli.report import report_command
 from tokensieve.cli.serve import serve_command
 from tokensieve.cli.train import train_command
 from tokensieve.version import __version__
@@ -31,6 +33,8 @@ app.command("train", cls=CommandWithOldOptions)(train_command)
 app.command("evaluate", cls=CommandWithOldOptions)(evaluate_command)
 app.command("predict", cls=CommandWithOldOptions)(predict_command)
 app.command("info", cls=CommandWithOldOptions)(info_command)
+app.command("explain")(explain_command)
+app.command("report")(report_command)
 app.command("quantize")(quantize_command)
 app.command("serve")(serve_command)
 app.command("export")(export_command)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokensieve.data.rows import shorten
 from tokensieve.errors import ConfigError, InputError
@@ -32,6 +32,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_lock)
 
 
+class Place(NamedTuple):
+    """Where a token stands in its document.
+
+    Attributes:
+        part: 0 for the text, 1 for the second text of a pair; None for a special token, which stands nowhere.
+        word: Number of its word in that part, as the tokenizer divides it; None where it does not tell.
+        start: First character, of the text as it was given.
+        end: One past the last character.
+    """
+
+    part: int | None
+    word: int | None
+    start: int
+    end: int
+
+
 @dataclass(frozen=True, slots=True)
 class Encodings:
     """Token ids of some texts, in their order, without padding.
@@ -41,12 +57,14 @@ class Encodings:
         token_type_ids: Segment ids in the same shape, or None for a tokenizer that gives none.
         special_tokens_mask: In the same shape, 1 for each special token that the tokenizer added, 0 for text.
         truncated: How many texts had more tokens than `max_length`.
+        places: In the same shape, where each token stands in its text; None unless asked for.
     """
 
     input_ids: list[list[int]]
     token_type_ids: list[list[int]] | None
     special_tokens_mask: list[list[int]]
     truncated: int
+    places: list[list[Place]] | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -77,6 +95,7 @@ def encode(
     max_length: int,
     pairs: Sequence[str] | None = None,
     side: str | None = None,
+    places: bool = False,
 ) -> Encodings:
     """Tokenise texts with special tokens, cut to `max_length`, unpadded.
 
@@ -95,9 +114,11 @@ def encode(
             against the model.
         pairs: A second text for each text, or None.
         side: On which side tokens are cut off, "left" or "right"; None: as the tokenizer says.
+        places: Tell where each token stands in its text.
 
     Raises:
-        ConfigError: `max_length` leaves no room for text beside the special tokens.
+        ConfigError: `max_length` leaves no room for text beside the special tokens, or the tokenizer cannot tell the
+            places that are asked for.
         InputError: A text is no string, is not valid Unicode, or has no token at all; or there are not as many pairs
             as texts.
     """
@@ -116,22 +137,36 @@ def encode(
     for part in (texts, pairs or ()):
         for index, text in enumerate(part):
             check_text(index, text)
+    if places and not getattr(tokenizer, "is_fast", False):
+        raise ConfigError(
+            f"{type(tokenizer).__name__} does not tell where a token stands in its text: give the model folder a "
+            "tokenizer.json"
+        )
     if not texts:
         return Encodings([], [] if "token_type_ids" in tokenizer.model_input_names else None, [], 0)
     with _LIMITS, _stored_state_kept(tokenizer):
         tokenizer.truncation_side = side or tokenizer.truncation_side
         beginnings = texts if pairs or tokenizer.truncation_side == "left" else _beginnings(texts, max_length)
-        batch = _tokenized(tokenizer, beginnings, pairs, max_length)
+        batch = _tokenized(tokenizer, beginnings, pairs, max_length, places)
         if beginnings is not texts and not _all_decided(batch, texts, beginnings):
-            batch = _tokenized(tokenizer, texts, pairs, max_length)
+            batch = _tokenized(tokenizer, texts, pairs, max_length, places)
         truncated = _count_truncated(tokenizer, texts, pairs, batch, max_length)
     for index, ids in enumerate(batch["input_ids"]):
         if not ids:
             raise InputError(f"document {index} has no tokens: {shorten(texts[index])}; leave it out")
-    return Encodings(batch["input_ids"], batch.get("token_type_ids"), batch["special_tokens_mask"], truncated)
+    found = [_places(batch, row) for row in range(len(texts))] if places else None
+    return Encodings(batch["input_ids"], batch.get("token_type_ids"), batch["special_tokens_mask"], truncated, found)
 
 
-def _tokenized(tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, max_length: int) -> Any:
+def _places(batch: Any, row: int) -> list[Place]:
+    """Where the tokens of one text stand; special tokens have no part."""
+    rows = zip(batch.sequence_ids(row), batch.word_ids(row), batch["offset_mapping"][row], strict=True)
+    return [Place(part, word, start, end) for part, word, (start, end) in rows]
+
+
+def _tokenized(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, max_length: int, places: bool
+) -> Any:
     return tokenizer(
         texts,
         pairs,
@@ -140,6 +175,7 @@ def _tokenized(tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list
         padding=False,
         return_attention_mask=False,
         return_special_tokens_mask=True,
+        return_offsets_mapping=places,
         split_special_tokens=True,
     )
 

@@ -173,7 +173,7 @@ class Engine:
 
         Args:
             documents: as in `classify`.
-            how: `side` and `max_length`, as in `tokensieve.data.tokenize.encode`.
+            how: `side`, `max_length` and `places`, as in `tokensieve.data.tokenize.encode`.
 
         Raises:
             InputError, DataError: as in `classify`.

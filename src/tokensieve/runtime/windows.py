@@ -80,7 +80,12 @@ def unfinished(documents: Iterable[Document], skip: int) -> Generator[tuple[list
 
 
 def encode_documents(
-    tokenizer: Any, documents: Sequence[Document], max_length: int, pairs: bool | None, side: str | None = None
+    tokenizer: Any,
+    documents: Sequence[Document],
+    max_length: int,
+    pairs: bool | None,
+    side: str | None = None,
+    places: bool = False,
 ) -> Encodings:
     """Tokenize documents.
 
@@ -90,13 +95,14 @@ def encode_documents(
         max_length: tokens at which each is truncated.
         pairs: whether the classifier was trained on pairs; None: not known.
         side: on which tokens are cut off, as in `encode`.
+        places: tell where each token stands in its text.
 
     Raises:
         InputError: a text without any token; single texts for a classifier of pairs, or the other way round.
         DataError: some documents have a second text and others have not.
     """
     seconds = check_forms(documents, pairs)
-    return encode(tokenizer, [document.text for document in documents], max_length, seconds, side)
+    return encode(tokenizer, [document.text for document in documents], max_length, seconds, side, places)
 
 
 def check_forms(documents: Sequence[Document], pairs: bool | None) -> list[str] | None:
