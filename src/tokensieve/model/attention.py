@@ -13,20 +13,29 @@ from tokensieve.kernels.int8 import Int8Linear, attention_dtype
 from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.received import Queries
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.norms import norm_of
 from tokensieve.model.residual import ResidualOutput
 from tokensieve.reduce.contract import KeyRows
 from tokensieve.tokens import Tokens
 
 
 class SelfAttention(nn.Module):
-    """Query, key and value projections around `attend`."""
+    """Query, key and value projections around `attend`; ahead of them the norm, where norms come first.
 
-    def __init__(self, config: TokensieveConfig) -> None:
+    Args:
+        config: sizes and blocks.
+        number: of the layer in the source checkpoint, from 0.
+    """
+
+    def __init__(self, config: TokensieveConfig, number: int) -> None:
         super().__init__()
+        width, blocks = config.hidden_size, config.block
+        normed = blocks.norm_first and (number > 0 or blocks.first_norm)
+        self.LayerNorm = norm_of(width, config) if normed else None
         self.heads = config.num_attention_heads
-        self.query: nn.Module = Linear(config.hidden_size, config.hidden_size)
-        self.key: nn.Module = Linear(config.hidden_size, config.hidden_size)
-        self.value: nn.Module = Linear(config.hidden_size, config.hidden_size)
+        self.query: nn.Module = Linear(width, width, blocks.attention_bias)
+        self.key: nn.Module = Linear(width, width, blocks.attention_bias)
+        self.value: nn.Module = Linear(width, width, blocks.attention_bias)
         self.dropout = config.attention_probs_dropout_prob
         self.backend = resolve_backend(config.attention_backend)
 
@@ -76,7 +85,9 @@ class SelfAttention(nn.Module):
         return key[keys.rows.T, heads], value[keys.rows.T, heads]
 
     def _ready(self, values: Tensor) -> Tensor:
-        """Hidden states as all three projections take them; with int8 weights these have one scale."""
+        """Hidden states as all three projections take them: normed; int8, with one scale, if their weights are int8."""
+        if self.LayerNorm is not None:
+            values = self.LayerNorm(values)
         if (
             isinstance(self.query, Int8Linear)
             and isinstance(self.key, Int8Linear)
@@ -97,7 +108,7 @@ class SelfAttention(nn.Module):
 class Attention(nn.Module):
     """Self-attention and its output block, grouped as in BERT so that parameter names agree."""
 
-    def __init__(self, config: TokensieveConfig) -> None:
+    def __init__(self, config: TokensieveConfig, number: int) -> None:
         super().__init__()
-        self.self = SelfAttention(config)
-        self.output = ResidualOutput(config.hidden_size, config)
+        self.self = SelfAttention(config, number)
+        self.output = ResidualOutput(config.hidden_size, config, config.block.attention_bias)

@@ -29,7 +29,6 @@ from tokensieve.checks import (
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import BACKENDS
 
-FAMILIES = ("bert", "roberta", "distilbert", "electra")
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 _ACTIVATIONS = tuple(sorted(set(ACT2FN) - {"prelu", "xielu"}))  # these two have weights, which no family has
 _MOST_POSITIONS = 262_144
@@ -44,7 +43,9 @@ _ID = whole(0)
 TEMPERATURE = number(lambda heat: 1e-3 <= heat <= 1e3, "a number from 0.001 to 1000")
 
 FIELDS: dict[str, Check] = {
-    "family": one_of(FAMILIES),
+    "family": TEXT,
+    "blocks": Check(lambda blocks: isinstance(blocks, Mapping), "give the record of the backbone's blocks"),
+    "pair_separators": whole(1, 2).or_none(),
     "vocab_size": whole(1, 2_000_000),
     "hidden_size": whole(1, 16_384),
     "num_hidden_layers": whole(1, 256),
@@ -204,8 +205,10 @@ def check_sizes(config: Any) -> None:
                 "vocabulary, which count from 0"
             )
     width, wide = config.hidden_size, config.intermediate_size
-    layers = config.num_hidden_layers * (4 * width * width + 2 * width * wide)
-    tables = (config.vocab_size + config.max_position_embeddings + config.type_vocab_size) * config.embedding_size
+    maps = 3 if config.block.gated else 2
+    layers = config.num_hidden_layers * (4 * width * width + maps * width * wide)
+    positions = config.max_position_embeddings if config.block.position_table else 0
+    tables = (config.vocab_size + positions + config.type_vocab_size) * config.embedding_size
     if layers + tables > _MOST_PARAMETERS:
         raise ConfigError(
             f"vocab_size={config.vocab_size}, hidden_size={width}, intermediate_size={wide}, max_position_embeddings="

@@ -12,6 +12,7 @@ from tokensieve.checks import SHARE, check_value, check_values, shown
 from tokensieve.config import ReductionConfig
 from tokensieve.config.old import FIELDS as FLAT_FIELDS
 from tokensieve.errors import ConfigError
+from tokensieve.model.block import Blocks
 from tokensieve.model.config_fields import FIELDS, TEMPERATURE, check_base_fields, check_sizes
 
 _FIELDS_OF_0_1_0 = ("reread_below", "second_norms")
@@ -22,7 +23,8 @@ class TokensieveConfig(PreTrainedConfig):
     """Sizes of the backbone under BERT's names, the peculiarities of its family, and the reduction settings.
 
     Args:
-        family: the backbone's family, a key of `tokensieve.backbones.BACKBONES`.
+        family: the backbone's family, the name of one in `tokensieve.backbones.BACKBONES`.
+        blocks: how its layers are made: a `Blocks`, or its record as `to_dict` writes it; None: as BERT's.
         num_hidden_layers: D, layers of the source checkpoint; a replaced layer counts.
         embedding_size: width of the embeddings; where it differs from hidden_size they are projected (ELECTRA).
         position_offset: position of a document's first token in the position table (RoBERTa: pad_token_id + 1).
@@ -35,6 +37,7 @@ class TokensieveConfig(PreTrainedConfig):
         reduction: a `ReductionConfig`, or its record as `to_dict` writes it. The flat record of version 0.1.0, which
             called the field `ptc`, is read too.
         tokenize_length: tokens at which documents are truncated before they reach the model; None: what fits.
+        pair_separators: separators between the two texts of a pair, 1 or 2; None: 2 if the family is "roberta", else 1.
         text_pairs: whether it was trained on pairs of texts, and takes these alone; None: not known.
         calibration_temperature: the engine, not the model, divides logits by it before they become probabilities.
             (transformers takes a field named `temperature` for one of text generation, and does not save the config.)
@@ -57,6 +60,7 @@ class TokensieveConfig(PreTrainedConfig):
         self,
         /,  # a field of that name in a config.json is refused like any other
         family: str = "bert",
+        blocks: dict[str, Any] | Blocks | None = None,
         vocab_size: int = 30522,
         hidden_size: int = 768,
         num_hidden_layers: int = 12,
@@ -73,6 +77,7 @@ class TokensieveConfig(PreTrainedConfig):
         positions_skip_padding: bool = False,
         head_activation: str = "tanh",
         head_input_dropout: bool = False,
+        pair_separators: int | None = None,
         initializer_range: float = 0.02,
         layer_norm_eps: float = 1e-12,
         special_token_ids: list[int] | None = None,
@@ -94,6 +99,7 @@ class TokensieveConfig(PreTrainedConfig):
         super().__init__(**kwargs)
         self.pad_token_id = kwargs["pad_token_id"]
         self.family = family
+        self.blocks: dict[str, Any] = _read_blocks(blocks).to_dict()
         self.vocab_size, self.hidden_size = vocab_size, hidden_size
         self.num_hidden_layers, self.num_attention_heads = num_hidden_layers, num_attention_heads
         self.intermediate_size, self.hidden_act = intermediate_size, hidden_act
@@ -104,6 +110,7 @@ class TokensieveConfig(PreTrainedConfig):
         self.embedding_size: int = hidden_size if embedding_size is None else embedding_size
         self.position_offset, self.positions_skip_padding = position_offset, positions_skip_padding
         self.head_activation, self.head_input_dropout = head_activation, head_input_dropout
+        self.pair_separators = pair_separators or (2 if family == "roberta" else 1)
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
         self.special_token_ids = special_token_ids
         self.tokenize_length, self.text_pairs = tokenize_length, text_pairs
@@ -142,6 +149,11 @@ class TokensieveConfig(PreTrainedConfig):
                 "folder with tokensieve.load or AutoModelForSequenceClassification, build a cascade with "
                 "tokensieve.compress, or leave defer out"
             )
+
+    @property
+    def block(self) -> Blocks:
+        """How the layers are made."""
+        return Blocks.from_dict(self.blocks)
 
     @property
     def settings(self) -> ReductionConfig:
@@ -183,11 +195,6 @@ class TokensieveConfig(PreTrainedConfig):
         return self.type_vocab_size < 2 if self.text_pairs is None else self.text_pairs
 
     @property
-    def pair_separators(self) -> int:
-        """How many separators stand between the two texts of a pair: two in RoBERTa's family, else one."""
-        return 2 if self.family == "roberta" else 1
-
-    @property
     def longest_document(self) -> int:
         """Text tokens that the position table takes, special tokens included."""
         return int(self.max_position_embeddings - self.position_offset)
@@ -205,6 +212,20 @@ class TokensieveConfig(PreTrainedConfig):
                 f"max_length={asked}: this model's position table takes 1 to {self.longest_document} tokens"
             )
         return asked
+
+
+def _read_blocks(blocks: Any) -> Blocks:
+    """The blocks, from the field of that name.
+
+    Raises:
+        ConfigError: it is no record, has unknown fields, or refused values.
+    """
+    if blocks is not None and not isinstance(blocks, (Blocks, Mapping)):
+        raise ConfigError(f"blocks={shown(blocks)}: give the record of the backbone's blocks")
+    try:
+        return blocks if isinstance(blocks, Blocks) else Blocks.from_dict(blocks or {})
+    except ConfigError as error:
+        raise ConfigError(f"blocks: {error}") from error
 
 
 def _refuse_misplaced(values: Mapping[str, Any]) -> None:

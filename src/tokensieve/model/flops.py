@@ -25,7 +25,7 @@ def layer_flops(config: TokensieveConfig, rows: float, keys: float, rows_out: fl
     d, wide = config.hidden_size, config.intermediate_size
     projections = 2 * d * d * (rows + 2 * projected + rows_out)
     attention = 2 * 2 * d * rows * keys
-    feed_forward = 2 * 2 * d * wide * rows_out
+    feed_forward = 2 * (3 if config.block.gated else 2) * d * wide * rows_out
     return projections + attention + feed_forward
 
 

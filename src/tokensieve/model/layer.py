@@ -38,19 +38,22 @@ class Choice:
 
 
 class Layer(GradientCheckpointingLayer):
-    """A post-norm layer that may prune.
+    """A layer that may prune.
 
     Args:
-        config: sizes.
+        config: sizes, and how layers are made.
+        number: of the layer in the source checkpoint, from 0.
         prune: which tokens leave here, and where; None: none do, and nothing is scored.
         share: exact share of the tokens that stays.
     """
 
-    def __init__(self, config: TokensieveConfig, prune: Prune | None = None, share: Fraction = Fraction(1)) -> None:
+    def __init__(
+        self, config: TokensieveConfig, number: int, prune: Prune | None = None, share: Fraction = Fraction(1)
+    ) -> None:
         super().__init__()
-        self.attention = Attention(config)
+        self.attention = Attention(config, number)
         self.intermediate = Intermediate(config)
-        self.output = ResidualOutput(config.intermediate_size, config)
+        self.output = ResidualOutput(config.intermediate_size, config, config.block.feed_forward_bias)
         self.prune, self.share = prune, share
         self.importance = None if prune is None else prune.score.scorer(config.hidden_size)
 

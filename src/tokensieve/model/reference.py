@@ -75,6 +75,8 @@ def reference_forward(
         mixed = module.attention.output(context, values)
         values = module.output(module.intermediate(mixed), mixed)
         kept.append(ones if not keys.shape[-1] else hidden if leaves else served)
+    if model.encoder.LayerNorm is not None:
+        values = model.encoder.LayerNorm(values)
     rows = torch.cat([hidden[:, 0], torch.ones_like(values[:, :m, 0], dtype=torch.bool)], dim=1)
     return head(model.head, values, rows * sizes), kept
 
@@ -87,7 +89,9 @@ def embed(model: TokensieveForSequenceClassification, ids: Tensor, segments: Ten
         real = ids.ne(config.pad_token_id)
         positions = real.cumsum(1) * real + config.position_offset - 1
     positions = positions.clamp(max=config.max_position_embeddings - 1)  # of padding beyond the table
-    values: Tensor = table.word_embeddings(ids) + table.position_embeddings(positions)
+    values: Tensor = table.word_embeddings(ids)
+    if table.position_embeddings is not None:
+        values = values + table.position_embeddings(positions)
     if table.token_type_embeddings is not None:
         values = values + table.token_type_embeddings(torch.zeros_like(ids) if segments is None else segments)
     values = table.LayerNorm(values)
@@ -136,6 +140,8 @@ def attention(
     mean over the `scored` rows [B, R] bool.
     """
     block = module.attention.self
+    if block.LayerNorm is not None:
+        values, attended = block.LayerNorm(values), block.LayerNorm(attended)
     query, key, value = (
         projection(rows).unflatten(-1, (block.heads, -1)).transpose(1, 2)
         for projection, rows in ((block.query, values), (block.key, attended), (block.value, attended))

@@ -1,0 +1,84 @@
+"""Blocks: how the layers of a backbone are made, where families differ. The defaults are BERT's.
+
+A family states its blocks once (`tokensieve.backbones`); they are saved in the model's config, and every module of a
+layer is built from them. What no family here needs yet (layer scale, grouped keys) becomes one more field, which the
+module that it concerns reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from tokensieve.checks import BOOLEAN, Check, check_values, nearest, one_of, shown
+from tokensieve.errors import ConfigError
+
+Norm = Literal["layer", "rms"]
+
+_CHECKS: dict[str, Check] = {
+    "norm_first": BOOLEAN,
+    "first_norm": BOOLEAN,
+    "norm": one_of(get_args(Norm)),
+    "norm_bias": BOOLEAN,
+    "attention_bias": BOOLEAN,
+    "feed_forward_bias": BOOLEAN,
+    "gated": BOOLEAN,
+    "position_table": BOOLEAN,
+}
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The settings of all layers of a backbone.
+
+    Attributes:
+        norm_first: whether norms stand ahead of attention and feed-forward, with one more behind the last layer
+            (pre-norm); False: they stand behind the residuals (post-norm).
+        first_norm: with `norm_first`, whether the first layer has a norm ahead of its attention, too.
+        norm: "layer" (LayerNorm) or "rms" (RMSNorm).
+        norm_bias: whether a LayerNorm has a bias.
+        attention_bias: whether the linear maps of attention have biases.
+        feed_forward_bias: whether those of the feed-forward block have.
+        gated: whether one half of the widened numbers multiplies the other half's activation: GeGLU with "gelu" as
+            `hidden_act`, SwiGLU with "silu".
+        position_table: whether a position's learned vector is added to the word's.
+
+    Raises:
+        ConfigError: a field has a value of another type.
+    """
+
+    norm_first: bool = False
+    first_norm: bool = True
+    norm: Norm = "layer"
+    norm_bias: bool = True
+    attention_bias: bool = True
+    feed_forward_bias: bool = True
+    gated: bool = False
+    position_table: bool = True
+
+    def __post_init__(self) -> None:
+        check_values(vars(self), _CHECKS)
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> Blocks:
+        """Read a record of fields; those that it lacks are as in BERT.
+
+        Raises:
+            ConfigError: a field that there is none of, or a refused value.
+        """
+        names = [field.name for field in fields(Blocks)]
+        for name in record:
+            if name not in names:
+                raise ConfigError(
+                    f"{name}={shown(record[name])}: {nearest(name, names)}the fields are {', '.join(names)}"
+                )
+        return Blocks(**record)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that differ from BERT's, for JSON."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        }
