@@ -18,6 +18,8 @@ BLOCKS: dict[str, dict[str, Any]] = {
     "no biases": {"blocks": {"norm_bias": False, "attention_bias": False, "feed_forward_bias": False}},
     "geglu": {"blocks": {"gated": True}},
     "swiglu": {"blocks": {"gated": True}, "hidden_act": "silu"},
+    "relative bias": {"blocks": {"relative_buckets": 32}},
+    "relative bias, few buckets and no table": {"blocks": {"relative_buckets": 8, "position_table": False}},
     "no table": {"blocks": {"position_table": False}},
 }
 """One change to BERT's layers each."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tokensieve import ConfigError
 from tokensieve.kernels.attend import attend
 from tokensieve.kernels.backends import BACKENDS, resolve_backend
 from tokensieve.kernels.received import ALL, Queries
+from tokensieve.kernels.relative import RelativeBias
 
 HEADS, SIZE = 3, 8
 LENGTHS = {
@@ -227,3 +229,68 @@ def test_exempt_documents_are_not_scored(backend: str, monkeypatch: pytest.Monke
     torch.testing.assert_close(columns[:, :5], expected_columns[:, :5])
     torch.testing.assert_close(columns[:, -5:], expected_columns[:, -5:])
     assert not columns[:, 5:-5].any()
+
+
+BIASED: dict[str, tuple[list[list[int]], list[list[int]]]] = {
+    "all": ([[0, 1, 2], [0, 1, 2]], [[0, 1, 2], [0, 1, 2]]),
+    "survivors": ([[0, 3, 6], [0, 1, 9], [0, 1, 9]], [[0, 3, 6], [0, 1, 9], [0, 1, 9]]),
+    "other keys": ([[0, 2], [1, 5]], [[0, 1, 2, 3, 4], [0, 1, 5, 6, 7]]),
+    "combination tokens": ([[0, 4, -1, -1], [0, -1, -1]], [[0, 4, -1, -1], [0, -1, -1]]),
+}
+"""Positions of queries and keys in each document; -1 for those of combination tokens."""
+
+
+@each_backend
+@each_scored
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("queries", "keys"), BIASED.values(), ids=BIASED)
+def test_bias_by_distance(
+    queries: list[list[int]], keys: list[list[int]], scored: Queries | None, backend: str, apart: bool, training: bool
+) -> None:
+    """A pair by a pair; keys of all heads alike, or a set of each head."""
+    longest = 10
+    table = torch.randn(HEADS, 2 * longest)
+    table[:, -1] = 0
+    q_lengths, k_lengths = tuple(map(len, queries)), tuple(map(len, keys))
+    tensors = packed(q_lengths, k_lengths)
+    key = torch.tensor([list(chain(*keys))] * (HEADS if apart else 1))
+    if apart:  # the last head has other keys
+        key[-1] = torch.tensor(list(chain(*(sorted(own, reverse=True) for own in keys))))
+    bias = RelativeBias(table.requires_grad_(training), torch.tensor(list(chain(*queries))), key)
+    with torch.set_grad_enabled(training):
+        context, columns = attend(*tensors, q_lengths, k_lengths, scored=scored, backend=backend, bias=bias)
+    starts = [(sum(q_lengths[:i]), sum(k_lengths[:i])) for i in range(len(queries))]
+    for (q_start, k_start), n, k in zip(starts, q_lengths, k_lengths, strict=True):
+        q, ks, v = tensors[0][q_start : q_start + n], *(own[k_start : k_start + k] for own in tensors[1:])
+        for h in range(HEADS):
+            places = key[h if apart else 0, k_start : k_start + k].tolist()
+            added = [
+                [0.0 if -1 in (i, j) else float(table.detach()[h, j - i + longest - 1]) for j in places]
+                for i in bias.query[q_start : q_start + n].tolist()
+            ]
+            p = torch.softmax(q[:, h] @ ks[:, h].T / math.sqrt(SIZE) + torch.tensor(added), dim=1)
+            own = context[q_start : q_start + n].unflatten(1, (HEADS, SIZE))[:, h]
+            torch.testing.assert_close(own, p @ v[:, h], atol=1e-5, rtol=1e-4)
+            if columns is not None and scored is not None:
+                got = columns[h, k_start : k_start + k]
+                torch.testing.assert_close(got, p[scored(n)].mean(0), atol=1e-5, rtol=1e-4)
+    if training:
+        context.square().sum().backward()
+        assert table.grad is not None and table.grad[:, :-1].any()
+
+
+def test_documents_with_other_positions_are_calls_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are one call with one bias, however many they are."""
+    shapes: list[tuple[int, ...]] = []
+    original = BACKENDS["fused"]
+
+    def note(q: Tensor, *others: Any) -> Any:
+        shapes.append((len(q), *others[-1].shape))
+        return original(q, *others)
+
+    monkeypatch.setitem(BACKENDS, "fused", note)
+    positions = torch.tensor([0, 1, 2] * 4 + [0, 1, 3])
+    bias = RelativeBias(torch.randn(HEADS, 8), positions, positions.unsqueeze(0))
+    attend(*packed((3,) * 5, (3,) * 5), (3,) * 5, (3,) * 5, backend="fused", bias=bias)
+    assert shapes == [(4, HEADS, 3, 3), (1, HEADS, 3, 3)]

@@ -25,38 +25,44 @@ _BLOCK_ELEMENTS, _BLOCK_ELEMENTS_GPU = 1 << 20, 1 << 26
 
 
 @torch.no_grad()
-def received_attention(q: Tensor, k: Tensor, rows: Rows) -> Tensor:
+def received_attention(q: Tensor, k: Tensor, rows: Rows, bias: Tensor | None = None) -> Tensor:
     """Mean over the queries in `rows` of the attention each key receives.
 
     Args:
         q: [documents, H, n, d_head].
         k: [documents, H, k, d_head].
         rows: queries to look at, the same of every document.
+        bias: [H, n, k] on the logits, or None.
 
     Returns:
         [documents, H, k] float32.
     """
     q = q[:, :, rows]
     columns = q.new_empty(len(q) * q.shape[1], k.shape[2], dtype=torch.float32)
-    for block, probabilities in probability_blocks(q, k):
+    for block, probabilities in probability_blocks(q, k, None if bias is None else bias[:, rows]):
         torch.mean(probabilities, 1, out=columns[block])
     return columns.view(len(q), q.shape[1], -1)
 
 
-def probability_blocks(q: Tensor, k: Tensor) -> Iterator[tuple[slice, Tensor]]:
+def probability_blocks(q: Tensor, k: Tensor, bias: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
     """Softmax probabilities [block, n, k] float32, a block of the documents * H pairs at a time.
 
     All blocks are written to the same memory: use one before asking for the next. The logits are float32 throughout:
-    rounded to bfloat16 before the softmax, near tokens would tie.
+    rounded to bfloat16 before the softmax, near tokens would tie. A bias [H, n, k] is added to those of each document.
     """
     queries, keys = q.flatten(0, 1).float(), k.flatten(0, 1).float().transpose(1, 2)
     n, width, scale = q.shape[2], k.shape[2], q.shape[-1] ** -0.5
     most = _BLOCK_ELEMENTS if q.device.type == "cpu" else _BLOCK_ELEMENTS_GPU
     size = min(len(queries), max(1, most // (n * width)))
     held = queries.new_empty(size, n, width)
+    added = None if bias is None else bias.float()
     for start in range(0, len(queries), size):
         block = slice(start, min(start + size, len(queries)))
         logits = held[: block.stop - start]
         with torch.autocast(q.device.type, enabled=False):
-            torch.baddbmm(logits, queries[block], keys[block], beta=0, alpha=scale, out=logits)
+            if added is not None:
+                heads = torch.arange(block.start, block.stop, device=q.device) % len(added)
+                torch.index_select(added, 0, heads, out=logits)
+            beta = 0 if added is None else 1
+            torch.baddbmm(logits, queries[block], keys[block], beta=beta, alpha=scale, out=logits)
         yield block, torch.softmax(logits, -1, out=logits)

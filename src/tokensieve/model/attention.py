@@ -12,8 +12,10 @@ from tokensieve.kernels.backends import resolve_backend
 from tokensieve.kernels.int8 import Int8Linear, attention_dtype
 from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.received import Queries
+from tokensieve.kernels.relative import RelativeBias
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.norms import norm_of
+from tokensieve.model.positions import Places
 from tokensieve.model.residual import ResidualOutput
 from tokensieve.reduce.contract import KeyRows
 from tokensieve.tokens import Tokens
@@ -43,6 +45,7 @@ class SelfAttention(nn.Module):
         self,
         tokens: Tokens,
         keys: KeyRows | None,
+        places: Places,
         scored: Queries | None,
         exempt: Sequence[bool],
         attended: Tokens | None = None,
@@ -52,6 +55,7 @@ class SelfAttention(nn.Module):
         Args:
             tokens: the batch; all of them are queries.
             keys: rows that serve as keys and values; None: all.
+            places: what the positions of the batch mean.
             scored: queries whose attention the score needs; None: no score needs any.
             exempt: for each document, whether it is neither pruned nor scored.
             attended: tokens of the same documents that keys and values are made of; None: `tokens`.
@@ -62,6 +66,10 @@ class SelfAttention(nn.Module):
         key, value = self._keys_and_values(rows if attended is tokens else self._ready(attended.values), keys)
         key_lengths = attended.lengths if keys is None else keys.lengths
         dropout = self.dropout if self.training else 0.0
+        bias = None
+        if places.bias is not None:
+            origin = attended.origin.unsqueeze(0) if keys is None else attended.origin[keys.rows]
+            bias = RelativeBias(places.bias, tokens.origin, origin)
         return attend(
             query,
             key,
@@ -72,6 +80,7 @@ class SelfAttention(nn.Module):
             scored=scored,
             exempt=exempt,
             backend=self.backend,
+            bias=bias,
         )
 
     def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:

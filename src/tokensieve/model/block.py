@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from tokensieve.checks import BOOLEAN, Check, check_values, nearest, one_of, shown
+from tokensieve.checks import BOOLEAN, Check, check_values, is_whole, nearest, one_of, shown
 from tokensieve.errors import ConfigError
 
 Norm = Literal["layer", "rms"]
@@ -25,6 +25,7 @@ _CHECKS: dict[str, Check] = {
     "feed_forward_bias": BOOLEAN,
     "gated": BOOLEAN,
     "position_table": BOOLEAN,
+    "relative_buckets": Check(lambda number: number == 0 or is_whole(number, 4, 1024), "give 0, or 4 to 1024"),
 }
 
 
@@ -43,6 +44,8 @@ class Blocks:
         gated: whether one half of the widened numbers multiplies the other half's activation: GeGLU with "gelu" as
             `hidden_act`, SwiGLU with "silu".
         position_table: whether a position's learned vector is added to the word's.
+        relative_buckets: number of buckets by which the distance from query to key adds a learned bias to the logits of
+            attention, the same in all layers (`model.positions`); 0: no bias.
 
     Raises:
         ConfigError: a field has a value of another type.
@@ -56,6 +59,7 @@ class Blocks:
     feed_forward_bias: bool = True
     gated: bool = False
     position_table: bool = True
+    relative_buckets: int = 0
 
     def __post_init__(self) -> None:
         check_values(vars(self), _CHECKS)

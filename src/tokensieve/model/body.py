@@ -23,6 +23,7 @@ from tokensieve.model.int8 import put_int8
 from tokensieve.model.layer import Choice, Layer
 from tokensieve.model.norms import norm_of
 from tokensieve.model.output import refuse_padded_outputs
+from tokensieve.model.positions import Positions
 from tokensieve.model.pretrained import TokensievePreTrainedModel
 from tokensieve.model.steps import Step, encoder_steps
 from tokensieve.model.trace import Trace
@@ -136,6 +137,7 @@ class Encoder(nn.Module):
     Attributes:
         steps: what each step does.
         layer: the module of each step. A layer that the combining module replaces has none.
+        positions: what positions mean to attention.
         LayerNorm: the norm behind the last layer, in backbones whose norms come first; else None.
     """
 
@@ -149,12 +151,13 @@ class Encoder(nn.Module):
             Layer(config, step.source, step.prune, step.share) if step.source is not None else combining_module(config)
             for step in self.steps
         )
+        self.positions = Positions(config)
         self.LayerNorm = norm_of(config.hidden_size, config) if config.block.norm_first else None
         self.first_share = _first_share(self.steps[0])
 
     def forward(self, tokens: Tokens) -> tuple[Tokens, Trace]:
         """Run all steps; return the tokens that reach the end, and the trace of all tokens."""
-        trace, keys = Trace(), None
+        trace, keys, places = Trace(), None, self.positions(tokens)
         exempt = [not pruned for pruned in self.pruned(tokens.text_lengths)]
         everyone = [True] * len(tokens.lengths)
         for step, module in zip(self.steps, self.layer, strict=True):
@@ -164,7 +167,7 @@ class Encoder(nn.Module):
                 trace.record_combining(before, joined)
             else:
                 served = keys
-                tokens, keys = module(tokens, keys, exempt if step.prune else everyone, Choice())
+                tokens, keys = module(tokens, keys, exempt if step.prune else everyone, Choice(), places)
                 trace.record_layer(tokens, served)
         if self.LayerNorm is not None:
             tokens = tokens.with_values(self.LayerNorm(tokens.values))

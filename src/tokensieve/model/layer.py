@@ -19,6 +19,7 @@ from tokensieve.kernels.received import Queries
 from tokensieve.model.attention import Attention
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.feed_forward import Intermediate, feed_forward
+from tokensieve.model.positions import Places
 from tokensieve.model.residual import ResidualOutput
 from tokensieve.reduce.contract import KeyRows, select_rows
 from tokensieve.reduce.merge.contract import Merging
@@ -58,7 +59,7 @@ class Layer(GradientCheckpointingLayer):
         self.importance = None if prune is None else prune.score.scorer(config.hidden_size)
 
     def forward(
-        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
+        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice, places: Places
     ) -> tuple[Tokens, KeyRows | None]:
         """Run the layer.
 
@@ -67,6 +68,7 @@ class Layer(GradientCheckpointingLayer):
             keys: rows that serve as keys and values here; None: all.
             exempt: for each document, whether it is not pruned.
             choice: of this layer and pass. The first run fills it; a second run keeps to it.
+            places: what the positions of the batch mean to attention.
 
         Returns:
             The tokens that stay in the model, and the keys of the next layer.
@@ -76,9 +78,8 @@ class Layer(GradientCheckpointingLayer):
         if prune is not None and prune.site.ahead and choice.kept is not None:
             tokens, _ = self._leave(tokens, choice.kept, choice)
         attended = before if prune is not None and prune.site.keys_once_more else None
-        context, received = self.attention.self(
-            tokens, keys, self._scored_queries(tokens, keys, exempt, choice), exempt, attended
-        )
+        scored = self._scored_queries(tokens, keys, exempt, choice)
+        context, received = self.attention.self(tokens, keys, places, scored, exempt, attended)
         if received is not None:
             assert prune is not None
             choice.kept = self._select(tokens, keys, prune.score.of_received(received), exempt)

@@ -8,6 +8,8 @@ the model sorts.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -61,7 +63,8 @@ def reference_forward(
             keys = hidden = stay
         rows = torch.cat([hidden, ones], dim=2)[:, 0]
         columns = torch.cat([served, ones.expand(-1, served.shape[1], -1)], dim=2)
-        context, received = attention(module, values, attended, scored_rows(prune, rows, m), columns)
+        scored = scored_rows(prune, rows, m)
+        context, received = attention(module, values, attended, scored, columns, position_bias(model, values, m))
         if prune is not None and not prune.site.ahead:
             if prune.score.needs_attention:
                 scores = received[..., : input_ids.shape[1]]
@@ -133,11 +136,31 @@ def first(flags: Tensor) -> Tensor:
     return flags & (flags.cumsum(1) == 1)
 
 
+def position_bias(model: TokensieveForSequenceClassification, values: Tensor, m: int) -> Tensor:
+    """The relative bias [H, R, R] between the rows of values [B, R, d], the last m without a position.
+
+    Distances below 8 have a bucket each, up to 128 they have logarithmic ones; 16 more are for keys ahead of the query.
+    """
+    table, rows = model.encoder.positions.relative, values.shape[1]
+    bias = values.new_zeros(model.config.num_attention_heads, rows, rows)
+    if table is None:
+        return bias
+    side = table.num_embeddings // 2
+    for query in range(rows - m):
+        for key in range(rows - m):
+            far, exact = abs(key - query), side // 2
+            if far >= exact:
+                share = torch.log(torch.tensor(far / exact)) / math.log(128 / exact)
+                far = min(side - 1, exact + int(share * (side - exact)))
+            bias[:, query, key] = table.weight[far + (side if key > query else 0)]
+    return bias
+
+
 def attention(
-    module: Layer, values: Tensor, attended: Tensor, scored: Tensor, columns: Tensor
+    module: Layer, values: Tensor, attended: Tensor, scored: Tensor, columns: Tensor, bias: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Context [B, R, d] of all rows over the `attended` rows [B, R, d], and received attention [B, H, R], which is the
-    mean over the `scored` rows [B, R] bool.
+    mean over the `scored` rows [B, R] bool. The bias [H, R, R] is added to the logits.
     """
     block = module.attention.self
     if block.LayerNorm is not None:
@@ -147,7 +170,7 @@ def attention(
         for projection, rows in ((block.query, values), (block.key, attended), (block.value, attended))
     )
     exact = torch.promote_types(query.dtype, torch.float32)
-    logits = query.to(exact) @ key.to(exact).transpose(2, 3) * query.shape[-1] ** -0.5
+    logits = query.to(exact) @ key.to(exact).transpose(2, 3) * query.shape[-1] ** -0.5 + bias.to(exact)
     probabilities = logits.masked_fill(~columns.unsqueeze(2), -torch.inf).softmax(-1)
     context = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
     weights = scored.to(probabilities.dtype).unsqueeze(1).unsqueeze(-1)
