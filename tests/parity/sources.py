@@ -10,6 +10,8 @@ from torch import Tensor
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    CamembertConfig,
+    CamembertForSequenceClassification,
     DistilBertConfig,
     DistilBertForSequenceClassification,
     ElectraConfig,
@@ -72,6 +74,7 @@ SOURCES: dict[str, Callable[[], PreTrainedModel]] = {
     "bert-relu-wide-eps": lambda: bert(hidden_act="relu", layer_norm_eps=1e-3),
     "roberta": roberta,
     "xlm-roberta": lambda: XLMRobertaForSequenceClassification(XLMRobertaConfig(**SIZES | FROM_IDS)),
+    "camembert": lambda: CamembertForSequenceClassification(CamembertConfig(**SIZES | FROM_IDS)),
     "distilbert": distilbert,
     "distilbert-sinusoidal": lambda: distilbert(sinusoidal_pos_embds=True, activation="relu"),
     "electra-projected": lambda: electra(16),

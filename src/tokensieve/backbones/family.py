@@ -19,6 +19,7 @@ class Family:
         prefix: prefix of the body's parameter names in a model with a head ("bert.").
         names: (pattern, replacement) from the family's parameter names, without prefix, to ours; first match wins.
         fields: our field of `TokensieveConfig` -> the family's own name for it.
+        attention: how transformers' own code computes attention, "sdpa", or "eager" where it knows nothing else.
         fixed: fields of `TokensieveConfig` that have one value in the whole family.
         head: parameter name in the source -> in our pretrained head; checkpoints without head lack them.
     """
@@ -29,6 +30,7 @@ class Family:
     fields: Mapping[str, str]
     head: Mapping[str, str]
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    attention: str = "sdpa"
 
     def sizes(self, config: Any) -> dict[str, Any]:
         """Fields of `TokensieveConfig` from the family's config."""

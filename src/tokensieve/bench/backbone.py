@@ -10,6 +10,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, PreTrai
 
 from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.backbones.registry import BACKBONES
 from tokensieve.backbones.source import load_source_model, source_config
 from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
@@ -38,6 +39,7 @@ class Backbone:
 
     Attributes:
         config: of transformers.
+        attention: how transformers computes it, "sdpa" or "eager".
 
     Raises:
         ConfigError: a folder with a model of ours, which transformers' own code cannot run.
@@ -66,12 +68,15 @@ class Backbone:
                     setattr(self.config, own, value)
         self.ours: TokensieveConfig = source_config(self.config, name)
         self.ours.num_labels = num_labels
+        self.attention = BACKBONES[self.config.model_type].attention
 
     @cached_property
     def model(self) -> PreTrainedModel:
-        """The classifier, float32, fused attention (SDPA), in eval mode."""
+        """The classifier, float32, fused attention (SDPA) where transformers has it for the family, in eval mode."""
         torch.manual_seed(self.seed)
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(self.config, attn_implementation="sdpa")
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
+            self.config, attn_implementation=self.attention
+        )
         if self._folder is not None:
             self._fill(model, load_source_model(self._folder))
         model.eval()

@@ -186,6 +186,14 @@ def check_sizes(config: Any) -> None:
         raise ConfigError(
             f"hidden_size={config.hidden_size} cannot be divided among num_attention_heads={config.num_attention_heads}"
         )
+    ids = {"pad_token_id": [config.pad_token_id], "special_token_ids": config.special_token_ids or []}
+    for name, tokens in ids.items():
+        if any(token is not None and token >= config.vocab_size for token in tokens):
+            raise ConfigError(
+                f"{name}={shown(getattr(config, name))} with vocab_size={config.vocab_size}: give ids of the "
+                "vocabulary, which count from 0"
+            )
+    width, wide = config.hidden_size, config.intermediate_size
     if config.max_position_embeddings - config.position_offset < _SHORTEST:
         raise ConfigError(
             f"max_position_embeddings={config.max_position_embeddings}, position_offset={config.position_offset}: "
@@ -197,14 +205,6 @@ def check_sizes(config: Any) -> None:
             f"{config.position_offset}: padding stands at the position before the first one; give its id, and an "
             "offset of 1 or more"
         )
-    ids = {"pad_token_id": [config.pad_token_id], "special_token_ids": config.special_token_ids or []}
-    for name, tokens in ids.items():
-        if any(token is not None and token >= config.vocab_size for token in tokens):
-            raise ConfigError(
-                f"{name}={shown(getattr(config, name))} with vocab_size={config.vocab_size}: give ids of the "
-                "vocabulary, which count from 0"
-            )
-    width, wide = config.hidden_size, config.intermediate_size
     maps = 3 if config.block.gated else 2
     layers = config.num_hidden_layers * (4 * width * width + maps * width * wide)
     positions = config.max_position_embeddings if config.block.position_table else 0

@@ -91,20 +91,16 @@ class TokensieveConfig(PreTrainedConfig):
         **kwargs: Any,
     ) -> None:
         _refuse_misplaced(kwargs)
-        old = kwargs.pop("ptc", None)
-        for name in _FIELDS_OF_0_1_0:
-            kwargs.pop(name, None)
+        old = _pop_old(kwargs)
         check_base_fields(kwargs, type(self))
         kwargs.setdefault("pad_token_id", 0)
         super().__init__(**kwargs)
         self.pad_token_id = kwargs["pad_token_id"]
-        self.family = family
         self.blocks: dict[str, Any] = _read_blocks(blocks).to_dict()
-        self.vocab_size, self.hidden_size = vocab_size, hidden_size
+        self.family, self.vocab_size, self.hidden_size = family, vocab_size, hidden_size
         self.num_hidden_layers, self.num_attention_heads = num_hidden_layers, num_attention_heads
         self.intermediate_size, self.hidden_act = intermediate_size, hidden_act
-        self.hidden_dropout_prob = hidden_dropout_prob
-        self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.hidden_dropout_prob, self.attention_probs_dropout_prob = hidden_dropout_prob, attention_probs_dropout_prob
         self.classifier_dropout = hidden_dropout_prob if classifier_dropout is None else classifier_dropout
         self.max_position_embeddings, self.type_vocab_size = max_position_embeddings, type_vocab_size
         self.embedding_size: int = hidden_size if embedding_size is None else embedding_size
@@ -112,8 +108,7 @@ class TokensieveConfig(PreTrainedConfig):
         self.head_activation, self.head_input_dropout = head_activation, head_input_dropout
         self.pair_separators = pair_separators or (2 if family == "roberta" else 1)
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
-        self.special_token_ids = special_token_ids
-        self.tokenize_length, self.text_pairs = tokenize_length, text_pairs
+        self.special_token_ids, self.tokenize_length, self.text_pairs = special_token_ids, tokenize_length, text_pairs
         self.calibration_temperature, self.thresholds = calibration_temperature, thresholds
         self.attention_backend, self.int8 = attention_backend, int8
         check_values(vars(self), FIELDS)
@@ -212,6 +207,13 @@ class TokensieveConfig(PreTrainedConfig):
                 f"max_length={asked}: this model's position table takes 1 to {self.longest_document} tokens"
             )
         return asked
+
+
+def _pop_old(values: dict[str, Any]) -> Any:
+    """Take the fields of version 0.1.0 out of a config's; return the reduction settings among them, or None."""
+    for name in _FIELDS_OF_0_1_0:
+        values.pop(name, None)
+    return values.pop("ptc", None)
 
 
 def _read_blocks(blocks: Any) -> Blocks:

@@ -46,4 +46,6 @@ class Transformers(ContenderConfig):
         model: nn.Module = setting.backbone.model
         if self.dtype != "float32":
             model = (model if setting.alone else copy.deepcopy(model)).to(resolve_dtype(self.dtype, CPU))
-        return DenseContender(model, setting.backbone, self.order, self.dtype, {"attention": "sdpa"})
+        return DenseContender(
+            model, setting.backbone, self.order, self.dtype, {"attention": setting.backbone.attention}
+        )
