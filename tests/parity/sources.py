@@ -16,6 +16,8 @@ from transformers import (
     DistilBertForSequenceClassification,
     ElectraConfig,
     ElectraForSequenceClassification,
+    MPNetConfig,
+    MPNetForSequenceClassification,
     PreTrainedModel,
     RobertaConfig,
     RobertaForSequenceClassification,
@@ -79,6 +81,7 @@ SOURCES: dict[str, Callable[[], PreTrainedModel]] = {
     "distilbert-sinusoidal": lambda: distilbert(sinusoidal_pos_embds=True, activation="relu"),
     "electra-projected": lambda: electra(16),
     "electra": lambda: electra(32),
+    "mpnet": lambda: MPNetForSequenceClassification(MPNetConfig(**SIZES | {"max_position_embeddings": LONGEST + 2})),
 }
 
 

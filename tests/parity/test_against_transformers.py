@@ -47,7 +47,7 @@ def test_segments(name: str) -> None:
     assert (one - other).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("name", ["roberta", "xlm-roberta", "camembert"])
+@pytest.mark.parametrize("name", ["roberta", "xlm-roberta", "camembert", "mpnet"])
 @pytest.mark.parametrize("masked", [True, False])
 def test_positions_come_from_the_ids(name: str, masked: bool) -> None:
     """An id equal to the padding id takes no position, attended to or not."""
