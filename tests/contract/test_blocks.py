@@ -20,6 +20,11 @@ BLOCKS: dict[str, dict[str, Any]] = {
     "swiglu": {"blocks": {"gated": True}, "hidden_act": "silu"},
     "relative bias": {"blocks": {"relative_buckets": 32}},
     "relative bias, few buckets and no table": {"blocks": {"relative_buckets": 8, "position_table": False}},
+    "rotary": {"blocks": {"rotary_base": 10.0, "position_table": False}},
+    "two rotary bases and windows": {
+        "blocks": {"rotary_base": 100.0, "local_rotary_base": 10.0, "window": 5, "local_layers": [1, 2]}
+    },
+    "windows alone": {"blocks": {"window": 1, "local_layers": [1, 3]}},
     "no table": {"blocks": {"position_table": False}},
 }
 """One change to BERT's layers each."""

@@ -18,7 +18,6 @@ from tokensieve.backbones.registry import BACKBONES
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.body import Body
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.steps import encoder_steps
 
 COMBINE = "combine"
 """Stands for the number of the combining module's step in parameter names, if the source is a model of ours."""
@@ -83,7 +82,7 @@ def source_config(config: Any, name: str | Path) -> TokensieveConfig:
 
 
 def _read_own(model: Body) -> SourceCheckpoint:
-    steps = encoder_steps(model.settings, model.config.num_hidden_layers)
+    steps = model.encoder.steps
     sources = {str(number): COMBINE if step.source is None else str(step.source) for number, step in enumerate(steps)}
     state = {renumbered(name, sources): tensor for name, tensor in model.state_dict().items()}
     return SourceCheckpoint(copy.deepcopy(model.config), state, model.settings.resolved_pooling)

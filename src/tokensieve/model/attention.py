@@ -13,9 +13,10 @@ from tokensieve.kernels.int8 import Int8Linear, attention_dtype
 from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.received import Queries
 from tokensieve.kernels.relative import RelativeBias
+from tokensieve.kernels.window import Rows, attend_within
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.norms import norm_of
-from tokensieve.model.positions import Places
+from tokensieve.model.positions import Places, rotated
 from tokensieve.model.residual import ResidualOutput
 from tokensieve.reduce.contract import KeyRows
 from tokensieve.tokens import Tokens
@@ -34,6 +35,7 @@ class SelfAttention(nn.Module):
         width, blocks = config.hidden_size, config.block
         normed = blocks.norm_first and (number > 0 or blocks.first_norm)
         self.LayerNorm = norm_of(width, config) if normed else None
+        self.window = blocks.window if number in blocks.local_layers else None
         self.heads = config.num_attention_heads
         self.query: nn.Module = Linear(width, width, blocks.attention_bias)
         self.key: nn.Module = Linear(width, width, blocks.attention_bias)
@@ -64,12 +66,19 @@ class SelfAttention(nn.Module):
         rows = self._ready(tokens.values)
         query = self._projected(self.query, rows)
         key, value = self._keys_and_values(rows if attended is tokens else self._ready(attended.values), keys)
+        at = tokens.origin.unsqueeze(0)
+        key_at = attended.origin.unsqueeze(0) if keys is None else attended.origin[keys.rows]
+        rotation = places.local_rotation if self.window else places.rotation
+        if rotation is not None:
+            query, key = rotated(query, rotation, at), rotated(key, rotation, key_at)
         key_lengths = attended.lengths if keys is None else keys.lengths
         dropout = self.dropout if self.training else 0.0
-        bias = None
-        if places.bias is not None:
-            origin = attended.origin.unsqueeze(0) if keys is None else attended.origin[keys.rows]
-            bias = RelativeBias(places.bias, tokens.origin, origin)
+        if self.window and places.longest - 1 > self.window:
+            assert scored is None, "received attention is scored in global layers alone (`model.steps`)"
+            same = keys is None and attended is tokens
+            queries, seen = Rows(at, tokens.lengths), None if same else Rows(key_at, key_lengths)
+            m = tokens.combination
+            return attend_within(self.window, query, key, value, queries, seen, combination=m, dropout=dropout), None
         return attend(
             query,
             key,
@@ -80,7 +89,7 @@ class SelfAttention(nn.Module):
             scored=scored,
             exempt=exempt,
             backend=self.backend,
-            bias=bias,
+            bias=None if places.bias is None else RelativeBias(places.bias, at[0], key_at),
         )
 
     def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:

@@ -146,7 +146,7 @@ class Encoder(nn.Module):
         settings = config.settings
         self.min_length = settings.min_length
         self.min_tokens = 1 if settings.prune is None else settings.prune.select.min_tokens
-        self.steps = encoder_steps(settings, config.num_hidden_layers)
+        self.steps = encoder_steps(settings, config.num_hidden_layers, config.block.local_layers)
         self.layer = nn.ModuleList(
             Layer(config, step.source, step.prune, step.share) if step.source is not None else combining_module(config)
             for step in self.steps

@@ -23,31 +23,71 @@ class Places(NamedTuple):
     """What the layers need of the positions in a batch.
 
     Attributes:
-        bias: [H, 2 L] for documents of up to L tokens, the table of a `kernels.relative.RelativeBias`; None: no bias.
+        longest: L, above all positions in the batch.
+        bias: [H, 2 L], the table of a `kernels.relative.RelativeBias`; None: no bias.
+        rotation: [2, L, d_head / 2] float32, cosines and sines of the angles at each position; None: no rotation.
+        local_rotation: the same for local layers.
     """
 
+    longest: int = 0
     bias: Tensor | None = None
+    rotation: Tensor | None = None
+    local_rotation: Tensor | None = None
 
 
 class Positions(nn.Module):
-    """The parameters of a backbone that concern positions beyond the table: a relative bias, shared by all layers.
+    """What a backbone's settings make of positions beyond the table: a relative bias with its parameters, rotations.
 
-    Source of the buckets: T5 (Raffel et al., JMLR 2020), as MPNet has taken them over (Song et al., NeurIPS 2020).
+    Sources: buckets as in T5 (Raffel et al., JMLR 2020), which MPNet has taken over (Song et al., NeurIPS 2020);
+    rotations as in RoFormer (Su et al., 2021), by halves of a head as checkpoints of transformers have them.
     """
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
-        buckets = config.block.relative_buckets
+        self.blocks, buckets = config.block, config.block.relative_buckets
+        self.width = config.hidden_size // config.num_attention_heads
         self.relative = nn.Embedding(buckets, config.num_attention_heads) if buckets else None
 
     def forward(self, tokens: Tokens) -> Places:
         """The places of a batch's tokens."""
-        if self.relative is None:
+        blocks = self.blocks
+        if self.relative is None and blocks.rotary_base is None and blocks.window is None:
             return Places()
-        longest = int(tokens.origin.max()) + 1
-        distance = torch.arange(1 - longest, longest, device=tokens.values.device)
-        bias = self.relative(relative_buckets(distance, self.relative.num_embeddings))
-        return Places(F.pad(bias.t(), (0, 1)))  # the last column is that of tokens without a position
+        longest, bias, device = int(tokens.origin.max()) + 1, None, tokens.values.device
+        if self.relative is not None:
+            distance = torch.arange(1 - longest, longest, device=device)
+            bias = self.relative(relative_buckets(distance, self.relative.num_embeddings))
+            bias = F.pad(bias.t(), (0, 1))  # the last column is that of tokens without a position
+        if blocks.rotary_base is None:
+            return Places(longest, bias)
+        rotation = rotations(blocks.rotary_base, self.width, longest, device)
+        local = blocks.local_rotary_base
+        return Places(
+            longest, bias, rotation, rotation if local is None else rotations(local, self.width, longest, device)
+        )
+
+
+def rotations(base: float, width: int, positions: int, device: torch.device) -> Tensor:
+    """Cosines and sines of the angles [2, positions, width / 2]: position times base to the power of -2 i / width."""
+    speed = base ** -(torch.arange(0, width, 2, dtype=torch.float32, device=device) / width)
+    angles = torch.arange(positions, dtype=torch.float32, device=device).unsqueeze(1) * speed
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def rotated(projected: Tensor, rotation: Tensor, positions: Tensor) -> Tensor:
+    """Queries or keys [T, H, d_head], turned by their positions [S, T]; combination tokens are left as they are.
+
+    Args:
+        projected: [T, H, d_head].
+        rotation: cosines and sines (`rotations`).
+        positions: of each row, COMBINATION where there is none; S is 1, or the number of heads.
+    """
+    cosine, sine = rotation[:, positions.t().clamp(min=0)].unbind()  # [T, S, d_head / 2]; position 0 turns nothing
+    half = projected.shape[-1] // 2
+    turned = projected * torch.cat([cosine, cosine], -1)
+    turned[..., :half].addcmul_(projected[..., half:], sine, value=-1)
+    turned[..., half:].addcmul_(projected[..., :half], sine)
+    return turned.to(projected.dtype)
 
 
 def relative_buckets(distance: Tensor, buckets: int) -> Tensor:

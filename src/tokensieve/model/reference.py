@@ -1,22 +1,23 @@
 """The padded reference forward of every variant: short and slow, and tokens are masked, never removed.
 
-It is the oracle of the tests; `reference_cells` has the line of each cell. Its fixed-ratio variants are the graph that
-an exporter can trace: masks in place of gathers, tensor operations in place of loops over documents. It shares the
-model's parameters and none of its ragged code: selection counts for every token the ones that rank before it, where
-the model sorts.
+It is the oracle of the tests; `reference_cells` has the line of each cell, and `reference_positions` what positions do.
+Its fixed-ratio variants are the graph that an exporter can trace: masks in place of gathers, tensor operations in place
+of loops over documents. It shares the model's parameters and none of its ragged code: selection counts for every token
+the ones that rank before it, where the model sorts.
 """
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from tokensieve.model.attention import SelfAttention
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.head import MeanHead, PretrainedHead
 from tokensieve.model.layer import Layer
 from tokensieve.model.reference_cells import SCORES, combine, merge, scored_rows, select
+from tokensieve.model.reference_positions import position_bias, turned
+from tokensieve.model.steps import Step
 from tokensieve.reduce.combine.combining_module import TokenCombiner
 
 
@@ -63,8 +64,8 @@ def reference_forward(
             keys = hidden = stay
         rows = torch.cat([hidden, ones], dim=2)[:, 0]
         columns = torch.cat([served, ones.expand(-1, served.shape[1], -1)], dim=2)
-        scored = scored_rows(prune, rows, m)
-        context, received = attention(module, values, attended, scored, columns, position_bias(model, values, m))
+        scored, block = scored_rows(prune, rows, m), module.attention.self
+        context, received = attention(model, step, block, (values, attended), scored, columns)
         if prune is not None and not prune.site.ahead:
             if prune.score.needs_attention:
                 scores = received[..., : input_ids.shape[1]]
@@ -136,42 +137,31 @@ def first(flags: Tensor) -> Tensor:
     return flags & (flags.cumsum(1) == 1)
 
 
-def position_bias(model: TokensieveForSequenceClassification, values: Tensor, m: int) -> Tensor:
-    """The relative bias [H, R, R] between the rows of values [B, R, d], the last m without a position.
-
-    Distances below 8 have a bucket each, up to 128 they have logarithmic ones; 16 more are for keys ahead of the query.
-    """
-    table, rows = model.encoder.positions.relative, values.shape[1]
-    bias = values.new_zeros(model.config.num_attention_heads, rows, rows)
-    if table is None:
-        return bias
-    side = table.num_embeddings // 2
-    for query in range(rows - m):
-        for key in range(rows - m):
-            far, exact = abs(key - query), side // 2
-            if far >= exact:
-                share = torch.log(torch.tensor(far / exact)) / math.log(128 / exact)
-                far = min(side - 1, exact + int(share * (side - exact)))
-            bias[:, query, key] = table.weight[far + (side if key > query else 0)]
-    return bias
-
-
 def attention(
-    module: Layer, values: Tensor, attended: Tensor, scored: Tensor, columns: Tensor, bias: Tensor
+    model: TokensieveForSequenceClassification,
+    step: Step,
+    block: SelfAttention,
+    both: tuple[Tensor, Tensor],
+    scored: Tensor,
+    columns: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Context [B, R, d] of all rows over the `attended` rows [B, R, d], and received attention [B, H, R], which is the
-    mean over the `scored` rows [B, R] bool. The bias [H, R, R] is added to the logits.
+    """Context [B, R, d] of all rows over the attended rows, `both` [B, R, d]; and received attention [B, H, R], which
+    is the mean over the `scored` rows [B, R] bool.
     """
-    block = module.attention.self
-    if block.LayerNorm is not None:
-        values, attended = block.LayerNorm(values), block.LayerNorm(attended)
+    config, m = model.config, model.settings.combination_tokens
+    values, attended = both if block.LayerNorm is None else (block.LayerNorm(rows) for rows in both)
     query, key, value = (
         projection(rows).unflatten(-1, (block.heads, -1)).transpose(1, 2)
         for projection, rows in ((block.query, values), (block.key, attended), (block.value, attended))
     )
+    assert step.source is not None
+    query, key = (turned(config.block, step.source, rows, m) for rows in (query, key))
+    relative = model.encoder.positions.relative
+    bias = position_bias(config, None if relative is None else relative.weight, step.source, values.shape[1], m)
     exact = torch.promote_types(query.dtype, torch.float32)
     logits = query.to(exact) @ key.to(exact).transpose(2, 3) * query.shape[-1] ** -0.5 + bias.to(exact)
     probabilities = logits.masked_fill(~columns.unsqueeze(2), -torch.inf).softmax(-1)
+    probabilities = probabilities.nan_to_num(0.0)  # of rows whose window has no key
     context = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
     weights = scored.to(probabilities.dtype).unsqueeze(1).unsqueeze(-1)
     return context, (probabilities * weights).sum(2) / weights.sum(2)
