@@ -6,11 +6,13 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
-from parity.sources import LABELS, SOURCES, build_source, source_batch
-from tokensieve import ReductionConfig, compress
+from parity.sources import LABELS, LONGEST, SOURCES, build_source, source_batch
+from tokensieve import ReductionConfig, TokensieveModel, compress
 
 each_source = pytest.mark.parametrize("name", SOURCES)
 DENSE = ReductionConfig.preset("dense")
+PLACES_ARE_POSITIONS = ("bert", "distilbert", "electra")
+"""Families whose positions transformers counts from the first place, be it padding; ours are those of the tokens."""
 WITH_SEGMENTS = ("bert", "electra", "electra-projected")
 
 
@@ -29,6 +31,26 @@ def agree(source: PreTrainedModel, **inputs: Any) -> None:
 def test_right_padding(name: str) -> None:
     source = build_source(name)
     agree(source, **source_batch(source))
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if not name.startswith(PLACES_ARE_POSITIONS)])
+@pytest.mark.parametrize("side", ["left", "both"])
+@torch.no_grad()
+def test_other_padding(name: str, side: str) -> None:
+    """The vectors of all tokens; the first place, which the heads of transformers read, may be padding."""
+    source = build_source(name)
+    inputs = source_batch(source)
+    length = inputs["attention_mask"].sum(1)
+    shifts = ((LONGEST - length) // (1 if side == "left" else 2)).tolist()
+    moved = {
+        field: torch.stack([row.roll(by) for row, by in zip(rows, shifts, strict=True)])
+        for field, rows in inputs.items()
+    }
+    assert not moved["attention_mask"][:, 0].all()
+    ours = TokensieveModel.forward(compress(source, DENSE), **moved)  # type: ignore[arg-type]  # a body with a head
+    theirs = source.base_model(**moved).last_hidden_state[moved["attention_mask"].bool()]
+    torch.testing.assert_close(ours.tokens.values, theirs, atol=1e-4, rtol=0)  # type: ignore[union-attr]
+    assert theirs.std() > 0.05
 
 
 @each_source

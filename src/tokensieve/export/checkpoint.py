@@ -57,7 +57,7 @@ def family_config(config: TokensieveConfig, tokenizer: Any = None) -> Any:
     for start, twin in _TWINS.items() if kind == "roberta" else ():
         if type(tokenizer).__name__.startswith(start):
             kind = twin
-    sizes = {theirs: getattr(config, ours) for ours, theirs in BACKBONES[kind].fields.items()}
+    sizes = BACKBONES[kind].theirs(config)
     names: Any = dict(enumerate(config.label_names))
     labels = {"id2label": names, "label2id": {name: number for number, name in names.items()}}
     built = CONFIG_MAPPING[kind](**sizes, **labels, problem_type=config.problem_type)

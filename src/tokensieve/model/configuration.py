@@ -32,6 +32,9 @@ class TokensieveConfig(PreTrainedConfig):
         type_vocab_size: segments; 0 for a family without (DistilBERT).
         head_activation: activation between the two linear layers of the family's head.
         head_input_dropout: whether the family's head has dropout on its input, too.
+        head_bias: whether the first of its linear layers has a bias.
+        head_norm: whether its activation is normed.
+        head_pooling: what it reads: the first token ("cls"), or the mean of the tokens that are left ("mean").
         special_token_ids: ids of the tokens that begin and end a text. They tell where the second text of a pair begins
             if a caller gives bare ids, see `tokensieve.model.protected`. None: not known.
         reduction: a `ReductionConfig`, or its record as `to_dict` writes it. The flat record of version 0.1.0, which
@@ -77,6 +80,9 @@ class TokensieveConfig(PreTrainedConfig):
         positions_skip_padding: bool = False,
         head_activation: str = "tanh",
         head_input_dropout: bool = False,
+        head_bias: bool = True,
+        head_norm: bool = False,
+        head_pooling: str = "cls",
         pair_separators: int | None = None,
         initializer_range: float = 0.02,
         layer_norm_eps: float = 1e-12,
@@ -106,6 +112,7 @@ class TokensieveConfig(PreTrainedConfig):
         self.embedding_size: int = hidden_size if embedding_size is None else embedding_size
         self.position_offset, self.positions_skip_padding = position_offset, positions_skip_padding
         self.head_activation, self.head_input_dropout = head_activation, head_input_dropout
+        self.head_bias, self.head_norm, self.head_pooling = head_bias, head_norm, head_pooling
         self.pair_separators = pair_separators or (2 if family == "roberta" else 1)
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
         self.special_token_ids, self.tokenize_length, self.text_pairs = special_token_ids, tokenize_length, text_pairs

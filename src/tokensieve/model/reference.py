@@ -169,10 +169,11 @@ def attention(
 
 def head(module: PretrainedHead | MeanHead, values: Tensor, rows: Tensor) -> Tensor:
     """Logits from the padded values [B, R, d] and the tokens [B, R] that every row stands for, 0 where it is gone."""
+    mean = (values * rows.unsqueeze(-1)).sum(1) / rows.sum(1, keepdim=True)
     if isinstance(module, PretrainedHead):
-        first = (rows > 0).int().argmax(1)
-        pooled = module.activation(module.dense(values[torch.arange(len(values)), first]))
+        first = values[torch.arange(len(values)), (rows > 0).int().argmax(1)]
+        pooled = module.document_vectors(mean if module.reads_mean else first)
     else:
-        pooled = (values * rows.unsqueeze(-1)).sum(1) / rows.sum(1, keepdim=True)
+        pooled = mean
     logits: Tensor = module.classifier(pooled)
     return logits
