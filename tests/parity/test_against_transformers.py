@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
-from parity.sources import LABELS, LONGEST, SOURCES, build_source, source_batch
+from parity.sources import LABELS, LONGEST, SOURCES, build_source, modernbert, source_batch
 from tokensieve import ReductionConfig, TokensieveModel, compress
 
 each_source = pytest.mark.parametrize("name", SOURCES)
@@ -132,6 +132,13 @@ def test_tuple_output_is_transformers() -> None:
     ours, theirs = compress(source, DENSE)(**inputs, return_dict=False), source(**inputs, return_dict=False)
     assert len(ours) == len(theirs) == 2
     torch.testing.assert_close(ours[1], theirs[1], atol=1e-4, rtol=0)
+
+
+def test_documents_longer_than_a_window() -> None:
+    torch.manual_seed(2)
+    source = modernbert(local_attention=24, max_position_embeddings=400).eval()
+    mask = torch.arange(400) < torch.tensor([[400], [130], [10]])
+    agree(source, input_ids=torch.randint(5, 100, mask.shape), attention_mask=mask.long())
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from tokensieve.backbones.bert import BERT
 from tokensieve.backbones.distilbert import DISTILBERT
 from tokensieve.backbones.electra import ELECTRA
 from tokensieve.backbones.family import Family
+from tokensieve.backbones.modernbert import MODERNBERT
 from tokensieve.backbones.mpnet import MPNET
 from tokensieve.backbones.roberta import ROBERTA
 
@@ -14,5 +15,6 @@ BACKBONES: dict[str, Family] = {
     "camembert": ROBERTA,
     "distilbert": DISTILBERT,
     "electra": ELECTRA,
+    "modernbert": MODERNBERT,
     "mpnet": MPNET,
 }
