@@ -100,6 +100,11 @@ def test_positions_have_no_meaning_without_a_table() -> None:
         ({"norm": "batch"}, "blocks: norm='batch': choose one of 'layer', 'rms'"),
         ({"gate": True}, "blocks: gate=True: did you mean gated"),
         ({"norm_first": 1}, "blocks: norm_first=1: give True or False"),
+        ({"window": 3}, r"blocks: window=3, local_layers=\[\]: give both"),
+        ({"window": 3, "local_layers": [2, 12]}, r"blocks: local_layers=\[2, 12\] with num_hidden_layers=12"),
+        ({"local_rotary_base": 10.0}, "blocks: local_rotary_base=10 without rotary_base"),
+        ({"relative_buckets": 3}, "blocks: relative_buckets=3: give 0, or 4 to 1024"),
+        ({"relative_buckets": 8, "window": 3, "local_layers": [2]}, "window=3 with relative_buckets=8"),
         ([1], r"blocks=\[1\]: give the record"),
     ],
 )

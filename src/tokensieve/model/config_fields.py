@@ -196,7 +196,17 @@ def check_sizes(config: Any) -> None:
                 f"{name}={shown(getattr(config, name))} with vocab_size={config.vocab_size}: give ids of the "
                 "vocabulary, which count from 0"
             )
-    width, wide = config.hidden_size, config.intermediate_size
+    blocks, width, wide = config.block, config.hidden_size, config.intermediate_size
+    if blocks.local_layers and max(blocks.local_layers) >= config.num_hidden_layers:
+        raise ConfigError(
+            f"blocks: local_layers={shown(list(blocks.local_layers))} with num_hidden_layers="
+            f"{config.num_hidden_layers}: give numbers of layers, which count from 0"
+        )
+    if blocks.rotary_base is not None and width // config.num_attention_heads % 2:
+        raise ConfigError(
+            f"hidden_size={width}, num_attention_heads={config.num_attention_heads}: halves of a head are rotated, so "
+            "give an even number of dimensions for each head"
+        )
     if config.max_position_embeddings - config.position_offset < _SHORTEST:
         raise ConfigError(
             f"max_position_embeddings={config.max_position_embeddings}, position_offset={config.position_offset}: "
@@ -208,9 +218,9 @@ def check_sizes(config: Any) -> None:
             f"{config.position_offset}: padding stands at the position before the first one; give its id, and an "
             "offset of 1 or more"
         )
-    maps = 3 if config.block.gated else 2
+    maps = 3 if blocks.gated else 2
     layers = config.num_hidden_layers * (4 * width * width + maps * width * wide)
-    positions = config.max_position_embeddings if config.block.position_table else 0
+    positions = config.max_position_embeddings if blocks.position_table else 0
     tables = (config.vocab_size + positions + config.type_vocab_size) * config.embedding_size
     if layers + tables > _MOST_PARAMETERS:
         raise ConfigError(

@@ -99,9 +99,8 @@ class TokensieveConfig(PreTrainedConfig):
         _refuse_misplaced(kwargs)
         old = _pop_old(kwargs)
         check_base_fields(kwargs, type(self))
-        kwargs.setdefault("pad_token_id", 0)
-        super().__init__(**kwargs)
-        self.pad_token_id = kwargs["pad_token_id"]
+        super().__init__(**{"pad_token_id": 0, **kwargs})
+        self.pad_token_id = kwargs.get("pad_token_id", 0)
         self.blocks: dict[str, Any] = _read_blocks(blocks).to_dict()
         self.family, self.vocab_size, self.hidden_size = family, vocab_size, hidden_size
         self.num_hidden_layers, self.num_attention_heads = num_hidden_layers, num_attention_heads
@@ -111,17 +110,21 @@ class TokensieveConfig(PreTrainedConfig):
         self.max_position_embeddings, self.type_vocab_size = max_position_embeddings, type_vocab_size
         self.embedding_size: int = hidden_size if embedding_size is None else embedding_size
         self.position_offset, self.positions_skip_padding = position_offset, positions_skip_padding
-        self.head_activation, self.head_input_dropout = head_activation, head_input_dropout
-        self.head_bias, self.head_norm, self.head_pooling = head_bias, head_norm, head_pooling
+        self.head_activation, self.head_input_dropout, self.head_bias = head_activation, head_input_dropout, head_bias
+        self.head_norm, self.head_pooling = head_norm, head_pooling
         self.pair_separators = pair_separators or (2 if family == "roberta" else 1)
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
         self.special_token_ids, self.tokenize_length, self.text_pairs = special_token_ids, tokenize_length, text_pairs
         self.calibration_temperature, self.thresholds = calibration_temperature, thresholds
         self.attention_backend, self.int8 = attention_backend, int8
+        self._check()
+        self.reduction: dict[str, Any] = self._read_reduction(reduction, old).to_dict()
+
+    def _check(self) -> None:
+        """Raise ConfigError unless all fields but the reduction settings are in range and go together."""
         check_values(vars(self), FIELDS)
         check_sizes(self)
         self.check_calibration()
-        self.reduction: dict[str, Any] = self._read_reduction(reduction, old).to_dict()
 
     def _read_reduction(self, reduction: Any, old: Any) -> ReductionConfig:
         """The reduction settings, from the field of that name or, in a record of version 0.1.0, from `ptc`.
