@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokensieve.errors import ConfigError
-from tokensieve.kernels.received import ALL, Rows, probability_blocks, received_attention
+from tokensieve.kernels.received import ALL, Rows, add_means, probability_blocks, received_attention
 
 Backend = Callable[[Tensor, Tensor, Tensor, float, Rows | None, Tensor | None], tuple[Tensor, Tensor | None]]
 """(q [documents, H, n, d_head], k and v [documents, H, k, d_head], dropout on the probabilities, rows of the queries
@@ -43,10 +43,10 @@ def blocked(
         return fused(q, k, v, dropout, rows, bias)
     values = v.flatten(0, 1)
     context = v.new_empty(len(values), *q.shape[2:])
-    columns = q.new_empty(len(values), k.shape[2], dtype=torch.float32)
-    for block, probabilities in probability_blocks(q, k, bias):
-        torch.mean(probabilities, 1, out=columns[block])
-        torch.bmm(probabilities.to(v.dtype), values[block], out=context[block])
+    columns = q.new_zeros(len(values), k.shape[2], dtype=torch.float32)
+    for block, some, probabilities in probability_blocks(q, k, bias):
+        add_means(columns[block], probabilities, q.shape[2])
+        torch.bmm(probabilities.to(v.dtype), values[block], out=context[block, some])
     return torch.unflatten(context, 0, q.shape[:2]), columns.view(*q.shape[:2], -1)
 
 
