@@ -294,3 +294,32 @@ def test_documents_with_other_positions_are_calls_of_their_own(monkeypatch: pyte
     bias = RelativeBias(torch.randn(HEADS, 8), positions, positions.unsqueeze(0))
     attend(*packed((3,) * 5, (3,) * 5), (3,) * 5, (3,) * 5, backend="fused", bias=bias)
     assert shapes == [(4, HEADS, 3, 3), (1, HEADS, 3, 3)]
+
+
+@pytest.mark.parametrize("elements", [1, 7, 30, 10_000])
+def test_gradients_of_a_trained_bias_without_probabilities(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(received_module, "_BLOCK_ELEMENTS", elements)
+    q, k, v = (torch.randn(2, HEADS, rows, SIZE, requires_grad=True) for rows in (5, 4, 4))
+    bias = torch.randn(HEADS, 5, 4, requires_grad=True)
+    ours, theirs = BACKENDS["fused"](q, k, v, 0.0, None, bias)[0], BACKENDS["eager"](q, k, v, 0.0, None, bias)[0]
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    weights = torch.randn_like(ours)
+    pairs = zip(*(torch.autograd.grad((own * weights).sum(), (q, k, v, bias)) for own in (ours, theirs)), strict=True)
+    for found, expected in pairs:
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_trained_bias_keeps_no_probabilities_for_the_backward_pass() -> None:
+    kept: list[int] = []
+    q, k, v = (torch.randn(1, HEADS, 300, SIZE, requires_grad=True) for _ in range(3))
+    bias = torch.randn(HEADS, 300, 300, requires_grad=True)
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.untyped_storage().data_ptr() != bias.untyped_storage().data_ptr():
+            kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        BACKENDS["blocked"](q, k, v, 0.0, None, bias)
+    assert kept
+    assert max(kept) == q.numel()

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokensieve.errors import ConfigError
+from tokensieve.kernels.biased import biased_attention
 from tokensieve.kernels.received import ALL, Rows, add_means, probability_blocks, received_attention
 
 Backend = Callable[[Tensor, Tensor, Tensor, float, Rows | None, Tensor | None], tuple[Tensor, Tensor | None]]
@@ -23,12 +24,12 @@ attention [documents, H, k] or None."""
 def fused(
     q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None, bias: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """torch's fused attention, which keeps no probabilities for the backward pass; the score is a pass of its own.
-
-    A bias that is trained needs them, and torch keeps them.
-    """
-    mask = None if bias is None else bias.to(q.dtype).unsqueeze(0)
-    context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+    """torch's fused attention, which keeps no probabilities for the backward pass; the score is a pass of its own."""
+    if bias is not None and bias.requires_grad and dropout == 0 and torch.is_grad_enabled():
+        context = biased_attention(q, k, v, bias)
+    else:
+        mask = None if bias is None else bias.to(q.dtype).unsqueeze(0)
+        context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     if rows is None:
         return context, None
     return context, received_attention(q.detach(), k.detach(), rows, None if bias is None else bias.detach())

@@ -66,19 +66,23 @@ class SelfAttention(nn.Module):
         rows = self._ready(tokens.values)
         query = self._projected(self.query, rows)
         key, value = self._keys_and_values(rows if attended is tokens else self._ready(attended.values), keys)
-        at = tokens.origin.unsqueeze(0)
-        key_at = attended.origin.unsqueeze(0) if keys is None else attended.origin[keys.rows]
-        rotation = places.local_rotation if self.window else places.rotation
-        if rotation is not None:
-            query, key = rotated(query, rotation, at), rotated(key, rotation, key_at)
-        key_lengths = attended.lengths if keys is None else keys.lengths
+        bias, key_lengths = None, attended.lengths if keys is None else keys.lengths
         dropout = self.dropout if self.training else 0.0
-        if self.window and places.longest - 1 > self.window:
-            assert scored is None, "received attention is scored in global layers alone (`model.steps`)"
-            same = keys is None and attended is tokens
-            queries, seen = Rows(at, tokens.lengths), None if same else Rows(key_at, key_lengths)
-            m = tokens.combination
-            return attend_within(self.window, query, key, value, queries, seen, combination=m, dropout=dropout), None
+        if places.longest:  # else no layer asks for positions
+            at = tokens.origin.unsqueeze(0)
+            key_at = attended.origin.unsqueeze(0) if keys is None else attended.origin[keys.rows]
+            rotation = places.local_rotation if self.window else places.rotation
+            if rotation is not None:
+                query, key = rotated(query, rotation, at), rotated(key, rotation, key_at)
+            if self.window and places.longest - 1 > self.window:
+                assert scored is None, "received attention is scored in global layers alone (`model.steps`)"
+                same = keys is None and attended is tokens
+                queries, seen = Rows(at, tokens.lengths), None if same else Rows(key_at, key_lengths)
+                m = tokens.combination
+                return attend_within(
+                    self.window, query, key, value, queries, seen, combination=m, dropout=dropout
+                ), None
+            bias = None if places.bias is None else RelativeBias(places.bias, at[0], key_at)
         return attend(
             query,
             key,
@@ -89,7 +93,7 @@ class SelfAttention(nn.Module):
             scored=scored,
             exempt=exempt,
             backend=self.backend,
-            bias=None if places.bias is None else RelativeBias(places.bias, at[0], key_at),
+            bias=bias,
         )
 
     def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:

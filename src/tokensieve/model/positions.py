@@ -23,7 +23,7 @@ class Places(NamedTuple):
     """What the layers need of the positions in a batch.
 
     Attributes:
-        longest: L, above all positions in the batch.
+        longest: L, above all positions in the batch; 0 if no layer asks for positions.
         bias: [H, 2 L], the table of a `kernels.relative.RelativeBias`; None: no bias.
         rotation: [2, L, d_head / 2] float32, cosines and sines of the angles at each position; None: no rotation.
         local_rotation: the same for local layers.
