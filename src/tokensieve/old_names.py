@@ -25,7 +25,7 @@ MODULES: dict[str, str] = {
     "tokensieve.combiners": "tokensieve.reduce.combine.combining_module",
     "tokensieve.combiners.merge": "tokensieve.reduce.merge.most_similar",
     "tokensieve.combiners.ptc": "tokensieve.reduce.combine.combining_module",
-    "tokensieve.model.encoder": "tokensieve.model.body",
+    "tokensieve.model.encoder": "tokensieve.model.layer",
     "tokensieve.presets": "tokensieve.methods",
     "tokensieve.reducers": "tokensieve.reduce.contract",
     "tokensieve.reducers.contract": "tokensieve.reduce.contract",

@@ -1,11 +1,10 @@
 """The body of a model: embeddings, and the layers with the combining module among them; `TokensieveModel` is it alone.
 
-`Encoder` runs the layers. Tokens leave in `layer.py`.
+`layer.py` has the loop over the layers. Tokens leave there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +19,9 @@ from tokensieve.model.batch import check_batch
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.embed import CombinationTokens, Embeddings
 from tokensieve.model.int8 import put_int8
-from tokensieve.model.layer import Choice, Layer
-from tokensieve.model.norms import norm_of
+from tokensieve.model.layer import Encoder
 from tokensieve.model.output import refuse_padded_outputs
-from tokensieve.model.positions import Positions
 from tokensieve.model.pretrained import TokensievePreTrainedModel
-from tokensieve.model.steps import Step, encoder_steps
 from tokensieve.model.trace import Trace
 from tokensieve.reduce.score.learned import Importance
 from tokensieve.tokens import Tokens, unpack
@@ -129,70 +125,3 @@ class TokensieveModel(Body):
         lengths = torch.tensor(tokens.lengths, device=padded.device).unsqueeze(1)
         mask = torch.arange(padded.shape[1], device=padded.device) < lengths
         return TokensieveModelOutput(last_hidden_state=padded, attention_mask=mask, tokens=tokens, trace=trace)
-
-
-class Encoder(nn.Module):
-    """The layers of the model in order, with the combining module among them.
-
-    Attributes:
-        steps: what each step does.
-        layer: the module of each step. A layer that the combining module replaces has none.
-        positions: what positions mean to attention.
-        LayerNorm: the norm behind the last layer, in backbones whose norms come first; else None.
-    """
-
-    def __init__(self, config: TokensieveConfig) -> None:
-        super().__init__()
-        settings = config.settings
-        self.min_length = settings.min_length
-        self.min_tokens = 1 if settings.prune is None else settings.prune.select.min_tokens
-        self.steps = encoder_steps(settings, config.num_hidden_layers, config.block.local_layers)
-        self.layer = nn.ModuleList(
-            Layer(config, step.source, step.prune, step.share) if step.source is not None else combining_module(config)
-            for step in self.steps
-        )
-        self.positions = Positions(config)
-        self.LayerNorm = norm_of(config.hidden_size, config) if config.block.norm_first else None
-        self.first_share = _first_share(self.steps[0])
-
-    def forward(self, tokens: Tokens) -> tuple[Tokens, Trace]:
-        """Run all steps; return the tokens that reach the end, and the trace of all tokens."""
-        trace, keys, places = Trace(), None, self.positions(tokens)
-        exempt = [not pruned for pruned in self.pruned(tokens.text_lengths)]
-        everyone = [True] * len(tokens.lengths)
-        for step, module in zip(self.steps, self.layer, strict=True):
-            if step.kind == "combine":  # by kind: an adapter may wrap the module
-                before, keys = tokens, None
-                tokens, joined = module(tokens)
-                trace.record_combining(before, joined)
-            else:
-                served = keys
-                tokens, keys = module(tokens, keys, exempt if step.prune else everyone, Choice(), places)
-                trace.record_layer(tokens, served)
-        if self.LayerNorm is not None:
-            tokens = tokens.with_values(self.LayerNorm(tokens.values))
-        return tokens, trace
-
-    def pruned(self, lengths: Sequence[int]) -> list[bool]:
-        """For each length of a document, whether it is long enough to be pruned."""
-        return [length >= self.min_length for length in lengths]
-
-    def rows_after_first_pruning(self, lengths: Sequence[int]) -> list[int]:
-        """For each length of a document, how many tokens enter the first layer: a measure of its work."""
-        share, fewest = self.first_share, self.min_tokens
-        return [
-            max(min(length, fewest), round(length * share)) if pruned else length
-            for length, pruned in zip(lengths, self.pruned(lengths), strict=True)
-        ]
-
-
-def combining_module(config: TokensieveConfig) -> nn.Module:
-    """The combining module of a config whose settings have one."""
-    combine = config.settings.combine
-    assert combine is not None
-    return combine.module(config.hidden_size, config.layer_norm_eps)
-
-
-def _first_share(step: Step) -> float:
-    """The share of a document's tokens that enters the first layer: below 1 if tokens leave ahead of it."""
-    return float(step.share) if step.prune is not None and step.prune.site.ahead else 1.0
