@@ -14,6 +14,7 @@ from contract.families import SHORT
 from flat import reduction
 from tokensieve.backbones import BACKBONES
 from tokensieve.data import DataSplits
+from tokensieve.export import export
 from tokensieve.model.layer import unfitted
 from tokensieve.quantize.gate import Gate
 from tokensieve.quantize.quantize import quantize
@@ -49,3 +50,16 @@ def test_dense_then_learned_then_int8(kind: str, tiny_tokenizer: PreTrainedToken
     rounded = torch.tensor(tokensieve.load(tmp_path / "int8", device="cpu").predict_proba(texts))
     assert (exact - rounded).abs().mean() < 0.05
     assert not torch.equal(exact, rounded)
+
+
+@pytest.mark.parametrize("kind", ["mpnet", "modernbert", "camembert"])
+def test_a_dense_classifier_goes_back_to_transformers(
+    kind: str, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    base = checkpoint(kind, tiny_tokenizer, tmp_path / "base")
+    tokensieve.compress(base, tokensieve.ReductionConfig.preset("dense")).save_pretrained(tmp_path / "ours")
+    tiny_tokenizer.save_pretrained(tmp_path / "ours")
+    found = export(tmp_path / "ours", tmp_path / "theirs", "transformers")
+    assert found.difference < 1e-5
+    back = AutoModelForSequenceClassification.from_pretrained(tmp_path / "theirs")
+    assert back.config.model_type == ("roberta" if kind == "camembert" else kind)
