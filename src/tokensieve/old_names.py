@@ -25,6 +25,7 @@ MODULES: dict[str, str] = {
     "tokensieve.combiners": "tokensieve.reduce.combine.combining_module",
     "tokensieve.combiners.merge": "tokensieve.reduce.merge.most_similar",
     "tokensieve.combiners.ptc": "tokensieve.reduce.combine.combining_module",
+    "tokensieve.model.embed": "tokensieve.model.inputs.text",
     "tokensieve.model.encoder": "tokensieve.model.layer",
     "tokensieve.presets": "tokensieve.methods",
     "tokensieve.reducers": "tokensieve.reduce.contract",

@@ -17,7 +17,8 @@ from tokensieve.kernels.backends import resolve_backend
 from tokensieve.model.attention import SelfAttention
 from tokensieve.model.batch import check_batch
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.embed import CombinationTokens, Embeddings
+from tokensieve.model.inputs.combination import CombinationTokens
+from tokensieve.model.inputs.text import Embeddings
 from tokensieve.model.int8 import put_int8
 from tokensieve.model.layer import Encoder
 from tokensieve.model.output import refuse_padded_outputs

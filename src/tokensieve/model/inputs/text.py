@@ -1,4 +1,4 @@
-"""Embedding: padded ids in, packed vectors out. Padding ends here; combination tokens begin here."""
+"""Text: padded ids in, packed vectors out. Padding ends here; combination tokens begin here."""
 
 from __future__ import annotations
 
@@ -9,21 +9,10 @@ from tokensieve.kernels.linear import Linear
 from tokensieve.model.batch import Batch
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.dropout import Dropout
+from tokensieve.model.inputs.combination import CombinationTokens
 from tokensieve.model.norms import norm_of
 from tokensieve.model.protected import protected_tokens
 from tokensieve.tokens import Tokens, pack
-
-
-class CombinationTokens(nn.Module):
-    """The m combination tokens; a module of their own, so that adapters can train them beside a frozen backbone."""
-
-    def __init__(self, number: int, hidden_size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(number, hidden_size))
-
-    def forward(self, tokens: Tokens) -> Tokens:
-        """Append them to every document."""
-        return tokens.join(self.weight)
 
 
 class Embeddings(nn.Module):
