@@ -119,10 +119,8 @@ def _within(
     count = len(query)
     stride = int(max(queries.position.max(), 0 if keys is None else keys.position.max())) + window + 1
     at = queries.documents() * stride + queries.position[0]
-    missing = -count % BLOCK
-    at = torch.cat([at, at[-1:].expand(missing)]).view(
-        -1, BLOCK
-    )  # rows that fill the last block see what its last does
+    missing = -count % BLOCK  # rows that fill the last block; they see what its last row sees
+    at = torch.cat([at, at[-1:].expand(missing)]).view(-1, BLOCK)
     if keys is None:
         stretch = BLOCK + 2 * window
         key, value = (_stretches(own, window, missing, stretch) for own in (key, value))
