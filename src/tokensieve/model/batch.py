@@ -70,7 +70,7 @@ def check_batch(
             raise InputError(f"document {document} of the batch has no tokens: leave empty documents out")
         if length > config.longest_document:
             raise InputError(
-                f"document {document} of the batch has {length} tokens, the position table holds "
+                f"document {document} of the batch has {length} tokens, the model takes "
                 f"{config.longest_document}: tokenize with truncation=True, max_length={config.longest_document}"
             )
     if input_ids is not None:

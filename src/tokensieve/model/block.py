@@ -50,7 +50,6 @@ class Blocks:
         position_table: whether a position's learned vector is added to the word's.
         relative_buckets: number of buckets by which the distance from query to key adds a learned bias to the logits of
             attention, the same in all layers (`model.positions`); 0: no bias.
-
         rotary_base: the base of rotary positions: queries and keys are turned by their positions; None: they are not.
         local_rotary_base: the base in local layers; None: the same.
         window: how far a token stands at most from those that it sees in a local layer, in tokens of the document.

@@ -208,14 +208,12 @@ class TokensieveConfig(PreTrainedConfig):
         """Tokens that documents are truncated to: `asked`, else the checkpoint's own length, else what fits.
 
         Raises:
-            ConfigError: the position table does not hold it.
+            ConfigError: it is more than the model takes.
         """
         if asked is None:
             return min(self.tokenize_length or self.longest_document, self.longest_document)
         if not 1 <= asked <= self.longest_document:
-            raise ConfigError(
-                f"max_length={asked}: this model's position table takes 1 to {self.longest_document} tokens"
-            )
+            raise ConfigError(f"max_length={asked}: this model takes 1 to {self.longest_document} tokens")
         return asked
 
 

@@ -113,7 +113,7 @@ def make_plan(
         ConfigError: the length is outside 1..the position table, or `shares` has not one figure per step.
     """
     if not 1 <= length <= config.longest_document:
-        raise ConfigError(f"length={length}: give 1 to {config.longest_document}, what the position table holds")
+        raise ConfigError(f"length={length}: give 1 to {config.longest_document}, what the model takes")
     steps = encoder_steps(config.settings, config.num_hidden_layers, config.block.local_layers)
     bounds = kept_bounds(config.settings, steps, length, special)
     exact = all(bound.fewest == bound.most for bound in bounds)
