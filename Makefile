@@ -27,7 +27,7 @@ endif
 
 .PHONY: help
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(STAMP)  ## make .venv with the package and all it needs (PYTHON=python3.12 picks the interpreter)
@@ -58,6 +58,10 @@ check: $(STAMP)  ## lint, format, types and import order
 .PHONY: test
 test: check  ## set-up, checks and all tests (PYTEST_ARGS='-k ragged' picks some)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(PYTEST_ARGS)
+
+.PHONY: test-all
+test-all:  ## as test, and every family of backbones with every variant of the settings
+	$(MAKE) test PYTEST_ARGS="--all $(PYTEST_ARGS)"
 
 .PHONY: demo
 demo: $(STAMP)  ## train a dense classifier, a cascade and a bag of words on the embedded corpus, and compare them

@@ -106,13 +106,15 @@ def watched(classifier: Classifier, settings: ReductionConfig) -> Iterator[dict[
     name = classifier.model.attention_backend
     original, m = BACKENDS[name], settings.combination_tokens
 
-    def note(q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None) -> tuple[Tensor, Tensor | None]:
+    def note(
+        q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         if rows is not None:
-            exact = text_scores(q, k, ALL, m)
+            exact = text_scores(q, k, ALL, m, bias)
             for choice, score in CHOICES.items():
                 wanted = score.rows_scored(q.shape[2], m)
-                agree(found[choice], exact, text_scores(q, k, wanted, m), settings)
-        return original(q, k, v, dropout, rows)
+                agree(found[choice], exact, text_scores(q, k, wanted, m, bias), settings)
+        return original(q, k, v, dropout, rows, bias)
 
     BACKENDS[name] = note
     try:
@@ -121,9 +123,9 @@ def watched(classifier: Classifier, settings: ReductionConfig) -> Iterator[dict[
         BACKENDS[name] = original
 
 
-def text_scores(q: Tensor, k: Tensor, rows: Rows, m: int) -> np.ndarray:
+def text_scores(q: Tensor, k: Tensor, rows: Rows, m: int, bias: Tensor | None) -> np.ndarray:
     """Scores [documents, text tokens], the mean over heads."""
-    return np.asarray(received_attention(q, k, rows).mean(1)[:, : k.shape[2] - m])
+    return np.asarray(received_attention(q, k, rows, bias).mean(1)[:, : k.shape[2] - m])
 
 
 def agree(found: dict[str, list[float]], exact: np.ndarray, other: np.ndarray, settings: ReductionConfig) -> None:

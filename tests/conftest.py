@@ -39,8 +39,18 @@ def pytest_configure() -> None:
         torch.set_num_threads(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow files first, so that with several workers none of them is left alone with one at the end."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="also run the tests that are marked as a product")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave products out unless asked for. Slow files first, so that with several workers none of them is left alone
+    with one at the end.
+    """
+    if not config.getoption("--all"):
+        products = {item for item in items if item.get_closest_marker("product")}
+        config.hook.pytest_deselected(items=list(products))
+        items[:] = [item for item in items if item not in products]
     slow_files = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow_files)
 

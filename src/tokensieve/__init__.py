@@ -6,7 +6,7 @@ and does nothing else.
 
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from tokensieve.cascade.build import compress
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
@@ -23,6 +23,7 @@ from tokensieve.errors import (
     TrainingError,
 )
 from tokensieve.methods import METHODS
+from tokensieve.model.body import TokensieveModel
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.old_names import install
@@ -52,6 +53,7 @@ __all__ = [
     "TokensieveConfig",
     "TokensieveError",
     "TokensieveForSequenceClassification",
+    "TokensieveModel",
     "TrainingError",
     "__version__",
     "compress",
@@ -62,6 +64,7 @@ __all__ = [
 install()
 AutoConfig.register(TokensieveConfig.model_type, TokensieveConfigReader, exist_ok=True)
 AutoConfig.register(CascadeConfig.model_type, CascadeConfig, exist_ok=True)
+AutoModel.register(TokensieveConfig, TokensieveModel, exist_ok=True)
 AutoModelForSequenceClassification.register(TokensieveConfig, TokensieveForSequenceClassification, exist_ok=True)
 AutoModelForSequenceClassification.register(CascadeConfig, TokensieveCascadeForSequenceClassification, exist_ok=True)
 

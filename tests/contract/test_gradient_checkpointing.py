@@ -74,9 +74,9 @@ def test_tokens_are_chosen_once(reduction: ReductionConfig) -> None:
 def test_layers_run_twice_and_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     runs, original = [], kernel.BACKENDS["blocked"]
 
-    def note(q: Any, k: Any, v: Any, dropout: float, rows: Any) -> Any:
+    def note(q: Any, k: Any, v: Any, dropout: float, rows: Any, bias: Any) -> Any:
         runs.append(rows is not None)
-        return original(q, k, v, dropout, rows)
+        return original(q, k, v, dropout, rows, bias)
 
     monkeypatch.setitem(kernel.BACKENDS, "blocked", note)
     model = tiny_model(settings(site="hidden"))
@@ -96,9 +96,9 @@ def test_a_second_run_follows_the_choice_of_the_first(monkeypatch: pytest.Monkey
     enable(model)
     original, seen = kernel.received_attention, []
 
-    def unsteady(q: torch.Tensor, k: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+    def unsteady(q: torch.Tensor, k: torch.Tensor, rows: Sequence[int], bias: None) -> torch.Tensor:
         seen.append(1)
-        scores = original(q, k, rows)
+        scores = original(q, k, rows, bias)
         return scores if len(seen) <= first else -scores
 
     first = 10**6

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tokensieve import ConfigError
 from tokensieve.kernels.attend import attend
 from tokensieve.kernels.backends import BACKENDS, resolve_backend
 from tokensieve.kernels.received import ALL, Queries
+from tokensieve.kernels.relative import RelativeBias
 
 HEADS, SIZE = 3, 8
 LENGTHS = {
@@ -227,3 +229,97 @@ def test_exempt_documents_are_not_scored(backend: str, monkeypatch: pytest.Monke
     torch.testing.assert_close(columns[:, :5], expected_columns[:, :5])
     torch.testing.assert_close(columns[:, -5:], expected_columns[:, -5:])
     assert not columns[:, 5:-5].any()
+
+
+BIASED: dict[str, tuple[list[list[int]], list[list[int]]]] = {
+    "all": ([[0, 1, 2], [0, 1, 2]], [[0, 1, 2], [0, 1, 2]]),
+    "survivors": ([[0, 3, 6], [0, 1, 9], [0, 1, 9]], [[0, 3, 6], [0, 1, 9], [0, 1, 9]]),
+    "other keys": ([[0, 2], [1, 5]], [[0, 1, 2, 3, 4], [0, 1, 5, 6, 7]]),
+    "combination tokens": ([[0, 4, -1, -1], [0, -1, -1]], [[0, 4, -1, -1], [0, -1, -1]]),
+}
+"""Positions of queries and keys in each document; -1 for those of combination tokens."""
+
+
+@each_backend
+@each_scored
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("queries", "keys"), BIASED.values(), ids=BIASED)
+def test_bias_by_distance(
+    queries: list[list[int]], keys: list[list[int]], scored: Queries | None, backend: str, apart: bool, training: bool
+) -> None:
+    """A pair by a pair; keys of all heads alike, or a set of each head."""
+    longest = 10
+    table = torch.randn(HEADS, 2 * longest)
+    table[:, -1] = 0
+    q_lengths, k_lengths = tuple(map(len, queries)), tuple(map(len, keys))
+    tensors = packed(q_lengths, k_lengths)
+    key = torch.tensor([list(chain(*keys))] * (HEADS if apart else 1))
+    if apart:  # the last head has other keys
+        key[-1] = torch.tensor(list(chain(*(sorted(own, reverse=True) for own in keys))))
+    bias = RelativeBias(table.requires_grad_(training), torch.tensor(list(chain(*queries))), key)
+    with torch.set_grad_enabled(training):
+        context, columns = attend(*tensors, q_lengths, k_lengths, scored=scored, backend=backend, bias=bias)
+    starts = [(sum(q_lengths[:i]), sum(k_lengths[:i])) for i in range(len(queries))]
+    for (q_start, k_start), n, k in zip(starts, q_lengths, k_lengths, strict=True):
+        q, ks, v = tensors[0][q_start : q_start + n], *(own[k_start : k_start + k] for own in tensors[1:])
+        for h in range(HEADS):
+            places = key[h if apart else 0, k_start : k_start + k].tolist()
+            added = [
+                [0.0 if -1 in (i, j) else float(table.detach()[h, j - i + longest - 1]) for j in places]
+                for i in bias.query[q_start : q_start + n].tolist()
+            ]
+            p = torch.softmax(q[:, h] @ ks[:, h].T / math.sqrt(SIZE) + torch.tensor(added), dim=1)
+            own = context[q_start : q_start + n].unflatten(1, (HEADS, SIZE))[:, h]
+            torch.testing.assert_close(own, p @ v[:, h], atol=1e-5, rtol=1e-4)
+            if columns is not None and scored is not None:
+                got = columns[h, k_start : k_start + k]
+                torch.testing.assert_close(got, p[scored(n)].mean(0), atol=1e-5, rtol=1e-4)
+    if training:
+        context.square().sum().backward()
+        assert table.grad is not None and table.grad[:, :-1].any()
+
+
+def test_documents_with_other_positions_are_calls_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are one call with one bias, however many they are."""
+    shapes: list[tuple[int, ...]] = []
+    original = BACKENDS["fused"]
+
+    def note(q: Tensor, *others: Any) -> Any:
+        shapes.append((len(q), *others[-1].shape))
+        return original(q, *others)
+
+    monkeypatch.setitem(BACKENDS, "fused", note)
+    positions = torch.tensor([0, 1, 2] * 4 + [0, 1, 3])
+    bias = RelativeBias(torch.randn(HEADS, 8), positions, positions.unsqueeze(0))
+    attend(*packed((3,) * 5, (3,) * 5), (3,) * 5, (3,) * 5, backend="fused", bias=bias)
+    assert shapes == [(4, HEADS, 3, 3), (1, HEADS, 3, 3)]
+
+
+@pytest.mark.parametrize("elements", [1, 7, 30, 10_000])
+def test_gradients_of_a_trained_bias_without_probabilities(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(received_module, "_BLOCK_ELEMENTS", elements)
+    q, k, v = (torch.randn(2, HEADS, rows, SIZE, requires_grad=True) for rows in (5, 4, 4))
+    bias = torch.randn(HEADS, 5, 4, requires_grad=True)
+    ours, theirs = BACKENDS["fused"](q, k, v, 0.0, None, bias)[0], BACKENDS["eager"](q, k, v, 0.0, None, bias)[0]
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    weights = torch.randn_like(ours)
+    pairs = zip(*(torch.autograd.grad((own * weights).sum(), (q, k, v, bias)) for own in (ours, theirs)), strict=True)
+    for found, expected in pairs:
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_trained_bias_keeps_no_probabilities_for_the_backward_pass() -> None:
+    kept: list[int] = []
+    q, k, v = (torch.randn(1, HEADS, 300, SIZE, requires_grad=True) for _ in range(3))
+    bias = torch.randn(HEADS, 300, 300, requires_grad=True)
+
+    def note(tensor: Tensor) -> Tensor:
+        if tensor.untyped_storage().data_ptr() != bias.untyped_storage().data_ptr():
+            kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        BACKENDS["blocked"](q, k, v, 0.0, None, bias)
+    assert kept
+    assert max(kept) == q.numel()

@@ -10,10 +10,16 @@ from torch import Tensor
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    CamembertConfig,
+    CamembertForSequenceClassification,
     DistilBertConfig,
     DistilBertForSequenceClassification,
     ElectraConfig,
     ElectraForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+    MPNetConfig,
+    MPNetForSequenceClassification,
     PreTrainedModel,
     RobertaConfig,
     RobertaForSequenceClassification,
@@ -61,6 +67,13 @@ def distilbert(**changes: Any) -> PreTrainedModel:
     return DistilBertForSequenceClassification(DistilBertConfig(**DISTIL | changes))
 
 
+def modernbert(**changes: Any) -> PreTrainedModel:
+    """ModernBERT with windows that are short enough to matter; layers 0 and 3 are global."""
+    sizes = SIZES | {"num_hidden_layers": 4, "local_attention": 8, "pad_token_id": 0, "cls_token_id": 1}
+    special = {"bos_token_id": 1, "eos_token_id": 2, "sep_token_id": 2, "max_position_embeddings": LONGEST}
+    return ModernBertForSequenceClassification(ModernBertConfig(**sizes | special | changes))
+
+
 def electra(embedding_size: int) -> PreTrainedModel:
     """ELECTRA; embeddings of another width than the layers are projected."""
     sizes = SIZES | {"max_position_embeddings": LONGEST, "embedding_size": embedding_size}
@@ -72,10 +85,17 @@ SOURCES: dict[str, Callable[[], PreTrainedModel]] = {
     "bert-relu-wide-eps": lambda: bert(hidden_act="relu", layer_norm_eps=1e-3),
     "roberta": roberta,
     "xlm-roberta": lambda: XLMRobertaForSequenceClassification(XLMRobertaConfig(**SIZES | FROM_IDS)),
+    "camembert": lambda: CamembertForSequenceClassification(CamembertConfig(**SIZES | FROM_IDS)),
     "distilbert": distilbert,
     "distilbert-sinusoidal": lambda: distilbert(sinusoidal_pos_embds=True, activation="relu"),
     "electra-projected": lambda: electra(16),
     "electra": lambda: electra(32),
+    "modernbert": modernbert,
+    "modernbert-mean": lambda: modernbert(
+        classifier_pooling="mean", norm_bias=True, attention_bias=True, mlp_bias=True, classifier_bias=True
+    ),
+    "modernbert-global": lambda: modernbert(layer_types=["full_attention"] * 4),
+    "mpnet": lambda: MPNetForSequenceClassification(MPNetConfig(**SIZES | {"max_position_embeddings": LONGEST + 2})),
 }
 
 

@@ -6,11 +6,13 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
-from parity.sources import LABELS, SOURCES, build_source, source_batch
-from tokensieve import ReductionConfig, compress
+from parity.sources import LABELS, LONGEST, SOURCES, build_source, modernbert, source_batch
+from tokensieve import ReductionConfig, TokensieveModel, compress
 
 each_source = pytest.mark.parametrize("name", SOURCES)
 DENSE = ReductionConfig.preset("dense")
+PLACES_ARE_POSITIONS = ("bert", "distilbert", "electra")
+"""Families whose positions transformers counts from the first place, be it padding; ours are those of the tokens."""
 WITH_SEGMENTS = ("bert", "electra", "electra-projected")
 
 
@@ -31,6 +33,26 @@ def test_right_padding(name: str) -> None:
     agree(source, **source_batch(source))
 
 
+@pytest.mark.parametrize("name", [name for name in SOURCES if not name.startswith(PLACES_ARE_POSITIONS)])
+@pytest.mark.parametrize("side", ["left", "both"])
+@torch.no_grad()
+def test_other_padding(name: str, side: str) -> None:
+    """The vectors of all tokens; the first place, which the heads of transformers read, may be padding."""
+    source = build_source(name)
+    inputs = source_batch(source)
+    length = inputs["attention_mask"].sum(1)
+    shifts = ((LONGEST - length) // (1 if side == "left" else 2)).tolist()
+    moved = {
+        field: torch.stack([row.roll(by) for row, by in zip(rows, shifts, strict=True)])
+        for field, rows in inputs.items()
+    }
+    assert not moved["attention_mask"][:, 0].all()
+    ours = TokensieveModel.forward(compress(source, DENSE), **moved)  # type: ignore[arg-type]  # a body with a head
+    theirs = source.base_model(**moved).last_hidden_state[moved["attention_mask"].bool()]
+    torch.testing.assert_close(ours.tokens.values, theirs, atol=1e-4, rtol=0)  # type: ignore[union-attr]
+    assert theirs.std() > 0.05
+
+
 @each_source
 def test_no_mask(name: str) -> None:
     source = build_source(name)
@@ -47,7 +69,7 @@ def test_segments(name: str) -> None:
     assert (one - other).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("name", ["roberta", "xlm-roberta"])
+@pytest.mark.parametrize("name", ["roberta", "xlm-roberta", "camembert", "mpnet"])
 @pytest.mark.parametrize("masked", [True, False])
 def test_positions_come_from_the_ids(name: str, masked: bool) -> None:
     """An id equal to the padding id takes no position, attended to or not."""
@@ -110,6 +132,13 @@ def test_tuple_output_is_transformers() -> None:
     ours, theirs = compress(source, DENSE)(**inputs, return_dict=False), source(**inputs, return_dict=False)
     assert len(ours) == len(theirs) == 2
     torch.testing.assert_close(ours[1], theirs[1], atol=1e-4, rtol=0)
+
+
+def test_documents_longer_than_a_window() -> None:
+    torch.manual_seed(2)
+    source = modernbert(local_attention=24, max_position_embeddings=400).eval()
+    mask = torch.arange(400) < torch.tensor([[400], [130], [10]])
+    agree(source, input_ids=torch.randint(5, 100, mask.shape), attention_mask=mask.long())
 
 
 @pytest.mark.slow

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel, GPT2Config, GPT2Model
+from transformers import (
+    AlbertConfig,
+    AlbertModel,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2Model,
+)
 
 from flat import reduction
 from parity.sources import LABELS, SOURCES, build_source, source_batch
@@ -125,3 +133,41 @@ def test_a_file_in_place_of_a_folder(bert_dir: Path) -> None:
 def test_models_that_are_no_source(source: torch.nn.Module, named: str) -> None:
     with pytest.raises(CheckpointError, match=named):
         compress(source, reduction())
+
+
+@pytest.mark.parametrize("positions", ["absolute", "sans_pos"])
+def test_a_modernbert_of_an_earlier_transformers(positions: str, tmp_path: Path) -> None:
+    """Its config tells how often a layer is global and both bases of rotations, each by a field of its own."""
+    source = build_source("modernbert")
+    source.save_pretrained(tmp_path)
+    record = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    for name in ("layer_types", "rope_parameters"):
+        del record[name]
+    record |= {"global_attn_every_n_layers": 2, "global_rope_theta": 500.0, "local_rope_theta": 20}
+    record |= {"position_embedding_type": positions, "layer_norm_eps": 1e-05, "gradient_checkpointing": False}
+    (tmp_path / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    model = compress(tmp_path, DENSE)
+    blocks = model.config.block
+    assert (blocks.rotary_base, blocks.local_rotary_base, blocks.local_layers) == (500.0, 20, (1, 3))
+    again, inputs = AutoModelForSequenceClassification.from_pretrained(tmp_path), source_batch(source)
+    with torch.no_grad():
+        torch.testing.assert_close(model(**inputs).logits, again(**inputs).logits, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        ("modernbert", {"rope_parameters": {"full_attention": {"rope_type": "yarn", "factor": 4}}}, "rope_parameters="),
+        ("modernbert", {"layer_types": ["chunked_attention"] * 4}, "layer_types="),
+        ("mpnet", {"relative_attention_num_buckets": 16}, "relative_attention_num_buckets=16"),
+        ("mpnet", {"pad_token_id": 0}, "pad_token_id=0"),
+    ],
+)
+def test_what_is_not_computed_is_refused_by_the_names_of_the_family(
+    kind: str, changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    build_source(kind).save_pretrained(tmp_path)
+    record = json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) | changes
+    (tmp_path / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=message):
+        compress(tmp_path, DENSE)

@@ -12,7 +12,6 @@ from tokensieve.backbones.source import COMBINE, SourceCheckpoint, read_source, 
 from tokensieve.config import ReductionConfig
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
-from tokensieve.model.steps import encoder_steps
 from tokensieve.reduce.combine.combining_module import TokenCombiner
 
 _LAST_LAYER = "head.classifier.weight"
@@ -90,8 +89,8 @@ def _set_labels(
 
 def _pick(source: SourceCheckpoint, model: TokensieveForSequenceClassification) -> dict[str, Tensor]:
     """The source's parameters under the names of the steps that use them."""
-    steps = encoder_steps(model.settings, model.config.num_hidden_layers)
-    places = {COMBINE if step.source is None else str(step.source): str(i) for i, step in enumerate(steps)}
+    steps = enumerate(model.encoder.steps)
+    places = {COMBINE if step.source is None else str(step.source): str(i) for i, step in steps}
     picked = {renumbered(name, places): tensor for name, tensor in source.state.items()}
     same_pooling = source.pooling == model.settings.resolved_pooling
     wanted = model.state_dict()

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from tokensieve.checks import Check
+
 
 @dataclass(frozen=True)
 class Family:
@@ -18,30 +20,41 @@ class Family:
         name: the family's name in `TokensieveConfig.family`.
         prefix: prefix of the body's parameter names in a model with a head ("bert.").
         names: (pattern, replacement) from the family's parameter names, without prefix, to ours; first match wins.
+            Where one tensor holds several of ours, one below the other, there is a replacement for each.
         fields: our field of `TokensieveConfig` -> the family's own name for it.
+        attention: how transformers' own code computes attention, "sdpa", or "eager" where it knows nothing else.
         fixed: fields of `TokensieveConfig` that have one value in the whole family.
+        own_fields: checks of fields in the family's config.json that mean something else in other families, or nothing.
         head: parameter name in the source -> in our pretrained head; checkpoints without head lack them.
     """
 
     name: str
     prefix: str
-    names: tuple[tuple[str, str], ...]
+    names: tuple[tuple[str, str | tuple[str, ...]], ...]
     fields: Mapping[str, str]
     head: Mapping[str, str]
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    attention: str = "sdpa"
+    own_fields: Mapping[str, Check] = field(default_factory=dict)
 
     def sizes(self, config: Any) -> dict[str, Any]:
         """Fields of `TokensieveConfig` from the family's config."""
         sizes = {ours: getattr(config, theirs, None) for ours, theirs in self.fields.items()}
         return {"family": self.name, **sizes, **self.fixed}
 
+    def theirs(self, config: Any) -> dict[str, Any]:
+        """The sizes of a `TokensieveConfig` under the names of the family's config."""
+        return {theirs: getattr(config, ours) for ours, theirs in self.fields.items()}
+
     def rename(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The source's parameters under our names, with its layer numbers; what we do not use is left out."""
-        renamed = {}
+        """The source's parameters, or views of them, under our names, with its layer numbers; what we do not use is
+        left out.
+        """
+        renamed: dict[str, Tensor] = {}
         for name, tensor in state.items():
-            ours = self._head_name(name) or self._body_name(name.removeprefix(self.prefix))
-            if ours is not None:
-                renamed[ours] = tensor
+            head = self._head_name(name)
+            ours = (head,) if head else self._body_names(name.removeprefix(self.prefix))
+            renamed |= dict(zip(ours, tensor.chunk(len(ours)) if len(ours) > 1 else (tensor,), strict=False))
         return renamed
 
     def _head_name(self, name: str) -> str | None:
@@ -49,11 +62,12 @@ class Family:
         target = self.head.get(module, self.head.get(module.removeprefix(self.prefix)))
         return f"head.{target}.{kind}" if target else None
 
-    def _body_name(self, name: str) -> str | None:
+    def _body_names(self, name: str) -> tuple[str, ...]:
         for pattern, replacement in self.names:
             if re.fullmatch(pattern, name):
-                return re.sub(pattern, replacement, name)
-        return None
+                several = (replacement,) if isinstance(replacement, str) else replacement
+                return tuple(re.sub(pattern, own, name) for own in several)
+        return ()
 
 
 SHARED_FIELDS = {

@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from tokensieve.backbones.record import check_record
+from tokensieve.backbones.registry import BACKBONES
 from tokensieve.checks import read_object
 from tokensieve.errors import CheckpointError, TokensieveError
 from tokensieve.model.configuration import TokensieveConfig
@@ -52,7 +53,9 @@ def load_config(path: str | Path) -> Any:
     try:
         check_record(read_object(Path(str(cached_file(path, "config.json")))))
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        config._attn_implementation = "sdpa"  # a kernel named here would be fetched from a hub, and run
+        family = BACKBONES.get(config.model_type)
+        # A kernel that the folder names would be fetched from a hub, and run.
+        config._attn_implementation = "sdpa" if family is None else family.attention
         return config
     except TokensieveError as error:
         raise CheckpointError(f"{path}: {error}") from error

@@ -47,8 +47,9 @@ def check_record(record: Mapping[str, object]) -> None:
         raise ConfigError(f"model_type={kind!r}: nothing here reads such a model{code}; give one of {known}")
     if kind not in BACKBONES:
         return
-    check_values(record, _OF_SOURCES)
-    check_base_fields(record, PreTrainedConfig)
+    own = BACKBONES[kind].own_fields
+    check_values(record, {**_OF_SOURCES, **own})
+    check_base_fields({name: value for name, value in record.items() if name not in own}, PreTrainedConfig)
     aliases = CONFIG_MAPPING[kind].attribute_map  # other names that transformers takes for the family's
     for ours, theirs in BACKBONES[kind].fields.items():
         check = FIELDS.get(ours) or BASE_FIELDS[ours]

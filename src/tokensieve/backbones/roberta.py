@@ -1,4 +1,4 @@
-"""RoBERTa and XLM-RoBERTa: positions come from the ids and begin at pad_token_id + 1; the head drops its input."""
+"""RoBERTa, XLM-RoBERTa and CamemBERT: positions come from the ids, from pad_token_id + 1; the head drops its input."""
 
 from typing import Any
 

@@ -16,9 +16,8 @@ from tokensieve.backbones.loading import load_config, load_weights
 from tokensieve.backbones.record import in_their_names
 from tokensieve.backbones.registry import BACKBONES
 from tokensieve.errors import CheckpointError, ConfigError
-from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.body import Body
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve.model.steps import encoder_steps
 
 COMBINE = "combine"
 """Stands for the number of the combining module's step in parameter names, if the source is a model of ours."""
@@ -46,7 +45,7 @@ def read_source(model: PreTrainedModel) -> SourceCheckpoint:
     Raises:
         CheckpointError: a family that is not in the table, or a decoder.
     """
-    if isinstance(model, TokensieveForSequenceClassification):
+    if isinstance(model, Body):
         return _read_own(model)
     config = source_config(model.config, f"a {type(model).__name__}")
     classifies = type(model).__name__.endswith("ForSequenceClassification")
@@ -82,8 +81,8 @@ def source_config(config: Any, name: str | Path) -> TokensieveConfig:
         raise CheckpointError(f"{name}: {in_their_names(str(error), BACKBONES[kind])}") from error
 
 
-def _read_own(model: TokensieveForSequenceClassification) -> SourceCheckpoint:
-    steps = encoder_steps(model.settings, model.config.num_hidden_layers)
+def _read_own(model: Body) -> SourceCheckpoint:
+    steps = model.encoder.steps
     sources = {str(number): COMBINE if step.source is None else str(step.source) for number, step in enumerate(steps)}
     state = {renumbered(name, sources): tensor for name, tensor in model.state_dict().items()}
     return SourceCheckpoint(copy.deepcopy(model.config), state, model.settings.resolved_pooling)
@@ -115,6 +114,6 @@ def load_source_model(path: str | Path) -> PreTrainedModel:
     classifies = any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
     loader: Any = AutoModelForSequenceClassification if classifies else AutoModel
     ours = isinstance(config, TokensieveConfig)
-    if ours:
-        loader = AutoModelForSequenceClassification  # of our own classes
+    if ours and "TokensieveModel" not in (config.architectures or []):
+        loader = AutoModelForSequenceClassification  # of our own classes, whatever an adapter called itself
     return load_weights(loader, path, strict=ours, dtype=torch.float32)

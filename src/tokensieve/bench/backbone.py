@@ -6,24 +6,43 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedModel
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.backbones.registry import BACKBONES
 from tokensieve.backbones.source import load_source_model, source_config
 from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
 
 DEFAULT = "default"
-SHAPES: dict[str, dict[str, Any]] = {
-    "bert-base": {},  # what BertConfig says
-    "tiny": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64},
+_TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert-base": ("bert", {}),  # what BertConfig says
+    "tiny": ("bert", _TINY),
+    "mpnet-base": ("mpnet", {"max_position_embeddings": 514}),
+    "mpnet-tiny": ("mpnet", _TINY | {"max_position_embeddings": 514}),
+    "modernbert-base": ("modernbert", {}),
+    "modernbert-small": (  # Ettin's of 32 million parameters
+        "modernbert",
+        {"hidden_size": 384, "num_hidden_layers": 10, "num_attention_heads": 6, "intermediate_size": 576},
+    ),
+    "modernbert-tiny": ("modernbert", _TINY),
 }
-"""Sizes of BERTs with random weights, and with the vocabulary of the default model."""
+"""Families and sizes of backbones with random weights; of texts they read the ids of the default model's tokenizer."""
+
+_BERTS = (101, 102)  # [CLS] and [SEP] in the vocabulary of BERT, whose config does not tell them
 
 # Where the families of transformers keep them.
-_DROPOUT = ("hidden_dropout_prob", "dropout")
+_DROPOUT = ("hidden_dropout_prob", "dropout", "embedding_dropout", "mlp_dropout")
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+
+
+def shape_config(name: str) -> Any:
+    """The config of transformers for one of `SHAPES`."""
+    family, sizes = SHAPES[name]
+    return CONFIG_MAPPING[family](**sizes)
 
 
 class Backbone:
@@ -38,6 +57,7 @@ class Backbone:
 
     Attributes:
         config: of transformers.
+        attention: how transformers computes it, "sdpa" or "eager".
 
     Raises:
         ConfigError: a folder with a model of ours, which transformers' own code cannot run.
@@ -56,7 +76,7 @@ class Backbone:
     ) -> None:
         self.name, self.seed = name, seed
         self._folder = None if name in SHAPES else str(default_model_dir("a benchmark") if name == DEFAULT else name)
-        self.config: Any = BertConfig(**SHAPES[name]) if self._folder is None else load_config(self._folder)
+        self.config: Any = shape_config(name) if self._folder is None else load_config(self._folder)
         if isinstance(self.config, TokensieveConfig):
             raise ConfigError(f"backbone {name!r} is a tokensieve classifier: give the checkpoint that it came from")
         self.config.num_labels = num_labels
@@ -66,12 +86,15 @@ class Backbone:
                     setattr(self.config, own, value)
         self.ours: TokensieveConfig = source_config(self.config, name)
         self.ours.num_labels = num_labels
+        self.attention = BACKBONES[self.config.model_type].attention
 
     @cached_property
     def model(self) -> PreTrainedModel:
-        """The classifier, float32, fused attention (SDPA), in eval mode."""
+        """The classifier, float32, fused attention (SDPA) where transformers has it for the family, in eval mode."""
         torch.manual_seed(self.seed)
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(self.config, attn_implementation="sdpa")
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(
+            self.config, attn_implementation=self.attention
+        )
         if self._folder is not None:
             self._fill(model, load_source_model(self._folder))
         model.eval()
@@ -84,9 +107,9 @@ class Backbone:
 
     @cached_property
     def special_ids(self) -> tuple[int, int]:
-        """First and last id of a document; of a shape those of BERT's own vocabulary."""
+        """First and last id of a document; of a shape those of the family's own vocabulary."""
         if self._folder is None:
-            return 101, 102
+            return self.config.bos_token_id or _BERTS[0], self.config.eos_token_id or _BERTS[1]
         return self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
 
     def forget(self) -> None:

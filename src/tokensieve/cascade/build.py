@@ -52,8 +52,8 @@ def compress(
     norms, and with the same settings the confidence.
 
     Args:
-        model_or_dir: a BERT, RoBERTa, XLM-R, DistilBERT or ELECTRA model of transformers or one of ours, or the folder
-            or hub name of one (loaded in float32, safetensors only).
+        model_or_dir: a model of transformers of any family in `BACKBONES`, or one of ours; or the folder or hub name of
+            one (loaded in float32, safetensors only).
         config: the reduction settings.
         tokenizer: has the ids of the special tokens; None: a folder's own tokenizer if it has one, else the first and
             last token of each document are protected.

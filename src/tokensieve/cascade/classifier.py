@@ -19,13 +19,13 @@ from tokensieve.model.batch import Batch, check_batch
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.norms import norms_and_biases
 from tokensieve.model.plan import Plan
-from tokensieve.model.pretrained import TokensievePreTrainedModel
+from tokensieve.model.pretrained import ClassifierModel
 
 Read = Callable[[TokensieveForSequenceClassification, Batch], Answers]
 _LAST_LAYER = ("head.classifier.weight", "head.classifier.bias")
 
 
-class TokensieveCascadeForSequenceClassification(TokensievePreTrainedModel):
+class TokensieveCascadeForSequenceClassification(ClassifierModel):
     """A cascade of two encoders: the first prunes, and defers its least confident documents to the second.
 
     The stages share their tensors, in memory and on disk. The second stage has a last layer of the head of its own and,

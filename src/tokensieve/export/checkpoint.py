@@ -17,7 +17,8 @@ from tokensieve.model.config_fields import FIELDS
 from tokensieve.model.configuration import TokensieveConfig
 
 _NOT_OF_THE_FAMILY = {"special_token_ids", "tokenize_length", "text_pairs", "attention_backend"}
-_XLM = "XLMRoberta"
+_TWINS = {"XLMRoberta": "xlm-roberta", "Camembert": "camembert"}
+"""Start of a tokenizer's class -> the model_type of the checkpoint; all of these are RoBERTa here."""
 
 
 def to_transformers(model: TokensieveForSequenceClassification, tokenizer: Any = None) -> PreTrainedModel:
@@ -25,7 +26,7 @@ def to_transformers(model: TokensieveForSequenceClassification, tokenizer: Any =
 
     Args:
         model: prunes and combines nothing, with pooling "pretrained".
-        tokenizer: tells RoBERTa from XLM-RoBERTa, which are one family here; None: RoBERTa.
+        tokenizer: tells RoBERTa from XLM-RoBERTa and CamemBERT, which are one family here; None: RoBERTa.
 
     Raises:
         ConfigError: the settings reduce something, or pool as no class of transformers does.
@@ -46,11 +47,17 @@ def family_config(config: TokensieveConfig, tokenizer: Any = None) -> Any:
     Args:
         config: ours.
         tokenizer: as in `to_transformers`.
+
+    Raises:
+        CheckpointError: a family that is not known here.
     """
     kind = config.family
-    if kind == "roberta" and type(tokenizer).__name__.startswith(_XLM):
-        kind = "xlm-roberta"
-    sizes = {theirs: getattr(config, ours) for ours, theirs in BACKBONES[kind].fields.items()}
+    if kind not in BACKBONES:
+        raise CheckpointError(f"family={kind!r} is not known here, and cannot be exported: use a later version")
+    for start, twin in _TWINS.items() if kind == "roberta" else ():
+        if type(tokenizer).__name__.startswith(start):
+            kind = twin
+    sizes = BACKBONES[kind].theirs(config)
     names: Any = dict(enumerate(config.label_names))
     labels = {"id2label": names, "label2id": {name: number for number, name in names.items()}}
     built = CONFIG_MAPPING[kind](**sizes, **labels, problem_type=config.problem_type)

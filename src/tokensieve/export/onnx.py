@@ -40,7 +40,12 @@ def check_packages() -> None:
 
 
 def check_settings(model: TokensieveForSequenceClassification) -> None:
-    """Raise ConfigError, which names the setting, unless the padded forward pass computes these settings."""
+    """Raise ConfigError, which names family or setting, unless the padded forward pass computes them."""
+    if model.config.blocks:
+        raise ConfigError(
+            f"the family {model.config.family} cannot be exported to ONNX yet, only those with BERT's layers: export "
+            "a dense model to transformers (--format transformers), or train from a BERT"
+        )
     prune, combine = model.settings.prune, model.settings.combine
     if combine is not None and not isinstance(combine, CombiningModule):
         raise ConfigError(f"combine={combine.name} cannot be exported to ONNX: train with combine=combining-module")

@@ -141,6 +141,7 @@ class PaddedClassifier(nn.Module):
         positions = counted.long().cumsum(1) * counted + config.position_offset - 1
         if not config.positions_skip_padding:
             positions = positions.clamp(min=0)
+        assert table.position_embeddings is not None  # `onnx.check_settings` refuses families without
         values: Tensor = table.word_embeddings(ids) + table.position_embeddings(positions)
         if table.token_type_embeddings is not None:
             values = values + table.token_type_embeddings(torch.zeros_like(ids) if segments is None else segments)

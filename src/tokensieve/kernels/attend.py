@@ -10,6 +10,7 @@ from torch import Tensor
 from tokensieve.kernels.backends import BACKENDS
 from tokensieve.kernels.ragged import runs
 from tokensieve.kernels.received import Queries
+from tokensieve.kernels.relative import RelativeBias
 
 
 def attend(
@@ -23,6 +24,7 @@ def attend(
     scored: Queries | None = None,
     exempt: Sequence[bool] | None = None,
     backend: str = "blocked",
+    bias: RelativeBias | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention of every document's queries over its own keys; nothing is padded.
 
@@ -36,6 +38,7 @@ def attend(
         scored: also return the attention that every key receives from these of a document's queries.
         exempt: documents that are not scored all the same; their keys receive 0. None: there are none.
         backend: a key of `BACKENDS`.
+        bias: what is added to the logits; None: nothing is.
 
     Returns:
         context [Tq, H * d_head], and [H, Tk] float32 means of the probabilities over the scored queries (detached), or
@@ -45,12 +48,14 @@ def attend(
     contexts, columns, q_start, k_start = [], [], 0, 0
     # Only where there is a score, exemption parts documents of equal lengths.
     apart = (False,) * len(query_lengths) if scored is None or exempt is None else exempt
-    for run in runs(query_lengths, key_lengths, apart):
-        n, k, unscored = run.lengths
+    alike = [0] * len(query_lengths) if bias is None else bias.alike(query_lengths, key_lengths)
+    for run in runs(query_lengths, key_lengths, apart, alike):
+        n, k, unscored, _ = run.lengths
         q = _heads_first(query, q_start, run.documents, n)
         ks = _heads_first(key, k_start, run.documents, k)
         vs = _heads_first(value, k_start, run.documents, k)
-        context, column = run_attention(q, ks, vs, dropout, None if scored is None or unscored else scored(n))
+        added = None if bias is None else bias.between(slice(q_start, q_start + n), slice(k_start, k_start + k))
+        context, column = run_attention(q, ks, vs, dropout, None if scored is None or unscored else scored(n), added)
         contexts.append(context.transpose(1, 2).reshape(run.documents * n, -1))
         if scored is not None:
             column = q.new_zeros(q.shape[0], q.shape[1], k, dtype=torch.float32) if column is None else column

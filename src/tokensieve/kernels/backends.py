@@ -12,37 +12,52 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokensieve.errors import ConfigError
-from tokensieve.kernels.received import ALL, Rows, probability_blocks, received_attention
+from tokensieve.kernels.biased import biased_attention
+from tokensieve.kernels.received import ALL, Rows, add_means, probability_blocks, received_attention
 
-Backend = Callable[[Tensor, Tensor, Tensor, float, Rows | None], tuple[Tensor, Tensor | None]]
+Backend = Callable[[Tensor, Tensor, Tensor, float, Rows | None, Tensor | None], tuple[Tensor, Tensor | None]]
 """(q [documents, H, n, d_head], k and v [documents, H, k, d_head], dropout on the probabilities, rows of the queries
-that the score looks at or None) -> context [documents, H, n, d_head], received attention [documents, H, k] or None."""
+that the score looks at or None, bias on the logits [H, n, k] or None) -> context [documents, H, n, d_head], received
+attention [documents, H, k] or None."""
 
 
-def fused(q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None) -> tuple[Tensor, Tensor | None]:
+def fused(
+    q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """torch's fused attention, which keeps no probabilities for the backward pass; the score is a pass of its own."""
-    context = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
-    return context, None if rows is None else received_attention(q.detach(), k.detach(), rows)
+    if bias is not None and bias.requires_grad and dropout == 0 and torch.is_grad_enabled():
+        context = biased_attention(q, k, v, bias)
+    else:
+        mask = None if bias is None else bias.to(q.dtype).unsqueeze(0)
+        context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+    if rows is None:
+        return context, None
+    return context, received_attention(q.detach(), k.detach(), rows, None if bias is None else bias.detach())
 
 
-def blocked(q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None) -> tuple[Tensor, Tensor | None]:
+def blocked(
+    q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """One softmax in blocks gives context and score where all queries are scored and nothing is trained; else fused."""
-    trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (q, k, v))
+    trained = torch.is_grad_enabled() and any(own is not None and own.requires_grad for own in (q, k, v, bias))
     if rows != ALL or dropout > 0 or trained:
-        return fused(q, k, v, dropout, rows)
+        return fused(q, k, v, dropout, rows, bias)
     values = v.flatten(0, 1)
     context = v.new_empty(len(values), *q.shape[2:])
-    columns = q.new_empty(len(values), k.shape[2], dtype=torch.float32)
-    for block, probabilities in probability_blocks(q, k):
-        torch.mean(probabilities, 1, out=columns[block])
-        torch.bmm(probabilities.to(v.dtype), values[block], out=context[block])
+    columns = q.new_zeros(len(values), k.shape[2], dtype=torch.float32)
+    for block, some, probabilities in probability_blocks(q, k, bias):
+        add_means(columns[block], probabilities, q.shape[2])
+        torch.bmm(probabilities.to(v.dtype), values[block], out=context[block, some])
     return torch.unflatten(context, 0, q.shape[:2]), columns.view(*q.shape[:2], -1)
 
 
-def eager(q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None) -> tuple[Tensor, Tensor | None]:
+def eager(
+    q: Tensor, k: Tensor, v: Tensor, dropout: float, rows: Rows | None, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Attention as it is defined; in training the n x k probabilities are kept."""
     with torch.autocast(q.device.type, enabled=False):  # or the score would be one of rounded logits
-        probabilities = (q.float() @ k.float().transpose(2, 3) * q.shape[-1] ** -0.5).softmax(-1)
+        logits = q.float() @ k.float().transpose(2, 3) * q.shape[-1] ** -0.5
+        probabilities = (logits if bias is None else logits + bias.float()).softmax(-1)
     context = F.dropout(probabilities, dropout).to(v.dtype) @ v
     return context, None if rows is None else probabilities.detach()[:, :, rows].mean(2)
 

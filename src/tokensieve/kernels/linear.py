@@ -94,7 +94,10 @@ class ShortLinear(Linear):
         count = len(rows)
         if count > _VERY_FEW_ROWS and count % _ROWS_AT_ONCE:
             rows = F.pad(rows, (0, 0, 0, -count % _ROWS_AT_ONCE))
-        return torch.addmm(self.bias.unsqueeze(1), self.weight, rows.t()).t()[:count]
+        bias: Tensor | None = self.bias  # torch's stubs know no layer without
+        columns = rows.t()
+        product = self.weight.mm(columns) if bias is None else torch.addmm(bias.unsqueeze(1), self.weight, columns)
+        return product.t()[:count]
 
     def _is_short(self, rows: Tensor) -> bool:
         few = rows.dim() == 2 and 1 < len(rows) <= _FEW_ROWS and min(self.weight.shape) >= _WIDE

@@ -25,38 +25,56 @@ _BLOCK_ELEMENTS, _BLOCK_ELEMENTS_GPU = 1 << 20, 1 << 26
 
 
 @torch.no_grad()
-def received_attention(q: Tensor, k: Tensor, rows: Rows) -> Tensor:
+def received_attention(q: Tensor, k: Tensor, rows: Rows, bias: Tensor | None = None) -> Tensor:
     """Mean over the queries in `rows` of the attention each key receives.
 
     Args:
         q: [documents, H, n, d_head].
         k: [documents, H, k, d_head].
         rows: queries to look at, the same of every document.
+        bias: [H, n, k] on the logits, or None.
 
     Returns:
         [documents, H, k] float32.
     """
     q = q[:, :, rows]
-    columns = q.new_empty(len(q) * q.shape[1], k.shape[2], dtype=torch.float32)
-    for block, probabilities in probability_blocks(q, k):
-        torch.mean(probabilities, 1, out=columns[block])
+    columns = q.new_zeros(len(q) * q.shape[1], k.shape[2], dtype=torch.float32)
+    for block, _, probabilities in probability_blocks(q, k, None if bias is None else bias[:, rows]):
+        add_means(columns[block], probabilities, q.shape[2])
     return columns.view(len(q), q.shape[1], -1)
 
 
-def probability_blocks(q: Tensor, k: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Softmax probabilities [block, n, k] float32, a block of the documents * H pairs at a time.
+def add_means(columns: Tensor, probabilities: Tensor, queries: int) -> None:
+    """Add to the mean over all `queries` the part of some of them: columns [block, k], probabilities [block, n, k]."""
+    if probabilities.shape[1] == queries:
+        torch.mean(probabilities, 1, out=columns)
+    else:
+        columns.add_(probabilities.sum(1), alpha=1 / queries)
+
+
+def probability_blocks(q: Tensor, k: Tensor, bias: Tensor | None = None) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Softmax probabilities [block, n, k] float32, a block of the documents * H pairs at a time, and in documents that
+    are too long for it some of the queries at a time: with the slices of both.
 
     All blocks are written to the same memory: use one before asking for the next. The logits are float32 throughout:
-    rounded to bfloat16 before the softmax, near tokens would tie.
+    rounded to bfloat16 before the softmax, near tokens would tie. A bias [H, n, k] is added to those of each document.
     """
     queries, keys = q.flatten(0, 1).float(), k.flatten(0, 1).float().transpose(1, 2)
     n, width, scale = q.shape[2], k.shape[2], q.shape[-1] ** -0.5
     most = _BLOCK_ELEMENTS if q.device.type == "cpu" else _BLOCK_ELEMENTS_GPU
     size = min(len(queries), max(1, most // (n * width)))
-    held = queries.new_empty(size, n, width)
+    at_once = min(n, max(1, most // width))
+    held = queries.new_empty(size, at_once, width)
+    added = None if bias is None else bias.float()
     for start in range(0, len(queries), size):
         block = slice(start, min(start + size, len(queries)))
-        logits = held[: block.stop - start]
-        with torch.autocast(q.device.type, enabled=False):
-            torch.baddbmm(logits, queries[block], keys[block], beta=0, alpha=scale, out=logits)
-        yield block, torch.softmax(logits, -1, out=logits)
+        for first in range(0, n, at_once):
+            rows = slice(first, min(first + at_once, n))
+            logits = held[: block.stop - start, : rows.stop - first]
+            with torch.autocast(q.device.type, enabled=False):
+                if added is not None:
+                    heads = torch.arange(block.start, block.stop, device=q.device) % len(added)
+                    logits.copy_(added[heads, rows])
+                beta = 0 if added is None else 1
+                torch.baddbmm(logits, queries[block, rows], keys[block], beta=beta, alpha=scale, out=logits)
+            yield block, rows, torch.softmax(logits, -1, out=logits)

@@ -12,21 +12,34 @@ from tokensieve.kernels.backends import resolve_backend
 from tokensieve.kernels.int8 import Int8Linear, attention_dtype
 from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.received import Queries
+from tokensieve.kernels.relative import RelativeBias
+from tokensieve.kernels.window import Rows, attend_within
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.norms import norm_of
+from tokensieve.model.positions import Places, rotated
 from tokensieve.model.residual import ResidualOutput
 from tokensieve.reduce.contract import KeyRows
 from tokensieve.tokens import Tokens
 
 
 class SelfAttention(nn.Module):
-    """Query, key and value projections around `attend`."""
+    """Query, key and value projections around `attend`; ahead of them the norm, where norms come first.
 
-    def __init__(self, config: TokensieveConfig) -> None:
+    Args:
+        config: sizes and blocks.
+        number: of the layer in the source checkpoint, from 0.
+    """
+
+    def __init__(self, config: TokensieveConfig, number: int) -> None:
         super().__init__()
+        width, blocks = config.hidden_size, config.block
+        normed = blocks.norm_first and (number > 0 or blocks.first_norm)
+        self.LayerNorm = norm_of(width, config) if normed else None
+        self.window = blocks.window if number in blocks.local_layers else None
         self.heads = config.num_attention_heads
-        self.query: nn.Module = Linear(config.hidden_size, config.hidden_size)
-        self.key: nn.Module = Linear(config.hidden_size, config.hidden_size)
-        self.value: nn.Module = Linear(config.hidden_size, config.hidden_size)
+        self.query: nn.Module = Linear(width, width, blocks.attention_bias)
+        self.key: nn.Module = Linear(width, width, blocks.attention_bias)
+        self.value: nn.Module = Linear(width, width, blocks.attention_bias)
         self.dropout = config.attention_probs_dropout_prob
         self.backend = resolve_backend(config.attention_backend)
 
@@ -34,6 +47,7 @@ class SelfAttention(nn.Module):
         self,
         tokens: Tokens,
         keys: KeyRows | None,
+        places: Places,
         scored: Queries | None,
         exempt: Sequence[bool],
         attended: Tokens | None = None,
@@ -43,6 +57,7 @@ class SelfAttention(nn.Module):
         Args:
             tokens: the batch; all of them are queries.
             keys: rows that serve as keys and values; None: all.
+            places: what the positions of the batch mean.
             scored: queries whose attention the score needs; None: no score needs any.
             exempt: for each document, whether it is neither pruned nor scored.
             attended: tokens of the same documents that keys and values are made of; None: `tokens`.
@@ -51,8 +66,23 @@ class SelfAttention(nn.Module):
         rows = self._ready(tokens.values)
         query = self._projected(self.query, rows)
         key, value = self._keys_and_values(rows if attended is tokens else self._ready(attended.values), keys)
-        key_lengths = attended.lengths if keys is None else keys.lengths
+        bias, key_lengths = None, attended.lengths if keys is None else keys.lengths
         dropout = self.dropout if self.training else 0.0
+        if places.longest:  # else no layer asks for positions
+            at = tokens.origin.unsqueeze(0)
+            key_at = attended.origin.unsqueeze(0) if keys is None else attended.origin[keys.rows]
+            rotation = places.local_rotation if self.window else places.rotation
+            if rotation is not None:
+                query, key = rotated(query, rotation, at), rotated(key, rotation, key_at)
+            if self.window and places.longest - 1 > self.window:
+                assert scored is None, "received attention is scored in global layers alone (`model.steps`)"
+                same = keys is None and attended is tokens
+                queries, seen = Rows(at, tokens.lengths), None if same else Rows(key_at, key_lengths)
+                m = tokens.combination
+                return attend_within(
+                    self.window, query, key, value, queries, seen, combination=m, dropout=dropout
+                ), None
+            bias = None if places.bias is None else RelativeBias(places.bias, at[0], key_at)
         return attend(
             query,
             key,
@@ -63,6 +93,7 @@ class SelfAttention(nn.Module):
             scored=scored,
             exempt=exempt,
             backend=self.backend,
+            bias=bias,
         )
 
     def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:
@@ -76,7 +107,9 @@ class SelfAttention(nn.Module):
         return key[keys.rows.T, heads], value[keys.rows.T, heads]
 
     def _ready(self, values: Tensor) -> Tensor:
-        """Hidden states as all three projections take them; with int8 weights these have one scale."""
+        """Hidden states as all three projections take them: normed; int8, with one scale, if their weights are int8."""
+        if self.LayerNorm is not None:
+            values = self.LayerNorm(values)
         if (
             isinstance(self.query, Int8Linear)
             and isinstance(self.key, Int8Linear)
@@ -97,7 +130,7 @@ class SelfAttention(nn.Module):
 class Attention(nn.Module):
     """Self-attention and its output block, grouped as in BERT so that parameter names agree."""
 
-    def __init__(self, config: TokensieveConfig) -> None:
+    def __init__(self, config: TokensieveConfig, number: int) -> None:
         super().__init__()
-        self.self = SelfAttention(config)
-        self.output = ResidualOutput(config.hidden_size, config)
+        self.self = SelfAttention(config, number)
+        self.output = ResidualOutput(config.hidden_size, config, config.block.attention_bias)

@@ -53,8 +53,8 @@ def check_batch(
 
     Raises:
         InputError: both or neither of ids and vectors, not [B, L] or no document, a mask of another shape, a document
-            without tokens or over the position table, or a value that its table does not hold (which on CUDA would end
-            the process).
+            without tokens or over the position table, positions where there is no such table, or a value that its table
+            does not hold (which on CUDA would end the process).
     """
     tokens = _ids_or_vectors(config, input_ids, inputs_embeds)
     mask = torch.ones_like(tokens, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
@@ -70,7 +70,7 @@ def check_batch(
             raise InputError(f"document {document} of the batch has no tokens: leave empty documents out")
         if length > config.longest_document:
             raise InputError(
-                f"document {document} of the batch has {length} tokens, the position table holds "
+                f"document {document} of the batch has {length} tokens, the model takes "
                 f"{config.longest_document}: tokenize with truncation=True, max_length={config.longest_document}"
             )
     if input_ids is not None:
@@ -78,6 +78,10 @@ def check_batch(
     if token_type_ids is not None and config.type_vocab_size:
         _check_values("token_type_ids", token_type_ids, config.type_vocab_size)
     if position_ids is not None:
+        if not config.block.position_table:
+            raise InputError(
+                f"position_ids are given, and the family {config.family} has no position table: leave them out"
+            )
         position_ids = position_ids.expand_as(tokens)
         _check_values("position_ids", position_ids, config.max_position_embeddings)
     return Batch(input_ids, inputs_embeds, mask, token_type_ids, position_ids, lengths, special)

@@ -29,7 +29,6 @@ from tokensieve.checks import (
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import BACKENDS
 
-FAMILIES = ("bert", "roberta", "distilbert", "electra")
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 _ACTIVATIONS = tuple(sorted(set(ACT2FN) - {"prelu", "xielu"}))  # these two have weights, which no family has
 _MOST_POSITIONS = 262_144
@@ -44,7 +43,9 @@ _ID = whole(0)
 TEMPERATURE = number(lambda heat: 1e-3 <= heat <= 1e3, "a number from 0.001 to 1000")
 
 FIELDS: dict[str, Check] = {
-    "family": one_of(FAMILIES),
+    "family": TEXT,
+    "blocks": Check(lambda blocks: isinstance(blocks, Mapping), "give the record of the backbone's blocks"),
+    "pair_separators": whole(1, 2).or_none(),
     "vocab_size": whole(1, 2_000_000),
     "hidden_size": whole(1, 16_384),
     "num_hidden_layers": whole(1, 256),
@@ -61,6 +62,9 @@ FIELDS: dict[str, Check] = {
     "positions_skip_padding": BOOLEAN,
     "head_activation": one_of(_ACTIVATIONS),
     "head_input_dropout": BOOLEAN,
+    "head_bias": BOOLEAN,
+    "head_norm": BOOLEAN,
+    "head_pooling": one_of(("cls", "mean")),
     "initializer_range": number(lambda spread: 0 <= spread <= 100, "a number of 0 or more, at most 100"),
     "layer_norm_eps": _EPSILON,
     "special_token_ids": list_of(_ID, "ids of the vocabulary").or_none(),
@@ -185,6 +189,24 @@ def check_sizes(config: Any) -> None:
         raise ConfigError(
             f"hidden_size={config.hidden_size} cannot be divided among num_attention_heads={config.num_attention_heads}"
         )
+    ids = {"pad_token_id": [config.pad_token_id], "special_token_ids": config.special_token_ids or []}
+    for name, tokens in ids.items():
+        if any(token is not None and token >= config.vocab_size for token in tokens):
+            raise ConfigError(
+                f"{name}={shown(getattr(config, name))} with vocab_size={config.vocab_size}: give ids of the "
+                "vocabulary, which count from 0"
+            )
+    blocks, width, wide = config.block, config.hidden_size, config.intermediate_size
+    if blocks.local_layers and max(blocks.local_layers) >= config.num_hidden_layers:
+        raise ConfigError(
+            f"blocks: local_layers={shown(list(blocks.local_layers))} with num_hidden_layers="
+            f"{config.num_hidden_layers}: give numbers of layers, which count from 0"
+        )
+    if blocks.rotary_base is not None and width // config.num_attention_heads % 2:
+        raise ConfigError(
+            f"hidden_size={width}, num_attention_heads={config.num_attention_heads}: halves of a head are rotated, so "
+            "give an even number of dimensions for each head"
+        )
     if config.max_position_embeddings - config.position_offset < _SHORTEST:
         raise ConfigError(
             f"max_position_embeddings={config.max_position_embeddings}, position_offset={config.position_offset}: "
@@ -196,16 +218,10 @@ def check_sizes(config: Any) -> None:
             f"{config.position_offset}: padding stands at the position before the first one; give its id, and an "
             "offset of 1 or more"
         )
-    ids = {"pad_token_id": [config.pad_token_id], "special_token_ids": config.special_token_ids or []}
-    for name, tokens in ids.items():
-        if any(token is not None and token >= config.vocab_size for token in tokens):
-            raise ConfigError(
-                f"{name}={shown(getattr(config, name))} with vocab_size={config.vocab_size}: give ids of the "
-                "vocabulary, which count from 0"
-            )
-    width, wide = config.hidden_size, config.intermediate_size
-    layers = config.num_hidden_layers * (4 * width * width + 2 * width * wide)
-    tables = (config.vocab_size + config.max_position_embeddings + config.type_vocab_size) * config.embedding_size
+    maps = 3 if blocks.gated else 2
+    layers = config.num_hidden_layers * (4 * width * width + maps * width * wide)
+    positions = config.max_position_embeddings if blocks.position_table else 0
+    tables = (config.vocab_size + positions + config.type_vocab_size) * config.embedding_size
     if layers + tables > _MOST_PARAMETERS:
         raise ConfigError(
             f"vocab_size={config.vocab_size}, hidden_size={width}, intermediate_size={wide}, max_position_embeddings="

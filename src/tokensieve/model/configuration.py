@@ -12,6 +12,7 @@ from tokensieve.checks import SHARE, check_value, check_values, shown
 from tokensieve.config import ReductionConfig
 from tokensieve.config.old import FIELDS as FLAT_FIELDS
 from tokensieve.errors import ConfigError
+from tokensieve.model.block import Blocks
 from tokensieve.model.config_fields import FIELDS, TEMPERATURE, check_base_fields, check_sizes
 
 _FIELDS_OF_0_1_0 = ("reread_below", "second_norms")
@@ -22,7 +23,8 @@ class TokensieveConfig(PreTrainedConfig):
     """Sizes of the backbone under BERT's names, the peculiarities of its family, and the reduction settings.
 
     Args:
-        family: the backbone's family, a key of `tokensieve.backbones.BACKBONES`.
+        family: the backbone's family, the name of one in `tokensieve.backbones.BACKBONES`.
+        blocks: how its layers are made: a `Blocks`, or its record as `to_dict` writes it; None: as BERT's.
         num_hidden_layers: D, layers of the source checkpoint; a replaced layer counts.
         embedding_size: width of the embeddings; where it differs from hidden_size they are projected (ELECTRA).
         position_offset: position of a document's first token in the position table (RoBERTa: pad_token_id + 1).
@@ -30,11 +32,15 @@ class TokensieveConfig(PreTrainedConfig):
         type_vocab_size: segments; 0 for a family without (DistilBERT).
         head_activation: activation between the two linear layers of the family's head.
         head_input_dropout: whether the family's head has dropout on its input, too.
+        head_bias: whether the first of its linear layers has a bias.
+        head_norm: whether its activation is normed.
+        head_pooling: what it reads: the first token ("cls"), or the mean of the tokens that are left ("mean").
         special_token_ids: ids of the tokens that begin and end a text. They tell where the second text of a pair begins
             if a caller gives bare ids, see `tokensieve.model.protected`. None: not known.
         reduction: a `ReductionConfig`, or its record as `to_dict` writes it. The flat record of version 0.1.0, which
             called the field `ptc`, is read too.
         tokenize_length: tokens at which documents are truncated before they reach the model; None: what fits.
+        pair_separators: separators between the two texts of a pair, 1 or 2; None: 2 if the family is "roberta", else 1.
         text_pairs: whether it was trained on pairs of texts, and takes these alone; None: not known.
         calibration_temperature: the engine, not the model, divides logits by it before they become probabilities.
             (transformers takes a field named `temperature` for one of text generation, and does not save the config.)
@@ -57,6 +63,7 @@ class TokensieveConfig(PreTrainedConfig):
         self,
         /,  # a field of that name in a config.json is refused like any other
         family: str = "bert",
+        blocks: dict[str, Any] | Blocks | None = None,
         vocab_size: int = 30522,
         hidden_size: int = 768,
         num_hidden_layers: int = 12,
@@ -73,6 +80,10 @@ class TokensieveConfig(PreTrainedConfig):
         positions_skip_padding: bool = False,
         head_activation: str = "tanh",
         head_input_dropout: bool = False,
+        head_bias: bool = True,
+        head_norm: bool = False,
+        head_pooling: str = "cls",
+        pair_separators: int | None = None,
         initializer_range: float = 0.02,
         layer_norm_eps: float = 1e-12,
         special_token_ids: list[int] | None = None,
@@ -86,33 +97,34 @@ class TokensieveConfig(PreTrainedConfig):
         **kwargs: Any,
     ) -> None:
         _refuse_misplaced(kwargs)
-        old = kwargs.pop("ptc", None)
-        for name in _FIELDS_OF_0_1_0:
-            kwargs.pop(name, None)
+        old = _pop_old(kwargs)
         check_base_fields(kwargs, type(self))
-        kwargs.setdefault("pad_token_id", 0)
-        super().__init__(**kwargs)
-        self.pad_token_id = kwargs["pad_token_id"]
-        self.family = family
-        self.vocab_size, self.hidden_size = vocab_size, hidden_size
+        super().__init__(**{"pad_token_id": 0, **kwargs})
+        self.pad_token_id = kwargs.get("pad_token_id", 0)
+        self.blocks: dict[str, Any] = _read_blocks(blocks).to_dict()
+        self.family, self.vocab_size, self.hidden_size = family, vocab_size, hidden_size
         self.num_hidden_layers, self.num_attention_heads = num_hidden_layers, num_attention_heads
         self.intermediate_size, self.hidden_act = intermediate_size, hidden_act
-        self.hidden_dropout_prob = hidden_dropout_prob
-        self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.hidden_dropout_prob, self.attention_probs_dropout_prob = hidden_dropout_prob, attention_probs_dropout_prob
         self.classifier_dropout = hidden_dropout_prob if classifier_dropout is None else classifier_dropout
         self.max_position_embeddings, self.type_vocab_size = max_position_embeddings, type_vocab_size
         self.embedding_size: int = hidden_size if embedding_size is None else embedding_size
         self.position_offset, self.positions_skip_padding = position_offset, positions_skip_padding
-        self.head_activation, self.head_input_dropout = head_activation, head_input_dropout
+        self.head_activation, self.head_input_dropout, self.head_bias = head_activation, head_input_dropout, head_bias
+        self.head_norm, self.head_pooling = head_norm, head_pooling
+        self.pair_separators = pair_separators or (2 if family == "roberta" else 1)
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
-        self.special_token_ids = special_token_ids
-        self.tokenize_length, self.text_pairs = tokenize_length, text_pairs
+        self.special_token_ids, self.tokenize_length, self.text_pairs = special_token_ids, tokenize_length, text_pairs
         self.calibration_temperature, self.thresholds = calibration_temperature, thresholds
         self.attention_backend, self.int8 = attention_backend, int8
+        self._check()
+        self.reduction: dict[str, Any] = self._read_reduction(reduction, old).to_dict()
+
+    def _check(self) -> None:
+        """Raise ConfigError unless all fields but the reduction settings are in range and go together."""
         check_values(vars(self), FIELDS)
         check_sizes(self)
         self.check_calibration()
-        self.reduction: dict[str, Any] = self._read_reduction(reduction, old).to_dict()
 
     def _read_reduction(self, reduction: Any, old: Any) -> ReductionConfig:
         """The reduction settings, from the field of that name or, in a record of version 0.1.0, from `ptc`.
@@ -142,6 +154,11 @@ class TokensieveConfig(PreTrainedConfig):
                 "folder with tokensieve.load or AutoModelForSequenceClassification, build a cascade with "
                 "tokensieve.compress, or leave defer out"
             )
+
+    @property
+    def block(self) -> Blocks:
+        """How the layers are made."""
+        return Blocks.from_dict(self.blocks)
 
     @property
     def settings(self) -> ReductionConfig:
@@ -183,11 +200,6 @@ class TokensieveConfig(PreTrainedConfig):
         return self.type_vocab_size < 2 if self.text_pairs is None else self.text_pairs
 
     @property
-    def pair_separators(self) -> int:
-        """How many separators stand between the two texts of a pair: two in RoBERTa's family, else one."""
-        return 2 if self.family == "roberta" else 1
-
-    @property
     def longest_document(self) -> int:
         """Text tokens that the position table takes, special tokens included."""
         return int(self.max_position_embeddings - self.position_offset)
@@ -196,15 +208,34 @@ class TokensieveConfig(PreTrainedConfig):
         """Tokens that documents are truncated to: `asked`, else the checkpoint's own length, else what fits.
 
         Raises:
-            ConfigError: the position table does not hold it.
+            ConfigError: it is more than the model takes.
         """
         if asked is None:
             return min(self.tokenize_length or self.longest_document, self.longest_document)
         if not 1 <= asked <= self.longest_document:
-            raise ConfigError(
-                f"max_length={asked}: this model's position table takes 1 to {self.longest_document} tokens"
-            )
+            raise ConfigError(f"max_length={asked}: this model takes 1 to {self.longest_document} tokens")
         return asked
+
+
+def _pop_old(values: dict[str, Any]) -> Any:
+    """Take the fields of version 0.1.0 out of a config's; return the reduction settings among them, or None."""
+    for name in _FIELDS_OF_0_1_0:
+        values.pop(name, None)
+    return values.pop("ptc", None)
+
+
+def _read_blocks(blocks: Any) -> Blocks:
+    """The blocks, from the field of that name.
+
+    Raises:
+        ConfigError: it is no record, has unknown fields, or refused values.
+    """
+    if blocks is not None and not isinstance(blocks, (Blocks, Mapping)):
+        raise ConfigError(f"blocks={shown(blocks)}: give the record of the backbone's blocks")
+    try:
+        return blocks if isinstance(blocks, Blocks) else Blocks.from_dict(blocks or {})
+    except ConfigError as error:
+        raise ConfigError(f"blocks: {error}") from error
 
 
 def _refuse_misplaced(values: Mapping[str, Any]) -> None:

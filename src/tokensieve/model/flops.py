@@ -9,10 +9,13 @@ kernels/backends.py, and is not counted.) Cells count their own cost: other scor
 
 from __future__ import annotations
 
+from tokensieve.kernels.window import keys_seen
 from tokensieve.model.configuration import TokensieveConfig
 
 
-def layer_flops(config: TokensieveConfig, rows: float, keys: float, rows_out: float, projected: float) -> float:
+def layer_flops(
+    config: TokensieveConfig, rows: float, keys: float, rows_out: float, projected: float, *, local: bool = False
+) -> float:
     """FLOPs of one layer.
 
     Args:
@@ -21,11 +24,14 @@ def layer_flops(config: TokensieveConfig, rows: float, keys: float, rows_out: fl
         keys: rows that serve as keys and values.
         rows_out: rows left for output projection and feed-forward.
         projected: rows whose key and value are projected (more than `keys` where heads keep sets of their own).
+        local: whether attention stays within the window; then a query is multiplied with the keys of its block's.
     """
     d, wide = config.hidden_size, config.intermediate_size
     projections = 2 * d * d * (rows + 2 * projected + rows_out)
-    attention = 2 * 2 * d * rows * keys
-    feed_forward = 2 * 2 * d * wide * rows_out
+    window = config.block.window
+    seen = keys_seen(window, keys) if local and window is not None else keys
+    attention = 2 * 2 * d * rows * seen
+    feed_forward = 2 * (3 if config.block.gated else 2) * d * wide * rows_out
     return projections + attention + feed_forward
 
 
@@ -46,5 +52,9 @@ def head_flops(config: TokensieveConfig) -> int:
 def dense_flops(config: TokensieveConfig, length: int) -> int:
     """FLOPs of the same backbone with nothing reduced and its own head."""
     d, labels = config.hidden_size, config.num_labels or 0
-    layers = config.num_hidden_layers * layer_flops(config, length, length, length, length)
+    local = config.block.local_layers
+    layers = sum(
+        layer_flops(config, length, length, length, length, local=layer in local)
+        for layer in range(config.num_hidden_layers)
+    )
     return int(embedding_flops(config, length) + layers + 2 * d * d + 2 * d * labels)

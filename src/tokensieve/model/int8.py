@@ -67,7 +67,7 @@ def put_int8(model: nn.Module, names: Sequence[str]) -> None:
 def _has_units_apart(module: Any) -> bool:
     """Whether it is a layer whose feed-forward block is int8 from end to end."""
     block = getattr(module, "intermediate", None)
-    if not isinstance(block, Intermediate) or block.gelu is None:
+    if not isinstance(block, Intermediate) or block.gelu is None or block.LayerNorm is not None:
         return False
     return isinstance(block.dense, Int8Linear) and isinstance(module.output.dense, Int8Linear)
 

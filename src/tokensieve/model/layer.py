@@ -1,4 +1,4 @@
-"""One transformer layer: attention -> reduce -> feed-forward. This is the file in which a token disappears.
+"""The loop over layers, and in a layer attention -> reduce -> feed-forward. In this file a token disappears.
 
 A site (`reduce.site`) says where tokens leave: ahead of attention, between attention and feed-forward, or as keys of
 the next layer alone. The layer knows no method by name: it asks the score what it needs and the selection what stays.
@@ -19,7 +19,11 @@ from tokensieve.kernels.received import Queries
 from tokensieve.model.attention import Attention
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.feed_forward import Intermediate, feed_forward
+from tokensieve.model.norms import norm_of
+from tokensieve.model.positions import Places, Positions
 from tokensieve.model.residual import ResidualOutput
+from tokensieve.model.steps import Step, encoder_steps
+from tokensieve.model.trace import Trace
 from tokensieve.reduce.contract import KeyRows, select_rows
 from tokensieve.reduce.merge.contract import Merging
 from tokensieve.tokens import Tokens
@@ -37,25 +41,95 @@ class Choice:
     merging: Merging | None = None
 
 
+class Encoder(nn.Module):
+    """The layers of the model in order, with the combining module among them.
+
+    Attributes:
+        steps: what each step does.
+        layer: the module of each step. A layer that the combining module replaces has none.
+        positions: what positions mean to attention.
+        LayerNorm: the norm behind the last layer, in backbones whose norms come first; else None.
+    """
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        settings = config.settings
+        self.min_length = settings.min_length
+        self.min_tokens = 1 if settings.prune is None else settings.prune.select.min_tokens
+        self.steps = encoder_steps(settings, config.num_hidden_layers, config.block.local_layers)
+        self.layer = nn.ModuleList(
+            Layer(config, step.source, step.prune, step.share) if step.source is not None else combining_module(config)
+            for step in self.steps
+        )
+        self.positions = Positions(config)
+        self.LayerNorm = norm_of(config.hidden_size, config) if config.block.norm_first else None
+        self.first_share = _first_share(self.steps[0])
+
+    def forward(self, tokens: Tokens) -> tuple[Tokens, Trace]:
+        """Run all steps; return the tokens that reach the end, and the trace of all tokens."""
+        trace, keys, places = Trace(), None, self.positions(tokens)
+        exempt = [not pruned for pruned in self.pruned(tokens.text_lengths)]
+        everyone = [True] * len(tokens.lengths)
+        for step, module in zip(self.steps, self.layer, strict=True):
+            if step.kind == "combine":  # by kind: an adapter may wrap the module
+                before, keys = tokens, None
+                tokens, joined = module(tokens)
+                trace.record_combining(before, joined)
+            else:
+                served = keys
+                tokens, keys = module(tokens, keys, exempt if step.prune else everyone, Choice(), places)
+                trace.record_layer(tokens, served)
+        if self.LayerNorm is not None:
+            tokens = tokens.with_values(self.LayerNorm(tokens.values))
+        return tokens, trace
+
+    def pruned(self, lengths: Sequence[int]) -> list[bool]:
+        """For each length of a document, whether it is long enough to be pruned."""
+        return [length >= self.min_length for length in lengths]
+
+    def rows_after_first_pruning(self, lengths: Sequence[int]) -> list[int]:
+        """For each length of a document, how many tokens enter the first layer: a measure of its work."""
+        share, fewest = self.first_share, self.min_tokens
+        return [
+            max(min(length, fewest), round(length * share)) if pruned else length
+            for length, pruned in zip(lengths, self.pruned(lengths), strict=True)
+        ]
+
+
+def combining_module(config: TokensieveConfig) -> nn.Module:
+    """The combining module of a config whose settings have one."""
+    combine = config.settings.combine
+    assert combine is not None
+    return combine.module(config.hidden_size, config.layer_norm_eps)
+
+
+def _first_share(step: Step) -> float:
+    """The share of a document's tokens that enters the first layer: below 1 if tokens leave ahead of it."""
+    return float(step.share) if step.prune is not None and step.prune.site.ahead else 1.0
+
+
 class Layer(GradientCheckpointingLayer):
-    """A post-norm layer that may prune.
+    """A layer that may prune.
 
     Args:
-        config: sizes.
+        config: sizes, and how layers are made.
+        number: of the layer in the source checkpoint, from 0.
         prune: which tokens leave here, and where; None: none do, and nothing is scored.
         share: exact share of the tokens that stays.
     """
 
-    def __init__(self, config: TokensieveConfig, prune: Prune | None = None, share: Fraction = Fraction(1)) -> None:
+    def __init__(
+        self, config: TokensieveConfig, number: int, prune: Prune | None = None, share: Fraction = Fraction(1)
+    ) -> None:
         super().__init__()
-        self.attention = Attention(config)
+        self.attention = Attention(config, number)
         self.intermediate = Intermediate(config)
-        self.output = ResidualOutput(config.intermediate_size, config)
+        self.output = ResidualOutput(config.intermediate_size, config, config.block.feed_forward_bias)
         self.prune, self.share = prune, share
         self.importance = None if prune is None else prune.score.scorer(config.hidden_size)
 
     def forward(
-        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
+        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice, places: Places
     ) -> tuple[Tokens, KeyRows | None]:
         """Run the layer.
 
@@ -64,6 +138,7 @@ class Layer(GradientCheckpointingLayer):
             keys: rows that serve as keys and values here; None: all.
             exempt: for each document, whether it is not pruned.
             choice: of this layer and pass. The first run fills it; a second run keeps to it.
+            places: what the positions of the batch mean to attention.
 
         Returns:
             The tokens that stay in the model, and the keys of the next layer.
@@ -73,9 +148,8 @@ class Layer(GradientCheckpointingLayer):
         if prune is not None and prune.site.ahead and choice.kept is not None:
             tokens, _ = self._leave(tokens, choice.kept, choice)
         attended = before if prune is not None and prune.site.keys_once_more else None
-        context, received = self.attention.self(
-            tokens, keys, self._scored_queries(tokens, keys, exempt, choice), exempt, attended
-        )
+        scored = self._scored_queries(tokens, keys, exempt, choice)
+        context, received = self.attention.self(tokens, keys, places, scored, exempt, attended)
         if received is not None:
             assert prune is not None
             choice.kept = self._select(tokens, keys, prune.score.of_received(received), exempt)

@@ -113,8 +113,8 @@ def make_plan(
         ConfigError: the length is outside 1..the position table, or `shares` has not one figure per step.
     """
     if not 1 <= length <= config.longest_document:
-        raise ConfigError(f"length={length}: give 1 to {config.longest_document}, what the position table holds")
-    steps = encoder_steps(config.settings, config.num_hidden_layers)
+        raise ConfigError(f"length={length}: give 1 to {config.longest_document}, what the model takes")
+    steps = encoder_steps(config.settings, config.num_hidden_layers, config.block.local_layers)
     bounds = kept_bounds(config.settings, steps, length, special)
     exact = all(bound.fewest == bound.most for bound in bounds)
     basis: Basis = "exact" if exact else "bounds" if shares is None else "measured"
@@ -182,7 +182,8 @@ def _plan_step(
     else:
         rows, keys, out = text + m, kept + m, text + m
     per_head = settings.prune is not None and settings.prune.score.per_head
-    flops = layer_flops(config, rows, keys, out, rows if per_head else keys)
+    local = step.source in config.block.local_layers
+    flops = layer_flops(config, rows, keys, out, rows if per_head else keys, local=local)
     if prune is not None and bounds.scores:
         flops += prune.score.flops(d, previous + m, rows, keys, m)
     if prune is not None and prune.merge is not None:

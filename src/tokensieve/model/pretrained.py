@@ -1,4 +1,4 @@
-"""Base class of our models: inputs and output of forward, saving, and gradient checkpointing, as in transformers."""
+"""Base classes of our models: saving and gradient checkpointing as in transformers; and forward of the classifiers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def encoder_alone() -> Iterator[None]:
 
 
 class TokensievePreTrainedModel(PreTrainedModel):
-    """Base of the classifiers on packed tokens. A subclass writes `read`."""
+    """Base of the models on packed tokens."""
 
     config_class: type[TokensieveConfig] = TokensieveConfig
     config: TokensieveConfig
@@ -50,10 +50,6 @@ class TokensievePreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["Layer", "TokenCombiner"]  # noqa: RUF012 - transformers reads a list
-
-    def read(self, batch: Batch) -> Answers:
-        """Answer a checked batch."""
-        raise NotImplementedError
 
     def __setattr__(self, name: str, value: Any) -> None:
         """As in `nn.Module`. torch.ao.quantization marks the model by its `qconfig` before it looks at the layers, and
@@ -67,6 +63,45 @@ class TokensievePreTrainedModel(PreTrainedModel):
     def settings(self) -> ReductionConfig:
         """The reduction settings. A cascade's are those of its first stage, with `defer` for the second one."""
         return self.config.settings
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load as transformers does. Of a folder whose classifier begins with a bag of words, that is the encoder
+        alone, and a warning says so.
+        """
+        path = kwargs.get("pretrained_model_name_or_path", args[0] if args else None)
+        is_folder = isinstance(path, (str, Path)) and (Path(path) / WORDS_FIRST).is_file()
+        if is_folder and not _encoder_alone_is_meant.get():
+            logger.warning(
+                "%s: this is the encoder alone; the bag of words ahead of it is served by tokensieve.load", path
+            )
+        return super().from_pretrained(*args, **kwargs)
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """Save as transformers does, with the weights always under the names that they have here."""
+        # A loaded model remembers the names in its file, and saving brings them back: in transformers 5.0 to 5.5 always
+        # LayerNorm.gamma and beta, later if the file had them. Trainer, on resume and for the best weights, warns that
+        # it finds none of these, and leaves the norms as they are.
+        self._weight_conversions = None
+        super().save_pretrained(*args, **kwargs)
+
+    def _set_gradient_checkpointing(  # type: ignore[override]  # its options differ between versions
+        self, enable: bool = True, gradient_checkpointing_func: Callable[..., Any] = checkpoint, **options: Any
+    ) -> None:
+        if enable and getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant"):
+            raise ConfigError(
+                "gradient checkpointing with use_reentrant=True: it loses the gradient of packed tokens; "
+                "use gradient_checkpointing_kwargs={'use_reentrant': False}, which is the default"
+            )
+        super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **options)
+
+
+class ClassifierModel(TokensievePreTrainedModel):
+    """Base of the classifiers. A subclass writes `read`."""
+
+    def read(self, batch: Batch) -> Answers:
+        """Answer a checked batch."""
+        raise NotImplementedError
 
     def forward(
         self,
@@ -105,34 +140,3 @@ class TokensievePreTrainedModel(PreTrainedModel):
             self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, special_tokens_mask
         )
         return output_of(self.read(batch), labels, self.config.problem_type, return_dict)
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Load as transformers does. Of a folder whose classifier begins with a bag of words, that is the encoder
-        alone, and a warning says so.
-        """
-        path = kwargs.get("pretrained_model_name_or_path", args[0] if args else None)
-        is_folder = isinstance(path, (str, Path)) and (Path(path) / WORDS_FIRST).is_file()
-        if is_folder and not _encoder_alone_is_meant.get():
-            logger.warning(
-                "%s: this is the encoder alone; the bag of words ahead of it is served by tokensieve.load", path
-            )
-        return super().from_pretrained(*args, **kwargs)
-
-    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """Save as transformers does, with the weights always under the names that they have here."""
-        # A loaded model remembers the names in its file, and saving brings them back: in transformers 5.0 to 5.5 always
-        # LayerNorm.gamma and beta, later if the file had them. Trainer, on resume and for the best weights, warns that
-        # it finds none of these, and leaves the norms as they are.
-        self._weight_conversions = None
-        super().save_pretrained(*args, **kwargs)
-
-    def _set_gradient_checkpointing(  # type: ignore[override]  # its options differ between versions
-        self, enable: bool = True, gradient_checkpointing_func: Callable[..., Any] = checkpoint, **options: Any
-    ) -> None:
-        if enable and getattr(gradient_checkpointing_func, "keywords", {}).get("use_reentrant"):
-            raise ConfigError(
-                "gradient checkpointing with use_reentrant=True: it loses the gradient of packed tokens; "
-                "use gradient_checkpointing_kwargs={'use_reentrant': False}, which is the default"
-            )
-        super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **options)

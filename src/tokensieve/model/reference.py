@@ -1,9 +1,9 @@
 """The padded reference forward of every variant: short and slow, and tokens are masked, never removed.
 
-It is the oracle of the tests; `reference_cells` has the line of each cell. Its fixed-ratio variants are the graph that
-an exporter can trace: masks in place of gathers, tensor operations in place of loops over documents. It shares the
-model's parameters and none of its ragged code: selection counts for every token the ones that rank before it, where
-the model sorts.
+It is the oracle of the tests; `reference_cells` has the line of each cell, and `reference_positions` what positions do.
+Its fixed-ratio variants are the graph that an exporter can trace: masks in place of gathers, tensor operations in place
+of loops over documents. It shares the model's parameters and none of its ragged code: selection counts for every token
+the ones that rank before it, where the model sorts.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tokensieve.model.attention import SelfAttention
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.head import MeanHead, PretrainedHead
 from tokensieve.model.layer import Layer
 from tokensieve.model.reference_cells import SCORES, combine, merge, scored_rows, select
+from tokensieve.model.reference_positions import position_bias, turned
+from tokensieve.model.steps import Step
 from tokensieve.reduce.combine.combining_module import TokenCombiner
 
 
@@ -61,7 +64,8 @@ def reference_forward(
             keys = hidden = stay
         rows = torch.cat([hidden, ones], dim=2)[:, 0]
         columns = torch.cat([served, ones.expand(-1, served.shape[1], -1)], dim=2)
-        context, received = attention(module, values, attended, scored_rows(prune, rows, m), columns)
+        scored, block = scored_rows(prune, rows, m), module.attention.self
+        context, received = attention(model, step, block, (values, attended), scored, columns)
         if prune is not None and not prune.site.ahead:
             if prune.score.needs_attention:
                 scores = received[..., : input_ids.shape[1]]
@@ -75,6 +79,8 @@ def reference_forward(
         mixed = module.attention.output(context, values)
         values = module.output(module.intermediate(mixed), mixed)
         kept.append(ones if not keys.shape[-1] else hidden if leaves else served)
+    if model.encoder.LayerNorm is not None:
+        values = model.encoder.LayerNorm(values)
     rows = torch.cat([hidden[:, 0], torch.ones_like(values[:, :m, 0], dtype=torch.bool)], dim=1)
     return head(model.head, values, rows * sizes), kept
 
@@ -87,7 +93,9 @@ def embed(model: TokensieveForSequenceClassification, ids: Tensor, segments: Ten
         real = ids.ne(config.pad_token_id)
         positions = real.cumsum(1) * real + config.position_offset - 1
     positions = positions.clamp(max=config.max_position_embeddings - 1)  # of padding beyond the table
-    values: Tensor = table.word_embeddings(ids) + table.position_embeddings(positions)
+    values: Tensor = table.word_embeddings(ids)
+    if table.position_embeddings is not None:
+        values = values + table.position_embeddings(positions)
     if table.token_type_embeddings is not None:
         values = values + table.token_type_embeddings(torch.zeros_like(ids) if segments is None else segments)
     values = table.LayerNorm(values)
@@ -130,19 +138,30 @@ def first(flags: Tensor) -> Tensor:
 
 
 def attention(
-    module: Layer, values: Tensor, attended: Tensor, scored: Tensor, columns: Tensor
+    model: TokensieveForSequenceClassification,
+    step: Step,
+    block: SelfAttention,
+    both: tuple[Tensor, Tensor],
+    scored: Tensor,
+    columns: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Context [B, R, d] of all rows over the `attended` rows [B, R, d], and received attention [B, H, R], which is the
-    mean over the `scored` rows [B, R] bool.
+    """Context [B, R, d] of all rows over the attended rows, `both` [B, R, d]; and received attention [B, H, R], which
+    is the mean over the `scored` rows [B, R] bool.
     """
-    block = module.attention.self
+    config, m = model.config, model.settings.combination_tokens
+    values, attended = both if block.LayerNorm is None else (block.LayerNorm(rows) for rows in both)
     query, key, value = (
         projection(rows).unflatten(-1, (block.heads, -1)).transpose(1, 2)
         for projection, rows in ((block.query, values), (block.key, attended), (block.value, attended))
     )
+    assert step.source is not None
+    query, key = (turned(config.block, step.source, rows, m) for rows in (query, key))
+    relative = model.encoder.positions.relative
+    bias = position_bias(config, None if relative is None else relative.weight, step.source, values.shape[1], m)
     exact = torch.promote_types(query.dtype, torch.float32)
-    logits = query.to(exact) @ key.to(exact).transpose(2, 3) * query.shape[-1] ** -0.5
+    logits = query.to(exact) @ key.to(exact).transpose(2, 3) * query.shape[-1] ** -0.5 + bias.to(exact)
     probabilities = logits.masked_fill(~columns.unsqueeze(2), -torch.inf).softmax(-1)
+    probabilities = probabilities.nan_to_num(0.0)  # of rows whose window has no key
     context = (probabilities.to(value.dtype) @ value).transpose(1, 2).flatten(2)
     weights = scored.to(probabilities.dtype).unsqueeze(1).unsqueeze(-1)
     return context, (probabilities * weights).sum(2) / weights.sum(2)
@@ -150,10 +169,11 @@ def attention(
 
 def head(module: PretrainedHead | MeanHead, values: Tensor, rows: Tensor) -> Tensor:
     """Logits from the padded values [B, R, d] and the tokens [B, R] that every row stands for, 0 where it is gone."""
+    mean = (values * rows.unsqueeze(-1)).sum(1) / rows.sum(1, keepdim=True)
     if isinstance(module, PretrainedHead):
-        first = (rows > 0).int().argmax(1)
-        pooled = module.activation(module.dense(values[torch.arange(len(values)), first]))
+        first = values[torch.arange(len(values)), (rows > 0).int().argmax(1)]
+        pooled = module.document_vectors(mean if module.reads_mean else first)
     else:
-        pooled = (values * rows.unsqueeze(-1)).sum(1) / rows.sum(1, keepdim=True)
+        pooled = mean
     logits: Tensor = module.classifier(pooled)
     return logits

@@ -9,6 +9,7 @@ from bench_records import CONTENDERS, config
 
 from flat import reduction
 from tokensieve import ConfigError, ReductionConfig
+from tokensieve.bench.backbone import shape_config
 from tokensieve.bench.config import BenchConfig
 from tokensieve.bench.contenders import CONTENDER_CONFIGS
 from tokensieve.bench.contenders.ours import Tokensieve, with_settings
@@ -156,7 +157,7 @@ def test_only_keeps_the_baseline_and_the_bars_that_can_be_told() -> None:
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
 def test_committed_configs_fit_their_backbones(path: Path) -> None:
     found, record = read_config(path)
-    depth = {"default": 6, "bert-base": 12, "tiny": 2}[found.backbone]
+    depth = 6 if found.backbone == "default" else shape_config(found.backbone).num_hidden_layers
     for contender in found.contenders.values():
         if isinstance(contender, Tokensieve):
             start = reduction() if contender.preset is None else ReductionConfig.preset(contender.preset)

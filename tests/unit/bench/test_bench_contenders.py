@@ -15,6 +15,7 @@ from tokensieve.bench import measure
 from tokensieve.bench.contenders.onnx import export
 from tokensieve.bench.contenders.openvino import calibration
 from tokensieve.bench.rounds import run_interleaved
+from tokensieve.kernels.linear import Linear
 from tokensieve.model.plan import make_plan
 
 RATIO = {"pruning": "ratio", "site": "hidden", "keep_ratio": 0.7}
@@ -36,6 +37,7 @@ def logits_of(setting: Any, work: Any) -> torch.Tensor:
     ("own", "tolerance"),
     [
         ({"kind": "transformers"}, 0.0),
+        ({"kind": "transformers", "linear": "tokensieve"}, 1e-5),
         ({"kind": "transformers", "dtype": "bfloat16"}, 3e-2),
         ({"kind": "tokensieve", "preset": "dense"}, 1e-5),
         ({"kind": "tokensieve", "preset": "dense", "dtype": "bfloat16"}, 3e-2),
@@ -406,3 +408,13 @@ def test_contenders_take_turns() -> None:
     seen.clear()
     run_interleaved({"a": lambda: None}, 1, seen.append, warm_up=False)
     assert seen == ["round 1 of 1"]
+
+
+def test_transformers_with_our_products_leaves_the_backbone_as_it_is(prepare: Any) -> None:
+    """The modules are copies of another class, and the tensors are the same."""
+    contender, setting, _ = one(prepare, {"kind": "transformers", "linear": "tokensieve"})
+    theirs = dict(setting.backbone.model.named_modules())
+    linear = {name: module for name, module in contender.module.named_modules() if isinstance(module, torch.nn.Linear)}
+    assert {type(module) for module in linear.values()} == {Linear}
+    assert {type(theirs[name]) for name in linear} == {torch.nn.Linear}
+    assert all(module.weight is theirs[name].weight for name, module in linear.items())

@@ -78,6 +78,10 @@ def test_backbones_of_a_name(tiny_bert_dir: Path) -> None:
     assert all(torch.equal(first[name], again[name]) for name in first)
     other = Backbone("tiny", seed=1, num_labels=3).model.state_dict()
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
+    for family in ("mpnet", "modernbert"):
+        other = Backbone(f"{family}-tiny", seed=0, num_labels=3)
+        assert other.model.config.model_type == other.ours.family == family
+        assert other.attention == ("eager" if family == "mpnet" else "sdpa")
     base = Backbone("bert-base", seed=0, num_labels=2).config
     assert (base.num_hidden_layers, base.hidden_size, base.intermediate_size) == (12, 768, 3072)
 

@@ -21,7 +21,8 @@ def test_there_and_back(name: str, tmp_path: Path) -> None:
     source.config.id2label = {0: "film", 1: "law", 2: "sport"}
     source.config.problem_type = "multi_label_classification"
     model = compress(source, DENSE).eval()
-    kind = type("XLMRobertaTokenizer", (), {"bos_token_id": 0, "eos_token_id": 2})() if name == "xlm-roberta" else None
+    tokenizers = {"xlm-roberta": "XLMRobertaTokenizer", "camembert": "CamembertTokenizer"}
+    kind = type(tokenizers.get(name, ""), (), {"bos_token_id": 0, "eos_token_id": 2})() if name in tokenizers else None
     to_transformers(model, kind).save_pretrained(tmp_path)
     back = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     assert type(back) is type(source)

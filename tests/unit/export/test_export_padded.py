@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from contract.families import FAMILIES
 from contract.variants import COUNTED, POSITIONS, VARIANTS, batch, documents, settings, tiny_model
 from tokensieve import ConfigError, ReductionConfig
 from tokensieve.export.onnx import check_settings
@@ -98,3 +99,10 @@ def test_sample_documents_have_the_inputs_of_the_tokenizer(types: int, segments:
     inputs = sample_batch(tiny_model(settings(), type_vocab_size=types).config, (9, 4), segments)
     assert inputs["attention_mask"].sum(1).tolist() == [9, 4]
     assert (int(inputs["token_type_ids"].max()) if "token_type_ids" in inputs else None) == largest
+
+
+@pytest.mark.parametrize("kind", ["mpnet", "modernbert"])
+def test_families_whose_layers_are_not_berts_are_refused_with_the_remedy(kind: str) -> None:
+    model = tiny_model(settings(pruning="none", pooling="host"), **FAMILIES[kind])
+    with pytest.raises(ConfigError, match=f"the family {kind} cannot be exported to ONNX yet.*--format transformers"):
+        check_settings(model)

@@ -52,7 +52,7 @@ def test_every_thread_has_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     seen: list[int] = []
     config = TokensieveConfig(hidden_size=8, intermediate_size=16, num_attention_heads=2)
-    widen, narrow = module.Intermediate(config), ResidualOutput(16, config).eval()
+    widen, narrow = module.Intermediate(config), ResidualOutput(16, config, bias=True).eval()
     widen.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     with torch.no_grad():
         found = module.feed_forward(torch.randn(1000, 8), widen, narrow)

@@ -1,4 +1,4 @@
-"""Embedding: padded ids in, packed vectors out. Padding ends here; combination tokens begin here."""
+"""Text: padded ids in, packed vectors out. Padding ends here; combination tokens begin here."""
 
 from __future__ import annotations
 
@@ -9,20 +9,10 @@ from tokensieve.kernels.linear import Linear
 from tokensieve.model.batch import Batch
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.dropout import Dropout
+from tokensieve.model.inputs.combination import CombinationTokens
+from tokensieve.model.norms import norm_of
 from tokensieve.model.protected import protected_tokens
 from tokensieve.tokens import Tokens, pack
-
-
-class CombinationTokens(nn.Module):
-    """The m combination tokens; a module of their own, so that adapters can train them beside a frozen backbone."""
-
-    def __init__(self, number: int, hidden_size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(number, hidden_size))
-
-    def forward(self, tokens: Tokens) -> Tokens:
-        """Append them to every document."""
-        return tokens.join(self.weight)
 
 
 class Embeddings(nn.Module):
@@ -33,9 +23,10 @@ class Embeddings(nn.Module):
         self.config = config
         width = config.embedding_size
         self.word_embeddings = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
+        positions = config.max_position_embeddings if config.block.position_table else 0
+        self.position_embeddings = nn.Embedding(positions, width) if positions else None
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
-        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.LayerNorm = norm_of(width, config)
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.projection = Linear(width, config.hidden_size) if width != config.hidden_size else None
         settings = config.settings
@@ -51,7 +42,7 @@ class Embeddings(nn.Module):
         nothing = torch.zeros_like(origin, dtype=torch.bool)
         protected = protected_tokens(self.config, batch, origin) if self.protects else nothing
         tokens = Tokens(
-            values=self.embed(ids, self.positions(batch, ids, origin), batch),
+            values=self.embed(ids, origin, batch),
             lengths=batch.lengths,
             origin=origin,
             protected=protected,
@@ -59,11 +50,11 @@ class Embeddings(nn.Module):
         )
         return tokens if self.combination_tokens is None else self.combination_tokens(tokens)
 
-    def embed(self, ids: Tensor | None, positions: Tensor, batch: Batch) -> Tensor:
-        """Vectors [T, hidden_size] of packed ids [T], or of the batch's own word vectors, at positions [T]."""
-        words = pack(batch.embeds, batch.mask) if batch.embeds is not None else self.word_embeddings(ids)
-        vectors: Tensor = words + self.position_embeddings(positions)
-        del words  # all tokens are still there: what is held here may be the peak of memory
+    def embed(self, ids: Tensor | None, origin: Tensor, batch: Batch) -> Tensor:
+        """Vectors [T, hidden_size] of packed ids [T], or of the batch's own word vectors, at places `origin` [T]."""
+        vectors: Tensor = pack(batch.embeds, batch.mask) if batch.embeds is not None else self.word_embeddings(ids)
+        if self.position_embeddings is not None:
+            vectors = vectors + self.position_embeddings(self.positions(batch, ids, origin))
         if self.token_type_embeddings is not None:
             segments, table = batch.token_type_ids, self.token_type_embeddings
             vectors += table.weight[0] if segments is None else table(pack(segments, batch.mask))
