@@ -119,7 +119,7 @@ async def _loaded(server: Server, texts: list[str], requests: int, event: Any) -
 
 
 def _other_than(answers: list[Answer], labels: Any, expected: Any) -> list[bool]:
-    """Of each answer that came: whether it is another one than all that are expected."""
+    """Whether each answer that came is another one than all that are expected."""
     return [
         all(_distance(answer, labels, own[answer.text]) > TOLERANCE for own in expected)
         for answer in answers

@@ -20,7 +20,7 @@ class Family:
         name: the family's name in `TokensieveConfig.family`.
         prefix: prefix of the body's parameter names in a model with a head ("bert.").
         names: (pattern, replacement) from the family's parameter names, without prefix, to ours; first match wins.
-            Where one tensor holds several of ours, one below the other, there is a replacement for each.
+            A tensor that holds several of ours, one below the other, has a replacement for each.
         fields: our field of `TokensieveConfig` -> the family's own name for it.
         attention: how transformers' own code computes attention, "sdpa", or "eager" where it knows nothing else.
         fixed: fields of `TokensieveConfig` that have one value in the whole family.

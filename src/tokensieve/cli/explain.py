@@ -13,6 +13,8 @@ from tokensieve.cli.options import (
     Delimiter,
     Device,
     Dtype,
+    Input,
+    InputFormat,
     LabelSeparator,
     MaxLength,
     Model,
@@ -33,10 +35,6 @@ if TYPE_CHECKING:
     from tokensieve.explain.reading import Explained
     from tokensieve.runtime.classifier import Classifier
 
-Input = Annotated[
-    str,
-    typer.Option("--input", help="CSV, TSV, JSONL, JSON, TXT (a document a line; all also .gz), Parquet; - for stdin."),
-]
 Output = Annotated[
     Path | None, typer.Option("--output", help="HTML file to write, also .gz (default: text in the terminal).")
 ]
@@ -53,14 +51,6 @@ TrueLabels = Annotated[
     typer.Option(
         "--label-column",
         help="Column of the true label, for a confusion matrix and a calibration curve (default: read none).",
-        rich_help_panel=DATA,
-    ),
-]
-InputFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--input-format",
-        help="csv, tsv, jsonl, json, txt or parquet where the name does not tell; stdin is jsonl.",
         rich_help_panel=DATA,
     ),
 ]

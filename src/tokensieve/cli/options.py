@@ -55,6 +55,18 @@ OffloadEmbeddings = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and no progress bars.")]
+Input = Annotated[
+    str,
+    typer.Option("--input", help="CSV, TSV, JSONL, JSON, TXT (a document a line; all also .gz), Parquet; - for stdin."),
+]
+InputFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--input-format",
+        help="csv, tsv, jsonl, json, txt or parquet where the name does not tell; stdin is jsonl.",
+        rich_help_panel=DATA,
+    ),
+]
 MaxLength = Annotated[
     int | None, typer.Option("--max-length", help="Truncate documents to this many tokens (default: as in training).")
 ]

@@ -19,6 +19,8 @@ from tokensieve.cli.options import (
     Delimiter,
     Device,
     Dtype,
+    Input,
+    InputFormat,
     MaxLength,
     Model,
     OffloadEmbeddings,
@@ -39,10 +41,6 @@ if TYPE_CHECKING:
     from tokensieve.runtime.classifier import Classifier
 
 
-Input = Annotated[
-    str,
-    typer.Option("--input", help="CSV, TSV, JSONL, JSON, TXT (a document a line; all also .gz), Parquet; - for stdin."),
-]
 Output = Annotated[str, typer.Option("--output", help=".jsonl or .csv file (also .gz), or - for stdout.")]
 Tokens = Annotated[bool, typer.Option("--tokens", help="Add the tokens that survived pruning.")]
 Resume = Annotated[
@@ -56,14 +54,6 @@ Resume = Annotated[
 ]
 Restart = Annotated[
     bool, typer.Option("--restart", help="Throw away what a run that was cut off has left, and begin again.")
-]
-InputFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--input-format",
-        help="csv, tsv, jsonl, json, txt or parquet where the name does not tell; stdin is jsonl.",
-        rich_help_panel=DATA,
-    ),
 ]
 OutputFormat = Annotated[
     str | None,

@@ -19,7 +19,7 @@ MOST_CLASSES = 20
 LEAST = 2
 """Documents in which a word has to stand to be listed."""
 BINS = 10
-"""Of the calibration curve."""
+"""Bins of the calibration curve."""
 
 
 @dataclass(frozen=True)

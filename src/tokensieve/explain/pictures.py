@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import floor, log10
 
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
-"""Of the lines of a chart, which tell them apart without colour."""
+"""Dashes of the lines of a chart, which tell them apart without colour."""
 
 RIGHT = 24
 """Units to the right of a chart, where half of the last tick's text stands."""
@@ -26,7 +26,7 @@ class Bar:
 
     @property
     def middle(self) -> float:
-        """Where its texts stand."""
+        """The place of its texts."""
         return round(self.x + self.width / 2, 1)
 
 
@@ -68,7 +68,7 @@ class Line:
 
     @property
     def path(self) -> str:
-        """As an SVG polyline takes it."""
+        """The points as an SVG polyline takes them."""
         return " ".join(f"{x:g},{y:g}" for x, y in self.points)
 
 
@@ -88,7 +88,7 @@ class Chart:
 
     @property
     def right(self) -> int:
-        """Where the lines end."""
+        """The place in which lines end."""
         return self.width - RIGHT
 
     @property

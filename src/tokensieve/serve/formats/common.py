@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
@@ -79,7 +79,6 @@ class Endpoint:
     gives: Any = None
     statuses: tuple[int, ...] = ()
     is_open: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 WORK = (400, 408, 413, 422, 424, 429, 503)
