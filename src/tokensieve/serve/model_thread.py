@@ -47,7 +47,8 @@ class ModelThread(threading.Thread):
                 for item in batch:
                     self._answer([item])
                 return
-            logger.error("a text of %d tokens cannot be read: %s", batch[0].tokens, error)
+            # The text of the error stays out of the log: it may quote a document.
+            logger.error("a text of %d tokens cannot be read: %s", batch[0].tokens, type(error).__name__)
             _fail(batch[0], error)
             return
         for item, result in zip(batch, results, strict=True):
