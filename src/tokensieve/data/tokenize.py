@@ -56,14 +56,14 @@ class Encodings:
         input_ids: Ids of each text, special tokens included; 1 to `max_length` of them.
         token_type_ids: Segment ids in the same shape, or None for a tokenizer that gives none.
         special_tokens_mask: In the same shape, 1 for each special token that the tokenizer added, 0 for text.
-        truncated: How many texts had more tokens than `max_length`.
+        is_truncated: Of each text, whether it had more tokens than `max_length`.
         places: In the same shape, where each token stands in its text; None unless asked for.
     """
 
     input_ids: list[list[int]]
     token_type_ids: list[list[int]] | None
     special_tokens_mask: list[list[int]]
-    truncated: int
+    is_truncated: list[bool]
     places: list[list[Place]] | None = None
 
     def __len__(self) -> int:
@@ -74,18 +74,23 @@ class Encodings:
         """Number of tokens of each text."""
         return [len(ids) for ids in self.input_ids]
 
+    @property
+    def truncated(self) -> int:
+        """How many texts had more tokens than `max_length`."""
+        return sum(self.is_truncated)
+
 
 def joined(rows: Sequence[tuple[Encodings, int]]) -> Encodings:
     """The encodings of some texts, each given by the encodings that it is in and its row there.
 
-    All are of one tokenizer. `truncated` is 0: who truncated them has counted.
+    All are of one tokenizer. Places are left out.
     """
     segments = [own.token_type_ids for own, _ in rows]
     return Encodings(
         [own.input_ids[row] for own, row in rows],
         None if None in segments else [own[row] for own, (_, row) in zip(segments, rows, strict=True) if own],
         [own.special_tokens_mask[row] for own, row in rows],
-        0,
+        [own.is_truncated[row] for own, row in rows],
     )
 
 
@@ -143,19 +148,20 @@ def encode(
             "tokenizer.json"
         )
     if not texts:
-        return Encodings([], [] if "token_type_ids" in tokenizer.model_input_names else None, [], 0)
+        return Encodings([], [] if "token_type_ids" in tokenizer.model_input_names else None, [], [])
     with _LIMITS, _stored_state_kept(tokenizer):
         tokenizer.truncation_side = side or tokenizer.truncation_side
         beginnings = texts if pairs or tokenizer.truncation_side == "left" else _beginnings(texts, max_length)
         batch = _tokenized(tokenizer, beginnings, pairs, max_length, places)
         if beginnings is not texts and not _all_decided(batch, texts, beginnings):
             batch = _tokenized(tokenizer, texts, pairs, max_length, places)
-        truncated = _count_truncated(tokenizer, texts, pairs, batch, max_length)
+        is_truncated = _are_truncated(tokenizer, texts, pairs, batch, max_length)
     for index, ids in enumerate(batch["input_ids"]):
         if not ids:
             raise InputError(f"document {index} has no tokens: {shorten(texts[index])}; leave it out")
     found = [_places(batch, row) for row in range(len(texts))] if places else None
-    return Encodings(batch["input_ids"], batch.get("token_type_ids"), batch["special_tokens_mask"], truncated, found)
+    segments, special_tokens = batch.get("token_type_ids"), batch["special_tokens_mask"]
+    return Encodings(batch["input_ids"], segments, special_tokens, is_truncated, found)
 
 
 def _places(batch: Any, row: int) -> list[Place]:
@@ -262,13 +268,15 @@ def _stored_limits_kept(backend: Any) -> Iterator[None]:
             backend.enable_padding(**padding)
 
 
-def _count_truncated(
+def _are_truncated(
     tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, batch: Any, max_length: int
-) -> int:
+) -> list[bool]:
     if batch.encodings is not None:
-        return sum(bool(encoding.overflowing) for encoding in batch.encodings)
+        return [bool(encoding.overflowing) for encoding in batch.encodings]
     # A tokenizer written in Python does not keep what it cuts off; only a text that fills max_length can be cut.
     whole = zip(texts, [None] * len(texts) if pairs is None else pairs, batch["input_ids"], strict=True)
-    full = [(text, pair) for text, pair, ids in whole if len(ids) == max_length]
     options = {"truncation": False, "verbose": False, "split_special_tokens": True}
-    return sum(len(tokenizer(*both, **options)["input_ids"]) > max_length for both in full)
+    return [
+        len(ids) == max_length and len(tokenizer(text, pair, **options)["input_ids"]) > max_length
+        for text, pair, ids in whole
+    ]

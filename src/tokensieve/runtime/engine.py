@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from tokensieve.cascade.build import EncoderClassifier, rules_of, stages_of
 from tokensieve.cascade.cascade import run_cascade
 from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.data.documents import Document
-from tokensieve.data.tokenize import Encodings
+from tokensieve.data.tokenize import Encodings, joined
 from tokensieve.errors import ConfigError
 from tokensieve.model.answers import Answers
 from tokensieve.model.classifier import TokensieveForSequenceClassification
@@ -38,13 +39,25 @@ class Prepared:
         documents: how many there are.
         encodings: the tokens of those that the encoder reads; None: it reads none.
         waiting: the rows of these documents, in the order of the encodings.
-        answered: what is known already of the documents; the engine that made it knows its type.
+        answered: what is known already, a row for each document; None: nothing is. The engine that made it knows its
+            type, which can be sliced.
     """
 
     documents: int
     encodings: Encodings | None
     waiting: Sequence[int]
     answered: Any = None
+
+    def split(self, sizes: Sequence[int]) -> list[Prepared]:
+        """The same in parts of these numbers of documents, which add up to all of them."""
+        ends = list(accumulate(sizes))
+        return [self._between(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+    def _between(self, start: int, end: int) -> Prepared:
+        rows = [row for row, document in enumerate(self.waiting) if start <= document < end]
+        encodings = joined([(self.encodings, row) for row in rows]) if self.encodings and rows else None
+        answered = None if self.answered is None else self.answered[start:end]
+        return Prepared(end - start, encodings, [self.waiting[row] - start for row in rows], answered)
 
 
 class Engine:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tokensieve.cascade.build import EncoderClassifier
-from tokensieve.cascade.words_first import WordsAnswers, WordsFirst
+from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.data.documents import Document
 from tokensieve.model.probabilities import class_probabilities
 from tokensieve.runtime.engine import Engine, Prepared
@@ -50,21 +51,22 @@ class WordsFirstEngine(Engine):
         check_forms(documents, self.words_first.words.pairs)
         words = self.words_first.answer([document.content for document in documents])
         left = [documents[row] for row in words.deferred]
-        return Prepared(len(documents), self._encode(left, **how) if left else None, words.deferred, words)
+        return Prepared(len(documents), self._encode(left, **how) if left else None, words.deferred, words.logits)
 
     @torch.inference_mode()
     def finish(self, prepared: Prepared, read: Sequence[Result], *, tokens: bool = False) -> list[Result]:
         """As `Engine.finish`; the answer to a deferred document combines both."""
         first: WordsFirst = self.words_first
-        words: WordsAnswers = prepared.answered
+        words: Tensor = prepared.answered
+        deferred = list(prepared.waiting)
         heat = self.model.config.calibration_temperature  # by which whoever reads the logits divides them
-        logits = words.logits.clone()
+        logits = words.clone()
         if read:
             encoder = torch.tensor([result.logits for result in read]) / heat
-            logits[words.deferred] = first.settings.combined(words.logits[words.deferred], encoder)
+            logits[deferred] = first.settings.combined(words[deferred], encoder)
         probabilities = class_probabilities(logits, first.problem_type).tolist()
         answered = Result((), 0, (), (), 0, (), () if tokens else None, None, WORDS)
-        by_row = {row: answered for row in range(len(logits))} | dict(zip(words.deferred, read, strict=True))
+        by_row = {row: answered for row in range(len(logits))} | dict(zip(deferred, read, strict=True))
         return [
             replace(by_row[row], probabilities=tuple(own), label=label, labels=labels, logits=tuple(scores))
             for row, (own, scores) in enumerate(zip(probabilities, (heat * logits).tolist(), strict=True))

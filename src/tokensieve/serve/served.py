@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -75,6 +76,29 @@ class Served:
             longest = max(whole.lengths if whole is not None else prepared.encodings.lengths)
             raise wrong(f"`inputs` must have at most {self.engine.max_length} tokens. Given: {longest}; set `truncate`")
         return prepared
+
+    def prepare_together(self, requests: Sequence[Sequence[Text]], how: HowToRead) -> list[Prepared | Exception]:
+        """What `prepare` returns or raises for each request.
+
+        Texts of several requests go through the tokenizer and the bag of words together, which is faster. If one of the
+        requests is refused, or its texts are too long, it is prepared alone, so that its error names its texts.
+        """
+        found: list[Prepared | Exception] = []
+        for texts, part in zip(requests, self._together(requests, how), strict=True):
+            is_whole = part is not None and (how.truncate or part.encodings is None or not part.encodings.truncated)
+            try:
+                found.append(part if part is not None and is_whole else self.prepare(texts, how))
+            except Exception as error:
+                found.append(error)
+        return found
+
+    def _together(self, requests: Sequence[Sequence[Text]], how: HowToRead) -> Sequence[Prepared | None]:
+        """The requests' parts of one call; None for each, if there is one request alone or the call fails."""
+        if len(requests) > 1:
+            texts = [text for request in requests for text in request]
+            with suppress(Exception):  # each is then prepared alone, and raises its own error
+                return self.prepare(texts, HowToRead(True, how.side)).split([len(request) for request in requests])
+        return [None] * len(requests)
 
     def _check_form(self, first: Document) -> None:
         pairs = self.classifier.model.config.text_pairs

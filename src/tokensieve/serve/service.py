@@ -12,10 +12,10 @@ from contextlib import suppress
 
 from tokensieve.errors import TokensieveError
 from tokensieve.runtime.classifier import Text
-from tokensieve.runtime.engine import Prepared
 from tokensieve.runtime.results import Result
 from tokensieve.serve.metrics import Metrics
 from tokensieve.serve.model_thread import ModelThread
+from tokensieve.serve.preparer import Preparer
 from tokensieve.serve.queue import Reading, TokenQueue
 from tokensieve.serve.refusal import BACKEND, RefusedError, not_ready, overloaded, too_large
 from tokensieve.serve.served import HowToRead, Served
@@ -47,7 +47,7 @@ class Service:
         self._queue = TokenQueue()
         self.metrics = Metrics(self._queue.__len__)
         self._model = ModelThread(self._queue, settings.max_batch_tokens, self.metrics)
-        self._tokenizer = ThreadPoolExecutor(1, "tokensieve-tokenizer")  # a tokenizer serves one call at a time
+        self._preparer = Preparer()
         self._loader = ThreadPoolExecutor(1, "tokensieve-loader")
         self._active = 0
 
@@ -100,7 +100,7 @@ class Service:
         self._queue.close()
         if self._model.is_alive():
             self._model.join()
-        self._tokenizer.shutdown(wait=False, cancel_futures=True)
+        self._preparer.stop()
         self._loader.shutdown(wait=False, cancel_futures=True)
 
     async def classify(self, texts: Sequence[Text], how: HowToRead) -> tuple[Served, list[Result]]:
@@ -147,7 +147,7 @@ class Service:
     async def _classify(self, served: Served, texts: Sequence[Text], how: HowToRead) -> list[Result]:
         begun = time.perf_counter()
         loop = asyncio.get_running_loop()
-        prepared: Prepared = await loop.run_in_executor(self._tokenizer, served.prepare, texts, how)
+        prepared = await self._preparer.prepare(served, texts, how)
         encodings = prepared.encodings
         self.metrics.tokenized(time.perf_counter() - begun, 0 if encodings is None else encodings.truncated)
         if encodings is None:

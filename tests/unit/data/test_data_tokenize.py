@@ -57,7 +57,7 @@ def test_ids_types_and_truncation() -> None:
         input_ids=[[CLS, A, SEP], [CLS, A, B, C, SEP], [CLS, A, B, UNK, SEP]],
         token_type_ids=[[0] * 3, [0] * 5, [0] * 5],
         special_tokens_mask=[[1, 0, 1], [1, 0, 0, 0, 1], [1, 0, 0, 0, 1]],
-        truncated=1,
+        is_truncated=[False, True, False],
     )
     assert (len(encodings), encodings.lengths) == (3, [3, 5, 5])
 
@@ -148,8 +148,8 @@ def test_a_tokenizer_written_in_python() -> None:
 
 
 def test_no_texts() -> None:
-    assert encode(_tokenizer(), [], 5) == Encodings([], [], [], 0)
-    assert encode(_tokenizer(types=False), [], 5) == Encodings([], None, [], 0)
+    assert encode(_tokenizer(), [], 5) == Encodings([], [], [], [])
+    assert encode(_tokenizer(types=False), [], 5) == Encodings([], None, [], [])
 
 
 def test_a_document_of_special_tokens_alone_is_one() -> None:

@@ -34,7 +34,7 @@ class FakeEngine:
 
 def reading(engine: Any, *texts: Sequence[int], done: Callable[[Reading], None] = lambda _: None) -> Reading:
     ids = [list(text) for text in texts]
-    return Reading(engine, Encodings(ids, None, [[0] * len(text) for text in ids], 0), done)
+    return Reading(engine, Encodings(ids, None, [[0] * len(text) for text in ids], [False] * len(ids)), done)
 
 
 def lengths(batch: Sequence[Item] | None) -> list[int]:
