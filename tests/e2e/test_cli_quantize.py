@@ -1,5 +1,6 @@
 """`tokensieve quantize`: from a classifier's folder to one with int8 weights that the commands serve."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from e2e.conftest import Cli, labelled_rows, listing, write_rows
@@ -27,6 +28,15 @@ def test_made_and_served(cli: Cli, work: Path) -> None:
     assert "exists" in said
 
 
+def test_one_stage_of_a_cascade(cli: Cli, work: Path, save_classifier: Callable[..., Path]) -> None:
+    save_classifier(work / "cascade", reread=0.4)
+    write_rows(work / "data.jsonl", labelled_rows(60))
+    made = cli(*QUANTIZE, *LOOSE, "--model", "cascade", "--stage", "encoder", "--json").json()
+    assert made["stages"] == ["encoder"]
+    assert "int8 in the encoder:" in cli("info", "--model", "int8").out
+    assert cli("predict", "--model", "int8", "--input", "data.jsonl").code == 0
+
+
 def test_documents_without_labels(cli: Cli, work: Path) -> None:
     write_rows(work / "data.jsonl", [{"text": row["text"]} for row in labelled_rows(30)])
     assert "accuracy" not in cli(*QUANTIZE, *LOOSE, "--unlabelled", "--json").json()
@@ -36,6 +46,7 @@ def test_refused(cli: Cli, work: Path) -> None:
     write_rows(work / "data.jsonl", labelled_rows(30))
     before = listing(work)
     assert "int8 changes too much" in cli(*QUANTIZE, "--max-mean-change", "0").error()
+    assert "'second'" in cli(*QUANTIZE, "--stage", "second").error()
     assert "labels_changed=2" in cli(*QUANTIZE, "--max-labels-changed", "2").error()
     assert (
         "tokensieve quantize" in cli("evaluate", "--model", "model", "--data", "data.jsonl", "--dtype", "int8").error()

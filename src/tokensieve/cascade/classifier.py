@@ -46,7 +46,7 @@ class TokensieveCascadeForSequenceClassification(ClassifierModel):
         self._shortest, self._skips_short = settings.min_length, settings.second_reads_all
         norms = norms_and_biases(second.encoder.layer)
         self._norms = tuple(f"encoder.layer.{name}" for name in norms)
-        self._common = tuple(name for name in second.state_dict() if name in first.state_dict())
+        self._common = _common_tensors(first, second)
         self.stages = nn.ModuleList([first, second])
         self.share()
         self.register_state_dict_post_hook(_leave_shared_out)  # type: ignore[no-untyped-call]
@@ -171,6 +171,13 @@ class TokensieveCascadeForSequenceClassification(ClassifierModel):
         super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
         self.share()
         return self
+
+
+def _common_tensors(first: nn.Module, second: nn.Module) -> tuple[str, ...]:
+    """Names of the tensors that two stages can share: those of modules of the same class, not of int8 and float32."""
+    kinds = [{name: type(module) for name, module in stage.named_modules()} for stage in (first, second)]
+    places = {name: name.rpartition(".")[0] for name in second.state_dict() if name in first.state_dict()}
+    return tuple(name for name, place in places.items() if kinds[0][place] is kinds[1][place])
 
 
 def _read_some(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from tokensieve.cascade import old
-from tokensieve.checks import BOOLEAN, SHARE, check_value
+from tokensieve.checks import BOOLEAN, SHARE, check_value, list_of, whole
 from tokensieve.config import Deferral, ReductionConfig
 from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
 
-_OWN_FIELDS = ("defer_below", "own_norms")
+_OWN_FIELDS = ("defer_below", "own_norms", "int8_stages")
+
+_STAGES = list_of(whole(0, 1), "stages, 0 or 1")
 
 
 class CascadeConfig(TokensieveConfig):
@@ -23,6 +25,7 @@ class CascadeConfig(TokensieveConfig):
         defer_below: confidence below which the first stage defers a document, in [0, 1]; None: it is not fitted yet,
             and no document is deferred.
         own_norms: whether the second stage has norms and biases of its own. Its head's last layer always is its own.
+        int8_stages: numbers of the stages, from 0, whose modules named by `int8` have int8 weights; None: all stages.
         fields: as `TokensieveConfig` takes them.
 
     Raises:
@@ -31,13 +34,21 @@ class CascadeConfig(TokensieveConfig):
 
     model_type = "tokensieve_cascade"
 
-    def __init__(self, /, defer_below: float | None = None, own_norms: bool = False, **fields: Any) -> None:
+    def __init__(
+        self,
+        /,
+        defer_below: float | None = None,
+        own_norms: bool = False,
+        int8_stages: list[int] | None = None,
+        **fields: Any,
+    ) -> None:
         if "ptc" not in fields:
             fields.setdefault("reduction", ReductionConfig(defer=Deferral()))
         super().__init__(**fields)
         check_value("defer_below", defer_below, SHARE.or_none())
         check_value("own_norms", own_norms, BOOLEAN)
-        self.defer_below, self.own_norms = defer_below, own_norms
+        check_value("int8_stages", int8_stages, _STAGES.or_none())
+        self.defer_below, self.own_norms, self.int8_stages = defer_below, own_norms, int8_stages
         if self.settings.defer is None:
             raise ConfigError("reduction: defer=None in the config of a cascade: give the share that is deferred")
 
@@ -55,6 +66,8 @@ class CascadeConfig(TokensieveConfig):
         """The config of a stage (`number` from 0), as that of a model alone."""
         record = {name: value for name, value in self.to_dict().items() if name not in _OWN_FIELDS}
         stages = self.settings.stages(self.num_hidden_layers)
+        if self.int8_stages is not None and number not in self.int8_stages:
+            record["int8"] = None
         record |= {"reduction": stages[number].to_dict(), "model_type": TokensieveConfig.model_type}
         config = TokensieveConfig.from_dict(record)
         config._attn_implementation = self._attn_implementation

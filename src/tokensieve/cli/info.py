@@ -179,7 +179,8 @@ def _lines(record: dict[str, Any], plan: str) -> list[str]:
         measured = (
             f": {gate['labels_changed']:.2%} of the labels of {gate['documents']} documents changed" if gate else ""
         )
-        lines.append(f"weights    int8{measured}")
+        stages = f" in the {' and the '.join(gate['stages'])}" if "stages" in gate else ""
+        lines.append(f"weights    int8{stages}{measured}")
     if (first := record["words_first"]) is not None:
         lines.append(
             f"first      a bag of {first['terms']} terms, which defers documents below a confidence of "

@@ -30,6 +30,14 @@ Moved = Annotated[
     float, typer.Option("--max-mean-change", help="Mean change of a document's probability that is allowed, in [0, 1].")
 ]
 Most = Annotated[int | None, typer.Option("--max-documents", help="At most so many documents, drawn by label.")]
+Stage = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stage",
+        help="Stage of a cascade that gets int8 weights, 'encoder' or 'second encoder'; the other keeps float32. "
+        "By default all stages get them.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there.")]
 
 
@@ -41,6 +49,7 @@ def quantize_command(
     unlabelled: Unlabelled = False,
     max_labels_changed: Changed = 0.015,
     max_mean_change: Moved = 0.01,
+    stage: Stage = None,
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
     pair_column: PairColumn = None,
@@ -80,7 +89,7 @@ def quantize_command(
     }
     found = labelled_documents(data, split, reading, Tally())
     documents = (sample_unlabelled if unlabelled else sample_by_label)(found, max_documents)
-    report = quantize(model, output, documents, gate=gate, overwrite=overwrite)
+    report = quantize(model, output, documents, gate=gate, stages=stage or (), overwrite=overwrite)
     record = {"model": str(model), "data": name_of_data(data), "output": str(output), **report}
     size = f"{report['bytes'] / 1e6:.1f} MB of weights, {report['bytes_float32'] / 1e6:.1f} MB before"
     emit(record, [said(report), f"saved in {output}: {size}"], json)

@@ -72,7 +72,9 @@ def _has_units_apart(module: Any) -> bool:
     return isinstance(block.dense, Int8Linear) and isinstance(module.output.dense, Int8Linear)
 
 
-def in_int8(model: Any, names: Sequence[str], columns: Mapping[str, Tensor]) -> Any:
+def in_int8(
+    model: Any, names: Sequence[str], columns: Mapping[str, Tensor], stages: Sequence[int] | None = None
+) -> Any:
     """A copy of a model, or of a cascade, whose modules of these names have int8 weights.
 
     Args:
@@ -80,17 +82,26 @@ def in_int8(model: Any, names: Sequence[str], columns: Mapping[str, Tensor]) -> 
         names: of modules, as they are within a stage.
         columns: of each linear layer, by its name within a stage, the least and the most number in each column that it
             reads, [2, d_in] (`quantize.ranges`).
+        stages: numbers of a cascade's stages, from 0, that have int8 weights; None: all of them, or a model alone.
     """
     config = copy.deepcopy(model.config)
     config.int8 = list(names)
+    if stages is not None:
+        config.int8_stages = list(stages)
     made = type(model)(config).eval()
     wanted = made.state_dict()
-    given, found = _with_units_apart(model.state_dict(), columns, wanted)
+    given, found = _with_units_apart(_of_each_stage(model.state_dict(), wanted), columns, wanted)
     converted = {name: tensor for name, tensor in given.items() if f"{name}_scale" not in wanted}
     for name in given.keys() - converted.keys():
         converted |= _quantized(name, given, found)
     made.load_state_dict(converted)
     return made
+
+
+def _of_each_stage(state: dict[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:
+    """The state, with the tensors that stages shared and `wanted` has for each stage under both names."""
+    shared = {name: _STAGE.sub("stages.0.", name) for name in wanted if name not in state}
+    return state | {name: state[source] for name, source in shared.items() if source in state}
 
 
 def _with_units_apart(

@@ -15,7 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tokensieve.checks import SHARE, check_values, read_object, whole
+from tokensieve.cascade.build import stages_of
+from tokensieve.checks import SHARE, check_values, list_of, one_of, read_object, whole
 from tokensieve.data.documents import Document
 from tokensieve.errors import CheckpointError, ConfigError, DataError
 from tokensieve.kernels.int8 import attention_dtype
@@ -24,6 +25,7 @@ from tokensieve.quantize.gate import Gate, changes, judged
 from tokensieve.quantize.ranges import names_of, ranges
 from tokensieve.runtime.bag_of_words import BagOfWords
 from tokensieve.runtime.classifier import Classifier
+from tokensieve.runtime.engine import STAGES
 from tokensieve.runtime.load import load
 from tokensieve.runtime.precision import dtype_name
 from tokensieve.runtime.results import Result
@@ -50,6 +52,7 @@ def quantize(
     documents: Sequence[Document],
     *,
     gate: Gate | None = None,
+    stages: Sequence[str] = (),
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Make an int8 classifier of a trained one, and write it if it passes the gate.
@@ -59,16 +62,19 @@ def quantize(
         output: folder to make.
         documents: that the classifier was not trained on; labels are not needed. With labels the accuracy is reported.
         gate: what may change; None: the defaults.
+        stages: of a cascade those that get int8 weights, "encoder" or "second encoder"; the other one keeps float32.
+            None of them: all stages.
         overwrite: replace `output` if it is there.
 
     Returns:
         The report, which `quantization.json` holds: "type", "attention" (its type here), "fitted_to", "documents",
-        "labels_changed", "mean_change", "float32"
-        (layers that keep their weights), bytes of both weights files, and of labelled documents the accuracy.
+        "labels_changed", "mean_change", "float32" (layers that keep their weights), "stages" that are int8, bytes of
+        both weights files, and of labelled documents the accuracy.
 
     Raises:
         CheckpointError: `model` cannot be read, or is int8 already.
-        ConfigError: a bag of words alone; `output` exists; or the gate is not passed (with the figures).
+        ConfigError: a bag of words alone; a stage that the classifier lacks; `output` exists; or the gate is not passed
+            (with the figures).
         DataError: no documents, or labels that the classifier does not know.
     """
     gate = gate or Gate()
@@ -80,6 +86,7 @@ def quantize(
         raise ConfigError(f"{model}: a bag of words has no encoder, and nothing to quantize")
     if before.model.config.int8:
         raise CheckpointError(f"{model}: its weights are int8 already: give the float32 classifier that it was made of")
+    numbers = _numbers_of(stages, model, before)
     fitted, compared = _split(documents)
     if len(compared) < ENOUGH:
         logger.warning(
@@ -87,14 +94,24 @@ def quantize(
             len(compared),
             ENOUGH + _FITTED_MOST,
         )
-    made, report = _tried(_Trial(before, fitted, compared), gate)
-    report |= {"fitted_to": len(fitted), "attention": dtype_name(attention_dtype(before.model.device))}
+    made, report = _tried(_Trial(before, fitted, compared, numbers), gate)
+    named = [STAGES[number] for number in numbers or range(len(stages_of(before.model)))]
+    report |= {"stages": named, "fitted_to": len(fitted), "attention": dtype_name(attention_dtype(before.model.device))}
     report = {"type": "int8", "gate": {"labels_changed": gate.labels_changed, "mean_change": gate.mean_change}} | report
     if made is None:
         raise ConfigError(f"{model}: int8 changes too much: {said(report)}; nothing is written: keep float32")
     with folder_in_the_making(output) as folder:
         report |= _write(Path(model), folder, made, report)
     return report
+
+
+def _numbers_of(stages: Sequence[str], model: str | Path, classifier: Classifier) -> list[int] | None:
+    """Numbers of the stages of these names; None: all stages that the classifier has."""
+    known = STAGES[: len(stages_of(classifier.model))]
+    for name in stages:
+        if name not in known:
+            raise ConfigError(f"stage {name!r}: the encoders of {model} are {', '.join(map(repr, known))}")
+    return sorted({known.index(name) for name in stages}) if 0 < len(set(stages)) < len(known) else None
 
 
 def _split(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:
@@ -109,15 +126,21 @@ def _split(documents: Sequence[Document]) -> tuple[list[Document], list[Document
 class _Trial:
     """The parts that every attempt shares: the float32 classifier, its answers, the ranges of its activations."""
 
-    def __init__(self, before: Classifier, fitted: Sequence[Document], documents: Sequence[Document]) -> None:
-        self.before, self.documents = before, documents
-        self.names = names_of(before.model)
-        self.ranges = ranges(before, self.names, fitted)
+    def __init__(
+        self,
+        before: Classifier,
+        fitted: Sequence[Document],
+        documents: Sequence[Document],
+        stages: Sequence[int] | None,
+    ) -> None:
+        self.before, self.documents, self.stages = before, documents, stages
+        self.names = names_of(before.model, stages)
+        self.ranges = ranges(before, self.names, fitted, stages)
         self.results = _results(before, documents)
 
     def made(self, names: Sequence[str]) -> Any:
         """The model with int8 in the modules of these names."""
-        return in_int8(self.before.model, names, self.ranges)
+        return in_int8(self.before.model, names, self.ranges, self.stages)
 
     def answers(self, model: Any, documents: Sequence[Document]) -> list[Result]:
         """Results of another model in the classifier's place."""
@@ -189,6 +212,7 @@ def read_report(file: Path) -> dict[str, Any]:
     try:
         report = read_object(file)
         check_values(report, {"documents": whole(1), "labels_changed": SHARE, "mean_change": SHARE})
+        check_values(report, {"stages": list_of(one_of(STAGES), "names of stages").or_none()})
         if missing := {"documents", "labels_changed", "mean_change"} - report.keys():
             raise ValueError(f"{min(missing)} is missing")
         return report

@@ -17,18 +17,26 @@ from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.words_first import engine_of
 
 
-def names_of(model: Any) -> list[str]:
-    """Names of the modules that can have int8 weights, within a stage; of a cascade those of all stages."""
-    return list(dict.fromkeys(name for stage in stages_of(model) for name in int8_names(stage)))
+def names_of(model: Any, stages: Sequence[int] | None = None) -> list[str]:
+    """Names of the modules that can have int8 weights, within a stage.
+
+    Args:
+        model: a model or a cascade.
+        stages: numbers of a cascade's stages, from 0; None: all.
+    """
+    return list(dict.fromkeys(name for stage in _chosen(model, stages) for name in int8_names(stage)))
 
 
-def ranges_of(model: Any, names: Sequence[str], read: Callable[[Any], object]) -> dict[str, Tensor]:
+def ranges_of(
+    model: Any, names: Sequence[str], read: Callable[[Any], object], stages: Sequence[int] | None = None
+) -> dict[str, Tensor]:
     """The range of each linear layer, by its name within a stage. Stages share tensors, and so the ranges.
 
     Args:
         model: float32; a model or a cascade, each of whose stages reads all documents.
         names: of modules within a stage; those that are no linear layers are passed over.
         read: lets a stage read the documents.
+        stages: as in `names_of`.
 
     Returns:
         Least and most number in each column over all rows, [2, d_in] float32. Layers that share rows share them.
@@ -37,7 +45,7 @@ def ranges_of(model: Any, names: Sequence[str], read: Callable[[Any], object]) -
         DataError: no row reached a layer.
     """
     found: dict[str, Tensor] = {}
-    for stage in stages_of(model):
+    for stage in _chosen(model, stages):
         linear = {
             name: module for name, module in stage.named_modules() if name in names and isinstance(module, nn.Linear)
         }
@@ -52,7 +60,9 @@ def ranges_of(model: Any, names: Sequence[str], read: Callable[[Any], object]) -
     return found
 
 
-def ranges(classifier: Classifier, names: Sequence[str], documents: Sequence[Document]) -> dict[str, Tensor]:
+def ranges(
+    classifier: Classifier, names: Sequence[str], documents: Sequence[Document], stages: Sequence[int] | None = None
+) -> dict[str, Tensor]:
     """`ranges_of` a classifier's model over documents."""
     engine = classifier.engine
     options: dict[str, Any] = {"max_length": engine.max_length, "batch_tokens": engine.batch_tokens}
@@ -61,7 +71,11 @@ def ranges(classifier: Classifier, names: Sequence[str], documents: Sequence[Doc
         for _ in engine_of(stage, engine.tokenizer, None, **options).stream(documents):
             pass
 
-    return ranges_of(classifier.model, names, read)
+    return ranges_of(classifier.model, names, read, stages)
+
+
+def _chosen(model: Any, stages: Sequence[int] | None) -> list[Any]:
+    return [stage for number, stage in enumerate(stages_of(model)) if stages is None or number in stages]
 
 
 def _widen(found: dict[str, Tensor], name: str, module: nn.Module, rows: tuple[Tensor, ...]) -> None:

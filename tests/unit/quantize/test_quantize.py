@@ -16,6 +16,7 @@ from tokensieve.data.documents import Document
 from tokensieve.errors import CheckpointError, ConfigError, DataError
 from tokensieve.quantize.gate import Gate, changes
 from tokensieve.quantize.quantize import REPORT, _split, quantize
+from tokensieve.runtime.engine import STAGES
 from tokensieve.runtime.results import Result
 from tokensieve.words import WordsClassifier
 
@@ -119,6 +120,46 @@ def test_a_cascade_with_a_bag_of_words(save_classifier: Callable[..., Path], tmp
         made.model.first.encoder.layer[0].output.dense.weight is made.model.second.encoder.layer[0].output.dense.weight
     )
     assert made.predict_proba(texts).shape == (40, 3)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_one_stage_of_a_cascade(save_classifier: Callable[..., Path], tmp_path: Path, number: int) -> None:
+    """The other stage keeps its float32 weights to the last bit; what is no product is still shared."""
+    source = save_classifier(tmp_path / "plain", reread=0.4)
+    report = quantize(source, tmp_path / "one", documents(), gate=LOOSE, stages=[STAGES[number]])
+    quantize(source, tmp_path / "all", documents(), gate=LOOSE)
+    assert report["stages"] == [STAGES[number]]
+    plain, one, whole = (tokensieve.load(tmp_path / name, device="cpu").model for name in ("plain", "one", "all"))
+    assert one.config.int8_stages == [number]
+    assert [bool(stage.config.int8) for stage in one.stages] == [number == 0, number == 1]
+    kept, before = one.stages[1 - number].state_dict(), plain.stages[1 - number].state_dict()
+    assert kept.keys() == before.keys()
+    assert all(torch.equal(kept[name], before[name]) for name in kept)
+    made, wanted = one.stages[number].state_dict(), whole.stages[number].state_dict()
+    assert {name: own.dtype for name, own in made.items()} == {name: own.dtype for name, own in wanted.items()}
+    assert torch.int8 in {own.dtype for own in made.values()}
+    first, second = one.stages
+    assert first.embeddings.position_embeddings.weight is second.embeddings.position_embeddings.weight
+    assert first.encoder.layer[0].output.dense.weight is not second.encoder.layer[0].output.dense.weight
+    one.save_pretrained(tmp_path / "again")
+    saved, again = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "again"))
+    assert saved.keys() == again.keys()
+    assert all(torch.equal(saved[name], again[name]) for name in saved)
+
+
+def test_all_stages_by_name_are_as_none_named(save_classifier: Callable[..., Path], tmp_path: Path) -> None:
+    source = save_classifier(tmp_path / "plain", reread=0.4)
+    for name, stages in (("named", STAGES), ("none", ())):
+        assert quantize(source, tmp_path / name, documents(), gate=LOOSE, stages=stages)["stages"] == [*STAGES]
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("named", "none"))
+    assert all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
+
+
+@pytest.mark.parametrize("stage", ["second encoder", "words", ""])
+def test_a_stage_that_is_not_there(folder: Path, tmp_path: Path, stage: str) -> None:
+    with pytest.raises(ConfigError, match=rf"stage '{stage}': the encoders of .* are 'encoder'"):
+        quantize(folder, tmp_path / "int8", documents(), gate=LOOSE, stages=[stage])
+    assert not (tmp_path / "int8").exists()
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan"), None, True])
