@@ -92,10 +92,19 @@ class WordsFirst:
     """
 
     def __init__(self, words: WordsClassifier, settings: WordsFirstSettings) -> None:
+        self.words, self.is_multi_label = words, words.multi_label
+        self.set_rule(settings)
+
+    def set_rule(self, settings: WordsFirstSettings) -> None:
+        """Let another rule hold from now on.
+
+        Raises:
+            ConfigError: thresholds for another number of labels.
+        """
+        words = self.words
         if settings.thresholds is not None and len(settings.thresholds) != len(words.labels):
             raise ConfigError(f"thresholds: {len(settings.thresholds)} of them for {len(words.labels)} labels")
-        self.words, self.settings = words, settings
-        self.is_multi_label, self.thresholds = words.multi_label, settings.thresholds
+        self.settings, self.thresholds = settings, settings.thresholds
 
     @property
     def problem_type(self) -> str:

@@ -19,6 +19,7 @@ from tokensieve.cli.quantize import quantize_command
 from tokensieve.cli.report import report_command
 from tokensieve.cli.serve import serve_command
 from tokensieve.cli.train import train_command
+from tokensieve.cli.tune import tune_command
 from tokensieve.version import __version__
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.command("predict", cls=CommandWithOldOptions)(predict_command)
 app.command("info", cls=CommandWithOldOptions)(info_command)
 app.command("explain")(explain_command)
 app.command("report")(report_command)
+app.command("tune")(tune_command)
 app.command("quantize")(quantize_command)
 app.command("serve")(serve_command)
 app.command("export")(export_command)

@@ -21,6 +21,7 @@ from tokensieve.cli.options import (
     OffloadEmbeddings,
     OnBadRows,
     PairColumn,
+    Speed,
     TextColumn,
     Threads,
     bar,
@@ -67,6 +68,7 @@ def evaluate_command(
     max_length: MaxLength = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
+    speed: Speed = None,
     threads: Threads = None,
     batch_tokens: BatchTokens = str(BATCH_TOKENS),
     offload_embeddings: OffloadEmbeddings = False,
@@ -85,7 +87,7 @@ def evaluate_command(
     from tokensieve.data import Tally
     from tokensieve.runtime.evaluate import evaluate
 
-    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings)
+    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings, speed)
     tally = Tally()
     reading = {
         "text_column": text_column,

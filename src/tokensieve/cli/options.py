@@ -54,6 +54,16 @@ OffloadEmbeddings = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+Speed = Annotated[
+    str | None,
+    typer.Option(
+        "--speed",
+        help="Thresholds that 'tokensieve tune' measured: accurate, balanced, fastest, or times the dense encoder's "
+        "speed, such as 8x (default: as the folder says).",
+        metavar="NAME|TIMES",
+        rich_help_panel=RUNNING,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and no progress bars.")]
 Input = Annotated[
     str,
@@ -151,16 +161,27 @@ def _number_or_word(text: str) -> int | str:
 
 
 def load_classifier(
-    model: str, device: str, dtype: str, max_length: int | None, batch_tokens: str, offload_embeddings: bool
+    model: str,
+    device: str,
+    dtype: str,
+    max_length: int | None,
+    batch_tokens: str,
+    offload_embeddings: bool,
+    speed: str | None = None,
 ) -> Classifier:
     """`tokensieve.load` by the options of the same names."""
     from tokensieve.runtime.load import load
 
-    return load(model, **load_options(device, dtype, max_length, batch_tokens, offload_embeddings))
+    return load(model, **load_options(device, dtype, max_length, batch_tokens, offload_embeddings, speed))
 
 
 def load_options(
-    device: str, dtype: str, max_length: int | None, batch_tokens: str, offload_embeddings: bool
+    device: str,
+    dtype: str,
+    max_length: int | None,
+    batch_tokens: str,
+    offload_embeddings: bool,
+    speed: str | None = None,
 ) -> dict[str, Any]:
     """What `tokensieve.load` takes beside the path."""
     return {
@@ -169,6 +190,7 @@ def load_options(
         "max_length": max_length,
         "batch_tokens": _number_or_word(batch_tokens),
         "offload_embeddings": offload_embeddings,
+        "speed": speed,
     }
 
 

@@ -26,6 +26,7 @@ from tokensieve.cli.options import (
     OffloadEmbeddings,
     OnBadRows,
     PairColumn,
+    Speed,
     TextColumn,
     Threads,
     bar,
@@ -89,6 +90,7 @@ def predict_command(
     max_length: MaxLength = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
+    speed: Speed = None,
     threads: Threads = None,
     batch_tokens: BatchTokens = str(BATCH_TOKENS),
     offload_embeddings: OffloadEmbeddings = False,
@@ -120,7 +122,7 @@ def predict_command(
     table: dict[str, Any] = {"text_column": text_column, "pair_column": pair_column, "delimiter": delimiter}
     how: dict[str, Any] = {"label_column": None, "policy": on_bad_rows, "format": input_format}
     documents = read_documents(source, **table, **how, tally=tally)
-    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings)
+    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings, speed)
     settings = {  # what a record depends on; a resumed run meets the bad rows once more
         "--input-format": format_of(source, input_format),
         "--output-format": kind,

@@ -14,6 +14,7 @@ from tokensieve.cli.options import (
     MaxLength,
     Model,
     OffloadEmbeddings,
+    Speed,
     Threads,
     load_options,
     prepare,
@@ -75,6 +76,7 @@ def serve_command(
     max_length: MaxLength = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
+    speed: Speed = None,
     threads: Threads = None,
     offload_embeddings: OffloadEmbeddings = False,
 ) -> None:
@@ -106,5 +108,5 @@ def serve_command(
         auto_truncate=auto_truncate,
         api_key=api_key,
     )
-    options = load_options(device, dtype, max_length, str(max_batch_tokens), offload_embeddings)
+    options = load_options(device, dtype, max_length, str(max_batch_tokens), offload_embeddings, speed)
     run(settings, loader(model, **options), host=host, port=port, folder=folder if folder.is_dir() else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,9 @@ from tokensieve.cli.options import (
     training_device,
     training_splits,
 )
-from tokensieve.cli.settings import TrainSettings, given_options, train_settings
+from tokensieve.cli.settings import Reduction, TrainSettings, given_options, train_settings
+from tokensieve.cli.tune import Budget, Latency, TargetSpeed, goal_of, summary, tuned_record
+from tokensieve.settings_paths import Assignment
 from tokensieve.training.settings import base_checkpoint
 
 Output = Annotated[Path, typer.Option("--output", help="Folder to make for the trained classifier.")]
@@ -57,6 +60,9 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace OUTPUT if it is there, throw an interrupted run away.")
 ]
 
+FEATURE_EPOCHS = 1
+"""Of the presets among which a goal chooses: document vectors are distilled from the dense classifier's."""
+
 
 def train_command(
     context: typer.Context,
@@ -78,6 +84,9 @@ def train_command(
     seed: Seed = 0,
     assignments: Assignments = None,
     config: Config = None,
+    budget: Budget = None,
+    target_speed: TargetSpeed = None,
+    max_latency_ms: Latency = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     device: Device = "auto",
@@ -92,10 +101,17 @@ def train_command(
     data.delimiter=';'), run.X of the run (--set run.threads=2), and the token reduction (--set prune.site=hidden).
     All names: docs/settings.md.
 
+    With a goal (--budget, --target-speed or --max-latency-ms) a dense classifier is trained, kept as OUTPUT.dense, and
+    tuned: presets, types and thresholds are tried, measured on this machine, and chosen (tokensieve tune).
+
     Example: tokensieve train --data news/ --preset paper-pfc-7 --keep 0.9 --output news-classifier
     """
     settings = train_settings(given_options(context), assignments, config)
     prepare(settings.run["threads"], quiet=json)
+    goal = goal_of(budget, target_speed, max_latency_ms)
+    if goal is not None:
+        _train_to_goal(settings, goal, output, model, data, overwrite=overwrite, resume=resume, as_json=json)
+        return
     if settings.reduction.preset == "words":
         record, rows, lines = _train_words(settings, output, model, data, overwrite=overwrite)
         emit(record | {"rows": rows}, lines, json)
@@ -107,6 +123,42 @@ def train_command(
     record, rows = _train(settings, output, model, data, overwrite=overwrite, resume=resume, progress=not json)
     if is_main_process():
         emit(record | {"rows": rows}, _summary(record, output), json)
+
+
+def _train_to_goal(
+    settings: TrainSettings,
+    goal: Any,
+    output: Path,
+    model: str | None,
+    data: str | None,
+    *,
+    overwrite: bool,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Train a dense classifier beside the output, and tune it. A dense one that is finished is not trained again."""
+    from tokensieve.errors import ConfigError
+    from tokensieve.training.output import check_output
+    from tokensieve.training.processes import processes
+    from tokensieve.training.stages import dense_folder
+    from tokensieve.tune.tune import tune
+
+    if settings.reduction:
+        given = settings.reduction.preset or "reduction settings"
+        raise ConfigError(f"{given} with a goal: the goal chooses among presets; give one or the other")
+    if settings.recipe.words_first is not None or settings.recipe.max_expected_loss is not None:
+        raise ConfigError("train.words_first and train.max_expected_loss are chosen by the goal: leave them out")
+    check_output(output, overwrite)
+    dense, place = dense_folder(output), training_device_of(settings)
+    plain = replace(settings, reduction=Reduction("dense", [Assignment(("pooling",), "mean")]))
+    _train(plain, dense, model, data, overwrite=overwrite, resume=resume, progress=not as_json, keep_finished=resume)
+    if not processes(place).is_main_process:
+        return
+    splits = training_splits(data, settings.data, settings.recipe.seed)
+    options: dict[str, Any] = {"overwrite": overwrite, "progress": not as_json}
+    done = tune(dense, splits, output, goal, feature_epochs=FEATURE_EPOCHS, device=place, **options)
+    rows = {name: tally.to_dict() for name, tally in splits.tallies.items()}
+    emit(tuned_record(done, output) | {"dense": str(dense), "rows": rows}, summary(done, output), as_json)
 
 
 def _train_words(
@@ -135,6 +187,13 @@ def _train_words(
     return record, rows, words_summary(record | {"rows": rows}, output)
 
 
+def training_device_of(settings: TrainSettings) -> Any:
+    """The device that the run trains on."""
+    from tokensieve.runtime.load import resolve_device
+
+    return training_device(resolve_device(settings.run["device"]))
+
+
 def _train(
     settings: TrainSettings,
     output: Path,
@@ -144,19 +203,20 @@ def _train(
     overwrite: bool,
     resume: bool,
     progress: bool,
+    keep_finished: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The record of the run, and what became of the rows of each file, with examples, for this user alone."""
     from tokensieve.backbones.loading import load_config
     from tokensieve.backbones.source import source_config
     from tokensieve.memory import return_large_blocks
-    from tokensieve.runtime.load import resolve_device
     from tokensieve.training.output import check_output
     from tokensieve.training.stages import train_in_stages
     from tokensieve.training.trim import TrimMemory
 
-    place = training_device(resolve_device(settings.run["device"]))
+    place = training_device_of(settings)
     trims = place.type == "cpu" and return_large_blocks()
-    check_output(output, overwrite, resume)
+    if not keep_finished:
+        check_output(output, overwrite, resume)
     base = base_checkpoint(model)
     reduction = settings.reduction.settings(source_config(load_config(base), base))
     splits = training_splits(data, settings.data, settings.recipe.seed)
@@ -169,6 +229,7 @@ def _train(
         device=place,
         overwrite=overwrite,
         resume=resume,
+        keep_finished=keep_finished,
         checkpoint_steps=settings.run["checkpoint_steps"],
         data_name=name_of_data(data),
         callbacks=[TrimMemory()] if trims else [],

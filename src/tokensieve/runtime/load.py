@@ -23,6 +23,7 @@ from tokensieve.old_names import renamed, renamed_keyword
 from tokensieve.runtime.bag_of_words import is_bag_of_words, load_bag_of_words
 from tokensieve.runtime.budget import BATCH_TOKENS
 from tokensieve.runtime.classifier import Classifier
+from tokensieve.runtime.frontier import choose_speed
 from tokensieve.runtime.offload import offload_input_embeddings
 from tokensieve.runtime.precision import resolve_dtype
 from tokensieve.runtime.words_first import engine_of
@@ -41,6 +42,7 @@ def load(
     max_length: int | None = None,
     batch_tokens: int | str = BATCH_TOKENS,
     offload_embeddings: bool = False,
+    speed: str | float | None = None,
 ) -> Classifier:
     """Read a folder written by `tokensieve train` or `save_pretrained` (with its tokenizer).
 
@@ -58,15 +60,19 @@ def load(
         offload_embeddings: leave the word vectors in their file, and read those that a batch needs
             (`OffloadedEmbeddings`): the same answers in less memory. The model is for inference alone. Its file may be
             replaced once it is loaded, but not written to.
+        speed: a point of the frontier that `tokensieve tune` measured: "accurate", "balanced", "fastest", or how many
+            times as fast as the dense encoder it is at least, as "8x" (`Frontier.at`). None: as the folder says.
 
     Raises:
         CheckpointError: no tokensieve model there, it cannot be read, its learned importance is not fitted, or a file
             of its bag of words is missing.
-        ConfigError: an unknown device or dtype, a length that does not fit, or `offload_embeddings` on a system that
-            cannot read at an offset of a file.
+        ConfigError: an unknown device, dtype or speed, a speed that no point reaches, a length that does not fit, or
+            `offload_embeddings` on a system that cannot read at an offset of a file.
     """
     if is_bag_of_words(path):
         resolve_device(device)
+        if speed is not None:
+            raise ConfigError(f"speed={speed!r}: {path} is a bag of words, which has one speed: leave it out")
         return load_bag_of_words(path, max_length)
     config = load_config(path)
     if not isinstance(config, TokensieveConfig):
@@ -100,7 +106,11 @@ def load(
     torch.nn.Module.to(model, device=place)
     lay_out_weights(model)
     tokenizer, first = load_tokenizer(path, config), words_first_of(path, config.label_names)
-    return Classifier(engine_of(model.eval(), tokenizer, first, max_length=max_length, batch_tokens=batch_tokens))
+    engine = engine_of(model.eval(), tokenizer, first, max_length=max_length, batch_tokens=batch_tokens)
+    classifier = Classifier(engine)
+    if speed is not None:
+        choose_speed(classifier, path, speed)
+    return classifier
 
 
 def check_int8(path: str | Path, is_int8: bool, dtype: str, offload_embeddings: bool) -> None:

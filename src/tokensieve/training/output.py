@@ -38,6 +38,8 @@ PUBLISHED = (
     "words.safetensors",
     "words_first.json",
     "quantization.json",
+    "frontier.json",
+    "frontier.svg",
     RECORD,
     "tokenizer*.json",
     "special_tokens_map.json",

@@ -1,0 +1,116 @@
+"""tune(): what is made, what is chosen, and that the folder answers as its frontier says."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tune_documents import labelled_documents
+
+import tokensieve
+from tokensieve import ReductionConfig
+from tokensieve.data import DataSplits
+from tokensieve.errors import ConfigError, DataError
+from tokensieve.quantize.gate import Gate
+from tokensieve.runtime.frontier import read_frontier
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.train import train
+from tokensieve.tune import candidates
+from tokensieve.tune.goal import Goal
+from tokensieve.tune.tune import MOST_TIMED, tune
+from tokensieve.words import WordsClassifier
+
+SPLITS = DataSplits(labelled_documents(90), labelled_documents(60, seed=1))
+TRUTH = np.array([SPLITS.label_names.index(str(document.label)) for document in SPLITS.validation])
+TEXTS = [document.text for document in SPLITS.validation]
+
+
+@pytest.fixture(scope="module")
+def dense(tiny_bert_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tune") / "dense"
+    recipe = Recipe(epochs=6, learning_rate=2e-3, max_length=64, seed=3, floors="none")
+    train(tiny_bert_dir, ReductionConfig(prune=None, pooling="mean"), SPLITS, folder, recipe, progress=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def every_int8_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model of 32 dimensions changes more than a real one."""
+    quantize = candidates.quantize
+    monkeypatch.setattr(candidates, "quantize", lambda *given: quantize(*given, gate=Gate(1.0, 1.0)))
+
+
+@pytest.fixture(scope="module")
+def before(dense: Path) -> float:
+    return float(np.mean(tokensieve.load(dense, device="cpu").predict_proba(TEXTS).argmax(1) == TRUTH))
+
+
+@pytest.mark.parametrize("goal", [Goal(budget=0), Goal(budget=50), Goal(speed=1e-3), Goal(latency_ms=1e6)])
+def test_the_folder_is_what_the_table_says(
+    dense: Path, before: float, tmp_path: Path, goal: Goal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = tune(dense, SPLITS, tmp_path / "out", goal, progress=False)
+    assert done.met
+    assert {entry.name for entry in done.entries} <= {
+        f"{ahead}{name}{kind}"
+        for ahead in ("", "words -> ")
+        for name in ("dense", "fast", "fastest")
+        for kind in ("", ", int8")
+    }
+    assert len(done.entries) <= MOST_TIMED
+    assert [entry.point.speed for entry in done.entries] == sorted(entry.point.speed for entry in done.entries)
+    assert all((entry.point.latency_ms is not None) == (goal.latency_ms is not None) for entry in done.entries)
+    assert read_frontier(tmp_path / "out") == done.frontier
+    point = done.frontier.points[done.frontier.chosen]
+    assert point.difference == pytest.approx(point.score - before)
+    assert point.interval[0] <= point.difference <= point.interval[1]
+    made = tokensieve.load(tmp_path / "out", device="cpu")
+    results = made.results(TEXTS)
+    shares = {name: [result.stage for result in results].count(name) / len(TEXTS) for name in made.engine.stages}
+    assert shares == pytest.approx(point.shares)
+    score = np.mean(np.array([result.label for result in results]) == TRUTH)
+    assert score == pytest.approx(point.score, abs=0.05), "weights of the combination are cross-fitted in the table"
+    assert "<svg" in (tmp_path / "out" / "frontier.svg").read_text(encoding="utf-8")
+    for number, other in enumerate(done.frontier.points):
+        moved = tokensieve.load(tmp_path / "out", device="cpu", speed=other.speed)
+        stages = [result.stage for result in moved.results(TEXTS)]
+        best = done.frontier.at(other.speed)
+        assert {name: stages.count(name) / len(TEXTS) for name in moved.engine.stages} == pytest.approx(best.shares), (
+            number
+        )
+    assert not list(tmp_path.glob(".out*")), "nothing is left beside it"
+
+
+def test_a_goal_that_nothing_meets_gets_the_nearest(dense: Path, tmp_path: Path) -> None:
+    done = tune(dense, SPLITS, tmp_path / "out", Goal(speed=1e9), progress=False)
+    assert not done.met
+    assert done.frontier.points[done.frontier.chosen] == done.frontier.at("fastest")
+
+
+def test_a_classifier_that_prunes_is_compared_with_the_dense_one_beside_it(dense: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pruned"
+    train(dense, ReductionConfig.preset("fast"), SPLITS, folder, Recipe(epochs=0, max_length=64), progress=False)
+    with pytest.raises(ConfigError, match=r"prunes, and there is no dense classifier .*--dense"):
+        tune(folder, SPLITS, tmp_path / "out", Goal(budget=50), progress=False)
+    done = tune(folder, SPLITS, tmp_path / "out", Goal(budget=100), dense=dense, progress=False)
+    names = {"the classifier", "the classifier, int8"}
+    assert {entry.name.removeprefix("words -> ") for entry in done.entries} <= names
+    with pytest.raises(ConfigError, match=r"pruned prunes: name a dense classifier"):
+        tune(folder, SPLITS, tmp_path / "other", Goal(budget=50), dense=folder, progress=False)
+
+
+def test_refused(dense: Path, save_classifier: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no validation documents"):
+        tune(dense, DataSplits(SPLITS.train), tmp_path / "out", Goal(budget=0))
+    with pytest.raises(DataError, match=r"has 3 labels \(film, law, sport"):
+        tune(save_classifier(tmp_path / "other"), SPLITS, tmp_path / "out", Goal(budget=0), dense=dense)
+    WordsClassifier.fit(["a goal", "the law"], [0, 1], ["film", "law"]).save(tmp_path / "bag")
+    with pytest.raises(ConfigError, match="no encoder to tune"):
+        tune(tmp_path / "bag", SPLITS, tmp_path / "out", Goal(budget=0))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine.txt").write_text("a note", encoding="utf-8")
+    with pytest.raises(ConfigError, match="exists"):
+        tune(dense, SPLITS, tmp_path / "taken", Goal(budget=0))
+    assert not (tmp_path / "out").exists()
+    assert json.loads((dense / "training.json").read_text(encoding="utf-8"))["recipe"]["seed"] == 3
