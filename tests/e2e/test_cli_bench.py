@@ -10,7 +10,7 @@ import pytest
 from e2e.conftest import Cli, labelled_rows, listing, write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
-SMOKE = ROOT / "experiments" / "bench" / "smoke.json"
+SMOKE = ROOT / "benchmarks" / "configs" / "bench" / "smoke.json"
 HIDDEN = {"kind": "tokensieve", "preset": "paper-p", "settings": {"site": "hidden", "keep_ratio": 0.5}}
 TOY: dict[str, Any] = {"lengths": ..., "batches": ..., "data": {"set": "toy", "max_length": 16}}
 
@@ -151,8 +151,8 @@ def test_refused(cli: Cli, place: Path, given: str, hints: tuple[str, ...]) -> N
 
 
 def test_a_run_that_fails_leaves_what_was_there(cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tokensieve.bench import measure
     from tokensieve.errors import TokensieveError
+    from tokensieve_bench import measure
 
     def fail(*arguments: object) -> None:
         raise TokensieveError("cut off in the middle")
