@@ -1,4 +1,4 @@
-"""Train every variant of a config with every seed, score it on the test documents -> results/accuracy/<config>.json.
+"""Train every variant of a config with every seed, score it on the test documents -> results/accuracy/<config>/.
 
     python benchmarks/accuracy/train.py benchmarks/configs/accuracy/bbc-256.json --data DATA --threads 2
 
@@ -33,10 +33,11 @@ from tokensieve.data import DataSplits
 from tokensieve.metrics import accuracy_and_f1
 from tokensieve.runtime.evaluate import mean_kept
 from tokensieve.runtime.results import Result
-from tokensieve.training.output import read_record
+from tokensieve.training.output import read_record as read_training_record
 from tokensieve.training.train import train
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
+from tokensieve_bench.record_files import in_order, is_record, read_record, write_record
 from tokensieve_bench.runs import (
     LOGITS,
     base_of,
@@ -97,7 +98,7 @@ def one_run(config: dict[str, Any], name: str, variant: str, seed: int, data: Pa
             checkpoint_steps=25,
             data_name=config["data"],
         )
-    training = read_record(folder / "training.json")
+    training = read_training_record(folder / "training.json")
     engine, names = load(folder, device="cpu").engine, splits.label_names
     results, held_out = engine.classify(splits.test), engine.classify(splits.validation)
     truth = [names.index(str(document.label)) for document in splits.test]
@@ -156,24 +157,20 @@ def collect(config: dict[str, Any], name: str) -> None:
                 run = json.loads(record.read_text(encoding="utf-8"))
                 truth = run.pop("truth")
                 runs.append(run)
-    target = RESULTS / "accuracy" / f"{name}.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    runs += made_elsewhere(target, config, truth, {run["seed"] for run in runs})
-    runs.sort(key=lambda run: (list(config["variants"]).index(run["variant"]), run["seed"]))
-    lines = ",\n    ".join(json.dumps(run) for run in runs)
-    head = f'"config": {json.dumps(config)},\n  "truth": {json.dumps(truth)}'
-    target.write_text(f'{{\n  {head},\n  "runs": [\n    {lines}\n  ]\n}}\n', encoding="utf-8")
+    place = RESULTS / "accuracy" / name
+    runs += made_elsewhere(place, config, truth, {run["seed"] for run in runs})
+    write_record(place, {"config": config, "truth": truth, "runs": in_order(runs, config["variants"])})
 
 
 def made_elsewhere(
-    target: Path, config: dict[str, Any], truth: list[int] | None, here: set[int]
+    place: Path, config: dict[str, Any], truth: list[int] | None, here: set[int]
 ) -> Iterator[dict[str, Any]]:
     """Runs that the results have of other seeds, as they would be made now. All of one seed are made together, as
     variants start from one another: one that is made again takes the place of all.
     """
-    if not target.is_file():
+    if not is_record(place):
         return
-    record = json.loads(target.read_text(encoding="utf-8"))
+    record = read_record(place)
     common = ("data", "documents", "recipe")
     if record["truth"] != truth or any(record["config"].get(key) != config.get(key) for key in common):
         return

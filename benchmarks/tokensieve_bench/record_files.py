@@ -27,14 +27,8 @@ def read_record(place: Path) -> Record:
     """The record at a path, with its runs in the order of the config's variants, then of seeds.
 
     Args:
-        place: without .json.
-
-    Raises:
-        SystemExit: there are both, a folder and a file.
+        place: without .json; where a folder and a file are there, the folder counts.
     """
-    if (place / COMMON).is_file() and _file(place).is_file():
-        merge = f"python benchmarks/accuracy/merge.py {_file(place)}"
-        raise SystemExit(f"{_file(place)}: {place.name}/ beside it is the same record: {merge}")
     if not (place / COMMON).is_file():
         record: Record = json.loads(_file(place).read_text(encoding="utf-8"))
         return record
@@ -47,14 +41,14 @@ def write_record(place: Path, record: Record) -> None:
     """Write a record with runs as a folder, in which files of other runs go.
 
     Raises:
-        ValueError: two variants have the same file name.
+        SystemExit: two variants have the same file name.
     """
     files: dict[str, list[Run]] = {}
     for run in record["runs"]:
         files.setdefault(file_of(run), []).append(run)
     for name, runs in files.items():
         if len({run.get("variant") for run in runs}) > 1:
-            raise ValueError(f"{name}: two variants have this file name: rename one in the config")
+            raise SystemExit(f"{name}: two variants have this file name: rename one in the config")
     place.mkdir(parents=True, exist_ok=True)
     for name, runs in files.items():
         text = ",\n  ".join(json.dumps(run) for run in runs)
@@ -70,13 +64,13 @@ def file_of(run: Run) -> str:
     """The name of the file that has a run: that of its variant, or without one its seed's.
 
     Raises:
-        ValueError: nothing is left of the variant's name, or it is that of the file that all share.
+        SystemExit: nothing is left of the variant's name, or it is that of the file that all share.
     """
     if "variant" not in run:
         return f"seed{run['seed']}.json"
     name = re.sub(r"[^\w.=]+", "-", run["variant"]).strip("-.") + ".json"
     if name in (COMMON, ".json"):
-        raise ValueError(f"the variant {run['variant']!r} gives no file name: rename it in the config")
+        raise SystemExit(f"the variant {run['variant']!r} gives no file name: rename it in the config")
     return name
 
 

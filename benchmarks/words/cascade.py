@@ -1,23 +1,23 @@
-"""Cascades that begin with a bag of words, composed of the runs of accuracy.py -> results/cascade/<set>.json.
+"""Cascades that begin with a bag of words, composed of the runs of train.py -> results/cascade/<set>/.
 
     python benchmarks/accuracy/train.py benchmarks/configs/accuracy/cascade.json --data DATA --threads 2
     python benchmarks/words/cascade.py benchmarks/configs/accuracy/cascade.json --data DATA
 
 Nothing is trained but the bag of words. The logits of every stage on all validation and test documents lie beside the
-record, in results/cascade/<set>-seed<seed>.safetensors (float16), so that other cascades can be composed of them. What
-is fitted, is fitted to validation documents, by the code that training runs. Rules are compared on validation
-documents; the figures of the test documents stand beside them and choose nothing.
+record (`stage_logits.py`). A seed whose runs are not here is composed of these, so that seeds that were trained on
+several machines come together. What is fitted, is fitted to validation documents, by the code that training runs. Rules
+are compared on validation documents; the figures of the test documents stand beside them and choose nothing.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from stage_logits import MADE_BY, fingerprint, has_stages, read_stages, write_stages
 from torch import Tensor
 
 from tokensieve.cascade.fit_words import FOLDS, cross_fitted, fit_words_first, fusion_weights
@@ -26,11 +26,13 @@ from tokensieve.training.fit_bag import fit_bag, targets_of, texts_of
 from tokensieve.training.recipe import Recipe
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
+from tokensieve_bench.record_files import write_record
 from tokensieve_bench.runs import LOGITS, config_parser, configs_of, run_folder, splits_of
 
 FOLDER = RESULTS / "cascade"
 ENCODERS = ("dense", "fast", "pruned")
 """Runs, and the first stage of `fast` alone."""
+STAGES = ("words", *ENCODERS)
 KIND = "single_label_classification"
 ALLOWED = (0.0, 0.1, 0.25, 0.5, 1.0)
 """Points of accuracy that the first stage may be expected to lose."""
@@ -41,23 +43,32 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 
 
 def main() -> None:
-    """Every set that has runs with logits."""
+    """Every set that has runs with logits, or the logits that these left."""
     arguments = config_parser().parse_args()
     torch.set_num_threads(arguments.threads)
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for name, config in configs_of(arguments).items():
-        data = config["data"]
-        target = FOLDER / f"{data}.json"
-        runs = [seed for seed in config["seeds"] if (run_folder(name, "fast", seed) / LOGITS).is_file()]
-        if runs:
-            record = composed(config, name, runs, arguments.data)
-            record["machine"] = machine(arguments.threads)
-            lines = ",\n  ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items())
-            target.write_text(f"{{\n  {lines}\n}}\n", encoding="utf-8")
+        if seeds := seeds_of(config, name):
+            record = composed(config, name, seeds, arguments.data)
+            write_record(FOLDER / config["data"], record | {"machine": machine(arguments.threads)})
+
+
+def seeds_of(config: dict[str, Any], name: str) -> list[int]:
+    """The seeds of a config that were trained here, or whose logits are there."""
+    folder = FOLDER / config["data"]
+    return [seed for seed in config["seeds"] if was_run(name, seed) or has_stages(folder, seed, STAGES)]
+
+
+def was_run(name: str, seed: int) -> bool:
+    """Whether a seed was trained here."""
+    return (run_folder(name, "fast", seed) / LOGITS).is_file()
 
 
 def composed(config: dict[str, Any], name: str, seeds: list[int], data: Path) -> dict[str, Any]:
-    """The record of a set."""
+    """The record of a set; writes the logits of the seeds that were trained here.
+
+    Raises:
+        SystemExit: the logits of another seed were made of other documents, or by other settings.
+    """
     splits = splits_of(config, data)
     words = fit_bag(splits, Recipe(floors="none"))
     parts = {"validation": splits.validation, "test": splits.test}
@@ -66,21 +77,21 @@ def composed(config: dict[str, Any], name: str, seeds: list[int], data: Path) ->
         for split, documents in parts.items()
     }
     truth = {split: torch.from_numpy(targets_of(splits, documents)) for split, documents in parts.items()}
-    found = []
+    classes = {split: own.tolist() for split, own in truth.items()}
+    folder, made_of = FOLDER / config["data"], fingerprint(config, classes)
+    elsewhere = [seed for seed in seeds if not was_run(name, seed)]
+    logits = {seed: read_stages(folder, seed, STAGES, made_of) for seed in elsewhere}
     for seed in seeds:
-        logits = {"words": first} | {variant: calibrated(name, variant, seed, truth) for variant in ENCODERS}
-        keep = {f"{stage}.{split}": own[split].half() for stage, own in logits.items() for split in parts}
-        logits_file = FOLDER / f"{config['data']}-seed{seed}.safetensors"
-        save_file(keep, logits_file, {"logits": "calibrated"})
-        logits_file.chmod(0o644)  # safetensors keeps it from other users
-        found.append({"seed": seed, **of_seed(logits, truth)})
+        if seed not in elsewhere:
+            logits[seed] = {"words": first} | {own: calibrated(name, own, seed, truth) for own in ENCODERS}
+            write_stages(folder, seed, logits[seed], made_of)
     return {
-        "config": {key: config.get(key) for key in ("data", "documents", "recipe", "variants")},
+        "config": {key: config.get(key) for key in MADE_BY},
         "words": {"settings": words.settings.to_dict(), "terms": len(words.weights), "temperature": words.temperature},
         "documents": {"train": len(splits.train)} | {split: len(own) for split, own in parts.items()},
         "labels": list(splits.label_names),
-        "truth": {split: own.tolist() for split, own in truth.items()},
-        "runs": found,
+        "truth": classes,
+        "runs": [{"seed": seed, **of_seed(logits[seed], truth)} for seed in seeds],
     }
 
 

@@ -1,7 +1,7 @@
 """The records of a results folder -> the tables in README.md and docs/, and the pictures in docs/bench/.
 
-    python -m tokensieve_bench.report                    # of results/0.1.0
-    python -m tokensieve_bench.report --results results --into build/report
+python -m tokensieve_bench.report                    # of results/0.1.0
+python -m tokensieve_bench.report --results results --into build/report
 """
 
 from __future__ import annotations
