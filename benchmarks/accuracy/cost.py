@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy/cost.py benchmarks/configs/accuracy/bbc-256.json --data DATA --threads 2
 
-Run on an idle machine, after accuracy.py: it times the classifiers of the last seed. Rounds are interleaved, so that
+Run on an idle machine, after train.py: it times the classifiers of the last seed. Rounds are interleaved, so that
 all variants meet the same machine; memory is the peak of a process of its own, less what it used after its imports.
 """
 

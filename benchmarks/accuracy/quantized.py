@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy/quantized.py benchmarks/configs/accuracy/cascade.json --data DATA --threads 2
 
-Every run of accuracy.py that is there is quantized as `tokensieve quantize` does it: by validation documents and 1,000
+Every run of train.py that is there is quantized as `tokensieve quantize` does it: by validation documents and 1,000
 training documents that the run did not have, all without labels. The gate is told and not applied, so that a run that
 would be refused counts too. Then both classifiers answer the test documents.
 """

@@ -2,7 +2,7 @@
 
     python benchmarks/serving/naive_server.py MODEL PORT THREADS MAX_LENGTH
 
-MODEL is a checkpoint of transformers, such as `tokensieve export --format transformers` writes. A rival of serving.py.
+MODEL is a checkpoint of transformers, such as `tokensieve export --format transformers` writes. A rival of the server.
 """
 
 import sys

@@ -99,7 +99,7 @@ def command_of_today(options: Sequence[str]) -> list[str]:
 
 
 def _fill_in(run: Record) -> None:
-    """Add what the first runs of accuracy.py left out: bfloat16, which their recipe has, and the share of the documents
+    """Add what the first runs of train.py left out: bfloat16, which their recipe has, and the share of the documents
     that is deferred, which was called otherwise or stood in the settings alone.
     """
     run.setdefault("bf16", True)

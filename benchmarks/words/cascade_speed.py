@@ -2,7 +2,7 @@
 
     python benchmarks/words/cascade_speed.py benchmarks/configs/accuracy/cascade.json --data DATA --threads 2
 
-The classifiers are those of accuracy.py's runs; the cascade is made of them as training makes it, by the validation
+The classifiers are those of train.py's runs; the cascade is made of them as training makes it, by the validation
 documents. All answer the same test documents, in turns, in one process with equal threads; a round is a pass over all
 of them, from texts to labels. transformers' dense model has the same shape, with random weights, as speed does not
 depend on them; the same length, fused attention (SDPA), inference mode, and batches of 32 sorted by length.

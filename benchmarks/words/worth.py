@@ -4,7 +4,7 @@
     python benchmarks/accuracy/train.py benchmarks/configs/accuracy/worth.json --data DATA --threads 1
     python benchmarks/words/worth.py benchmarks/configs/accuracy/worth.json --data DATA --threads 1
 
-The encoders are those of accuracy.py's runs. The floors are fitted here, to the same documents, and so is the cascade,
+The encoders are those of train.py's runs. The floors are fitted here, to the same documents, and so is the cascade,
 to the validation documents. Speed is from text to label on this machine, all in turns in one process.
 
 `fast` answers as `dense` where a text has fewer than 48 tokens. It is not trained for sets whose texts are that short,
