@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,9 +11,7 @@ from tokensieve.cascade.build import EncoderClassifier, stages_of
 from tokensieve.cascade.plan import plan_of
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.flops import dense_flops
-
-if TYPE_CHECKING:
-    from tokensieve_bench.work import Work
+from tokensieve_bench.work import Work
 
 
 @dataclass(frozen=True)

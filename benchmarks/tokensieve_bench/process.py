@@ -18,12 +18,13 @@ import torch
 from tokensieve.errors import TokensieveError
 from tokensieve.memory import peak_memory_bytes, reset_peak_memory, return_freed_pages
 from tokensieve_bench.backbone import Backbone
+from tokensieve_bench.cells import make_works
 from tokensieve_bench.config import BenchConfig, Training
 from tokensieve_bench.contenders import Contender, Setting
 from tokensieve_bench.contenders.contender import ModuleContender
 from tokensieve_bench.reading import parse_config
 from tokensieve_bench.rounds import seconds
-from tokensieve_bench.work import Work, make_works
+from tokensieve_bench.work import Work
 
 CPU = torch.device("cpu")
 
