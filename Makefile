@@ -79,7 +79,7 @@ format: $(STAMP)  ## rewrite the code as the linters want it
 .PHONY: clean
 clean:  ## remove build products and caches
 	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: distclean
 distclean: clean  ## remove .venv too

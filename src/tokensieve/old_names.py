@@ -16,11 +16,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 
+BENCHMARKS = "tokensieve_bench"
+
 MODULES: dict[str, str] = {
     "tokensieve.backbones.host": "tokensieve.backbones.source",
-    "tokensieve.bench.subjects": "tokensieve.bench.contenders",
-    "tokensieve.bench.subjects.kind": "tokensieve.bench.contenders.contender",
-    "tokensieve.bench.turns": "tokensieve.bench.rounds",
+    "tokensieve.bench.subjects": "tokensieve_bench.contenders",
+    "tokensieve.bench.subjects.kind": "tokensieve_bench.contenders.contender",
+    "tokensieve.bench.turns": "tokensieve_bench.rounds",
+    "tokensieve.bench": "tokensieve_bench",
+    "tokensieve.demo": "tokensieve_bench.demo",
     "tokensieve.model.words_on_disk": "tokensieve.runtime.offload",
     "tokensieve.combiners": "tokensieve.reduce.combine.combining_module",
     "tokensieve.combiners.merge": "tokensieve.reduce.merge.most_similar",
@@ -43,23 +47,25 @@ MODULES: dict[str, str] = {
     "tokensieve.training.tighten": "tokensieve.training.pruning_warmup",
     "tokensieve.training.whole_steps": "tokensieve.training.tokensieve_trainer",
 }
-"""Old module or package -> the new one; the modules in a package follow it."""
+"""Old module or package -> the new one; the modules in a package follow it. Where some of them have new names, these
+stand ahead of the package. tokensieve_bench is there in a clone alone.
+"""
 
 NAMES: dict[str, str] = {
     "tokensieve.backbones.host.Host": "tokensieve.backbones.source.SourceCheckpoint",
     "tokensieve.backbones.host.host_config": "tokensieve.backbones.source.source_config",
     "tokensieve.backbones.host.load_host_model": "tokensieve.backbones.source.load_source_model",
     "tokensieve.backbones.host.read_host": "tokensieve.backbones.source.read_source",
-    "tokensieve.bench.subjects.KINDS": "tokensieve.bench.contenders.CONTENDER_CONFIGS",
-    "tokensieve.bench.subjects.Kind": "tokensieve.bench.contenders.ContenderConfig",
-    "tokensieve.bench.subjects.Subject": "tokensieve.bench.contenders.Contender",
-    "tokensieve.bench.subjects.kind.Kind": "tokensieve.bench.contenders.contender.ContenderConfig",
-    "tokensieve.bench.subjects.kind.Subject": "tokensieve.bench.contenders.contender.Contender",
-    "tokensieve.bench.subjects.kind.ModuleSubject": "tokensieve.bench.contenders.contender.ModuleContender",
-    "tokensieve.bench.subjects.kind.DenseSubject": "tokensieve.bench.contenders.contender.DenseContender",
-    "tokensieve.bench.turns.in_turns": "tokensieve.bench.rounds.run_interleaved",
-    "tokensieve.bench.figures.realisation": "tokensieve.bench.figures.efficiency",
-    "tokensieve.bench.figures.pruning_realisation": "tokensieve.bench.figures.pruning_efficiency",
+    "tokensieve.bench.subjects.KINDS": "tokensieve_bench.contenders.CONTENDER_CONFIGS",
+    "tokensieve.bench.subjects.Kind": "tokensieve_bench.contenders.ContenderConfig",
+    "tokensieve.bench.subjects.Subject": "tokensieve_bench.contenders.Contender",
+    "tokensieve.bench.subjects.kind.Kind": "tokensieve_bench.contenders.contender.ContenderConfig",
+    "tokensieve.bench.subjects.kind.Subject": "tokensieve_bench.contenders.contender.Contender",
+    "tokensieve.bench.subjects.kind.ModuleSubject": "tokensieve_bench.contenders.contender.ModuleContender",
+    "tokensieve.bench.subjects.kind.DenseSubject": "tokensieve_bench.contenders.contender.DenseContender",
+    "tokensieve.bench.turns.in_turns": "tokensieve_bench.rounds.run_interleaved",
+    "tokensieve.bench.figures.realisation": "tokensieve_bench.figures.efficiency",
+    "tokensieve.bench.figures.pruning_realisation": "tokensieve_bench.figures.pruning_efficiency",
     "tokensieve.model.head.HostHead": "tokensieve.model.head.PretrainedHead",
     "tokensieve.model.words_on_disk.WordsOnDisk": "tokensieve.runtime.offload.OffloadedEmbeddings",
     "tokensieve.runtime.ahead.iterate_ahead": "tokensieve.runtime.prefetch.prefetched",
@@ -220,7 +226,10 @@ class _Loader(Loader):
         try:
             today = import_module(self._new)
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(f"No module named {old!r}", name=old) from error
+            text = f"No module named {old!r}"
+            if error.name == BENCHMARKS:
+                text += f": it is now {self._new}, which only a clone of the repository has"
+            raise ModuleNotFoundError(text, name=old) from error
         warn(old, self._new, stacklevel=3)
 
         def find(name: str) -> Any:

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from e2e.conftest import Cli, labelled_rows, listing, write_rows
+from tokensieve.cli import benchmarks
+from tokensieve.errors import TokensieveError
 
 ROOT = Path(__file__).resolve().parents[2]
-SMOKE = ROOT / "experiments" / "bench" / "smoke.json"
+SMOKE = ROOT / "benchmarks" / "configs" / "bench" / "smoke.json"
 HIDDEN = {"kind": "tokensieve", "preset": "paper-p", "settings": {"site": "hidden", "keep_ratio": 0.5}}
 TOY: dict[str, Any] = {"lengths": ..., "batches": ..., "data": {"set": "toy", "max_length": 16}}
 
@@ -151,8 +155,8 @@ def test_refused(cli: Cli, place: Path, given: str, hints: tuple[str, ...]) -> N
 
 
 def test_a_run_that_fails_leaves_what_was_there(cli: Cli, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tokensieve.bench import measure
     from tokensieve.errors import TokensieveError
+    from tokensieve_bench import measure
 
     def fail(*arguments: object) -> None:
         raise TokensieveError("cut off in the middle")
@@ -171,3 +175,17 @@ def test_a_file_that_is_no_record_is_not_overwritten(cli: Cli, place: Path) -> N
     line = cli("bench", "mine.json", "--output", "out.json").error()
     assert "output out.json exists and is no output of tokensieve" in line
     assert (place / "out.json").read_text() == '{"my": "own"}'
+
+
+@pytest.mark.parametrize("options", [("bench", "mine.json", "--rounds", "1"), ("bench", "--help"), ("demo", "-h")])
+def test_without_the_package(options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an environment that has the wheel alone."""
+    app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
+    app.command("train")(lambda: None)
+    monkeypatch.setattr(benchmarks, "find_spec", lambda name: None)
+    benchmarks.add_benchmarks(app)
+    with pytest.raises(TokensieveError, match=f"`tokensieve {options[0]}` is not in the wheel: it runs in a clone"):
+        app(list(options), standalone_mode=False)
+    listed = CliRunner().invoke(app, ["--help"]).output
+    assert "train" in listed
+    assert "bench" not in listed and "demo" not in listed

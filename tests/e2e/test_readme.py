@@ -78,7 +78,7 @@ def test_all_names_of_settings_are_told() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+    for page in (*map(ROOT.joinpath, ("README.md", "benchmarks/README.md")), *(ROOT / "docs").rglob("*.md")):
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"

@@ -92,6 +92,18 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert {name.split("/")[0] + "/" for name in names} == {"tokensieve/", info}
 
 
+@pytest.mark.parametrize("options", [("bench", "smoke.json", "--threads", "1"), ("bench", "--help"), ("demo",)])
+def test_benchmarks_need_a_clone(run_installed: Run, options: tuple[str, ...]) -> None:
+    """The wheel has none of them; each command says so, and neither is listed."""
+    result = run_installed("tokensieve", *options)
+    assert_one_line_error(result, f"`tokensieve {options[0]}` is not in the wheel: it runs in a clone")
+    commands = run_installed("tokensieve", "--help").stdout
+    assert "predict" in commands
+    assert "bench" not in commands and "demo" not in commands
+    old = run_installed("python", "-c", "import tokensieve.bench.figures")
+    assert "it is now tokensieve_bench, which only a clone of the repository has" in old.stderr
+
+
 def test_metadata_leaves_torch_to_the_user(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (name,) = (name for name in archive.namelist() if name.endswith("METADATA"))

@@ -1,4 +1,4 @@
-"""Parity with transformers on a real MPNet of base size, where `experiments/mpnet_base.py` has made its folder."""
+"""Parity with transformers on a real MPNet of base size, where `benchmarks/speed/mpnet_base.py` has made its folder."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ TEXTS = [
     "The film is long, and the second half repeats what the first half said. " * 40,
 ]
 
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="experiments/mpnet_base.py has not been run")
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="benchmarks/speed/mpnet_base.py has not been run")
 
 
 @pytest.mark.parametrize("side", ["right", "left"])

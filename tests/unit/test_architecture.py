@@ -12,7 +12,8 @@ import tokensieve
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "tokensieve"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+BENCHMARKS = ROOT / "benchmarks" / "tokensieve_bench"
+MODULES = sorted([*PACKAGE.rglob("*.py"), *BENCHMARKS.rglob("*.py")])
 MAX_LINES = 300
 MAX_LINES_OF_A_FUNCTION = 60
 FRONT_DOOR = {"ReductionConfig", "compress", "load"}
@@ -23,7 +24,13 @@ DEFERRED |= {"matplotlib", "onnx", "onnxruntime", "onnxscript"}
 ON_FIRST_USE = {PACKAGE / "estimator": {"sklearn"}}
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 
-each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+
+def named(path: Path) -> Path:
+    """A module's path in tokensieve, or from tokensieve_bench on."""
+    return path.relative_to(PACKAGE if path.is_relative_to(PACKAGE) else BENCHMARKS.parent)
+
+
+each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(named(path)))
 
 
 def imported_packages(tree: ast.AST) -> set[str]:
@@ -61,6 +68,7 @@ def parsed(path: Path) -> ast.Module:
 
 def test_the_package_was_found() -> None:
     assert PACKAGE / "errors.py" in MODULES
+    assert BENCHMARKS / "rounds.py" in MODULES
     assert Path(tokensieve.__file__).parent == PACKAGE, "the tests run against another copy of the package"
 
 
@@ -114,7 +122,7 @@ def test_module_reads_no_pickles(path: Path) -> None:
 
 @each_module
 def test_library_does_not_print(path: Path) -> None:
-    if path.relative_to(PACKAGE).parts[0] not in {"cli", "cli.py"}:
+    if named(path).parts[0] not in {"cli", "cli.py"}:
         assert "print" not in calls(parsed(path))
 
 

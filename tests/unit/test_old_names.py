@@ -1,5 +1,6 @@
 """Modules, classes and functions of earlier versions can still be imported; each import names what to write today."""
 
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -60,6 +61,25 @@ def test_the_front_door() -> None:
         assert tokensieve.PTCClassifier().get_params() == tokensieve.TokensieveClassifier().get_params()
     with pytest.raises(AttributeError):
         _ = tokensieve.no_such_name
+
+
+@pytest.mark.parametrize("old", ["tokensieve.bench.figures", "tokensieve.bench.subjects", "tokensieve.demo"])
+def test_a_wheel_has_no_benchmarks(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tokensieve_bench"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if not (Path(place) / "tokensieve_bench").is_dir()])
+    today = {"tokensieve.bench": "tokensieve_bench", "tokensieve.demo": "tokensieve_bench.demo"}
+    outer = old if old in today else old.rpartition(".")[0]
+    text = f"No module named '{outer}': it is now {today[outer]}, which only a clone of the repository has"
+    with pytest.raises(ModuleNotFoundError, match=re.escape(text)):
+        import_module(old)
+
+
+def test_modules_of_the_benchmarks_follow_their_package() -> None:
+    with pytest.warns(DeprecationWarning, match="is now called tokensieve_bench.contenders.onnx"):
+        assert imported("tokensieve.bench.subjects.onnx.Onnx") is imported("tokensieve_bench.contenders.onnx.Onnx")
+    with pytest.warns(DeprecationWarning, match="is now called tokensieve_bench.report"):
+        import_module("tokensieve.bench.report")
 
 
 @pytest.mark.parametrize("old", MODULES)

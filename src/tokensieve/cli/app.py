@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tokensieve.cli.bench import bench_command
-from tokensieve.cli.demo import demo_command
+from tokensieve.cli.benchmarks import add_benchmarks
 from tokensieve.cli.evaluate import evaluate_command
 from tokensieve.cli.explain import explain_command
 from tokensieve.cli.export import export_command
@@ -41,8 +40,7 @@ app.command("quantize")(quantize_command)
 app.command("serve")(serve_command)
 app.command("export")(export_command)
 app.command("push")(push_command)
-app.command("bench")(bench_command)
-app.command("demo")(demo_command)
+add_benchmarks(app)
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,16 @@
+"""Folders of the checkout that the benchmarks read and write."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout; this package is in no wheel, so that it always lies in one."""
+RESULTS = ROOT / "results"
+"""Records of raw figures; scripts write theirs here."""
+SHOWN = RESULTS / "0.1.0"
+"""The records that most tables of README.md and docs/ are made from."""
+CONFIGS = ROOT / "benchmarks" / "configs" / "accuracy"
+"""What is trained, and with which settings."""
+RUNS = ROOT / "build" / "accuracy"
+"""Trained classifiers, a folder a config."""
+DERIVED = ROOT / "build" / "data"
+"""Data sets that benchmarks/words/worth_sets.py makes of others."""

@@ -1,0 +1,170 @@
+"""The records of a results folder -> the tables in README.md and docs/, and the pictures in docs/bench/.
+
+python -m tokensieve_bench.report                    # of results/0.1.0
+python -m tokensieve_bench.report --results results --into build/report
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tokensieve_bench.demo import comparison
+from tokensieve_bench.places import RESULTS, ROOT, SHOWN
+from tokensieve_bench.plot import plot
+from tokensieve_bench.records import Results, command_of_today
+from tokensieve_bench.report.accuracy import accuracy_table, dtype_table, score_table
+from tokensieve_bench.report.cascades import cascade_table
+from tokensieve_bench.report.frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
+from tokensieve_bench.report.methods import methods_table
+from tokensieve_bench.report.serving import serving_tables
+from tokensieve_bench.report.worth import worth_tables
+from tokensieve_bench.table import bars_table, conditions, figure_table, sections
+
+PAGES = (
+    *("README.md", "docs/summary.md", "docs/flops.md", "docs/results.md"),
+    *("docs/methods/README.md", "docs/methods/cascade.md", "docs/words.md", "docs/rivals.md", "docs/serving.md"),
+)
+"""What the tables are in."""
+IN_SUMMARY = (
+    "base-512",
+    "base-512-bf16",
+    "base-training-512",
+    "base-latency",
+    "end-to-end-20newsgroups",
+    "mini-20newsgroups",
+)
+"""Benchmarks whose bars are in the summary."""
+HEADLINE = (
+    "SDPA sorted",
+    "ONNX Runtime",
+    "ONNX Runtime int8",
+    "dense",
+    "PF keys",
+    "PFC 7 keys",
+    "PF hidden",
+    "hidden p=.7",
+    "hidden p=.7, 7",
+)
+
+
+def main() -> None:
+    """Write every table between its markers."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--results", type=Path, default=SHOWN, help="folder of records (default: results/0.1.0)")
+    parser.add_argument("--into", type=Path, default=ROOT, help="folder of the pages (default: this checkout)")
+    arguments = parser.parse_args()
+    report(Results(arguments.results.resolve()), arguments.into)
+
+
+def report(results: Results, root: Path) -> None:
+    """Every table and picture, in the pages below `root`; pages that are not there are copied from this checkout."""
+    for page in PAGES:
+        if not (root / page).is_file():
+            (root / page).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / page, root / page)
+    readme, summary, flops, docs, methods, cascade, words, rivals, serving = (root / page for page in PAGES)
+    _place(methods, "methods", methods_table())
+    _place(cascade, "cascades", cascade_table(Results(RESULTS)))
+    _place(words, "worth", worth_tables(Results(RESULTS)))  # 0.1.0 measured none of it
+    _place(rivals, "rivals", "\n\n".join("\n".join(_section(own, name)) for name, own in _of_rivals(Results(RESULTS))))
+    _place(serving, "serving", serving_tables(Results(RESULTS)))
+    pictures = root / "docs" / "bench"
+    pictures.mkdir(exist_ok=True)
+    demo = results.read("demo/stdlib-128")
+    table = "\n".join(comparison(demo["models"], "markdown"))
+    _place(summary, "demo", table)
+    _place(docs, "demo", f"{table}\n\n{_conditions(demo)}")
+    for name in ("bbc-256", "bbc-512"):
+        if results.has(f"accuracy/{name}"):
+            _place(docs, name, accuracy_table(results, name))
+    _place(summary, "bbc-256", accuracy_table(results, "bbc-256", brief=True))
+    _place(docs, "screen", screen_table(results, "screen"))
+    if accuracy_records(results, "frontier"):
+        _place(docs, "frontier", frontier_table(results, "frontier"))
+        _place(summary, "frontier", frontier_table(results, "frontier", brief=True))
+        _place(readme, "presets", preset_table(results, "frontier"))
+        frontier_plot(results, "frontier", pictures / "frontier.svg")
+    if accuracy_records(results, "long"):
+        _place(docs, "long", frontier_table(results, "long"))
+    _place(docs, "dtype", dtype_table(results))
+    _place(docs, "score", score_table(results, "bbc-256"))
+    _place(flops, "flops", _flops_table(results.read("flops/bert-base-512")))
+    _place_benchmarks(results, summary, docs, pictures)
+
+
+def _of_rivals(results: Results) -> list[tuple[str, dict[str, Any]]]:
+    """Benchmarks against what else runs the dense model, by the name of the record, which may end in that of a
+    processor; 0.1.0 measured none.
+    """
+    return list(results.read_all("bench/rivals-*").items())
+
+
+def _place_benchmarks(results: Results, summary: Path, docs: Path, pictures: Path) -> None:
+    """A section and a picture for each benchmark, and all bars together."""
+    records, older = (list(results.read_all(f"{folder}/*").values()) for folder in ("bench", "bench/avx2"))
+    pages = []
+    for record in records:
+        picture = pictures / f"{record['name']}.svg"
+        plot(record, picture)
+        pages.append("\n".join([*_section(record), "", f"![{record['name']}](bench/{picture.name})"]))
+    _place(docs, "bench", "\n\n".join(pages))
+    _place(docs, "bench-avx2", "\n\n".join("\n".join(_section(record)) for record in older))
+    shown = [record for record in records if record["name"] in IN_SUMMARY]
+    _place(summary, "bars", "\n".join(bars_table(shown, "markdown")))
+    _place(summary, "headline", _headline(next(record for record in records if record["name"] == "base-512")))
+
+
+def _headline(record: dict[str, Any]) -> str:
+    """The contenders that tell most, and what the figures hold for."""
+    few = record | {"contenders": {name: record["contenders"][name] for name in HEADLINE}}
+    return "\n".join([*figure_table(few, "markdown"), "", *(f"- {line}" for line in conditions(few))])
+
+
+def _section(record: dict[str, Any], heading: str = "") -> list[str]:
+    return [
+        f"### {heading or record['name']}",
+        f"`tokensieve bench benchmarks/configs/bench/{record['name']}.json`",
+        "",
+        *sections(record),
+    ]
+
+
+def _place(path: Path, marker: str, text: str) -> None:
+    pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)", re.DOTALL)
+    page, places = pattern.subn(lambda match: f"{match[1]}{text}\n{match[2]}", path.read_text(encoding="utf-8"))
+    if places != 1:
+        raise SystemExit(f"{path}: {places} places marked {marker!r}, want 1")
+    path.write_text(page, encoding="utf-8")
+
+
+def _conditions(demo: dict[str, Any]) -> str:
+    model = next(iter(demo["models"].values()))
+    environment = model["scores"]["environment"]
+    lines = [f"- commit {demo['commit']}, {demo['processor']}, {demo['cores']} cores"]
+    lines += [f"- {key}: {value}" for key, value in environment.items()]
+    for name, own in demo["models"].items():
+        lines.append(f"- {name}: `tokensieve train {' '.join(command_of_today([*own['settings'], *demo['recipe']]))}`")
+    corpus = demo["corpus"]
+    lines.append(
+        f"- {corpus['name']}: {corpus['train']} training and {corpus['test']} test documents, {corpus['timed']} "
+        f"of them timed; seed {demo['seed']}. With so few test documents a difference of 5 points is within the noise."
+    )
+    return "\n".join(lines)
+
+
+def _flops_table(record: dict[str, Any]) -> str:
+    rows = [
+        f"{record['model']}, {record['length']} tokens, m = {record['combination_tokens']}, p = {record['keep_ratio']} "
+        "unless named; ratio to dense.",
+        "",
+        "| setting | GFLOPs | ours | paper |",
+        "|---|---|---|---|",
+    ]
+    for row in record["rows"]:
+        paper = f"{row['paper']:.3f}x" if row["paper"] else ""
+        rows.append(f"| {row['name']} | {row['gflops']:.2f} | {row['ratio']:.3f}x | {paper} |")
+    return "\n".join(rows)
