@@ -26,7 +26,7 @@ from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.bench.rounds import run_interleaved, seconds
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.memory import peak_memory_bytes, return_large_blocks
-from tokensieve.training.prepare import set_attention_dropout
+from tokensieve.training.stages.fine_tune import set_attention_dropout
 
 CPU = torch.device("cpu")
 ROUNDS, STEPS, BATCH, DOCUMENTS = 3, 4, 16, 200
