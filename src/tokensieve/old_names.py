@@ -90,7 +90,7 @@ NAMES: dict[str, str] = {
     "tokensieve.training.distill.Taught": "tokensieve.training.losses.batch.WithTargets",
     "tokensieve.training.follow.VectorLoss": "tokensieve.training.losses.features.FeatureLoss",
     "tokensieve.training.follow.follow": "tokensieve.training.stages.distil_features.distil_features",
-    "tokensieve.training.follow.only": "tokensieve.training.stages.distil_features.only_trainable",
+    "tokensieve.training.follow.only": "tokensieve.training.loop.frozen.only_trainable",
     "tokensieve.training.follow.read_by_following": "tokensieve.training.stages.distil_features.distillation_documents",
     "tokensieve.training.importance.why_no_start": "tokensieve.training.start.why_no_classifier",
     "tokensieve.training.order.FilledUp": "tokensieve.training.loop.epoch_order.PaddedDocuments",

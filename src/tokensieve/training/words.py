@@ -100,9 +100,9 @@ def _fitted(
     weights = weights_of(splits.validation)
     report: dict[str, Any] = {"scores": _scores(logits, judged, weights), "calibration": None}
     if recipe.calibrate:
-        found = calibrate(logits, judged, multi_label=splits.multi_label, weights=weights)
-        words.temperature, words.thresholds = found.temperature, found.thresholds
-        report["calibration"] = found.to_dict()
+        calibration = calibrate(logits, judged, multi_label=splits.multi_label, weights=weights)
+        words.temperature, words.thresholds = calibration.temperature, calibration.thresholds
+        report["calibration"] = calibration.to_dict()
     return words, report
 
 
@@ -130,10 +130,10 @@ def words_summary(record: Mapping[str, Any], output: str | Path) -> list[str]:
             f"on the {counts['validation']} validation documents that chose them: accuracy {scores['accuracy']:.4f}, "
             f"macro F1 {scores['f1_macro']:.4f}"
         )
-    if (found := record["calibration"]) is not None:
+    if (calibration := record["calibration"]) is not None:
         lines.append(
-            f"calibrated by temperature {found['temperature']:.3f}: expected calibration error "
-            f"{found['ece_before']:.4f} before, {found['ece_after']:.4f} after"
+            f"calibrated by temperature {calibration['temperature']:.3f}: expected calibration error "
+            f"{calibration['ece_before']:.4f} before, {calibration['ece_after']:.4f} after"
         )
     return [*lines, f"saved in {output}"]
 

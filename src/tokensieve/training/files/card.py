@@ -145,18 +145,18 @@ def floor_table(floors: Mapping[str, Any] | None) -> str:
         return ""
     rows = []
     for name, title in {**FLOOR_NAMES, "encoder": "this classifier"}.items():
-        own = floors.get(name)
-        if own is None:
+        floor = floors.get(name)
+        if floor is None:
             continue
-        if "why_none" in own:
-            rows.append([title, f"none: {code(own['why_none'])}", "", ""])
+        if "why_none" in floor:
+            rows.append([title, f"none: {code(floor['why_none'])}", "", ""])
             continue
         difference = ""
-        if "interval" in own:
-            low, high = (f"{100 * end:.1f}" for end in own["interval"])
-            difference = f"{100 * own['difference']:+.1f} [{low}, {high}]"
-        score = "" if own["score"] is None else f"{own['score']:.4f}"
-        rows.append([title, score, difference, f"{own['documents_per_second']:.0f}"])
+        if "interval" in floor:
+            low, high = (f"{100 * end:.1f}" for end in floor["interval"])
+            difference = f"{100 * floor['difference']:+.1f} [{low}, {high}]"
+        score = "" if floor["score"] is None else f"{floor['score']:.4f}"
+        rows.append([title, score, difference, f"{floor['documents_per_second']:.0f}"])
     metric = METRICS[floors["metric"]]
     return table(["classifier", metric, "against this one, points [95 %]", "documents/s"], rows)
 

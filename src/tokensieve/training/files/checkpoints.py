@@ -38,7 +38,9 @@ def _are_callbacks(states: object) -> bool:
     """Whether this is what Trainer saves of its callbacks: by name, of several of one name a list."""
     if not isinstance(states, Mapping):
         return False
-    return all(all(map(_is_callback, own)) if isinstance(own, list) else _is_callback(own) for own in states.values())
+    return all(
+        all(map(_is_callback, state)) if isinstance(state, list) else _is_callback(state) for state in states.values()
+    )
 
 
 _POSITIVE = number(lambda steps: steps > 0, "a number above 0").or_none()
@@ -172,9 +174,9 @@ def check_format(note: Path) -> None:
         ConfigError: another version wrote it.
         DataError: the note is not there or cannot be read.
     """
-    found = _read_note(note).get(_FORMAT_KEY)
-    if found != _FORMAT:
-        writer = "tokensieve 0.1.0" if found is None else f"another version of tokensieve (format {found!r})"
+    version = _read_note(note).get(_FORMAT_KEY)
+    if version != _FORMAT:
+        writer = "tokensieve 0.1.0" if version is None else f"another version of tokensieve (format {version!r})"
         raise ConfigError(
             f"{note}: {writer} began this run, and its checkpoints cannot be resumed here: finish it with that "
             "version, or start anew with --overwrite"
@@ -235,7 +237,7 @@ def _with_defaults(settings: Any, note: Path) -> Any:
 def _differing(value: Any, other: Any) -> str:
     """The value, of records only the entries that differ, shortened."""
     if isinstance(value, Mapping) and isinstance(other, Mapping):
-        value = {name: own for name, own in value.items() if other.get(name, None) != own}
+        value = {name: entry for name, entry in value.items() if other.get(name, None) != entry}
     return json.dumps(value, ensure_ascii=False)[:200]
 
 

@@ -86,12 +86,12 @@ def _reduction(settings: ReductionConfig, recipe: Mapping[str, Any], num_layers:
         for name, method in METHODS.items()
         if all(recipe[field] != plain[field] for field in method.recipe)
     }
-    found = {}
+    changes = {}
     for preset, start in starts.items():
         with contextlib.suppress(ConfigError):  # the model is too shallow for it
-            found[preset] = _changes(start, settings, num_layers)
-    nearest = min(found, key=lambda preset: len(found[preset]))
-    return ([] if nearest is None else [["--preset", nearest]]) + found[nearest]
+            changes[preset] = _changes(start, settings, num_layers)
+    nearest = min(changes, key=lambda preset: len(changes[preset]))
+    return ([] if nearest is None else [["--preset", nearest]]) + changes[nearest]
 
 
 def _changes(start: ReductionConfig, settings: ReductionConfig, num_layers: int) -> list[list[str]]:

@@ -30,7 +30,7 @@ def write_words_card(folder: Path, words: WordsClassifier, record: Mapping[str, 
         model_name=visible(name),
     )
     text = "A text.", "The text beside it."
-    given = f'("{text[0]}", "{text[1]}")' if words.pairs else f'"{text[0]}"'
+    example = f'("{text[0]}", "{text[1]}")' if words.pairs else f'"{text[0]}"'
     counts, settings = record["documents"], record["words"]["settings"]
     shown = [code(label) for label in words.labels[:MOST_LABELS]]
     more = f" and {len(words.labels) - MOST_LABELS} more" if len(words.labels) > MOST_LABELS else ""
@@ -41,7 +41,7 @@ def write_words_card(folder: Path, words: WordsClassifier, record: Mapping[str, 
         f"terms. Gives a {'pair of texts' if words.pairs else 'document'} {'any' if words.multi_label else 'one'} of "
         f"{len(words.labels)} labels: {', '.join(shown)}{more}.",
         f"```python\nimport tokensieve  # pip install tokensieve\n\nclassifier = tokensieve.load({literal(name)})\n"
-        f"classifier.predict([{given}])\n```",
+        f"classifier.predict([{example}])\n```",
         f"- Data: {code(public_name(str(record['data']))) if record['data'] else 'documents in memory'}, "
         f"{counts['train']} documents for training, {counts['validation']} for validation",
         table(["setting", "value"], [[code(key), code(value)] for key, value in settings.items()]),

@@ -71,7 +71,7 @@ def class_weights(recipe: Recipe, splits: DataSplits, truth: NDArray[np.int64]) 
     """
     if recipe.class_weights == "none" or truth.ndim == 2:
         return None
-    own = weights_of(splits.train)
-    counts = None if own is None else torch.from_numpy(own)
-    found: NDArray[np.float64] = balanced_weights(truth.tolist(), len(splits.label_names), counts).double().numpy()
-    return found
+    weights = weights_of(splits.train)
+    counts = None if weights is None else torch.from_numpy(weights)
+    balanced: NDArray[np.float64] = balanced_weights(truth.tolist(), len(splits.label_names), counts).double().numpy()
+    return balanced

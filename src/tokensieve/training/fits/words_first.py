@@ -68,9 +68,9 @@ def fit_words_stage(
         "encoder_weight": settings.encoder_weight,
         "expected_loss": fitted.expected_loss,
         "score": against["encoder"].floor,
-        **{f"{name}_score": found.encoder for name, found in against.items()},
-        **{f"difference_to_{name}": found.difference for name, found in against.items()},
-        **{f"interval_to_{name}": list(found.interval) for name, found in against.items()},
+        **{f"{name}_score": comparison.encoder for name, comparison in against.items()},
+        **{f"difference_to_{name}": comparison.difference for name, comparison in against.items()},
+        **{f"interval_to_{name}": list(comparison.interval) for name, comparison in against.items()},
         "interval_by": against["encoder"].method,
     }
     if fitted.share > _DEAR:

@@ -70,17 +70,17 @@ def fit_floors(
         truth, weights = targets_of(job.splits, job.splits.validation), weights_of(job.splits.validation)
         speed = encoder_speed(model, tokenizer, job.splits.validation, job.recipe.max_length)
         metric = job.recipe.compared_by
-        kinds: dict[str, Callable[[], Floor]] = {"words": lambda: words_floor(job, bag)}
+        fits: dict[str, Callable[[], Floor]] = {"words": lambda: words_floor(job, bag)}
         if static is not None:
-            kinds["static"] = lambda: static_floor(job, static)
+            fits["static"] = lambda: static_floor(job, static)
         record: dict[str, Any] = {"metric": metric, "documents": len(truth), "interval_by": None}
         record["encoder"] = {"score": None, "documents_per_second": speed}
         compared: dict[str, Comparison] = {}
-        for name, fit in kinds.items():
+        for name, fit in fits.items():
             against = partial(compare, encoder=np.asarray(logits), truth=truth, metric=metric, weights=weights)
             record[name] = _judged(name, fit, against, speed, compared)
-    for found in compared.values():
-        record["encoder"]["score"], record["interval_by"] = found.encoder, found.method
+    for comparison in compared.values():
+        record["encoder"]["score"], record["interval_by"] = comparison.encoder, comparison.method
     record["advice"] = advice(record, compared)
     record["seconds"] = time.perf_counter() - start
     for line in floor_lines(record):
@@ -99,15 +99,15 @@ def _judged(
     start = time.perf_counter()
     try:
         floor = fit()
-        found = against(floor.logits)
+        comparison = against(floor.logits)
     except (TokensieveError, ValueError, ArithmeticError, MemoryError) as error:
         logger.warning("no floor by %s: %s", NAMES[name], error)
         return {"why_none": str(error) or type(error).__name__}
-    compared[name] = found
+    compared[name] = comparison
     return {
-        "score": found.floor,
-        "difference": found.difference,
-        "interval": list(found.interval),
+        "score": comparison.floor,
+        "difference": comparison.difference,
+        "interval": list(comparison.interval),
         "documents_per_second": floor.documents_per_second,
         "times_faster": floor.documents_per_second / speed,
         **floor.facts,

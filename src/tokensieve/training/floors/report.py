@@ -14,15 +14,15 @@ def advice(record: dict[str, Any], compared: dict[str, Comparison]) -> str:
     if not compared:
         return "no floor could be fitted, so there is nothing to compare the encoder with"
     best = max(compared, key=lambda name: compared[name].floor)  # of equal ones the bag of words
-    found, name, faster = compared[best], NAMES[best], times(record[best]["times_faster"])
-    (low, high), points = found.interval, in_points(found.difference, found.interval)
+    comparison, name, faster = compared[best], NAMES[best], times(record[best]["times_faster"])
+    (low, high), points = comparison.interval, in_points(comparison.difference, comparison.interval)
     remedy = " (--preset words)" if best == "words" else ""
     if low > 0:
         return f"{name} is better here ({points}), and {faster}: use it{remedy}"
     if high < 0:
         return f"the encoder is better here: {name} loses ({points}), and is {faster}"
     documents = record["documents"]
-    if found.difference < 0:
+    if comparison.difference < 0:
         return (
             f"{name} may be as good here: {documents} documents show no clear difference ({points}), and it is "
             f"{faster}: use it{remedy} unless so small a difference counts"
@@ -47,13 +47,13 @@ def floor_lines(record: dict[str, Any] | None) -> list[str]:
     metric = record["metric"].replace("_", " ")
     lines = []
     for name in NAMES:
-        own = record.get(name)
-        if own is None or "why_none" in own:
-            lines += [] if own is None else [f"floor, {NAMES[name]}: none ({own['why_none']})"]
+        floor = record.get(name)
+        if floor is None or "why_none" in floor:
+            lines += [] if floor is None else [f"floor, {NAMES[name]}: none ({floor['why_none']})"]
             continue
         lines.append(
-            f"floor, {NAMES[name]}: {metric} {own['score']:.4f}, "
-            f"{in_points(own['difference'], own['interval'])} to the encoder's {record['encoder']['score']:.4f}; "
-            f"{own['documents_per_second']:.0f} documents/s to its {record['encoder']['documents_per_second']:.0f}"
+            f"floor, {NAMES[name]}: {metric} {floor['score']:.4f}, "
+            f"{in_points(floor['difference'], floor['interval'])} to the encoder's {record['encoder']['score']:.4f}; "
+            f"{floor['documents_per_second']:.0f} documents/s to its {record['encoder']['documents_per_second']:.0f}"
         )
     return [*lines, record["advice"]]

@@ -71,7 +71,7 @@ def static_floor(job: TrainingJob, vectors: StaticVectors) -> Floor:
     splits, classes = job.splits, len(job.splits.label_names)
     truth, judged = (targets_of(splits, documents) for documents in (splits.train, splits.validation))
     weights = weights_of(splits.train)
-    found = StaticClassifier.fit(
+    regression = StaticClassifier.fit(
         vectors.training,
         truth[vectors.rows],
         classes,
@@ -81,9 +81,9 @@ def static_floor(job: TrainingJob, vectors: StaticVectors) -> Floor:
         class_weight=class_weights(job.recipe, splits, truth),
     )
     start = time.perf_counter()
-    logits = found.logits(vectors.validation)
+    logits = regression.logits(vectors.validation)
     seconds = time.perf_counter() - start + len(logits) / vectors.documents_per_second
-    return Floor(logits, len(logits) / seconds, {"inverse_penalty": found.inverse_penalty})
+    return Floor(logits, len(logits) / seconds, {"inverse_penalty": regression.inverse_penalty})
 
 
 def _words(documents: TokenizedDocuments, row: int) -> list[int]:

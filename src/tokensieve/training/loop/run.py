@@ -7,7 +7,7 @@ import copy
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,39 @@ def _best(trainer: Any, model: Any, validation: TokenizedDocuments, recipe: Reci
     trainer.compute_metrics = None  # only the logits are needed
     predicted = trainer.predict(validation)
     return Trained(history, predicted.predictions, predicted.label_ids)
+
+
+def run_without_labels(
+    model: Any,
+    tokenizer: Any,
+    train: WithTargets,
+    recipe: Recipe,
+    options: RunOptions,
+    loss: Callable[..., Tensor],
+) -> list[dict[str, Any]]:
+    """Train in place on a loss that reads no labels. Nothing is validated, reported or saved.
+
+    Args:
+        model: one of ours in float32.
+        tokenizer: pads the batches.
+        train: documents without labels.
+        recipe: how.
+        options: where to.
+        loss: reads the targets of a batch.
+
+    Returns:
+        Trainer's log.
+
+    Raises:
+        TrainingError: the loss is no finite number any more.
+    """
+    nothing = TokenizedDocuments((), tokenizer, recipe.max_length)
+    with forward_restored(model), contextlib.redirect_stdout(sys.stderr):
+        trainer = make_trainer(model, tokenizer, train, nothing, recipe, options.unobserved(), loss, saves=False)
+        trainer.train()
+    check_converged(trainer.state.log_history, recipe)
+    history: list[dict[str, Any]] = trainer.state.log_history
+    return history
 
 
 def stopped_early(checkpoint: Path, recipe: Recipe) -> bool:

@@ -9,10 +9,7 @@ nothing: refitting the head takes it back afterwards (`training.stages.refit_hea
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +21,11 @@ from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassifica
 from tokensieve.data.documents import Document
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
-from tokensieve.model.attention import SelfAttention
-from tokensieve.model.dropout import Dropout
 from tokensieve.model.norms import norms_and_biases
 from tokensieve.training.job import TrainingJob
-from tokensieve.training.loop.best_epoch import check_converged
-from tokensieve.training.loop.make_trainer import make_trainer
+from tokensieve.training.loop.frozen import only_trainable, without_dropout
 from tokensieve.training.loop.options import RunOptions
-from tokensieve.training.loop.processes import forward_restored
+from tokensieve.training.loop.run import run_without_labels
 from tokensieve.training.losses.batch import POOLED, WithTargets
 from tokensieve.training.losses.features import FeatureLoss
 from tokensieve.training.recipe import Recipe
@@ -91,16 +85,11 @@ def distil_features(
     targets = _document_vectors(base, documents, splits.label_names, recipe, options)
     first, trained = _parts_to_train(model)
     loss = FeatureLoss(float((targets - targets.mean(0)).square().sum(1).mean()))
-    short = _recipe_of_distillation(recipe)
-    # Without labels: the loss reads none. Nothing is validated.
-    tokenized, nothing = (TokenizedDocuments(part, tokenizer, recipe.max_length) for part in (documents, ()))
+    tokenized = TokenizedDocuments(documents, tokenizer, recipe.max_length)  # without labels: the loss reads none
     training = WithTargets(tokenized, {POOLED: targets})
-    stdout = contextlib.redirect_stdout(sys.stderr)  # stdout is for results
-    with only_trainable(first, trained), without_dropout(first), forward_restored(first), stdout:
-        trainer = make_trainer(first, tokenizer, training, nothing, short, options.unobserved(), loss, saves=False)
-        trainer.train()
-    check_converged(trainer.state.log_history, short)
-    distances = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    with only_trainable(first, trained), without_dropout(first):
+        history = run_without_labels(first, tokenizer, training, _recipe_of_distillation(recipe), options, loss)
+    distances = [entry["loss"] for entry in history if "loss" in entry]
     return {
         "epochs": recipe.feature_epochs,
         "documents": len(documents),
@@ -139,34 +128,3 @@ def _recipe_of_distillation(recipe: Recipe) -> Recipe:
 def distillation_documents(splits: DataSplits) -> list[Document]:
     """The training documents and those without labels."""
     return [*splits.train, *splits.unlabelled]
-
-
-@contextmanager
-def only_trainable(model: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Nothing but these parameters is trained meanwhile."""
-    before = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    try:
-        for parameter in before:
-            parameter.requires_grad_(False)
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        yield
-    finally:
-        for parameter, trained in before.items():
-            parameter.requires_grad_(trained)
-            parameter.grad = None
-
-
-@contextmanager
-def without_dropout(model: nn.Module) -> Iterator[None]:
-    """Nothing is dropped meanwhile, in training neither."""
-    places: list[tuple[nn.Module, str]] = [(module, "p") for module in model.modules() if isinstance(module, Dropout)]
-    places += [(module, "dropout") for module in model.modules() if isinstance(module, SelfAttention)]
-    before = [getattr(module, name) for module, name in places]
-    try:
-        for module, name in places:
-            setattr(module, name, 0.0)
-        yield
-    finally:
-        for (module, name), probability in zip(places, before, strict=True):
-            setattr(module, name, probability)

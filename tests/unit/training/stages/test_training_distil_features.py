@@ -21,8 +21,8 @@ from tokensieve.training.dense_first import train_dense_first
 from tokensieve.training.files.output import read_record
 from tokensieve.training.fits.importance import fit_importance
 from tokensieve.training.fits.sample import Sample
+from tokensieve.training.loop.frozen import only_trainable, without_dropout
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.stages.distil_features import only_trainable, without_dropout
 from tokensieve.training.start import start_model
 from tokensieve.training.teacher import teacher_targets
 from tokensieve.training.train import train
