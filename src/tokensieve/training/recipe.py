@@ -60,7 +60,7 @@ class Recipe:
             multiple of `learning_rate`.
         feature_epochs: epochs of feature distillation ahead of training, where a trained classifier gets other
             settings: norms and biases learn to reproduce its document vectors from fewer tokens, without labels
-            (`training.feature_distillation`).
+            (`training.stages.distil_features`).
         feature_learning_rate: peak learning rate of these epochs.
         max_expected_loss: points of accuracy that a cascade may be expected to lose (`cascade.fit`). It defers as few
             documents as that takes, in place of the settings' `defer.share`; None: the settings' share.

@@ -80,11 +80,9 @@ def run_trainer(
     loss = label_loss(train, recipe, model.num_labels or 0)
     stdout = contextlib.redirect_stdout(sys.stderr)  # stdout is for results
     with _tensorboard_folder(options.logs), forward_restored(model), stdout:
-        if targets is None:
-            trainer = make_trainer(model, tokenizer, train, validation, recipe, options, loss)
-        else:
-            documents, both = WithTargets(train, targets), DistillationLoss(loss, recipe)
-            trainer = make_trainer(model, tokenizer, documents, validation, recipe, options, both)
+        documents = train if targets is None else WithTargets(train, targets)
+        whole_loss = loss if targets is None else DistillationLoss(loss, recipe)
+        trainer = make_trainer(model, tokenizer, documents, validation, recipe, options, whole_loss)
         zero = None
         if begins_trained and len(validation):
             # A copy, as accelerate marks what it has evaluated, and would not share its training among processes.
