@@ -23,7 +23,7 @@ from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.memory import peak_memory_bytes, return_large_blocks
-from tokensieve.training.prepare import set_attention_dropout
+from tokensieve.training.stages.fine_tune import set_attention_dropout
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
 from tokensieve_bench.rounds import run_interleaved, seconds

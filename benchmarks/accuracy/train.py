@@ -33,7 +33,7 @@ from tokensieve.data import DataSplits
 from tokensieve.metrics import accuracy_and_f1
 from tokensieve.runtime.evaluate import mean_kept
 from tokensieve.runtime.results import Result
-from tokensieve.training.output import read_record as read_training_record
+from tokensieve.training.files.output import read_record as read_training_record
 from tokensieve.training.train import train
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS

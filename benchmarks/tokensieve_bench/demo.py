@@ -20,8 +20,8 @@ from tokensieve.errors import ConfigError, TokensieveError
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.load import load
 from tokensieve.runtime.part import check_replaceable, json_with
-from tokensieve.training.output import RECORD, check_output, read_record
-from tokensieve.training.reproduce import EMBEDDED_CORPUS
+from tokensieve.training.files.output import RECORD, check_output, read_record
+from tokensieve.training.files.reproduce import EMBEDDED_CORPUS
 
 TRAIN_DOCUMENTS = 500
 ROUNDS = 3

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from tokensieve.cascade.fit_words import FOLDS, cross_fitted, fit_words_first, fusion_weights
 from tokensieve.model.probabilities import best_temperature, confidence
-from tokensieve.training.fit_bag import fit_bag, targets_of, texts_of
+from tokensieve.training.fits.bag import fit_bag, targets_of, texts_of
 from tokensieve.training.recipe import Recipe
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS

@@ -28,7 +28,7 @@ from tokensieve.backbones.loading import load_config
 from tokensieve.cascade.fit_words import fit_words_first
 from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.model.probabilities import best_temperature
-from tokensieve.training.fit_bag import fit_bag, targets_of, texts_of
+from tokensieve.training.fits.bag import fit_bag, targets_of, texts_of
 from tokensieve.training.recipe import Recipe
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS

@@ -28,7 +28,7 @@ from tokensieve.data.targets import class_ids
 from tokensieve.data.tokenize import Encodings, encode
 from tokensieve.memory import peak_memory_bytes
 from tokensieve.metrics import accuracy_and_f1, expected_calibration_error
-from tokensieve.training.fit_bag import fit_bag, targets_of, texts_of
+from tokensieve.training.fits.bag import fit_bag, targets_of, texts_of
 from tokensieve.training.recipe import Recipe
 from tokensieve.version import __version__
 from tokensieve.words import WordsSettings

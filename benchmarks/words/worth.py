@@ -37,7 +37,7 @@ from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.model.probabilities import best_temperature
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.engine import Engine
-from tokensieve.training.fit_bag import targets_of, texts_of
+from tokensieve.training.fits.bag import targets_of, texts_of
 from tokensieve_bench.figures import speedup
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tokensieve.errors import CheckpointError, ConfigError, HubError, TokensieveError
 from tokensieve.runtime.load import load
-from tokensieve.training.checkpoints import FOLDER as CHECKPOINTS
-from tokensieve.training.output import CARD, PUBLISHED, RECORD
+from tokensieve.training.files.checkpoints import FOLDER as CHECKPOINTS
+from tokensieve.training.files.output import CARD, PUBLISHED, RECORD
 from tokensieve.version import __version__
 
 logger = logging.getLogger(__name__)

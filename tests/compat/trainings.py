@@ -16,7 +16,6 @@ import tokensieve
 from compat import documents
 from tokensieve import PTCConfig, Recipe
 from tokensieve.data import DataSplits, Document
-from tokensieve.training.stages import train_in_stages
 from tokensieve.training.train import train
 
 RECIPE: dict[str, Any] = {"learning_rate": 1e-2, "epochs": 2, "batch_size": 16, "max_length": documents.POSITIONS}
@@ -42,6 +41,7 @@ def splits() -> DataSplits:
 def make(target: Path) -> None:
     """Write `start`, `trained` with `trained.dense`, `estimator` and `interrupted`, and what these answer."""
     from compat.make import answers, steady, write_answers
+    from tokensieve.training.stages import train_in_stages  # where 0.1.0 has it
 
     target = target.resolve()
     tokenizer = documents.tokenizer()

@@ -150,5 +150,5 @@ def handed_over(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         seen.update(settings=settings, recipe=recipe, splits=splits, base=base, **options)
         raise TokensieveError("seen enough")
 
-    monkeypatch.setattr("tokensieve.training.stages.train_in_stages", note)
+    monkeypatch.setattr("tokensieve.training.dense_first.train_dense_first", note)
     return seen

@@ -203,14 +203,18 @@ def broken_models(work: Path) -> None:
 
 @pytest.mark.parametrize("case", TRAIN_SETTINGS, ids=lambda case: case[0])
 def test_settings_of_training(cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch, case: tuple[str, ...]) -> None:
-    monkeypatch.setattr("tokensieve.training.steps.run_trainer", lambda *_: pytest.fail("refuse it before training"))
+    monkeypatch.setattr(
+        "tokensieve.training.stages.fine_tune.run_trainer", lambda *_: pytest.fail("refuse it before training")
+    )
     complain(cli, work, "train", *case)
 
 
 @pytest.mark.usefixtures("broken_models")
 @pytest.mark.parametrize("case", PLACES, ids=lambda case: " ".join(case[:2]))
 def test_files_and_folders(cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch, case: tuple[str, ...]) -> None:
-    monkeypatch.setattr("tokensieve.training.steps.run_trainer", lambda *_: pytest.fail("refuse it before training"))
+    monkeypatch.setattr(
+        "tokensieve.training.stages.fine_tune.run_trainer", lambda *_: pytest.fail("refuse it before training")
+    )
     complain(cli, work, *case)
 
 

@@ -74,7 +74,7 @@ def quantize_command(
     from tokensieve.data.sampling import sample_by_label, sample_unlabelled
     from tokensieve.quantize.gate import Gate
     from tokensieve.quantize.quantize import quantize, said
-    from tokensieve.training.output import check_output
+    from tokensieve.training.files.output import check_output
 
     gate = Gate(max_labels_changed, max_mean_change)
     check_output(output, overwrite, sources=(model,))

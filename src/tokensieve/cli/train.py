@@ -116,8 +116,8 @@ def train_command(
         record, rows, lines = _train_words(settings, output, model, data, overwrite=overwrite)
         emit(record | {"rows": rows}, lines, json)
         return
-    from tokensieve.training.processes import is_main_process
-    from tokensieve.training.trainer import require_accelerate
+    from tokensieve.training.loop.processes import is_main_process
+    from tokensieve.training.loop.run import require_accelerate
 
     require_accelerate()
     record, rows = _train(settings, output, model, data, overwrite=overwrite, resume=resume, progress=not json)
@@ -138,9 +138,9 @@ def _train_to_goal(
 ) -> None:
     """Train a dense classifier beside the output, and tune it. A dense one that is finished is not trained again."""
     from tokensieve.errors import ConfigError
-    from tokensieve.training.output import check_output
-    from tokensieve.training.processes import processes
-    from tokensieve.training.stages import dense_folder
+    from tokensieve.training.dense_first import dense_folder
+    from tokensieve.training.files.output import check_output
+    from tokensieve.training.loop.processes import processes
     from tokensieve.tune.tune import tune
 
     if settings.reduction:
@@ -166,7 +166,7 @@ def _train_words(
 ) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
     """The record, what became of the rows of each file, and lines for people."""
     from tokensieve.errors import ConfigError
-    from tokensieve.training.output import check_output
+    from tokensieve.training.files.output import check_output
     from tokensieve.training.words import check_recipe, train_words, words_summary
 
     if model is not None or settings.reduction.assignments:
@@ -209,9 +209,9 @@ def _train(
     from tokensieve.backbones.loading import load_config
     from tokensieve.backbones.source import source_config
     from tokensieve.memory import return_large_blocks
-    from tokensieve.training.output import check_output
-    from tokensieve.training.stages import train_in_stages
-    from tokensieve.training.trim import TrimMemory
+    from tokensieve.training.dense_first import train_dense_first
+    from tokensieve.training.files.output import check_output
+    from tokensieve.training.loop.trim_memory import TrimMemory
 
     place = training_device_of(settings)
     trims = place.type == "cpu" and return_large_blocks()
@@ -220,7 +220,7 @@ def _train(
     base = base_checkpoint(model)
     reduction = settings.reduction.settings(source_config(load_config(base), base))
     splits = training_splits(data, settings.data, settings.recipe.seed)
-    record = train_in_stages(
+    record = train_dense_first(
         base,
         reduction,
         splits,
@@ -272,8 +272,8 @@ def _summary(record: dict[str, Any], output: Path) -> list[str]:
             f"calibrated by temperature {found['temperature']:.3f}: expected calibration error "
             f"{found['ece_before']:.4f} before, {found['ece_after']:.4f} after"
         )
-    from tokensieve.training.first_stage import first_stage_lines
-    from tokensieve.training.floors import floor_lines
+    from tokensieve.training.fits.words_first import first_stage_lines
+    from tokensieve.training.floors.report import floor_lines
 
     compared = [*first_stage_lines(record.get("words_first")), *floor_lines(record.get("floors"))]
     return [*lines, *compared, f"saved in {output}"]

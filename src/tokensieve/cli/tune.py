@@ -179,7 +179,7 @@ def summary(done: Tuned, output: Path) -> list[str]:
 
 def _seed_of(model: Path) -> int:
     """The seed by which the run of a classifier divided its documents; 0 without its record."""
-    from tokensieve.training.output import RECORD, read_record
+    from tokensieve.training.files.output import RECORD, read_record
 
     record = read_record(model / RECORD) if (model / RECORD).is_file() else {}
     return int(record.get("recipe", {}).get("seed", 0))

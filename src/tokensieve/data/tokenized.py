@@ -30,9 +30,8 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
 
     An item has ``input_ids``, ``attention_mask``, ``special_tokens_mask``, and ``token_type_ids`` if the tokenizer
     gives them: lists of ints of the document's own length. It has ``labels`` if label names are given: the class id,
-    or in multi-label data a list of a 0.0 or 1.0 for each class. Beside them it has its weight as `WEIGHT`, unless all
-    weights are 1. All ids lie in one flat int32 tensor, because lists
-    of Python ints would take some ten times the memory.
+    or in multi-label data a list of a 0.0 or 1.0 for each class. It has its weight as `WEIGHT`, unless all weights are
+    1. All ids lie in one flat int32 tensor, because lists of Python ints would take some ten times the memory.
 
     Args:
         documents: The documents, kept in their order.
@@ -125,8 +124,8 @@ class TokenizedDocuments(Dataset[dict[str, Any]]):
             item["token_type_ids"] = self._types[end - length : end].tolist()
         if self._labels is not None:
             item["labels"] = self._labels[index].tolist()
-            if self.weights is not None:
-                item[WEIGHT] = float(self.weights[index])
+        if self.weights is not None:
+            item[WEIGHT] = float(self.weights[index])
         return item
 
 

@@ -33,10 +33,10 @@ from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.load import load, resolve_device
 from tokensieve.runtime.results import Result
 from tokensieve.settings_paths import Assignment
+from tokensieve.training.dense_first import train_dense_first
 from tokensieve.training.random_states import random_states_kept
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.settings import base_checkpoint, keep_share, reduction_settings
-from tokensieve.training.stages import train_in_stages
 
 _RECIPE = ("learning_rate", "epochs", "batch_size", "max_length")
 
@@ -44,9 +44,9 @@ _RECIPE = ("learning_rate", "epochs", "batch_size", "max_length")
 class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
     """A document classifier with token pruning and combining, as a scikit-learn estimator.
 
-    `fit` trains by `tokensieve.training.stages.train_in_stages`, so the model is the one that `tokensieve train` makes
-    of the same documents, settings and seed; of two stages the dense one is not kept. X is a list, array or Series of
-    texts; no vectorizer comes before the classifier.
+    `fit` trains by `tokensieve.training.dense_first.train_dense_first`, so the model is the one that `tokensieve train`
+    makes of the same documents, settings and seed; of two runs the dense one is not kept. X is a list, array or Series
+    of texts; no vectorizer comes before the classifier.
 
     Settings that are searched over are parameters of their own and go before `preset`, `config` and `recipe`, which
     hold the rest; None leaves a setting as it is there. Values are checked by `fit`.
@@ -222,7 +222,7 @@ class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             output, name = Path(folder) / "classifier", "TokensieveClassifier.fit"
             progress = bool(self.verbose)
             options: dict[str, Any] = {"device": place, "data_name": name, "progress": progress}
-            record = train_in_stages(base, settings, splits, output, recipe, **options)
+            record = train_dense_first(base, settings, splits, output, recipe, **options)
             return record, load(output, device=str(place))
 
     def _base(self) -> str:

@@ -15,10 +15,10 @@ from tokensieve.errors import CheckpointError
 from tokensieve.estimator.inputs import class_names, places_in_model
 from tokensieve.methods import METHODS
 from tokensieve.runtime.classifier import Classifier
+from tokensieve.training.files.output import ESTIMATOR, RECORD, check_output, folder_in_the_making
+from tokensieve.training.files.work_folder import save_classifier
 from tokensieve.training.old import record_today
-from tokensieve.training.output import ESTIMATOR, RECORD, check_output, folder_in_the_making
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.work_folder import save_classifier
 
 _FLAT = {
     "pruning": "prune.select",

@@ -19,10 +19,10 @@ from tokensieve.explain.page import environment
 from tokensieve.explain.pictures import Bars, Chart, bars, chart
 from tokensieve.runtime.bag_of_words import is_bag_of_words
 from tokensieve.settings_paths import assignments_of
-from tokensieve.training.card import METRICS, public_name
-from tokensieve.training.floors import NAMES
+from tokensieve.training.files.card import METRICS, public_name
+from tokensieve.training.files.output import RECORD
+from tokensieve.training.floors.report import NAMES
 from tokensieve.training.old import record_today
-from tokensieve.training.output import RECORD
 
 _LARGEST = 1e15
 

@@ -30,8 +30,8 @@ from tokensieve.runtime.load import load
 from tokensieve.runtime.precision import dtype_name
 from tokensieve.runtime.results import Result
 from tokensieve.runtime.words_first import engine_of
-from tokensieve.training.checkpoints import write_json
-from tokensieve.training.output import CARD, OURS, check_output, folder_in_the_making, open_to_others
+from tokensieve.training.files.checkpoints import write_json
+from tokensieve.training.files.output import CARD, OURS, check_output, folder_in_the_making, open_to_others
 
 logger = logging.getLogger(__name__)
 

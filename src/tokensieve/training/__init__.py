@@ -1,1 +1,1 @@
-"""Training over transformers' Trainer: the recipe, the run, and the folder it leaves."""
+"""Training over transformers' Trainer: the recipe, the stages of a run, and the folder that it leaves."""

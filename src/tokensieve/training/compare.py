@@ -56,15 +56,15 @@ def compare(
         metric: "accuracy" (with several labels all of them right), "f1_macro" or "f1_micro".
         weights: of the documents [N], 0 or more; None: each counts once.
     """
-    own = np.ones(len(truth)) if weights is None else weights
+    document_weights = np.ones(len(truth)) if weights is None else weights
     if metric == "accuracy":
         right = [_right(logits, truth) for logits in (floor, encoder)]
-        means = [float(np.average(each, weights=own)) for each in right]
+        means = [float(np.average(each, weights=document_weights)) for each in right]
         gap = right[0] - right[1]
-        middle = float(np.average(gap, weights=own))
-        half = _Z * math.sqrt(float((own**2 * (gap - middle) ** 2).sum())) / float(own.sum())
+        middle = float(np.average(gap, weights=document_weights))
+        half = _Z * math.sqrt(float((document_weights**2 * (gap - middle) ** 2).sum())) / float(document_weights.sum())
         return Comparison(means[0], means[1], (middle - half, middle + half), NORMAL)
-    counts = [_counts(logits, truth) * own[:, None, None] for logits in (floor, encoder)]
+    counts = [_counts(logits, truth) * document_weights[:, None, None] for logits in (floor, encoder)]
     whole = [f1(each.sum(0), truth, metric) for each in counts]
     generator = np.random.default_rng(0)
     gaps = []
@@ -89,20 +89,20 @@ def _right(logits: NDArray[Any], truth: NDArray[np.int64]) -> NDArray[np.float64
 
 
 def _counts(logits: NDArray[Any], truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    """By document and label whether it is right, given, true: [N, C, 3] of 0 and 1."""
+    """By document and label whether it is right, predicted, true: [N, C, 3] of 0 and 1."""
     labels = np.arange(logits.shape[1])
-    given = logits > 0 if truth.ndim == 2 else logits.argmax(1)[:, None] == labels
+    predicted = logits > 0 if truth.ndim == 2 else logits.argmax(1)[:, None] == labels
     true = truth == 1 if truth.ndim == 2 else truth[:, None] == labels
-    return np.stack([given & true, given, true], axis=2).astype(np.float64)
+    return np.stack([predicted & true, predicted, true], axis=2).astype(np.float64)
 
 
 def f1(sums: NDArray[np.float64], truth: NDArray[np.int64], metric: str) -> float:
-    """F1 from the sums [C, 3] of right, given and true; a label that is in neither counts 0 with several labels a
+    """F1 from the sums [C, 3] of right, predicted and true; a label that is in neither counts 0 with several labels a
     document, and else does not count.
     """
     if metric == "f1_micro":
-        right, given, true = sums.sum(0)
-        return float(2 * right / (given + true or 1.0))
+        right, predicted, true = sums.sum(0)
+        return float(2 * right / (predicted + true or 1.0))
     occurs = sums[:, 1] + sums[:, 2] > 0
     kept = sums if truth.ndim == 2 else sums[occurs]
     both = kept[:, 1] + kept[:, 2]

@@ -92,8 +92,8 @@ def target_names(model: TokensieveForSequenceClassification, targets: Sequence[s
     for target in targets:
         matching = [name for name in linear if f".{name}".endswith(f".{target}")]
         if not matching:
-            kinds = sorted({re.sub(r"encoder\.layer\.\d+\.", "", name) for name in linear})
-            raise ConfigError(f"LoRA target {target!r}: no layer has it; choose among {', '.join(kinds)}")
+            available = sorted({re.sub(r"encoder\.layer\.\d+\.", "", name) for name in linear})
+            raise ConfigError(f"LoRA target {target!r}: no layer has it; choose among {', '.join(available)}")
         names += matching
     return sorted(set(names))
 

@@ -25,12 +25,12 @@ def recipe_today(recipe: Any) -> Any:
 
 def record_today(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a `training.json` holds, with the names of today, also in what it says of an earlier run."""
-    found: dict[str, Any] = _renamed(record, RECORD_KEYS)
-    if "recipe" in found:
-        found["recipe"] = recipe_today(found["recipe"])
-    if isinstance(found.get("started_from"), Mapping):
-        found["started_from"] = record_today(found["started_from"])
-    return found
+    today: dict[str, Any] = _renamed(record, RECORD_KEYS)
+    if "recipe" in today:
+        today["recipe"] = recipe_today(today["recipe"])
+    if isinstance(today.get("started_from"), Mapping):
+        today["started_from"] = record_today(today["started_from"])
+    return today
 
 
 def _renamed(record: Any, names: Mapping[str, str]) -> Any:

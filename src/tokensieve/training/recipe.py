@@ -60,7 +60,7 @@ class Recipe:
             multiple of `learning_rate`.
         feature_epochs: epochs of feature distillation ahead of training, where a trained classifier gets other
             settings: norms and biases learn to reproduce its document vectors from fewer tokens, without labels
-            (`training.feature_distillation`).
+            (`training.stages.distil_features`).
         feature_learning_rate: peak learning rate of these epochs.
         max_expected_loss: points of accuracy that a cascade may be expected to lose (`cascade.fit`). It defers as few
             documents as that takes, in place of the settings' `defer.share`; None: the settings' share.
@@ -160,6 +160,11 @@ class Recipe:
         away = self.epochs and (self.pruning_warmup or self.distill_pooled)
         return bool(self.feature_epochs) or (self.refit_head and not away)
 
+    @property
+    def compared_by(self) -> str:
+        """The score that classifiers are compared by: the one that chooses the epoch; accuracy where a loss does."""
+        return self.select if self.select.startswith("f1") else "accuracy"
+
     def _check_feature_distillation(self) -> None:
         if self.feature_epochs and not self.refit_head:
             raise ConfigError(
@@ -193,19 +198,6 @@ class Recipe:
         changed = [name for name in ("lora_alpha", "lora_dropout") if getattr(self, name)]
         if self.lora_rank is None and changed:
             raise ConfigError(f"{changed[0]}={getattr(self, changed[0])!r} without lora_rank: give a rank, such as 8")
-
-    def check_validation(self, documents: int) -> None:
-        """Raise ConfigError where validation documents are needed and there are none: to choose the best epoch, to stop
-        training, or to fit a first stage of words.
-        """
-        if documents == 0 and self.words_first is not None:
-            raise ConfigError(
-                f"words_first={self.words_first:g} needs validation documents, which tell what a bag of words may "
-                "answer: give some, or a validation_fraction above 0"
-            )
-        if documents == 0 and (self.select != "loss" or self.patience is not None):
-            wanted = f"patience={self.patience}" if self.patience is not None else f"select={self.select!r}"
-            raise ConfigError(f"{wanted} needs validation documents: give some, or a validation_fraction above 0")
 
     def to_dict(self) -> dict[str, Any]:
         """For the record of the run."""

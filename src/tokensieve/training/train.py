@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,21 @@ from transformers import set_seed
 
 from tokensieve.config import ReductionConfig
 from tokensieve.data.splits import DataSplits
-from tokensieve.training import checkpoints
-from tokensieve.training.job import Prepared, TrainingJob, prepare, warn_of_base
-from tokensieve.training.output import RECORD, read_record
-from tokensieve.training.processes import processes
+from tokensieve.data.tokenized import TokenizedDocuments
+from tokensieve.memory import peak_memory_bytes
+from tokensieve.training.files import checkpoints
+from tokensieve.training.files.output import RECORD, check_output, read_record
+from tokensieve.training.files.record import facts_of_run, finished_record, run_identity
+from tokensieve.training.files.work_folder import runs_of, save_classifier, work_folder
+from tokensieve.training.job import TrainingJob
+from tokensieve.training.loop.options import RunOptions
+from tokensieve.training.loop.processes import processes
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.record import run_identity, training_record
-from tokensieve.training.steps import run_steps
-from tokensieve.training.trainer import RunOptions
-from tokensieve.training.work_folder import runs_of, save_classifier, work_folder
+from tokensieve.training.stages import Context, Stage, stages_for
+from tokensieve.training.start import read_start, warn_of_base
+from tokensieve.training.unlabelled import warn_of_evaluation_documents
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -71,36 +79,101 @@ def train(
         MissingExtraError: accelerate, or for LoRA PEFT, is not installed.
         TrainingError: training diverged.
     """
-    arguments = locals()  # named as the fields of TrainingJob
-    arguments |= {"recipe": recipe or Recipe(), "device": device or torch.device("cpu")}
-    return _run(TrainingJob(**arguments))
+    return _run(
+        TrainingJob(
+            base=base,
+            settings=settings,
+            splits=splits,
+            output=output,
+            recipe=recipe or Recipe(),
+            device=device or torch.device("cpu"),
+            overwrite=overwrite,
+            resume=resume,
+            keep_finished=keep_finished,
+            checkpoint_steps=checkpoint_steps,
+            data_name=data_name,
+            progress=progress,
+            callbacks=callbacks,
+            report_to=report_to,
+            run_name=run_name,
+            reading=reading,
+        )
+    )
+
+
+def check_job(job: TrainingJob) -> list[Stage]:
+    """The stages of a run. What they need of its arguments is checked, and nothing is read yet.
+
+    Raises:
+        TokensieveError: as `train`.
+    """
+    job.check()
+    return stages_for(job)
 
 
 def _run(job: TrainingJob) -> dict[str, Any]:
-    """Check everything, run the steps, and save. Every process calls this, and the first one writes."""
-    job.check()
+    """Check everything, run the stages, and save. Every process calls this, and the first one writes."""
+    stages, finished = check_job(job), finished_record(job)
+    if finished is None:
+        check_output(job.output, job.overwrite, job.resume, (job.base, job.recipe.teacher))
     group = processes(job.device)
     if group.is_main_process:
-        job.warn_of_documents()
+        warn_of_evaluation_documents(job.splits)
     set_seed(job.recipe.seed)
-    prepared = prepare(job)
-    identity = run_identity(job, prepared, group.num_processes)
-    if prepared.starts_trained and group.is_main_process:
+    start = read_start(job)
+    for stage in stages:
+        stage.needs_of_start(job, start)
+    training, validation = _tokenized(job, start.tokenizer)
+    identity = run_identity(job, training, validation, group.num_processes)
+    if start.is_trained and group.is_main_process:
         warn_of_base(job, identity["data_digest"])
-    if (finished := job.finished_record) is not None:
+    if finished is not None:
         checkpoints.check_run(finished, identity)
         return read_record(finished)
     with work_folder(group, job.output, identity, job.resume) as folder:
         if (folder / RECORD).is_file():  # the run was cut short while its folder was put in place
             return read_record(folder / RECORD)
-        return _train_and_save(job, prepared, identity, folder, group.is_main_process)
+        options = _run_options(job, folder, group.is_main_process)
+        context = Context(job, start, training, validation, options, group.is_main_process)
+        record = identity | facts_of_run(job, training, validation) | run_stages(stages, context)
+        if group.is_main_process:
+            save_classifier(folder, start.model, start.tokenizer, record, context.words_first)
+        return record
 
 
-def _train_and_save(
-    job: TrainingJob, prepared: Prepared, identity: dict[str, Any], folder: Path, is_main_process: bool
-) -> dict[str, Any]:
+def run_stages(stages: Sequence[Stage], context: Context) -> dict[str, Any]:
+    """Run the stages one after the other; afterwards the model is trained, on its device, and calibrated.
+
+    Returns:
+        What the stages report, with the "seconds" and the "peak_memory_bytes" (of the process or the device) of those
+        that count as training, and the checkpoint that the run was "resumed_from".
+    """
+    resume = context.options.resume
+    record: dict[str, Any] = {"resumed_from": None if resume is None else resume.name, "seconds": 0.0}
+    for stage in stages:
+        start = time.perf_counter()
+        stage.run(context)
+        record |= stage.record
+        if stage.counts_as_training:
+            record["seconds"] += time.perf_counter() - start
+            record["peak_memory_bytes"] = peak_memory_bytes(context.job.device)
+    return record
+
+
+def _tokenized(job: TrainingJob, tokenizer: Any) -> list[TokenizedDocuments]:
+    """The training and the validation documents as token ids."""
+    parts = {"training": job.splits.train, "validation": job.splits.validation}
+    length, labels = job.recipe.max_length, job.splits.label_names
+    tokenized = {name: TokenizedDocuments(part, tokenizer, length, labels) for name, part in parts.items()}
+    for name, documents in tokenized.items():
+        logger.info("%s: %d documents, %d truncated to %d tokens", name, len(documents), documents.truncated, length)
+    return list(tokenized.values())
+
+
+def _run_options(job: TrainingJob, folder: Path, is_main_process: bool) -> RunOptions:
+    """Where the runs of Trainer go: into the folder in the making."""
     store = folder / checkpoints.FOLDER
-    options = RunOptions(
+    return RunOptions(
         checkpoints=store,
         device=job.device,
         checkpoint_steps=job.checkpoint_steps,
@@ -111,9 +184,3 @@ def _train_and_save(
         logs=runs_of(job.output),
         run_name=job.run_name,
     )
-    steps = run_steps(job, prepared, options)
-    record = training_record(job, prepared, identity, options, steps)
-    if is_main_process:
-        first = None if steps.words_first is None else steps.words_first.words
-        save_classifier(folder, prepared.model, prepared.tokenizer, record, first)
-    return record

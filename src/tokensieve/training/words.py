@@ -9,20 +9,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData
-
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.weights import check_weights, weights_of
 from tokensieve.errors import ConfigError
 from tokensieve.metrics import accuracy_and_f1, multi_label_scores
-from tokensieve.training.calibrate import calibrate
-from tokensieve.training.card import MOST_LABELS, TASK, public_name
-from tokensieve.training.checkpoints import write_json
-from tokensieve.training.fit_bag import fit_bag, targets_of, texts_of
-from tokensieve.training.markdown import code, literal, table, visible
-from tokensieve.training.output import CARD, RECORD, check_output, folder_in_the_making
+from tokensieve.training.files.checkpoints import write_json
+from tokensieve.training.files.output import RECORD, check_output, folder_in_the_making
+from tokensieve.training.files.record import row_counts, versions
+from tokensieve.training.files.words_card import write_words_card
+from tokensieve.training.fits.bag import fit_bag, targets_of, texts_of
+from tokensieve.training.fits.calibration import calibrate
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.record import row_counts, versions
 from tokensieve.words import WordsClassifier, WordsSettings
 
 logger = logging.getLogger(__name__)
@@ -84,7 +81,7 @@ def train_words(
             **judged,
             "versions": versions() | {"scikit-learn": _scikit_learn()},
         }
-        _write_card(folder, words, record)
+        write_words_card(folder, words, record)
         write_json(folder / RECORD, record)
     for line in words_summary(record, output)[:-1]:
         logger.info("%s", line)
@@ -103,9 +100,9 @@ def _fitted(
     weights = weights_of(splits.validation)
     report: dict[str, Any] = {"scores": _scores(logits, judged, weights), "calibration": None}
     if recipe.calibrate:
-        found = calibrate(logits, judged, multi_label=splits.multi_label, weights=weights)
-        words.temperature, words.thresholds = found.temperature, found.thresholds
-        report["calibration"] = found.to_dict()
+        calibration = calibrate(logits, judged, multi_label=splits.multi_label, weights=weights)
+        words.temperature, words.thresholds = calibration.temperature, calibration.thresholds
+        report["calibration"] = calibration.to_dict()
     return words, report
 
 
@@ -133,10 +130,10 @@ def words_summary(record: Mapping[str, Any], output: str | Path) -> list[str]:
             f"on the {counts['validation']} validation documents that chose them: accuracy {scores['accuracy']:.4f}, "
             f"macro F1 {scores['f1_macro']:.4f}"
         )
-    if (found := record["calibration"]) is not None:
+    if (calibration := record["calibration"]) is not None:
         lines.append(
-            f"calibrated by temperature {found['temperature']:.3f}: expected calibration error "
-            f"{found['ece_before']:.4f} before, {found['ece_after']:.4f} after"
+            f"calibrated by temperature {calibration['temperature']:.3f}: expected calibration error "
+            f"{calibration['ece_before']:.4f} before, {calibration['ece_after']:.4f} after"
         )
     return [*lines, f"saved in {output}"]
 
@@ -152,34 +149,3 @@ def _scikit_learn() -> str:
 
     version: str = sklearn.__version__
     return version
-
-
-def _write_card(folder: Path, words: WordsClassifier, record: Mapping[str, Any]) -> None:
-    name = folder.resolve().name.removesuffix(".part")
-    data = ModelCardData(
-        library_name="tokensieve",
-        pipeline_tag=TASK,
-        tags=["tokensieve", TASK, "bag-of-words"],
-        model_name=visible(name),
-    )
-    text = "A text.", "The text beside it."
-    given = f'("{text[0]}", "{text[1]}")' if words.pairs else f'"{text[0]}"'
-    counts, settings = record["documents"], record["words"]["settings"]
-    shown = [code(label) for label in words.labels[:MOST_LABELS]]
-    more = f" and {len(words.labels) - MOST_LABELS} more" if len(words.labels) > MOST_LABELS else ""
-    scores = [[key.replace("_", " "), f"{value:.4f}"] for key, value in (record["scores"] or {}).items()]
-    parts = [
-        f"# {code(name)}",
-        f"A bag of words with no encoder: TF-IDF and logistic regression by scikit-learn, {record['words']['terms']} "
-        f"terms. Gives a {'pair of texts' if words.pairs else 'document'} {'any' if words.multi_label else 'one'} of "
-        f"{len(words.labels)} labels: {', '.join(shown)}{more}.",
-        f"```python\nimport tokensieve  # pip install tokensieve\n\nclassifier = tokensieve.load({literal(name)})\n"
-        f"classifier.predict([{given}])\n```",
-        f"- Data: {code(public_name(str(record['data']))) if record['data'] else 'documents in memory'}, "
-        f"{counts['train']} documents for training, {counts['validation']} for validation",
-        table(["setting", "value"], [[code(key), code(value)] for key, value in settings.items()]),
-    ]
-    if scores:
-        parts += ["On the validation documents, which chose these settings:", table(["measure", "validation"], scores)]
-    parts.append(f"Made with {', '.join(f'{key} {value}' for key, value in record['versions'].items())}.")
-    ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n").save(folder / CARD)

@@ -23,7 +23,7 @@ from tokensieve.model.probabilities import class_probabilities, confidence
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.engine import STAGES
 from tokensieve.runtime.words_first import WORDS, engine_of
-from tokensieve.training.calibrate import best_thresholds
+from tokensieve.training.fits.calibration import best_thresholds
 from tokensieve.words import WordsClassifier
 
 DEFERRED = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)

@@ -32,12 +32,18 @@ from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.frontier import Frontier, Point, pareto
 from tokensieve.runtime.load import load, words_first_of
 from tokensieve.runtime.words_first import engine_of
-from tokensieve.training.checkpoints import write_json
 from tokensieve.training.compare import compare
-from tokensieve.training.fit_bag import fit_bag, targets_of, texts_of
-from tokensieve.training.floors import metric_of
-from tokensieve.training.output import OURS, RECORD, check_output, folder_in_the_making, open_to_others, read_record
-from tokensieve.training.stages import dense_folder
+from tokensieve.training.dense_first import dense_folder
+from tokensieve.training.files.checkpoints import write_json
+from tokensieve.training.files.output import (
+    OURS,
+    RECORD,
+    check_output,
+    folder_in_the_making,
+    open_to_others,
+    read_record,
+)
+from tokensieve.training.fits.bag import fit_bag, targets_of, texts_of
 from tokensieve.tune.candidates import Candidate, Workshop, recipe_of
 from tokensieve.tune.compose import Composition, ask_stages, ask_words, compositions
 from tokensieve.tune.goal import Goal
@@ -132,7 +138,7 @@ def tune(
         workshop = Workshop(splits, Path(folder), recipe, feature_epochs, place, progress)
         first = words_first_of(model, splits.label_names)
         words = fit_bag(splits, recipe) if first is None else first.words
-        search = Search(yardstick, splits, goal, words, metric_of(recipe))
+        search = Search(yardstick, splits, goal, words, recipe.compared_by)
         every = [entry for own in workshop.candidates(Path(model)) for entry in search.entries(own)]
         entries = search.timed(every)
         best = entries[goal.best([entry.point for entry in entries])]

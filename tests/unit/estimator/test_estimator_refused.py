@@ -103,7 +103,7 @@ def refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> TokensieveClassifier
     def fail(*_: Any, **__: Any) -> None:
         raise AssertionError("nothing may be trained here")
 
-    monkeypatch.setattr("tokensieve.training.steps.run_trainer", fail)
+    monkeypatch.setattr("tokensieve.training.stages.fine_tune.run_trainer", fail)
     return make()
 
 

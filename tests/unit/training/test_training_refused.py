@@ -20,7 +20,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("nothing may be trained here")
 
-    monkeypatch.setattr("tokensieve.training.steps.run_trainer", refuse)
+    monkeypatch.setattr("tokensieve.training.stages.fine_tune.run_trainer", refuse)
 
 
 @pytest.mark.usefixtures("no_training")

@@ -20,7 +20,7 @@ from tokensieve import TokensieveForSequenceClassification
 from tokensieve.data import DataSplits, Document
 from tokensieve.model.attention import SelfAttention
 from tokensieve.runtime.classifier import Classifier
-from tokensieve.training import trainer as trainer_module
+from tokensieve.training.loop import make_trainer as trainer_module
 from tokensieve.training.train import train
 
 

@@ -20,15 +20,16 @@ from tokensieve.data.tokenized import WEIGHT, TokenizedDocuments
 from tokensieve.errors import DataError
 from tokensieve.metrics import accuracy_and_f1, expected_calibration_error, multi_label_scores
 from tokensieve.tokens import Tokens
-from tokensieve.training.calibrate import calibrate
 from tokensieve.training.compare import compare
-from tokensieve.training.distill import LOGITS, POOLED, DistillationLoss
-from tokensieve.training.feature_distillation import FeatureLoss
-from tokensieve.training.head_refit import RidgeMap
-from tokensieve.training.importance import LeastSquares
-from tokensieve.training.loss import PADDING_LABEL, balanced_positives, balanced_weights, step_loss
+from tokensieve.training.fits.calibration import calibrate
+from tokensieve.training.fits.head_refit import RidgeMap
+from tokensieve.training.fits.importance import LeastSquares
+from tokensieve.training.fits.sample import Sample
+from tokensieve.training.losses.batch import LOGITS, POOLED
+from tokensieve.training.losses.distillation import DistillationLoss
+from tokensieve.training.losses.features import FeatureLoss
+from tokensieve.training.losses.labels import balanced_positives, balanced_weights, step_loss
 from tokensieve.training.recipe import Recipe
-from tokensieve.training.sample import Sample
 from tokensieve.training.words import train_words
 
 COUNTS = (2, 0, 1, 1, 3, 0)
@@ -50,8 +51,8 @@ def losses(several: bool) -> dict[str, Callable[..., Tensor]]:
 
     def with_teacher(loss: Any) -> Callable[..., Tensor]:
         def asked(outputs: Any, labels: Tensor, rows: Tensor, *arguments: Any, **options: Any) -> Tensor:
-            loss.targets = {name: values[rows] for name, values in taught.items()}
-            found: Tensor = loss(outputs, labels, *arguments, **options)
+            targets = {name: values[rows] for name, values in taught.items()}
+            found: Tensor = loss(outputs, labels, *arguments, **options, targets=targets)
             return found
 
         return asked
@@ -83,12 +84,12 @@ def test_the_loss_and_its_gradient_count_documents(name: str, several: bool) -> 
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["one label", "several"])
-def test_documents_that_fill_up_count_for_nothing_whatever_they_weigh(several: bool) -> None:
-    loss, labels = step_loss(None, several), (LISTS if several else IDS).clone()
-    logits = torch.randn(6, 3)
-    wanted = loss({"logits": logits[:4]}, labels[:4], sample_weight=WEIGHTS[:4].float())
-    labels[4:] = PADDING_LABEL
-    torch.testing.assert_close(loss({"logits": logits}, labels, sample_weight=WEIGHTS.float()), wanted)
+def test_documents_that_fill_up_count_for_nothing(several: bool) -> None:
+    loss, labels = step_loss(None, several), (LISTS if several else IDS)
+    logits, weights = torch.randn(6, 3), WEIGHTS.float()
+    wanted = loss({"logits": logits[:4]}, labels[:4], sample_weight=weights[:4])
+    weights[4:] = 0
+    torch.testing.assert_close(loss({"logits": logits}, labels, sample_weight=weights), wanted)
 
 
 def test_a_batch_without_weight_has_no_loss() -> None:
@@ -330,9 +331,9 @@ def test_parts_of_a_step_add_up(run: Train, splits: DataSplits, tmp_path: Path) 
 def test_items_of_a_step_are_summed_over_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import Trainer
 
-    from tokensieve.training.tokensieve_trainer import TokensieveTrainer
+    from tokensieve.training.loop.trainer import TokensieveTrainer
 
-    batch = {"labels": torch.tensor([0, 1, PADDING_LABEL]), WEIGHT: torch.tensor([0.5, 2.0, 9.0])}
+    batch = {"labels": torch.tensor([0, 1, 1]), WEIGHT: torch.tensor([0.5, 2.0, 0.0])}
     monkeypatch.setattr(Trainer, "get_batch_samples", lambda *_: ([batch, batch], torch.tensor(4)))
     trainer = object.__new__(TokensieveTrainer)
     trainer.args = SimpleNamespace(average_tokens_across_devices=True, world_size=2)

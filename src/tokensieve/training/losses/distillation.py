@@ -1,0 +1,72 @@
+"""The loss of distillation: on labels, and on the distance to a teacher's answers.
+
+Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network" (2015).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from tokensieve.training.losses.batch import LOGITS, POOLED, counted, number_of
+from tokensieve.training.recipe import Recipe
+
+
+class DistillationLoss:
+    """A loss on labels, and for a batch with a teacher's targets also the distance to the teacher.
+
+    (1 - w) loss + w T^2 KL(teacher || student) at temperature T + v (1 - cosine of the two document vectors). With
+    several labels a document, binary cross entropy with the teacher's probabilities replaces the divergence.
+
+    Args:
+        loss: as Trainer's `compute_loss_func`.
+        recipe: w, T and v.
+    """
+
+    def __init__(self, loss: Callable[..., Tensor], recipe: Recipe) -> None:
+        self.loss, self.recipe = loss, recipe
+
+    def __call__(
+        self,
+        outputs: Any,
+        labels: Tensor,
+        num_items_in_batch: Any = None,
+        sample_weight: Tensor | None = None,
+        targets: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """The loss of a batch: a mean over the documents, by their weights [B].
+
+        Args:
+            outputs: of the model.
+            labels: as the loss on labels takes them.
+            num_items_in_batch: items of the whole optimizer step; None: of this batch.
+            sample_weight: of the documents [B]; None: each counts once.
+            targets: the teacher's answers to the batch, by `LOGITS` and `POOLED`; None: the loss on labels alone.
+        """
+        on_labels = self.loss(outputs, labels, num_items_in_batch, sample_weight)
+        if targets is None:
+            return on_labels
+        weight, items = self.recipe.distill_weight, counted(labels, sample_weight)
+        number = number_of(items, num_items_in_batch)
+        distance = self._distance(outputs["logits"].float(), targets[LOGITS], items) / number
+        loss = (1 - weight) * on_labels + weight * distance
+        if POOLED in targets:
+            apart = 1 - F.cosine_similarity(outputs["pooled"].float(), targets[POOLED], dim=1)
+            # With several labels an item is a pair of document and label.
+            counts, documents = (items, number) if items.dim() == 1 else (items.amax(1), number / items.shape[1])
+            loss = loss + self.recipe.distill_pooled * (apart * counts).sum() / documents
+        return loss
+
+    def _distance(self, logits: Tensor, teacher: Tensor, items: Tensor) -> Tensor:
+        """The distance to the teacher, summed over the documents, or over documents and labels."""
+        temperature = self.recipe.distill_temperature
+        if items.dim() == 2:
+            targets = (teacher / temperature).sigmoid()
+            each = F.binary_cross_entropy_with_logits(logits / temperature, targets, reduction="none")
+            return temperature**2 * (each * items).sum()
+        student, target = (logits / temperature).log_softmax(1), (teacher / temperature).softmax(1)
+        each = F.kl_div(student, target, reduction="none").sum(1)
+        return temperature**2 * (each * items).sum()
