@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tiny_served import MAKE, wait_until_ready
 
 import tokensieve
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.serve.app import create_app, loader
 from tokensieve.serve.served import Served
 from tokensieve.serve.settings import ServeSettings
+from unit.serve.tiny_served import MAKE, wait_until_ready
 
 
 @pytest.fixture(scope="session")

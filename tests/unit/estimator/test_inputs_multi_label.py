@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from keyword_texts import LABELS, LEARNS, Make, texts_and_labels
 from sklearn.metrics import f1_score
 from sklearn.model_selection import cross_val_score
 
 import tokensieve
 from tokensieve import InputError, TokensieveClassifier
+from unit.estimator.keyword_texts import LABELS, LEARNS, Make, texts_and_labels
 
 ONE, FIRST = texts_and_labels(48)
 OTHER, _ = texts_and_labels(48, seed=3)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keyword_texts import FAST, FILLERS, LABELS
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tokensieve import TokensieveClassifier
+from unit.estimator.keyword_texts import FAST, FILLERS, LABELS
 
 WITHOUT_DOCUMENTS = (
     "check_estimator_cloneable",

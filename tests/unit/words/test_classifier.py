@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from bags import KINDS, LABELS, fitted, labelled_texts, matrix_of
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -12,6 +11,7 @@ from tokensieve.errors import ConfigError, DataError, InputError
 from tokensieve.words import WordsClassifier, WordsSettings, terms
 from tokensieve.words import classifier as module
 from tokensieve.words.terms import TermWeights, fit_terms
+from unit.words.bags import KINDS, LABELS, fitted, labelled_texts, matrix_of
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bags import LABELS, labelled_texts, matrix_of
 
 from tokensieve.errors import DataError
 from tokensieve.words import WordsClassifier, WordsSettings
 from tokensieve.words import terms as words_terms
 from tokensieve.words.static import StaticClassifier
 from tokensieve.words.terms import fit_terms
+from unit.words.bags import LABELS, labelled_texts, matrix_of
 
 TEXTS, IDS = labelled_texts(60)
 IDS = [own if number % 9 else (own + 1) % 3 for number, own in enumerate(IDS)]

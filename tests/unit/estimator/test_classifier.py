@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from keyword_texts import FAST, LEARNS, Make, texts_and_labels
 
 import tokensieve
 from flat import reduction, with_flat
@@ -16,6 +15,7 @@ from tokensieve import Recipe, ReductionConfig, TokensieveClassifier
 from tokensieve.data import DataSplits, Document
 from tokensieve.data.sampling import carve_validation
 from tokensieve.training.train import train
+from unit.estimator.keyword_texts import FAST, LEARNS, Make, texts_and_labels
 
 X, Y = texts_and_labels(24)
 KINDS: dict[str, Any] = {

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from keyword_texts import Make, texts_and_labels
 from sklearn.exceptions import NotFittedError
 
 from tokensieve import ConfigError, DataError, TokensieveClassifier, TokensieveError
+from unit.estimator.keyword_texts import Make, texts_and_labels
 
 X, Y = texts_and_labels(6)
 TEXTS: dict[str, tuple[Any, str]] = {

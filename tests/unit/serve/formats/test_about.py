@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
-from tiny_served import KINDS, LABELS, TEXTS
 
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.serve.app import ENDPOINTS
+from unit.serve.tiny_served import KINDS, LABELS, TEXTS
 
 Serve = Callable[..., TestClient]
 TEI = {

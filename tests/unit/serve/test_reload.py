@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgi import HOW, Gate, app_of, labels_of, living, predict, until
 
 import tokensieve
 from tokensieve.errors import CheckpointError
@@ -15,6 +14,7 @@ from tokensieve.serve.app import create_app, loader
 from tokensieve.serve.served import Served
 from tokensieve.serve.service import Service
 from tokensieve.serve.settings import ServeSettings
+from unit.serve.asgi import HOW, Gate, app_of, labels_of, living, predict, until
 
 
 def test_a_reload_under_load(save_classifier: Callable[..., Path], tmp_path: Path) -> None:

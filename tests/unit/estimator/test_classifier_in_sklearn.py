@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import sklearn
 import torch
-from keyword_texts import LEARNS, Make, texts_and_labels
 from packaging.version import Version
 from scipy.stats import randint, uniform
 from sklearn.base import clone, is_classifier
@@ -23,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from flat import reduction
 from tokensieve import ConfigError, Recipe, TokensieveClassifier
+from unit.estimator.keyword_texts import LEARNS, Make, texts_and_labels
 
 X, Y = texts_and_labels(24)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tiny_served import KINDS, LABELS, TEXTS
 
 from tokensieve.runtime.classifier import Classifier, Text
 from tokensieve.runtime.results import Result
+from unit.serve.tiny_served import KINDS, LABELS, TEXTS
 
 Offline = Callable[[str], Classifier]
 Serve = Callable[..., TestClient]

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from data_files import LABELLED_KINDS
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, CanineTokenizer, PreTrainedTokenizerFast
@@ -14,6 +13,7 @@ from tokensieve.data.sampling import carve_validation, digest
 from tokensieve.data.tokenize import encode
 from tokensieve.data.tokenized import TokenizedDocuments, pairs_of
 from tokensieve.errors import ConfigError, DataError, InputError
+from unit.data.data_files import LABELLED_KINDS
 
 Put = Callable[..., Path]
 

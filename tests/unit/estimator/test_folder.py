@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keyword_texts import Make, texts_and_labels
 
 import tokensieve
 from flat import reduction
@@ -15,6 +14,7 @@ from tokensieve import CheckpointError, ConfigError, Recipe, TokensieveClassifie
 from tokensieve.data import Document
 from tokensieve.quantize.gate import Gate
 from tokensieve.quantize.quantize import quantize
+from unit.estimator.keyword_texts import Make, texts_and_labels
 
 X, Y = texts_and_labels(12)
 

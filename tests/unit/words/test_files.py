@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bags import KINDS, LABELS, fitted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
@@ -16,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from tokensieve.errors import CheckpointError, OperatingSystemError
 from tokensieve.words import WordsClassifier, WordsSettings
 from tokensieve.words.files import RECORD, TENSORS
+from unit.words.bags import KINDS, LABELS, fitted
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from keyword_texts import LEARNS, Make, texts_and_labels
 from sklearn import config_context
 from sklearn.ensemble import AdaBoostClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -18,6 +17,7 @@ from tokensieve import Recipe, TokensieveClassifier
 from tokensieve.data import Document
 from tokensieve.errors import DataError
 from tokensieve.estimator.weights import read_weights, weighted
+from unit.estimator.keyword_texts import LEARNS, Make, texts_and_labels
 
 X, Y = texts_and_labels(24)
 

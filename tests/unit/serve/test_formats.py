@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tiny_served import LABELS, TEXTS
 
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.results import Result
+from unit.serve.tiny_served import LABELS, TEXTS
 
 Offline = Callable[[str], Classifier]
 INFER = "/v2/models/tiny/infer"

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import uvicorn
-from asgi import HOW, Gate, app_of, labels_of, living, nothing_left, predict, send, until
-from tiny_served import TEXTS
 
 from tokensieve.errors import CheckpointError
 from tokensieve.serve.app import create_app
@@ -16,6 +14,8 @@ from tokensieve.serve.refusal import RefusedError
 from tokensieve.serve.run import run as serve
 from tokensieve.serve.service import Service
 from tokensieve.serve.settings import ServeSettings
+from unit.serve.asgi import HOW, Gate, app_of, labels_of, living, nothing_left, predict, send, until
+from unit.serve.tiny_served import TEXTS
 
 
 def test_a_client_that_leaves_is_not_read_and_stops_nobody(plain: Any) -> None:
