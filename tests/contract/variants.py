@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -129,12 +130,10 @@ FEWEST: tuple[dict[str, Any], ...] = (
 
 
 GROUPS = (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT, *LEARNED, *FEWEST)
-WRITTEN = {_name(changes): settings(**changes) for changes in GROUPS}
-"""Variants that `oracle.py` implements a second time."""
-VARIANTS = WRITTEN | {
+VARIANTS = {_name(changes): settings(**changes) for changes in GROUPS} | {
     f"method {name}": replace(method.settings, min_length=0, defer=None) for name, method in METHODS.items()
 }
-"""These, and every method of the package; without `min_length`, so that short documents are pruned, too."""
+"""Every variant, and every method of the package; without `min_length`, so that short documents are pruned, too."""
 COUNTED = {
     name: config
     for name, config in VARIANTS.items()
@@ -143,6 +142,9 @@ COUNTED = {
 """The variants whose token counts are known from length alone."""
 SPREADING = {name: config for name, config in VARIANTS.items() if config.prune is not None}
 """The variants that prune."""
+each_variant = pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS)
+each_counted_variant = pytest.mark.parametrize("reduction", COUNTED.values(), ids=COUNTED)
+each_pruning_variant = pytest.mark.parametrize("reduction", SPREADING.values(), ids=SPREADING)
 
 CASCADES: dict[str, ReductionConfig] = {
     f"cascade-{_name(changes)}": settings(reread=0.4, **changes)
