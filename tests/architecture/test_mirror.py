@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "src" / "tokensieve"
-UNIT = ROOT / "tests" / "unit"
+from support.paths import PACKAGE, TESTS
+
+UNIT = TESTS / "unit"
 # Scripts outside the package, and folders whose tests get the names of their modules together with the modules.
 EXCEPTIONS = {"bench", "experiments", "training"}
 
@@ -17,7 +17,7 @@ def mirrored(files: list[Path]) -> list[Path]:
     return [path for path in paths if path.parts[0] not in EXCEPTIONS]
 
 
-TESTS = mirrored(sorted(UNIT.rglob("test_*.py")))
+FILES = mirrored(sorted(UNIT.rglob("test_*.py")))
 
 
 def module_of(test: Path) -> str | None:
@@ -30,12 +30,12 @@ def module_of(test: Path) -> str | None:
 
 
 def test_there_are_tests() -> None:
-    assert Path("runtime/test_engine.py") in TESTS
+    assert Path("runtime/test_engine.py") in FILES
     assert module_of(Path("runtime/test_engine_stream.py")) == "engine"
     assert module_of(Path("runtime/test_no_module.py")) is None
 
 
-@pytest.mark.parametrize("test", TESTS, ids=str)
+@pytest.mark.parametrize("test", FILES, ids=str)
 def test_a_test_is_named_after_its_module(test: Path) -> None:
     assert module_of(test), f"src/tokensieve/{test.parent} has no module whose name begins {test.name}"
 

@@ -1,19 +1,17 @@
-"""The shape of the package: imports run one way, modules stay short, nothing unsafe or heavy slips in."""
+"""The shape of the package: imports run one way, functions stay short, nothing unsafe or heavy slips in."""
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-
-import pytest
+from typing import TypeVar
 
 import tokensieve
+from support.paths import PACKAGE, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "src" / "tokensieve"
-MODULES = sorted(PACKAGE.rglob("*.py"))
-MAX_LINES = 300
+Found = TypeVar("Found")
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 MAX_LINES_OF_A_FUNCTION = 60
 FRONT_DOOR = {"ReductionConfig", "compress", "load"}
 # Optional, or needed by a few functions only: imported where they are used.
@@ -22,8 +20,13 @@ DEFERRED |= {"matplotlib", "onnx", "onnxruntime", "onnxscript"}
 # Its class inherits from scikit-learn's, so that the front door imports it on first use.
 ON_FIRST_USE = {PACKAGE / "estimator": {"sklearn"}}
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+UNSAFE_CALLS = {"torch.load", "torch.save", "pd.read_pickle", "pandas.read_pickle"}
 
-each_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+
+def in_modules(find: Callable[[Path, ast.Module], Iterable[Found]]) -> dict[str, list[Found]]:
+    """What is found in each module of the package; modules in which nothing is are left out."""
+    found = {str(path.relative_to(PACKAGE)): list(find(path, tree)) for path, tree in TREES.items()}
+    return {name: things for name, things in found.items() if things}
 
 
 def imported_packages(tree: ast.AST) -> set[str]:
@@ -55,12 +58,19 @@ def calls(tree: ast.AST) -> set[str]:
     return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
 
 
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    text = function.body[0] if ast.get_docstring(function) is not None else None
+    documented = 0 if text is None else (text.end_lineno or 0) - text.lineno + 1
+    return (function.end_lineno or 0) - function.lineno + 1 - documented
 
 
 def test_the_package_was_found() -> None:
-    assert PACKAGE / "errors.py" in MODULES
+    assert PACKAGE / "errors.py" in TREES
     assert Path(tokensieve.__file__).parent == PACKAGE, "the tests run against another copy of the package"
 
 
@@ -91,41 +101,31 @@ def test_import_is_light() -> None:
     assert not loaded & (DEFERRED | {"typer"})
 
 
-@each_module
-def test_module_is_short(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+def test_modules_defer_heavy_imports() -> None:
+    def heavy(path: Path, tree: ast.Module) -> set[str]:
+        at_import = {name for statement in run_at_import(tree) for name in imported_packages(statement)}
+        return at_import & (DEFERRED - ON_FIRST_USE.get(path.parent, set()))
+
+    assert in_modules(heavy) == {}
 
 
-@each_module
-def test_module_defers_heavy_imports(path: Path) -> None:
-    at_import = {name for statement in run_at_import(parsed(path)) for name in imported_packages(statement)}
-    allowed = ON_FIRST_USE.get(path.parent, set())
-    assert not at_import & (DEFERRED - allowed)
+def test_modules_read_no_pickles() -> None:
+    def unsafe(_: Path, tree: ast.Module) -> set[str]:
+        keywords = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)}
+        return imported_packages(tree) & PICKLES | calls(tree) & UNSAFE_CALLS | keywords & {"allow_pickle"}
+
+    assert in_modules(unsafe) == {}
 
 
-@each_module
-def test_module_reads_no_pickles(path: Path) -> None:
-    tree = parsed(path)
-    assert not imported_packages(tree) & PICKLES
-    assert not calls(tree) & {"torch.load", "torch.save", "pd.read_pickle", "pandas.read_pickle"}
-    keywords = {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword)}
-    assert "allow_pickle" not in keywords
+def test_the_library_does_not_print() -> None:
+    assert {
+        name for name in in_modules(lambda _, tree: calls(tree) & {"print"}) if not name.startswith("cli/")
+    } == set()
 
 
-@each_module
-def test_library_does_not_print(path: Path) -> None:
-    if path.relative_to(PACKAGE).parts[0] not in {"cli", "cli.py"}:
-        assert "print" not in calls(parsed(path))
+def test_functions_are_short() -> None:
+    def long(_: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
+        lengths = ((function.name, lines_of(function)) for function in functions(tree))
+        return ((name, length) for name, length in lengths if length > MAX_LINES_OF_A_FUNCTION)
 
-
-def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of a function without its docstring."""
-    text = function.body[0] if ast.get_docstring(function) is not None else None
-    documented = 0 if text is None else (text.end_lineno or 0) - text.lineno + 1
-    return (function.end_lineno or 0) - function.lineno + 1 - documented
-
-
-@each_module
-def test_functions_are_short(path: Path) -> None:
-    functions = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert {node.name: lines_of(node) for node in functions if lines_of(node) > MAX_LINES_OF_A_FUNCTION} == {}
+    assert in_modules(long) == {}

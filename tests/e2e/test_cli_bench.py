@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from e2e.conftest import Cli, labelled_rows, listing, write_rows
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SMOKE = ROOT / "experiments" / "bench" / "smoke.json"
 HIDDEN = {"kind": "tokensieve", "preset": "paper-p", "settings": {"site": "hidden", "keep_ratio": 0.5}}
 TOY: dict[str, Any] = {"lengths": ..., "batches": ..., "data": {"set": "toy", "max_length": 16}}
