@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from unit.data.data_files import Rows, write_rows
+from support.data_files import Rows, write_rows
 
 Put = Callable[[str, bytes | str | Rows], Path]
 

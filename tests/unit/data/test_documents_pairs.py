@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, CanineTokenizer, PreTrainedTokenizerFast
 
+from support.data_files import LABELLED_KINDS
 from tokensieve.data import Document, Tally, load_splits, read_documents
 from tokensieve.data.sampling import carve_validation, digest
 from tokensieve.data.tokenize import encode
 from tokensieve.data.tokenized import TokenizedDocuments, pairs_of
 from tokensieve.errors import ConfigError, DataError, InputError
-from unit.data.data_files import LABELLED_KINDS
 
 Put = Callable[..., Path]
 

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.data_files import LABELLED_KINDS, encode_rows, write_rows
 from tokensieve.data import Document, Tally, read_documents
 from tokensieve.data.labels import is_written_list
 from tokensieve.errors import ConfigError, DataError, MissingExtraError
-from unit.data.data_files import LABELLED_KINDS, encode_rows, write_rows
 
 # Any text that UTF-8 can hold, commas, quotes, tabs and newlines more often than chance would have it.
 UNICODE = st.text(

@@ -10,6 +10,7 @@ import pytest
 
 import tokensieve
 from flat import reduction
+from support.folders import change_config, named
 from tokensieve import CheckpointError, ConfigError, Recipe, TokensieveClassifier
 from tokensieve.data import Document
 from tokensieve.quantize.gate import Gate
@@ -50,11 +51,9 @@ def test_a_folder_of_version_0_1(make: Make, tmp_path: Path, labels: list[Any], 
     """It calls True "True" and 1.0 "1.0"."""
     estimator = make().fit(X, labels * 6)
     estimator.save(tmp_path / "out")
-    config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
     ours = list(estimator.classifier_.labels)
     theirs = [names[0] if name == ("true" if labels[0] is True else "1") else names[1] for name in ours]
-    config["id2label"], config["label2id"] = dict(enumerate(theirs)), {name: n for n, name in enumerate(theirs)}
-    (tmp_path / "out" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    change_config(tmp_path / "out", **named(*theirs))
     loaded = TokensieveClassifier.load(tmp_path / "out", device="cpu")
     assert list(loaded.classifier_.labels) == theirs
     np.testing.assert_array_equal(loaded.predict_proba(X), estimator.predict_proba(X))

@@ -13,6 +13,7 @@ import torch
 
 import tokensieve
 from flat import reduction
+from support.folders import change_config
 from tokensieve import ConfigError, DataError, InputError
 from tokensieve.data import Document
 from tokensieve.metrics import accuracy_and_f1, expected_calibration_error, multi_label_scores
@@ -30,9 +31,7 @@ def make(save_classifier: Callable[..., Path], tmp_path: Path) -> Make:
     """`make(**changes)` loads a classifier with changes to its config.json."""
 
     def load(**changes: Any) -> Classifier:
-        folder = save_classifier(tmp_path / "model", site="hidden")
-        record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        (folder / "config.json").write_text(json.dumps(record | changes), encoding="utf-8")
+        folder = change_config(save_classifier(tmp_path / "model", site="hidden"), **changes)
         return tokensieve.load(folder, device="cpu")
 
     return load

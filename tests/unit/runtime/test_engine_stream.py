@@ -1,13 +1,13 @@
 """The engine's stream, whose windows are read and tokenized in a thread: same results, and no thread left behind."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 import torch
 
+from support.waiting import wait_until
 from tokensieve import DataError, InputError
 from tokensieve.data import Document
 from tokensieve.runtime.classifier import Classifier
@@ -22,13 +22,6 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def no_thread_left() -> bool:
     return all(thread.name != "tokensieve-prefetch" for thread in threading.enumerate())
-
-
-def wait_for(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 class Reader:
@@ -109,7 +102,7 @@ def test_truncated_counts_what_was_classified_not_what_was_read(classifier: Clas
     with closing(classifier.engine.stream_windows(reader.documents())) as windows:
         for window in range(1, 5):
             next(windows)
-            wait_for(lambda: reader.read == (window + 2) * WINDOW)  # noqa: B023
+            wait_until(lambda: reader.read == (window + 2) * WINDOW)  # noqa: B023
             assert classifier.engine.truncated == window
     assert no_thread_left()
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import tokensieve
 from flat import reduction
+from support.folders import read_config, write_config
 from tokensieve import CheckpointError, ConfigError
 from tokensieve.errors import DataError, OperatingSystemError
 from tokensieve.runtime.classifier import Classifier
@@ -29,9 +30,9 @@ Change = Callable[[Path], object]
 
 def edit_config(change: Callable[[dict[str, Any]], object]) -> Change:
     def apply(folder: Path) -> None:
-        record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        record = read_config(folder)
         change(record)
-        (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
+        write_config(folder, record)
 
     return apply
 

@@ -5,11 +5,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 
 import pytest
 
+from support.waiting import wait_until
 from tokensieve import DataError
 from tokensieve.data.stoppable import stop_asked
 from tokensieve.runtime.prefetch import prefetched
@@ -19,13 +20,6 @@ NAME = "tokensieve-prefetch"
 
 def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == NAME]
-
-
-def wait_for(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 class Source:
@@ -65,7 +59,7 @@ def test_it_is_so_far_ahead_and_no_further(most: int) -> None:
         assert source.made == []
         for taken in range(3):
             assert next(items) == taken
-            wait_for(lambda: len(source.made) == taken + 1 + most)  # noqa: B023
+            wait_until(lambda: len(source.made) == taken + 1 + most)  # noqa: B023
             time.sleep(0.02)
             assert len(source.made) == taken + 1 + most
 
@@ -153,7 +147,7 @@ def test_a_source_that_keeps_waiting_is_left_behind(monkeypatch: pytest.MonkeyPa
     assert len(threads()) == 1
     come.set()
     assert closed.wait(60)
-    wait_for(lambda: not threads())
+    wait_until(lambda: not threads())
 
 
 ENDS = {

@@ -8,26 +8,15 @@ from starlette.testclient import TestClient
 
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.results import Result
-from unit.serve.tiny_served import LABELS, TEXTS
+from unit.serve.tiny_served import LABELS, TEXTS, ask
 
 Offline = Callable[[str], Classifier]
 INFER = "/v2/models/tiny/infer"
 OUTPUTS = ["label", "probabilities", "tokens_seen", "tokens_kept", "stage"]
 
 
-def ask(client: TestClient, path: str, body: Any) -> Any:
-    response = client.post(path, json=body)
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
 def tensor(data: Any, shape: list[int]) -> dict[str, Any]:
     return {"name": "text", "shape": shape, "datatype": "BYTES", "data": data}
-
-
-@pytest.fixture
-def results(offline: Offline) -> list[Result]:
-    return offline("plain").results(TEXTS)
 
 
 def test_vllm_answers_a_list(client: TestClient, results: list[Result]) -> None:

@@ -127,10 +127,9 @@ def test_truncation_of_a_pair(serve: Serve, offline: Offline) -> None:
 
 
 def test_a_length_without_room_for_two_texts(model_dir: Any) -> None:
-    from tiny_served import wait_until_ready
-
     from tokensieve.serve.app import create_app, loader
     from tokensieve.serve.settings import ServeSettings
+    from unit.serve.tiny_served import wait_until_ready
 
     app = create_app(ServeSettings("tiny"), loader(str(model_dir("plain")), device="cpu", max_length=4))
     with TestClient(app) as client:

@@ -8,16 +8,14 @@ from starlette.testclient import TestClient
 
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.results import Result
-from unit.serve.tiny_served import LABELS, TEXTS
+from unit.serve.tiny_served import LABELS, TEXTS, ask
 
 Offline = Callable[[str], Classifier]
 Serve = Callable[..., TestClient]
 
 
-def ask(client: TestClient, path: str = "/predict", **body: Any) -> Any:
-    response = client.post(path, json=body)
-    assert response.status_code == 200, response.text
-    return response.json()
+def asked(client: TestClient, path: str = "/predict", **body: Any) -> Any:
+    return ask(client, path, body)
 
 
 def same(answer: Any, result: Result, *, raw: bool = False) -> None:
@@ -28,19 +26,14 @@ def same(answer: Any, result: Result, *, raw: bool = False) -> None:
     assert [row["score"] for row in answer] == sorted((row["score"] for row in answer), reverse=True)
 
 
-@pytest.fixture
-def results(offline: Offline) -> list[Result]:
-    return offline("plain").results(TEXTS)
-
-
 @pytest.mark.parametrize("path", ["/predict", "/"])
 def test_a_single_text(client: TestClient, results: list[Result], path: str) -> None:
-    same(ask(client, path, inputs=TEXTS[0]), results[0])
-    same(ask(client, path, inputs=[TEXTS[0]]), results[0])
+    same(asked(client, path, inputs=TEXTS[0]), results[0])
+    same(asked(client, path, inputs=[TEXTS[0]]), results[0])
 
 
 def test_several_texts(client: TestClient, results: list[Result]) -> None:
-    for answer in (ask(client, texts=TEXTS), ask(client, inputs=[[text] for text in TEXTS])):
+    for answer in (asked(client, texts=TEXTS), asked(client, inputs=[[text] for text in TEXTS])):
         assert len(answer) == len(TEXTS)
         for own, result in zip(answer, results, strict=True):
             same(own, result)
@@ -48,34 +41,34 @@ def test_several_texts(client: TestClient, results: list[Result]) -> None:
 
 def test_two_strings_are_a_pair_and_two_texts_are_not(client: TestClient, offline: Offline) -> None:
     (pair,) = offline("plain").results([(TEXTS[0], TEXTS[1])])
-    same(ask(client, inputs=TEXTS[:2]), pair)
-    same(ask(client, inputs=[TEXTS[:2]])[0], pair)
+    same(asked(client, inputs=TEXTS[:2]), pair)
+    same(asked(client, inputs=[TEXTS[:2]])[0], pair)
     first, second = offline("plain").results(TEXTS[:2])
-    answer = ask(client, texts=TEXTS[:2])
+    answer = asked(client, texts=TEXTS[:2])
     same(answer[0], first)
     same(answer[1], second)
 
 
 def test_raw_scores_are_logits(client: TestClient, results: list[Result]) -> None:
-    same(ask(client, inputs=TEXTS[0], raw_scores=True), results[0], raw=True)
-    same(ask(client, inputs=TEXTS[0], parameters={"function_to_apply": "none"})[0], results[0], raw=True)
+    same(asked(client, inputs=TEXTS[0], raw_scores=True), results[0], raw=True)
+    same(asked(client, inputs=TEXTS[0], parameters={"function_to_apply": "none"})[0], results[0], raw=True)
 
 
 @pytest.mark.parametrize("how", [{"top_k": 2}, {"parameters": {"top_k": 2}}])
 def test_top_k(client: TestClient, how: dict[str, Any]) -> None:
-    whole = ask(client, texts=TEXTS)
-    assert ask(client, texts=TEXTS, **how) == [own[:2] for own in whole]
-    assert ask(client, texts=TEXTS, top_k=99) == whole
+    whole = asked(client, texts=TEXTS)
+    assert asked(client, texts=TEXTS, **how) == [own[:2] for own in whole]
+    assert asked(client, texts=TEXTS, top_k=99) == whole
 
 
 def test_parameters_give_a_nested_list(client: TestClient) -> None:
     """huggingface_hub takes the first element of what it gets."""
-    assert ask(client, inputs=TEXTS[0], parameters={}) == [ask(client, inputs=TEXTS[0])]
-    assert ask(client, inputs=TEXTS[0], parameters=None) == ask(client, inputs=TEXTS[0])
+    assert asked(client, inputs=TEXTS[0], parameters={}) == [asked(client, inputs=TEXTS[0])]
+    assert asked(client, inputs=TEXTS[0], parameters=None) == asked(client, inputs=TEXTS[0])
 
 
 def test_a_function_that_is_not_the_classifiers(client: TestClient, serve: Serve) -> None:
-    ask(client, inputs=TEXTS[0], parameters={"function_to_apply": "softmax"})
+    asked(client, inputs=TEXTS[0], parameters={"function_to_apply": "softmax"})
     response = client.post("/predict", json={"inputs": TEXTS[0], "parameters": {"function_to_apply": "sigmoid"}})
     assert response.status_code == 422
     assert "softmax" in response.json()["error"]
@@ -87,7 +80,7 @@ def test_a_function_that_is_not_the_classifiers(client: TestClient, serve: Serve
 
 
 def test_details(client: TestClient, results: list[Result]) -> None:
-    answer = ask(client, texts=TEXTS, details=True)
+    answer = asked(client, texts=TEXTS, details=True)
     for own, result in zip(answer, results, strict=True):
         same(own.pop("scores"), result)
         assert own == {
@@ -96,7 +89,7 @@ def test_details(client: TestClient, results: list[Result]) -> None:
             "tokens_kept": result.kept[-1],
             "stage": "encoder",
         }
-    assert ask(client, inputs=TEXTS[3], details=True)["tokens_seen"] == 64
+    assert asked(client, inputs=TEXTS[3], details=True)["tokens_seen"] == 64
 
 
 def test_tokens_are_told_in_a_header(client: TestClient, results: list[Result]) -> None:
@@ -113,7 +106,7 @@ def test_tokens_are_cut_off_on_the_side_that_is_asked_for(
     """Both halves fit alone, and only one of them is read."""
     (wanted,) = offline("plain").results([f"{left} " * 62])
     body = {"inputs": "film " * 62 + "law " * 62, "truncate": True, "truncation_direction": direction}
-    same(ask(client, **body), wanted)
+    same(asked(client, **body), wanted)
 
 
 def test_what_is_too_long_is_truncated_if_the_request_or_else_the_server_says_so(
@@ -175,4 +168,4 @@ def test_other_faults_are_named(client: TestClient, body: dict[str, Any], said: 
 
 
 def test_fields_that_it_does_not_know_are_passed_over(client: TestClient) -> None:
-    assert ask(client, inputs=TEXTS[0], prompt_name="x", options={"wait": True}) == ask(client, inputs=TEXTS[0])
+    assert asked(client, inputs=TEXTS[0], prompt_name="x", options={"wait": True}) == asked(client, inputs=TEXTS[0])
