@@ -73,7 +73,7 @@ def test_a_function_that_is_not_the_classifiers(client: TestClient, serve: Serve
     assert response.status_code == 422
     assert "softmax" in response.json()["error"]
     labels = serve("multi_label")
-    ask(labels, inputs=TEXTS[0], parameters={"function_to_apply": "sigmoid"})
+    asked(labels, inputs=TEXTS[0], parameters={"function_to_apply": "sigmoid"})
     assert (
         labels.post("/predict", json={"inputs": "a", "parameters": {"function_to_apply": "softmax"}}).status_code == 422
     )
