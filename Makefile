@@ -4,10 +4,10 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 # The versions that are installed; constraints-lowest.txt has the lowest of each range.
 CONSTRAINTS ?= constraints.txt
-# What a change most often breaks, at little cost: the shape of the tree, the units that need neither training nor a server,
+# What a change most often breaks, at little cost: the shape of the tree, the units that need no training, threads or server,
 # and every method against the oracle and the invariants.
-QUICK := tests/architecture $(addprefix tests/unit/,config reduce kernels data words) \
-	$(addprefix tests/contract/,test_oracle.py test_invariants.py test_really_gone.py)
+QUICK := tests/architecture $(addprefix tests/unit/,config reduce kernels model data words explain runtime/test_engine.py) \
+	$(addprefix tests/contract/,test_oracle.py test_invariants.py test_really_gone.py test_protected.py test_checkpoint.py)
 
 VENV := .venv
 BIN := $(VENV)/bin
