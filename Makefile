@@ -2,6 +2,12 @@
 PYTHON ?= python3
 WORKERS ?= 2
 PYTEST_ARGS ?=
+# The versions that are installed; constraints-lowest.txt has the lowest of each range.
+CONSTRAINTS ?= constraints.txt
+# What a change most often breaks, at little cost: the shape of the tree, the units that need no training, threads or server,
+# and every method against the oracle and the invariants.
+QUICK := tests/architecture $(addprefix tests/unit/,config reduce kernels model data words explain runtime/test_engine.py) \
+	$(addprefix tests/contract/,test_oracle.py test_invariants.py test_really_gone.py test_protected.py test_checkpoint.py)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,7 +40,7 @@ setup: $(STAMP)  ## make .venv with the package and all it needs (PYTHON=python3
 	@echo "$(VENV) is ready"
 
 # torch comes first and alone, so that pip takes the CPU build wherever one is offered under the pinned version.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tokensieve needs Python 3.11 or newer; $(PYTHON) is " + sys.version.split()[0] + ": make setup PYTHON=python3.11")'
 	@if [ -e $(HALF_MADE) ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 		touch $(HALF_MADE); \
@@ -42,8 +48,8 @@ $(STAMP): pyproject.toml constraints.txt
 		$(PYTHON) -m venv --clear $(VENV); \
 	fi
 	@touch $(HALF_MADE)
-	$(BIN)/python -m pip install -c constraints.txt torch
-	$(BIN)/python -m pip install -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) torch
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[all,dev]'
 	@touch $@
 	@rm -f $(HALF_MADE)
 
@@ -55,9 +61,19 @@ check: $(STAMP)  ## lint, format, types and import order
 	$(BIN)/lint-imports --no-logo
 
 # One thread a worker: with more, the workers fight over the cores. Slow files go first (see tests/conftest.py).
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+.PHONY: quick
+quick: $(STAMP)  ## the tests to run before each commit, in under two minutes
+	$(PYTEST) -m "not slow and not variant" $(QUICK) $(PYTEST_ARGS)
+
+.PHONY: coverage
+coverage: $(STAMP)  ## lines and branches that unit and contract tests run; fails below fail_under in pyproject.toml
+	$(PYTEST) -m "not variant" --cov --cov-report term:skip-covered tests/unit tests/contract $(PYTEST_ARGS)
+
 .PHONY: test
 test: check  ## set-up, checks and all tests (PYTEST_ARGS='-k ragged' picks some)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15 $(PYTEST_ARGS)
+	$(PYTEST) --dist loadfile --no-loadscope-reorder --durations 15 $(PYTEST_ARGS)
 
 .PHONY: test-all
 test-all:  ## as test, and every family of backbones with every variant of the settings
@@ -78,7 +94,7 @@ format: $(STAMP)  ## rewrite the code as the linters want it
 
 .PHONY: clean
 clean:  ## remove build products and caches
-	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: distclean

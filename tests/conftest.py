@@ -23,7 +23,8 @@ from hypothesis import HealthCheck, settings
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-ROOT = Path(__file__).resolve().parents[1]
+from support.paths import ROOT
+
 SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 WORDS = "the a of in to and is was not good bad film court goal market team law share player price judge . ,"
 
@@ -44,8 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave products out unless asked for. Slow files first, so that with several workers none of them is left alone
-    with one at the end.
+    """Leave products out unless asked for, and put slow files first.
+
+    So with several workers none of them is left alone with one at the end.
     """
     if not config.getoption("--all"):
         products = {item for item in items if item.get_closest_marker("product")}

@@ -99,8 +99,10 @@ def command_of_today(options: Sequence[str]) -> list[str]:
 
 
 def _fill_in(run: Record) -> None:
-    """Add what the first runs of train.py left out: bfloat16, which their recipe has, and the share of the documents
-    that is deferred, which was called otherwise or stood in the settings alone.
+    """Add what the first runs of train.py left out.
+
+    Their recipe has bfloat16. The share of the documents that is deferred had another name, or stood in the settings
+    alone.
     """
     run.setdefault("bf16", True)
     share = run.get("deferred") or run.pop("reread", None) or run.get("settings", {}).get("reread")

@@ -70,9 +70,10 @@ def run_folder(name: str, variant: str, seed: int) -> Path:
 
 
 def splits_of(config: dict[str, Any], data: Path, unlabelled: int | None = None) -> DataSplits:
-    """The documents, at most as many of a split as "documents" says; and of what that leaves of the training documents
-    so many without their labels, where their texts are in no other split. A set that is not in the data folder is one
-    that worth_sets.py made.
+    """The documents of a config, at most as many of a split as "documents" says.
+
+    Of the training documents that are left, `unlabelled` are taken without their labels, if their texts are in no other
+    split. A set that is not in the data folder is one that worth_sets.py made.
     """
     folder = data / config["data"]
     whole = load_splits(folder if folder.exists() else DERIVED / config["data"], pair_column=config.get("pair_column"))
@@ -92,8 +93,9 @@ def settings_of(given: dict[str, Any]) -> ReductionConfig:
 
 
 def recipe_of(config: dict[str, Any], name: str, variant: str, seed: int) -> Recipe:
-    """The config's recipe with the variant's own changes; its teacher is another variant's run of the same seed. On a
-    processor without instructions for bfloat16, which has to emulate it, "bf16" is off.
+    """The config's recipe with the variant's changes.
+
+    The teacher is another variant's run of the same seed. "bf16" is off on a processor that would have to emulate it.
     """
     given = config["variants"][variant]
     own = dict(given.get("recipe", {}))
@@ -105,8 +107,9 @@ def recipe_of(config: dict[str, Any], name: str, variant: str, seed: int) -> Rec
 
 
 def base_of(given: dict[str, Any], name: str = "", seed: int = 0) -> Path:
-    """The checkpoint that a variant starts from: the default model, or as "start" another variant's run of the same
-    config and seed; of either the "layers" that are named.
+    """The checkpoint that a variant starts from, with the "layers" that it names.
+
+    It is the default model, or the run of the variant that "start" names, of the same config and seed.
     """
     whole = run_folder(name, given["start"], seed) if "start" in given else default_model_dir()
     return few_layers(whole, given["layers"], name) if "layers" in given else whole

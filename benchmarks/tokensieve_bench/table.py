@@ -62,18 +62,25 @@ def _cells(record: Record, cell: Cell, contender: str) -> dict[str, str]:
         shown["documents/s"] = f"{documents_per_second(cell, contender).median:.4g}"
     if has_seconds(cell):
         shown["speed-up"] = _times(speedup(cell, contender, baseline)) if contender != baseline else "1"
-    fewer, real = reduction(cell, contender), efficiency(record, cell, contender)
-    if "flops" in cell:
-        shown["FLOPs, times fewer"] = "" if fewer is None else f"{fewer:.2f}{_mark(cell, contender)}"
-        if has_seconds(cell):
-            shown["efficiency"] = "" if real is None else f"{real.median:.2f}"
-            if our_dense(record) is not None:
-                alone = pruning_efficiency(record, cell, contender)
-                shown["of pruning alone"] = "" if alone is None else f"{alone.median:.2f}"
+    shown |= _flops_cells(record, cell, contender)
     if (peak := peak_bytes(cell, contender)) is not None:
         shown["peak, MB"] = f"{peak.median / 1e6:.0f}"
         for column, ratio in (("share of memory", memory_ratio), ("above the loaded model", working_memory_ratio)):
             shown[column] = _times(ratio(cell, contender, baseline)) if contender != baseline else "1"
+    return shown
+
+
+def _flops_cells(record: Record, cell: Cell, contender: str) -> dict[str, str]:
+    """Columns of FLOPs, and of what becomes of the FLOPs that are saved; none if the cell has no FLOPs."""
+    if "flops" not in cell:
+        return {}
+    fewer, real = reduction(cell, contender), efficiency(record, cell, contender)
+    shown = {"FLOPs, times fewer": "" if fewer is None else f"{fewer:.2f}{_mark(cell, contender)}"}
+    if has_seconds(cell):
+        shown["efficiency"] = "" if real is None else f"{real.median:.2f}"
+        if our_dense(record) is not None:
+            alone = pruning_efficiency(record, cell, contender)
+            shown["of pruning alone"] = "" if alone is None else f"{alone.median:.2f}"
     return shown
 
 

@@ -53,8 +53,9 @@ def _paper(prune: Prune | None, layer: str | None = None) -> Method:
 
 
 def _ours(first: float, last: float, *, hasty: bool = False, deferred: float | None = None) -> Method:
-    """A preset of ours, by learned importance. A large share of the tokens may leave ahead of the first layer, and the
-    same smaller share ahead of each other layer.
+    """A preset of ours, by learned importance.
+
+    A large share of the tokens may leave ahead of the first layer, and the same smaller share ahead of each other one.
 
     Args:
         first: share of a document's tokens that enters the first layer.

@@ -60,6 +60,7 @@ def labelled(count: int, seed: int) -> list[tuple[str, str]]:
 
 def tokenizer(names: dict[str, str] = BERT, segments: bool = True) -> PreTrainedTokenizerFast:
     """Lower-cased words of the vocabulary between two special tokens; ids of special tokens in the order of `names`.
+
     With `segments` it also gives segment ids, as BERT's does.
     """
     vocabulary = {token: index for index, token in enumerate([*names.values(), *WORDS])}

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from contract import oracle
 from contract.variants import UNEQUAL, batch, documents, settings, tiny_model
 from tokensieve import ConfigError, InputError, ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification
 from tokensieve.model.block import Blocks
-from tokensieve.model.reference import reference_forward
 
 BLOCKS: dict[str, dict[str, Any]] = {
     "norm first": {"blocks": {"norm_first": True}},
@@ -42,9 +42,9 @@ each_method = pytest.mark.parametrize("reduction", METHODS.values(), ids=METHODS
 @each_block
 @each_method
 @torch.no_grad()
-def test_packed_rows_are_the_reference(sizes: dict[str, Any], reduction: ReductionConfig) -> None:
+def test_packed_rows_are_the_method(sizes: dict[str, Any], reduction: ReductionConfig) -> None:
     model, inputs = tiny_model(reduction, **sizes), batch(documents(UNEQUAL))
-    logits, _ = reference_forward(model, **inputs)
+    logits, _ = oracle.answers(model, **inputs)
     torch.testing.assert_close(model(**inputs).logits, logits, atol=1e-4, rtol=0)
     plain = tiny_model(reduction)(**inputs).logits
     assert (plain - logits).abs().max() > 1e-3, "the block changes nothing"

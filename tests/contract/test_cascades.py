@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
+from contract import oracle
 from contract.variants import CASCADES, UNEQUAL, batch, documents, tiny_cascade
 from flat import flat_of
 from tokensieve import (
@@ -19,7 +20,6 @@ from tokensieve import (
 from tokensieve.model.batch import check_batch
 from tokensieve.model.plan import make_plan
 from tokensieve.model.probabilities import confidence
-from tokensieve.model.reference import reference_forward
 from tokensieve.runtime.micro_batches import read_batch
 
 LENGTHS = (*UNEQUAL, 30, 9, 24, 13)
@@ -85,10 +85,10 @@ def test_every_document_is_answered_as_its_stage_answers_it(reduction: Reduction
 
 @each_cascade
 @torch.no_grad()
-def test_ragged_is_reference(reduction: ReductionConfig) -> None:
+def test_each_stage_is_the_method(reduction: ReductionConfig) -> None:
     cascade, inputs = fitted(reduction), batch(documents(LENGTHS))
-    references = [reference_forward(stage, **inputs)[0] for stage in cascade.stages]
-    wanted = torch.stack([references[stage][row] for row, stage in enumerate(answered_by(cascade))])
+    answers = [oracle.answers(stage, **inputs)[0] for stage in cascade.stages]
+    wanted = torch.stack([answers[stage][row] for row, stage in enumerate(answered_by(cascade))])
     torch.testing.assert_close(cascade(**inputs).logits, wanted, atol=1e-5, rtol=0)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from contract import oracle
 from contract.variants import DEPTH, UNEQUAL, batch, documents, tiny_model
 from tokensieve import ConfigError, Prune, ReductionConfig, TokensieveForSequenceClassification
-from tokensieve.model.reference import reference_forward
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.combine.contract import Combine
 from tokensieve.reduce.merge.contract import Merge
@@ -97,12 +97,12 @@ def test_every_cell_is_in_the_sample() -> None:
 @each_composition
 @torch.no_grad()
 def test_forward(reduction: ReductionConfig) -> None:
-    """The padded reference agrees, a document is answered alone as in a batch, and the plan counts what is kept."""
+    """The method written down agrees, a document is answered alone as in a batch, and the plan counts what is kept."""
     model, texts = tiny_model(reduction), documents(UNEQUAL)
     output = model(**batch(texts))
-    logits, masks = reference_forward(model, **batch(texts))
+    logits, kept_counts = oracle.answers(model, **batch(texts))
     torch.testing.assert_close(output.logits, logits, **CLOSE)
-    assert [{kept} for kept in output.trace.kept] == [set(map(tuple, mask.sum(-1).T.tolist())) for mask in masks]
+    assert output.trace.kept == kept_counts
     for number, ids in enumerate(texts):
         alone = model(**batch([ids]))
         torch.testing.assert_close(alone.logits[0], output.logits[number], **CLOSE)

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from contract.variants import UNEQUAL, VARIANTS, batch, documents, tiny_model
+from contract.variants import UNEQUAL, batch, documents, each_variant, tiny_model
 from tokensieve import ReductionConfig
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+@each_variant
 def test_cuda_is_cpu(reduction: ReductionConfig) -> None:
     model, inputs = tiny_model(reduction), batch(documents(UNEQUAL))
     labels = torch.zeros(len(UNEQUAL), dtype=torch.long)

@@ -11,14 +11,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForSequenceClassification
 
 from contract.families import FAMILIES
+from contract.test_oracle import agrees_with_the_oracle
 from contract.variants import (
     CASCADES,
     DEPTH,
     LABELS,
     UNEQUAL,
-    VARIANTS,
     batch,
     documents,
+    each_variant,
     settings,
     tiny_cascade,
     tiny_model,
@@ -28,7 +29,6 @@ from tokensieve.backbones import BACKBONES
 from tokensieve.kernels import linear
 from tokensieve.model.batch import check_batch
 from tokensieve.model.int8 import in_int8, int8_names
-from tokensieve.model.reference import reference_forward
 from tokensieve.model.steps import encoder_steps
 from tokensieve.quantize.ranges import ranges_of
 from tokensieve.training.lora import adapted, lora_config, merged
@@ -44,30 +44,19 @@ TARGETS = torch.arange(len(UNEQUAL)) % LABELS
 
 each_family = pytest.mark.parametrize("sizes", FAMILIES.values(), ids=FAMILIES)
 each_method = pytest.mark.parametrize("reduction", METHODS.values(), ids=METHODS)
-each_variant = pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS)
-
-
-def agrees_with_reference(reduction: ReductionConfig, sizes: dict[str, Any], lengths: tuple[int, ...]) -> None:
-    model, inputs = tiny_model(reduction, **sizes), batch(documents(lengths))
-    with torch.no_grad():
-        output = model(**inputs)
-        logits, masks = reference_forward(model, **inputs)
-    torch.testing.assert_close(output.logits, logits, atol=1e-4, rtol=1e-4)
-    counted = [set(map(tuple, mask.sum(-1).T.tolist())) for mask in masks]
-    assert counted == [{kept} for kept in output.trace.kept]
 
 
 @each_family
 @each_method
-def test_packed_rows_are_the_reference(sizes: dict[str, Any], reduction: ReductionConfig) -> None:
-    agrees_with_reference(reduction, sizes, UNEQUAL)
+def test_packed_rows_are_the_method(sizes: dict[str, Any], reduction: ReductionConfig) -> None:
+    agrees_with_the_oracle(reduction, atol=1e-4, rtol=1e-4, **sizes)
 
 
 @pytest.mark.product
 @each_family
 @each_variant
-def test_packed_rows_are_the_reference_in_every_variant(sizes: dict[str, Any], reduction: ReductionConfig) -> None:
-    agrees_with_reference(reduction, sizes, UNEQUAL)
+def test_packed_rows_are_the_method_in_every_variant(sizes: dict[str, Any], reduction: ReductionConfig) -> None:
+    agrees_with_the_oracle(reduction, atol=1e-4, rtol=1e-4, **sizes)
 
 
 @each_family
@@ -183,7 +172,7 @@ def test_flops_are_torchs_count(sizes: dict[str, Any], name: str, monkeypatch: p
     monkeypatch.setattr(linear, "onednn_pays", lambda: False)
     model, inputs = tiny_model(METHODS[name], **sizes), batch(documents((40,)))
     if model.config.block.window:
-        pytest.skip("blocks of queries are filled up: tests/kernels/test_window.py counts them")
+        pytest.skip("blocks of queries are filled up: tests/unit/kernels/test_window.py counts them")
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(**inputs)
     assert counter.get_total_flops() == pytest.approx(model.plan(40).flops, rel=0.02)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from contract.variants import SPREADING, UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
+from contract.variants import UNEQUAL, batch, documents, each_pruning_variant, each_variant, settings, tiny_model
 from flat import flat_of
 from tokensieve import ConfigError, ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.kernels import backends as kernel
@@ -44,7 +44,7 @@ def counted_selections() -> Iterator[list[int]]:
         layer_module.select_rows = original
 
 
-@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+@each_variant
 def test_gradients_are_those_without(reduction: ReductionConfig) -> None:
     model = tiny_model(reduction)
     plain = gradients(model)
@@ -54,7 +54,7 @@ def test_gradients_are_those_without(reduction: ReductionConfig) -> None:
         torch.testing.assert_close(gradient, plain[name], atol=1e-6, rtol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("reduction", SPREADING.values(), ids=SPREADING.keys())
+@each_pruning_variant
 def test_tokens_are_chosen_once(reduction: ReductionConfig) -> None:
     model = tiny_model(reduction)
     with counted_selections() as plain:

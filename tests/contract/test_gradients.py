@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
+from contract.variants import UNEQUAL, batch, documents, each_variant, settings, tiny_model
 from flat import flat_of
 from tokensieve import ReductionConfig, TokensieveForSequenceClassification
 
@@ -24,7 +24,7 @@ def unseen_by_softmax(model: TokensieveForSequenceClassification) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+@each_variant
 def test_gradients_reach_every_parameter(reduction: ReductionConfig) -> None:
     model = tiny_model(reduction).train()
     model(**batch(documents(UNEQUAL)), labels=torch.arange(len(UNEQUAL)) % 3).loss.backward()

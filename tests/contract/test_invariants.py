@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from contract.variants import (
     CLS,
     SEP,
-    SPREADING,
     UNEQUAL,
     VARIANTS,
     batch,
     documents,
+    each_pruning_variant,
+    each_variant,
     layer_trace,
     settings,
     tiny_model,
@@ -23,8 +24,6 @@ from contract.variants import (
 from tokensieve import ReductionConfig
 from tokensieve.reduce.schedule import Constant
 
-each_variant = pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
-each_pruning_variant = pytest.mark.parametrize("reduction", SPREADING.values(), ids=SPREADING.keys())
 PLACES = pytest.mark.parametrize(
     "where", [{}, {"heads": "per_head"}, {"site": "hidden"}, {"ratio_scope": "candidates"}], ids=str
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from contract.variants import UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
+from contract.variants import UNEQUAL, batch, documents, each_variant, settings, tiny_model
 from tokensieve import ConfigError, MissingExtraError, ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.training.lora import adapted, lora_config, merged, require_peft
 
@@ -33,7 +33,7 @@ def starts_at_random(name: str, model: TokensieveForSequenceClassification) -> b
     return name.startswith((*NEW, *combining_modules))
 
 
-@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+@each_variant
 def test_trained_and_merged(reduction: ReductionConfig) -> None:
     # In float64: where two scores lie near each other, the rounding of float32 could choose another token.
     before = {name: value.clone() for name, value in tiny_model(reduction).double().state_dict().items()}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from contract.variants import COUNTED, UNEQUAL, VARIANTS, batch, documents, tiny_model
+from contract.variants import UNEQUAL, batch, documents, each_counted_variant, each_variant, tiny_model
 from tokensieve import ReductionConfig, TokensieveForSequenceClassification
 
 LABELS = torch.arange(len(UNEQUAL)) % 3
@@ -25,7 +25,7 @@ def losses(model: TokensieveForSequenceClassification, autocast: bool) -> list[f
     return seen
 
 
-@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+@each_variant
 @pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "pure"])
 def test_training_in_bfloat16(reduction: ReductionConfig, autocast: bool) -> None:
     model = tiny_model(reduction)
@@ -37,7 +37,7 @@ def test_training_in_bfloat16(reduction: ReductionConfig, autocast: bool) -> Non
     assert seen[-1] < seen[0] - 0.01, "training in bfloat16 does not lower the loss"
 
 
-@pytest.mark.parametrize("reduction", COUNTED.values(), ids=COUNTED.keys())
+@each_counted_variant
 def test_counts_do_not_depend_on_precision(reduction: ReductionConfig) -> None:
     inputs = batch(documents(UNEQUAL))
     with torch.no_grad():

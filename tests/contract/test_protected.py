@@ -13,9 +13,9 @@ from contract import oracle
 from contract.variants import CLS, SEP, batch, documents, layer_trace, settings, tiny_model
 from tokensieve import TokensieveForSequenceClassification
 from tokensieve.errors import InputError
+from tokensieve.export.masks import protected_positions
 from tokensieve.model.batch import check_batch
 from tokensieve.model.protected import protected_tokens
-from tokensieve.model.reference import protected_positions, reference_forward
 
 BERT: dict[str, Any] = {}
 DISTILBERT = {"family": "distilbert", "type_vocab_size": 0}
@@ -77,7 +77,7 @@ def test_bare_ids_are_told_as_the_oracle_tells_them(
             expected = [sorted(oracle.protected_places(model.config, ids)) for ids in texts]
         assert protected(model, **inputs) == expected
     ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
-    padded = protected_positions(model, ids, mask, inputs.get("token_type_ids"), None)
+    padded = protected_positions(model, ids, mask, inputs.get("token_type_ids"))
     assert [row.nonzero().flatten().tolist() for row in padded] == expected
 
 
@@ -88,7 +88,7 @@ def test_the_tokenizers_mask_decides() -> None:
     assert protected(model, **inputs, special_tokens_mask=special) == [[0, 4, 8], [0, 3, 5, 16]]
     with torch.no_grad():
         output = model(**inputs, special_tokens_mask=special)
-        logits, _ = reference_forward(model, **inputs, special_tokens_mask=special)
+        logits, _ = oracle.answers(model, **inputs, special_tokens_mask=special)
     torch.testing.assert_close(output.logits, logits, atol=1e-5, rtol=0)
     assert {3, 5, 16} < set(output.trace.survivors()[1])
 

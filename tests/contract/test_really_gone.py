@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import tokensieve.model.attention
-from contract.variants import DEPTH, SPREADING, UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
+from contract.variants import DEPTH, UNEQUAL, batch, documents, each_pruning_variant, each_variant, settings, tiny_model
 from flat import flat_of
 from tokensieve import ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.model.plan import PlanStep
@@ -43,7 +43,7 @@ def expected_rows(step: PlanStep, per_head: bool) -> dict[str, float]:
     return own | {name: step.rows_out for name in after}
 
 
-@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+@each_variant
 def test_rows_are_those_of_the_plan(reduction: ReductionConfig) -> None:
     model = tiny_model(reduction)
     expected: dict[str, float] = defaultdict(int)
@@ -57,7 +57,7 @@ def test_rows_are_those_of_the_plan(reduction: ReductionConfig) -> None:
     assert {rows for name, rows in seen.items() if name.startswith("head")} == {len(UNEQUAL)}
 
 
-@pytest.mark.parametrize("reduction", SPREADING.values(), ids=SPREADING.keys())
+@each_pruning_variant
 def test_pruned_keys_are_not_in_the_key_tensor(reduction: ReductionConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     attend, seen = tokensieve.model.attention.attend, []
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -129,12 +130,12 @@ FEWEST: tuple[dict[str, Any], ...] = (
 
 
 GROUPS = (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT, *LEARNED, *FEWEST)
-WRITTEN = {_name(changes): settings(**changes) for changes in GROUPS}
-"""Variants that `oracle.py` implements a second time."""
-VARIANTS = WRITTEN | {
+METHODS_TRIED = {
     f"method {name}": replace(method.settings, min_length=0, defer=None) for name, method in METHODS.items()
 }
-"""These, and every method of the package; without `min_length`, so that short documents are pruned, too."""
+"""Every method of the package; without `min_length`, so that short documents are pruned, too."""
+VARIANTS = {_name(changes): settings(**changes) for changes in GROUPS} | METHODS_TRIED
+"""Every variant of the settings, and every method."""
 COUNTED = {
     name: config
     for name, config in VARIANTS.items()
@@ -143,6 +144,17 @@ COUNTED = {
 """The variants whose token counts are known from length alone."""
 SPREADING = {name: config for name, config in VARIANTS.items() if config.prune is not None}
 """The variants that prune."""
+
+
+def _each(variants: dict[str, ReductionConfig]) -> pytest.MarkDecorator:
+    """A test of each; those that are no method by name are marked as variants."""
+    marks = {name: () if name in METHODS_TRIED else (pytest.mark.variant,) for name in variants}
+    return pytest.mark.parametrize(
+        "reduction", [pytest.param(config, id=name, marks=marks[name]) for name, config in variants.items()]
+    )
+
+
+each_variant, each_counted_variant, each_pruning_variant = _each(VARIANTS), _each(COUNTED), _each(SPREADING)
 
 CASCADES: dict[str, ReductionConfig] = {
     f"cascade-{_name(changes)}": settings(reread=0.4, **changes)

@@ -1,14 +1,12 @@
 """The command line in this process, and a folder of models and data files to use it on."""
 
-import csv
-import gzip
 import io
 import json
 import logging
 import random
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,11 @@ import pytest
 import torch
 from transformers.utils import logging as transformers_logging
 
+from support.data_files import write_rows as write_rows
 from tokensieve import ReductionConfig, TokensieveError
 from tokensieve.cli import main
 from tokensieve.training.recipe import Recipe
 
-Rows = Sequence[dict[str, Any]]
 LABELS = ("film", "law", "sport")
 
 
@@ -81,27 +79,6 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     logger.handlers, logger.level, logger.propagate = before
     torch.set_num_threads(threads)
     transformers_logging.enable_progress_bar()
-
-
-def write_rows(path: Path, rows: Rows) -> Path:
-    """Rows in the format that the name says: csv, tsv, jsonl (all also .gz) or parquet."""
-    kind = path.name.split(".")[1]
-    if kind == "parquet":
-        import pyarrow
-        import pyarrow.parquet
-
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
-        return path
-    out = io.StringIO(newline="")
-    if kind == "jsonl":
-        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    else:
-        writer = csv.DictWriter(out, list(rows[0]), delimiter="\t" if kind == "tsv" else ",")
-        writer.writeheader()
-        writer.writerows(rows)
-    data = out.getvalue().encode()
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
-    return path
 
 
 def labelled_rows(count: int, seed: int = 0, text: str = "text", label: str = "label") -> list[dict[str, Any]]:

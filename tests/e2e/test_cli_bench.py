@@ -10,10 +10,10 @@ import typer
 from typer.testing import CliRunner
 
 from e2e.conftest import Cli, labelled_rows, listing, write_rows
+from support.paths import ROOT
 from tokensieve.cli import benchmarks
 from tokensieve.errors import TokensieveError
 
-ROOT = Path(__file__).resolve().parents[2]
 SMOKE = ROOT / "benchmarks" / "configs" / "bench" / "smoke.json"
 HIDDEN = {"kind": "tokensieve", "preset": "paper-p", "settings": {"site": "hidden", "keep_ratio": 0.5}}
 TOY: dict[str, Any] = {"lengths": ..., "batches": ..., "data": {"set": "toy", "max_length": 16}}

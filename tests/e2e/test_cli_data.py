@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from e2e.conftest import LABELS, Cli, labelled_rows, listing, write_rows
+from support.folders import change_config
 
 TRAIN = ("train", "--model", "base", "--output", "out", "--max-length", "32", "--device", "cpu", "--epochs", "1")
 
@@ -15,11 +16,7 @@ TRAIN = ("train", "--model", "base", "--output", "out", "--max-length", "32", "-
 @pytest.fixture
 def multi_label_model(save_classifier: Callable[..., Path], tmp_path: Path) -> Path:
     """A random classifier of three labels, any number of which a document may have."""
-    folder = save_classifier(tmp_path / "several")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["problem_type"] = "multi_label_classification"
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return folder
+    return change_config(save_classifier(tmp_path / "several"), problem_type="multi_label_classification")
 
 
 def _data_set(count: int, seed: int = 0) -> Any:

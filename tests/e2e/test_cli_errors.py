@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import GPT2Config
 
 from e2e.conftest import Cli, labelled_rows, listing
+from support.folders import read_config, write_config
 
 COMMANDS = {
     "train": "--model base --data good.jsonl --output out --max-length 32 --epochs 1",
@@ -182,9 +183,9 @@ def broken_models(work: Path) -> None:
         return folder
 
     def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-        record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        record = read_config(folder)
         change(record)
-        (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
+        write_config(folder, record)
 
     GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=9).save_pretrained(work / "gpt")
     pickled = copy("base", "pickled")

@@ -12,6 +12,7 @@ import pytest
 
 from e2e.conftest import LABELS, Cli, labelled_rows, listing, write_rows
 from e2e.pages import Element, parsed
+from support.folders import change_config, named
 from tokensieve.words import WordsClassifier
 
 EXPLAIN = ("explain", "--model", "model", "--input", "good.jsonl")
@@ -112,11 +113,8 @@ def test_hostile_documents_are_text(cli: Cli, work: Path, text: str) -> None:
 def hostile_labels(save_classifier: Callable[..., Path], work: Path) -> Path:
     """A model with labels that are no plain words."""
     folder = save_classifier(work / "hostile", site="hidden")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     names = ["<script>document.title='owned'</script>", "\u202egnorw</bdi>\"'>", "{{ 7 * 7 }}"]
-    config |= {"id2label": dict(enumerate(names)), "label2id": {name: number for number, name in enumerate(names)}}
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return folder
+    return change_config(folder, **named(*names))
 
 
 def test_hostile_labels_are_text(cli: Cli, work: Path, hostile_labels: Path) -> None:
@@ -184,9 +182,7 @@ def test_pairs(cli: Cli, work: Path) -> None:
 
 def test_several_labels_a_document(cli: Cli, work: Path, save_classifier: Callable[..., Path]) -> None:
     folder = save_classifier(work / "several", site="hidden")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config |= {"problem_type": "multi_label_classification", "thresholds": [0.0, 1.0, 0.0]}
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    change_config(folder, problem_type="multi_label_classification", thresholds=[0.0, 1.0, 0.0])
     rows = [{"text": "the film of the court", "label": ["film", "sport"]}, {"text": "goal", "label": []}]
     write_rows(work / "good.jsonl", rows)
     page = page_of(cli, "--model", "several", "--label-column", "label")

@@ -11,6 +11,7 @@ import pytest
 
 import tokensieve
 import tokensieve.data
+from support.folders import change_config, named
 
 ROWS: list[dict[str, Any]] = [
     {"text": "the film was good", "other": "the player was not", "label": ["film", "sport"]},
@@ -24,12 +25,9 @@ PAIRS = [(row["text"], row["other"]) for row in ROWS]
 def model(save_classifier: Callable[..., Path], tmp_path: Path) -> Path:
     """Calibrated, with thresholds at which every text has other labels."""
     folder = save_classifier(tmp_path / "model")
-    record = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    record |= {"problem_type": "multi_label_classification", "calibration_temperature": 2.5}
-    (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    change_config(folder, problem_type="multi_label_classification", calibration_temperature=2.5)
     thresholds = tokensieve.load(folder, device="cpu").predict_proba(PAIRS).mean(0).tolist()
-    (folder / "config.json").write_text(json.dumps(record | {"thresholds": thresholds}), encoding="utf-8")
-    return folder
+    return change_config(folder, thresholds=thresholds)
 
 
 @pytest.fixture
@@ -64,8 +62,7 @@ def test_predict_and_evaluate(model: Path, data: Path, run_cli: Any) -> None:
 
 
 def test_a_broken_calibration(model: Path, data: Path, run_cli: Any) -> None:
-    record = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    (model / "config.json").write_text(json.dumps(record | {"thresholds": [2.0]}), encoding="utf-8")
+    change_config(model, thresholds=[2.0])
     failed = run_cli("predict", "--model", model, "--input", data, "--device", "cpu")
     assert failed.returncode != 0
     assert not failed.stdout
@@ -73,16 +70,14 @@ def test_a_broken_calibration(model: Path, data: Path, run_cli: Any) -> None:
     assert "Traceback" not in failed.stderr
 
 
-NAMES = {"0": "film", "1": "a|b", "2": "law; order"}
+NAMES = ("film", "a|b", "law; order")
 
 
 @pytest.mark.parametrize("separator", ["|", "; ", ";", "", " ", "b"])
 @pytest.mark.parametrize("output", ["-", "out.csv", "out.csv.gz"])
 def test_labels_that_a_cell_cannot_hold(model: Path, data: Path, run_cli: Any, separator: str, output: str) -> None:
     """film|a|b cannot be divided into the two labels again."""
-    record = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    label2id = {name: int(number) for number, name in NAMES.items()}
-    (model / "config.json").write_text(json.dumps(record | {"id2label": NAMES, "label2id": label2id}), encoding="utf-8")
+    change_config(model, **named(*NAMES))
     options = ("predict", "--model", model, "--input", data, "--output", output, "--output-format", "csv")
     failed = run_cli(*options, "--label-separator", separator, "--pair-column", "other", "--device", "cpu")
     assert failed.returncode == 1 and not failed.stdout
@@ -92,11 +87,7 @@ def test_labels_that_a_cell_cannot_hold(model: Path, data: Path, run_cli: Any, s
 
 
 def test_labels_by_another_separator_are_read_back(model: Path, data: Path, run_cli: Any) -> None:
-    record = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    names = NAMES | {"2": "law, order"}
-    label2id = {name: int(number) for number, name in names.items()}
-    changes = {"id2label": names, "label2id": label2id, "thresholds": [0.0, 0.0, 1.0]}
-    (model / "config.json").write_text(json.dumps(record | changes), encoding="utf-8")
+    change_config(model, **named(*NAMES[:2], "law, order"), thresholds=[0.0, 0.0, 1.0])
     options = ("--model", model, "--input", data, "--pair-column", "other", "--device", "cpu")
     done = run_cli("predict", *options, "--output-format", "csv", "--label-separator", ";")
     assert done.returncode == 0, done.stderr

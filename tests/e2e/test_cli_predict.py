@@ -14,6 +14,7 @@ import pytest
 
 import tokensieve
 from e2e.conftest import LABELS, Cli, labelled_rows, listing, write_rows
+from support.folders import change_config
 
 TEXTS = [row["text"] for row in labelled_rows(24)]
 PREDICT = ("predict", "--model", "model", "--device", "cpu")
@@ -196,9 +197,7 @@ def test_types(cli: Cli, work: Path, dtype: str) -> None:
 def test_text_beyond_ascii(cli: Cli, work: Path, save_classifier: Any) -> None:
     """In the label, in the input and in the output: UTF-8 as it is, no escapes."""
     folder = shutil.copytree((work / "model").resolve(), work / "other")
-    record = json.loads((folder / "config.json").read_text())
-    record["id2label"] = {"0": "кино", "1": "法律", "2": 'a,"b" c'}
-    (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    change_config(folder, id2label={"0": "кино", "1": "法律", "2": 'a,"b" c'})
     for kind in ("jsonl", "csv"):
         cli("predict", "--model", "other", "--output", f"o.{kind}", "--json", stdin='{"text": "Ünï 🎬 film"}').json()
     (found,) = records((work / "o.jsonl").read_text(encoding="utf-8"))
@@ -211,9 +210,7 @@ def test_text_beyond_ascii(cli: Cli, work: Path, save_classifier: Any) -> None:
 def test_a_stdout_of_another_encoding(cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows, or under LC_ALL=C with UTF-8 mode off: no letter of a label may end the run."""
     folder = shutil.copytree((work / "model").resolve(), work / "other")
-    record = json.loads((folder / "config.json").read_text())
-    record["id2label"] = {"0": "кино", "1": "法律", "2": "спорт"}
-    (folder / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    change_config(folder, id2label={"0": "кино", "1": "法律", "2": "спорт"})
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", narrow)
     outcome = cli("predict", "--model", "other", stdin='{"text": "film"}')

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from e2e.conftest import Cli, Outcome, heed_interrupts, labelled_rows, listing, untouched, write_rows
+from support.folders import change_config, read_config
 from tokensieve.runtime.engine import Engine
 
 TOKENSIEVE = str(Path(sys.executable).with_name("tokensieve"))
@@ -302,9 +303,8 @@ def one_other_row(work: Path) -> None:
 
 def other_model(work: Path, min_length: int = 3, **changes: Any) -> None:
     folder = shutil.copytree((work / "model").resolve(), work / "changed")
-    record = json.loads((folder / "config.json").read_text())
-    record["reduction"]["min_length"] = min_length
-    (folder / "config.json").write_text(json.dumps(record | changes))
+    reduction = read_config(folder)["reduction"] | {"min_length": min_length}
+    change_config(folder, reduction=reduction, **changes)
     (work / "model").unlink()
     folder.rename(work / "model")
 

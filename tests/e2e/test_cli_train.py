@@ -177,7 +177,7 @@ def test_the_recipe_reaches_the_training(cli: Cli, work: Path, handed_over: dict
     }  # fmt: skip
     flags = [part for name, value in usual.items() for part in (f"--{name.replace('_', '-')}", value)]
     flags += [part for name, value in others.items() for part in ("--set", f"train.{name}={value}")]
-    cli(*TRAIN, "--data", "good.jsonl", *flags, "--bf16").error()
+    cli(*TRAIN, "--data", "good.jsonl", *flags, "--set", "train.bf16=true").error()
     assert handed_over["recipe"] == Recipe(**usual, **others, bf16=True)
     assert handed_over["device"].type == "cpu"
     assert len(handed_over["splits"].validation) == 5

@@ -17,6 +17,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from support.folders import change_config
+
 WORDS = ["the", "a", "of", "in", "to", "and", "is", "was", "not", "good", "bad"]
 LABELS = ("film", "law", "team")
 TRAINING, VALIDATION = 27, 13
@@ -29,10 +31,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def folder(tiny_bert_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Documents, and the tiny BERT without dropout: two processes would draw other masks than one."""
     folder = tmp_path_factory.mktemp("distributed")
-    record = json.loads((tiny_bert_dir / "config.json").read_text(encoding="utf-8"))
     shutil.copytree(tiny_bert_dir, folder / "model")
-    record |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    (folder / "model" / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    change_config(folder / "model", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     (folder / "data").mkdir()
     for split, count in (("train", TRAINING), ("validation", VALIDATION)):
         rows = []

@@ -11,6 +11,7 @@ from e2e.browser import DARK, LIGHT, Browser, find_browser
 from e2e.conftest import LABELS, Cli, labelled_rows, write_rows
 from e2e.test_cli_explain import EXPLAIN, HOSTILE
 from e2e.test_cli_report import COMPAT
+from support.folders import change_config, named
 
 WIDTHS = (1200, 390)
 OWNED = "<script>document.title='owned';window.owned=1;alert(1)</script><img src=x onerror=\"document.title='owned'\">"
@@ -100,10 +101,7 @@ def test_scripts_in_labels_do_not_run(
     browser: Browser, cli: Cli, work: Path, save_classifier: Callable[..., Path]
 ) -> None:
     folder = save_classifier(work / "hostile", site="hidden")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    names = [OWNED, "law", "sport"]
-    config |= {"id2label": dict(enumerate(names)), "label2id": {name: number for number, name in enumerate(names)}}
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    change_config(folder, **named(OWNED, "law", "sport"))
     write_rows(work / "good.jsonl", [{"text": "film", "label": OWNED}, {"text": "goal", "label": "law"}])
     assert cli(*EXPLAIN, "--model", "hostile", "--label-column", "label", "--output", "report.html").code == 0
     found = browser.look(

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from support.paths import ROOT
 from tokensieve import Recipe
 from tokensieve.cli.old_options import OLD_OPTIONS
 from tokensieve.cli.settings import DATA_FIELDS, RUN_FIELDS
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    """The fenced blocks of a language, \"\" for commands, in order."""
+    """The fenced blocks of a language, in order; those of commands have none."""
     return [
         text for own, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE) if own == language
     ]

@@ -17,8 +17,8 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 import tokensieve
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 TEXTS = ["the film was good", "a bad share price in the market , not good .", "the judge"]
 # Variables that would lead back here, or make each program compile all of torch again.

@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertForSequenceClassification
 
+from contract import oracle
 from flat import reduction
 from tokensieve import ReductionConfig, compress
-from tokensieve.model.reference import reference_forward
 
 TEXTS = [inspect.getsource(json.JSONDecoder), json.__doc__, "token", inspect.getsource(json.loads)]
 REDUCED: dict[str, dict[str, Any]] = {
@@ -47,13 +47,13 @@ def test_the_folder_brings_tokenizer_and_pooler(default_model_dir: Path) -> None
 
 @pytest.mark.parametrize("changes", REDUCED.values(), ids=REDUCED)
 @torch.no_grad()
-def test_reduced_is_the_reference_and_minds_no_batch(
+def test_reduced_is_the_method_and_minds_no_batch(
     changes: dict[str, Any], default_model_dir: Path, inputs: dict[str, torch.Tensor]
 ) -> None:
     model = compress(default_model_dir, reduction(**changes), num_labels=4)
-    inputs = {name: value[:3, :160] for name, value in inputs.items()}  # the reference compares every pair of scores
+    inputs = {name: value[:3, :160] for name, value in inputs.items()}
     output = model(**inputs)
-    torch.testing.assert_close(output.logits, reference_forward(model, **inputs)[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(output.logits, oracle.answers(model, **inputs)[0], atol=1e-5, rtol=0)
     short = {name: value[2:3, :3] for name, value in inputs.items()}
     torch.testing.assert_close(output.logits[2:3], model(**short).logits, atol=1e-5, rtol=0)
     assert sum(output.trace.kept[-1]) < sum(inputs["attention_mask"].sum(1).tolist())

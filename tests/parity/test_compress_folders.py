@@ -19,6 +19,7 @@ from transformers import (
 
 from flat import reduction
 from parity.sources import LABELS, SOURCES, build_source, source_batch
+from support.folders import change_config, read_config, write_config
 from tokensieve import CheckpointError, ReductionConfig, compress
 
 DENSE = ReductionConfig.preset("dense")
@@ -140,12 +141,12 @@ def test_a_modernbert_of_an_earlier_transformers(positions: str, tmp_path: Path)
     """Its config tells how often a layer is global and both bases of rotations, each by a field of its own."""
     source = build_source("modernbert")
     source.save_pretrained(tmp_path)
-    record = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    record = read_config(tmp_path)
     for name in ("layer_types", "rope_parameters"):
         del record[name]
     record |= {"global_attn_every_n_layers": 2, "global_rope_theta": 500.0, "local_rope_theta": 20}
     record |= {"position_embedding_type": positions, "layer_norm_eps": 1e-05, "gradient_checkpointing": False}
-    (tmp_path / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    write_config(tmp_path, record)
     model = compress(tmp_path, DENSE)
     blocks = model.config.block
     assert (blocks.rotary_base, blocks.local_rotary_base, blocks.local_layers) == (500.0, 20, (1, 3))
@@ -167,7 +168,6 @@ def test_what_is_not_computed_is_refused_by_the_names_of_the_family(
     kind: str, changes: dict[str, object], message: str, tmp_path: Path
 ) -> None:
     build_source(kind).save_pretrained(tmp_path)
-    record = json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) | changes
-    (tmp_path / "config.json").write_text(json.dumps(record), encoding="utf-8")
+    change_config(tmp_path, **changes)
     with pytest.raises(CheckpointError, match=message):
         compress(tmp_path, DENSE)

@@ -56,8 +56,9 @@ from tokensieve_bench.work import Batch, Order, Work
 
 
 def with_settings(start: ReductionConfig, settings: Mapping[str, Any], depth: int) -> ReductionConfig:
-    """Settings with values at dotted paths, or, in configs of version 0.1.0, of flat fields, for a model of
-    `depth` layers.
+    """Settings for a model of `depth` layers, with values at dotted paths.
+
+    Configs of version 0.1.0 have flat fields in place of paths.
 
     Raises:
         ConfigError: an unknown path, or values out of range.
@@ -229,8 +230,10 @@ class TokensieveContender(ModuleContender):
         return read_batch(self.model, checked(self.model, batch))
 
     def calls(self, work: Work) -> list[Callable[[], object]]:
-        """As for all, with weights as `load` lays them out. A cascade defers as many documents as the settings say: at
-        once where a batch is one document, else at the end, in batches as large as the first ones, as the engine does.
+        """As for all, with weights as `load` lays them out.
+
+        A cascade defers as many documents as the settings say. Where a batch is one document it does so at once, else
+        at the end, in batches as large as the first ones, as the engine does.
         """
         lay_out_weights(self.model)
         if not isinstance(self.model, TokensieveCascadeForSequenceClassification):

@@ -1,5 +1,7 @@
-"""accuracy/*.json and score/*.json of a results folder -> tables: accuracy with its interval against dense, cost, and
-the conditions; what another type, or a cheaper score, changes in the answers.
+"""Records of accuracy and score in a results folder -> tables.
+
+They have the accuracy with its interval against dense, cost and conditions, and what another type or a cheaper score
+changes in the answers.
 """
 
 from __future__ import annotations

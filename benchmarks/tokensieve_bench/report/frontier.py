@@ -57,8 +57,9 @@ def right(record: dict[str, Any], variant: str, split: str) -> dict[int, np.ndar
 
 
 def differences(records: Records, variant: str, baseline: str, split: str) -> np.ndarray | None:
-    """Points that a variant has more than the baseline by document, of all data sets; means over the seeds of both.
-    None where they have no seed in common.
+    """Points that a variant has more than the baseline, by document of all data sets.
+
+    They are means over the seeds that both have; None if they have none in common.
     """
     found = []
     for record in records.values():
@@ -87,8 +88,9 @@ def screen_table(results: Results, name: str) -> str:
 
 
 def frontier_table(results: Results, name: str, *, brief: bool = False) -> str:
-    """A row a variant: accuracy on the test documents of each set, speed and memory on each set's own lengths; brief:
-    of those of the headline differences of accuracy alone, and nothing of the conditions.
+    """A row a variant: accuracy on the test documents of each set, speed and memory on each set's own lengths.
+
+    The brief table has the variants of the headline, differences of accuracy alone, and no conditions.
     """
     records, speeds = accuracy_records(results, name), bench_records(results, name)
     config = config_of(name)
@@ -223,8 +225,9 @@ def _compared(records: Records, variant: str, baseline: str, split: str) -> tupl
 
 
 def _deferred(records: Records, variant: str) -> str:
-    """Share of the pruned documents that a cascade defers, in percent: the mean over the sets, of each over its seeds,
-    with the range of the sets; empty without a cascade.
+    """Share of the pruned documents that a cascade defers, in percent; empty without a cascade.
+
+    It is the mean over the sets, each of which is a mean over its seeds, with the range of the sets.
     """
     shares = []
     for record in records.values():
@@ -250,8 +253,9 @@ def _memory_batches(memories: Records) -> list[int]:
 
 
 def _shares_of_memory(memories: Records, contender: str) -> list[str]:
-    """By size of the batches, over the sets with the range: share of the peak of transformers' process, and of what
-    that takes above the loaded model.
+    """Shares of the memory of transformers' process, by size of the batches: means over the sets, with the range.
+
+    The first share is of the peak, the second of what the process takes above the loaded model.
     """
     own = [record for record in memories.values() if contender in record["contenders"]]
     found = []

@@ -97,8 +97,9 @@ def report(results: Results, root: Path) -> None:
 
 
 def _of_rivals(results: Results) -> list[tuple[str, dict[str, Any]]]:
-    """Benchmarks against what else runs the dense model, by the name of the record, which may end in that of a
-    processor; 0.1.0 measured none.
+    """Benchmarks against what else runs the dense model, by the name of the record.
+
+    The name may end in that of a processor. Version 0.1.0 measured none.
     """
     return list(results.read_all("bench/rivals-*").items())
 

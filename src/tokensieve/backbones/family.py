@@ -47,8 +47,9 @@ class Family:
         return {theirs: getattr(config, ours) for ours, theirs in self.fields.items()}
 
     def rename(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The source's parameters, or views of them, under our names, with its layer numbers; what we do not use is
-        left out.
+        """The source's parameters, or views of them, under our names, with its layer numbers.
+
+        What we do not use is left out.
         """
         renamed: dict[str, Tensor] = {}
         for name, tensor in state.items():

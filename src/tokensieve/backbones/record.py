@@ -22,6 +22,7 @@ _BEFORE_ALL: dict[str, Check] = {
     "model_type": BASE_FIELDS["model_type"],
     # transformers would read another file in place of this one
     "configuration_files": Check(lambda _: False, "leave it out, and keep the config in config.json alone"),
+    "attn_implementation": BASE_FIELDS["attn_implementation"],  # transformers 5.0 drops it, and no config sees it
 }
 _OF_SOURCES: dict[str, Check] = {
     "position_embedding_type": one_of(("absolute",)).or_none(),  # no other one is computed

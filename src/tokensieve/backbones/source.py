@@ -89,8 +89,9 @@ def _read_own(model: Body) -> SourceCheckpoint:
 
 
 def renumbered(name: str, numbers: Mapping[str, str]) -> str:
-    """The name of a parameter with another number for its step, "" where it is to have none; of what is in no step the
-    same name.
+    """The name of a parameter with another number for its step; "" where it is to have none.
+
+    A parameter that is in no step keeps its name.
     """
     if not name.startswith(_OF_STEPS):
         return name

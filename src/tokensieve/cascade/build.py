@@ -99,8 +99,9 @@ def _labelled(stage: Any, cascade: TokensieveCascadeForSequenceClassification) -
 
 
 def cascade_of(first: TokensieveForSequenceClassification, settings: ReductionConfig) -> Any:
-    """Build a cascade whose first stage is a model; the second stage shares its tensors, but for a copy of the head's
-    last layer.
+    """Build a cascade whose first stage is a model.
+
+    The second stage shares its tensors, but for a copy of the head's last layer.
 
     Args:
         first: a model with the settings of the first stage.

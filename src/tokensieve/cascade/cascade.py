@@ -33,8 +33,9 @@ class Stage(Protocol[Answer_co]):
     """A classifier of a cascade."""
 
     def __call__(self, documents: Sequence[int]) -> Iterable[tuple[list[int], Answer_co]]:
-        """Answer the documents of these numbers, batch by batch: the numbers in the batch, and its answers. Without
-        documents there is no batch.
+        """Answer the documents of these numbers, batch by batch: the numbers in the batch, and its answers.
+
+        Without documents there is no batch.
         """
         ...
 

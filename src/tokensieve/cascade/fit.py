@@ -27,8 +27,9 @@ _DEAR = 0.4
 
 
 class BothStages(NamedTuple):
-    """Logits [N, C] of some documents by both stages, their lengths in tokens, and their weights [N]; None: each counts
-    once.
+    """Logits [N, C] of some documents by both stages, their lengths in tokens, and their weights [N].
+
+    Without weights each document counts once.
     """
 
     first: Tensor
@@ -72,10 +73,10 @@ def fit_defer(model: Any, logits: Any, lengths: Sequence[int], trained: bool) ->
 def fit_share(
     model: TokensieveCascadeForSequenceClassification, answers: BothStages, temperature: float, allowed: float
 ) -> float:
-    """Set the share that a cascade defers to the smallest one with which the expected loss is allowed. At least one
-    document is deferred.
+    """Set the share that a cascade defers to the smallest one with which the expected loss is allowed.
 
-    The expected loss is a weighted mean. The share is a cost, so that each document counts once in it.
+    At least one document is deferred. The expected loss is a weighted mean. The share is a cost, so that each document
+    counts once in it.
 
     Args:
         model: its config gets the share.
@@ -130,8 +131,10 @@ def loss_left(lost: Tensor) -> Tensor:
 
 
 def expected_loss(first: Tensor, second: Tensor, problem_type: str | None, temperature: float = 1.0) -> Tensor:
-    """Expected loss of the first stage's answers, [N] float64: how much less probable they are than the second stage's
-    answers, by the second stage; 0 where both are the same.
+    """Expected loss of the first stage's answers, [N] float64.
+
+    It is how much less probable they are than the second stage's answers, by the second stage; 0 where both are the
+    same.
 
     Args:
         first: logits [N, C].

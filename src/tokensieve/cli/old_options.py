@@ -114,6 +114,7 @@ _RECIPE: dict[str, OldOption] = {
     "--follow-rate": OldOption("train.feature_learning_rate"),
     "--reread-loss": OldOption("train.max_expected_loss"),
     **_pair("align", "train.refit_head"),
+    **_pair("bf16", "train.bf16"),
     **_pair("calibrate", "train.calibrate"),
     **_pair("gradient-checkpointing", "train.gradient_checkpointing"),
 }

@@ -229,8 +229,9 @@ def refuse_for_corpus(**settings: Any) -> None:
 
 
 def training_splits(data: str | None, reading: dict[str, Any], seed: int) -> Any:
-    """The splits of a file, folder or data set, else of the embedded corpus; `reading` has a value for each of
-    `tokensieve.cli.settings.DATA_FIELDS`.
+    """The splits of a file, folder or data set, else of the embedded corpus.
+
+    `reading` has a value for each of `tokensieve.cli.settings.DATA_FIELDS`.
     """
     from tokensieve.data import load_splits, standard_library_corpus
 

@@ -107,8 +107,9 @@ class TrainSettings:
 
 
 def given_options(context: typer.Context) -> dict[str, Any]:
-    """The parameters of a command that its user gave, without those that stand at their defaults; and what old options
-    set.
+    """The parameters of a command that its user gave, and what old options set.
+
+    Parameters that stand at their defaults are left out.
     """
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = {name: context.params[name] for name, source in sources.items() if source and source.name != "DEFAULT"}

@@ -49,7 +49,6 @@ Epochs = Annotated[int, recipe_option("--epochs", help="At most this many; 0 tra
 LearningRate = Annotated[float, recipe_option("--learning-rate", help="Peak; a 2nd stage has half.")]
 Truncation = Annotated[int, recipe_option("--max-length", help="Truncate documents to this many tokens.")]
 BatchSize = Annotated[int, recipe_option("--batch-size", help="Documents of a forward pass and process.")]
-Bf16 = Annotated[bool, recipe_option("--bf16/--no-bf16", help="Autocast to bfloat16.")]
 Seed = Annotated[int, recipe_option("--seed", help="Of new parameters, order, dropout and noise.")]
 Config = Annotated[
     Path | None,
@@ -80,7 +79,6 @@ def train_command(
     learning_rate: LearningRate = 2e-5,
     max_length: Truncation = 512,
     batch_size: BatchSize = 16,
-    bf16: Bf16 = False,
     seed: Seed = 0,
     assignments: Assignments = None,
     config: Config = None,

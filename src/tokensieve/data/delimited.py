@@ -84,6 +84,7 @@ def column_index(columns: list[str], name: str, source: str, role: str, hint: st
         source: For messages.
         role: What the column is for: text, label or pair.
         hint: What to do where no column has the name; else to name the column, or what `also` says.
+        also: Another remedy than to name the column.
 
     Raises:
         DataError: There is no such column, or more than one.

@@ -79,7 +79,7 @@ def _line_rows(text: io.TextIOWrapper, source: str, opening: str, columns: Colum
 
 def _array_rows(text: io.TextIOWrapper, source: str, begun: str, columns: Columns) -> Iterator[Row | Defect]:
     number = 0
-    for number, element in enumerate(_elements(text, source, begun), start=1):
+    for number, element in enumerate(_Array(text, source, begun).elements(), start=1):
         if isinstance(element, str):
             yield _row(number, element, columns, unit="record")
         else:
@@ -93,51 +93,78 @@ class _Broken:
         self.problem = problem
 
 
-def _elements(text: io.TextIOWrapper, source: str, begun: str) -> Iterator[str | _Broken]:
-    """The text of each element of an array whose bracket is open; only quotes, brackets and commas are looked at.
+class _Array:
+    """An array whose bracket is open, read a chunk at a time; only quotes, brackets and commas are looked at.
 
     So an element that is no JSON spoils no other. `begun` is what was read of the first one.
     """
-    buffer, start, scan, depth, quoted, count = begun, 0, 0, 0, False, 0
-    while True:
-        character = ""
-        if quoted:
-            scan = _end_of(_IN_STRING.match(buffer, scan))
-            if buffer[scan : scan + 1] == '"':
-                character, quoted, scan = "end", False, scan + 1
-        elif match := (_DEEPER if depth else _AT_TOP).search(buffer, scan):
-            character, scan = match[0], match.end()
-            quoted = character == '"'
-        else:
-            scan = len(buffer)
-        if not depth and character in (",", "]"):
-            element, start = buffer[start : scan - 1], scan
-            if element and not element.isspace():
-                yield element
-            elif character == "," or count:
-                yield _Broken("a comma without a record before and after it")
-            count += 1
-            if character == "]":
-                break
-        depth = max(0, depth + (character in ("[", "{")) - (character in ("]", "}")))
-        if not character:
-            buffer, start, scan = buffer[start:], 0, scan - start
-            if len(buffer) > MAX_RECORD_CHARS:
-                raise DataError(
-                    f"{source}, record {count + 1} is longer than {MAX_RECORD_CHARS} characters: {buffer[:30]!r}...; "
-                    "check that this is an array of objects, and that each bracket and quote is closed"
-                )
-            chunk = text.read(_CHUNK)
-            if not chunk:
-                yield _Broken(f"the file ends before the array does, as if it was cut off: {shorten(buffer.strip())}")
+
+    def __init__(self, text: io.TextIOWrapper, source: str, begun: str) -> None:
+        self.text, self.source, self.buffer = text, source, begun
+        self.start, self.scan = 0, 0  # where the element begins, and how far it was looked at
+        self.depth, self.quoted, self.count = 0, False, 0
+
+    def elements(self) -> Iterator[str | _Broken]:
+        """The text of each element."""
+        while True:
+            sign = self._next_sign()
+            if not self.depth and sign in (",", "]"):
+                yield from self._element(sign)
+                if sign == "]":
+                    break
+            self.depth = max(0, self.depth + (sign in ("[", "{")) - (sign in ("]", "}")))
+            if not sign and not self._read_on():
+                begun = shorten(self.buffer.strip())
+                yield _Broken(f"the file ends before the array does, as if it was cut off: {begun}")
                 return
-            buffer += chunk
-    rest = buffer[start:]
-    while not rest or rest.isspace():
-        rest = text.read(_CHUNK)
-        if not rest:
-            return
-    yield _Broken(f"text after the end of the array: {shorten(rest.strip())}")
+        yield from self._behind_the_end()
+
+    def _next_sign(self) -> str:
+        """The next quote, bracket or comma, looked past; "" where the buffer has no more."""
+        if self.quoted:
+            self.scan = _end_of(_IN_STRING.match(self.buffer, self.scan))
+            if self.buffer[self.scan : self.scan + 1] != '"':
+                return ""
+            self.quoted, self.scan = False, self.scan + 1
+            return "end"
+        match = (_DEEPER if self.depth else _AT_TOP).search(self.buffer, self.scan)
+        self.scan = match.end() if match else len(self.buffer)
+        self.quoted = match is not None and match[0] == '"'
+        return match[0] if match else ""
+
+    def _element(self, sign: str) -> Iterator[str | _Broken]:
+        """The element that ends with the sign; an array without any has one that is blank."""
+        element, self.start = self.buffer[self.start : self.scan - 1], self.scan
+        if element and not element.isspace():
+            yield element
+        elif sign == "," or self.count:
+            yield _Broken("a comma without a record before and after it")
+        self.count += 1
+
+    def _read_on(self) -> bool:
+        """Read a chunk behind the element that is not complete; return whether there was one.
+
+        Raises:
+            DataError: The element is longer than a record may be.
+        """
+        self.buffer, self.start, self.scan = self.buffer[self.start :], 0, self.scan - self.start
+        if len(self.buffer) > MAX_RECORD_CHARS:
+            raise DataError(
+                f"{self.source}, record {self.count + 1} is longer than {MAX_RECORD_CHARS} characters: "
+                f"{self.buffer[:30]!r}...; check that this is an array of objects, and that each bracket and quote is "
+                "closed"
+            )
+        chunk = self.text.read(_CHUNK)
+        self.buffer += chunk
+        return bool(chunk)
+
+    def _behind_the_end(self) -> Iterator[_Broken]:
+        rest = self.buffer[self.start :]
+        while not rest or rest.isspace():
+            rest = self.text.read(_CHUNK)
+            if not rest:
+                return
+        yield _Broken(f"text after the end of the array: {shorten(rest.strip())}")
 
 
 def _end_of(match: re.Match[str] | None) -> int:

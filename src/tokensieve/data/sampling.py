@@ -132,8 +132,10 @@ def _rarest(documents: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def _partable_texts(documents: Sequence[Document]) -> tuple[list[_Text], list[str]]:
-    """Different texts with their rarest labels: those that have the same labels wherever they occur, and of which
-    there are at least two to that label."""
+    """Different texts with their rarest labels.
+
+    They have the same labels wherever they occur, and there are at least two of them to that label.
+    """
     labels: dict[_Text, set[frozenset[str]]] = defaultdict(set)
     for document in documents:
         labels[_text_of(document)].add(frozenset(labels_of(document)))

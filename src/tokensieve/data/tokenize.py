@@ -187,8 +187,9 @@ def _tokenized(
 
 
 def _beginnings(texts: list[str], max_length: int) -> list[str]:
-    """The texts, very long ones up to a space behind more characters than `max_length` tokens nearly ever have: a
-    tokenizer reads whole texts before it truncates them, 1 MB in half a second. The list itself if none is so long.
+    """The texts, very long ones up to a space behind more characters than `max_length` tokens nearly ever have.
+
+    A tokenizer reads whole texts before it truncates them, 1 MB in half a second. The list itself if none is so long.
     """
     most = _CHARACTERS_PER_TOKEN * max_length
     if all(len(text) <= 2 * most for text in texts):

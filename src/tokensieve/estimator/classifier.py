@@ -24,7 +24,7 @@ from tokensieve.data.rows import list_names
 from tokensieve.data.sampling import carve_validation, check_fraction
 from tokensieve.data.splits import DataSplits
 from tokensieve.errors import ConfigError
-from tokensieve.estimator.folder import read_folder, write_folder
+from tokensieve.estimator.folder import Fitted, read_folder, write_folder
 from tokensieve.estimator.inputs import class_names, places_in_model, read_classes, read_documents
 from tokensieve.estimator.state import off_its_device, on_its_device, quiet
 from tokensieve.estimator.weights import weighted
@@ -188,7 +188,8 @@ class TokensieveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """
         check_is_fitted(self)
         with quiet():
-            write_folder(self, folder, overwrite=overwrite)
+            fitted = Fitted(self.get_params(deep=False), self.classifier_, self.classes_, self.record_)
+            write_folder(fitted, folder, overwrite=overwrite)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "auto", dtype: str = "float32") -> TokensieveClassifier:

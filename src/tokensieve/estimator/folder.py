@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,27 +30,40 @@ _FLAT = {
 }
 """Parameters of version 0.1.0, which are among `settings` now."""
 
-if TYPE_CHECKING:
-    from tokensieve.estimator.classifier import TokensieveClassifier
+
+@dataclass(frozen=True)
+class Fitted:
+    """What `fit` left.
+
+    Attributes:
+        parameters: the estimator's, by name.
+        classifier: the trained model with its tokenizer.
+        classes: [C], of y's type.
+        run: the record of the training.
+    """
+
+    parameters: Mapping[str, Any]
+    classifier: Classifier
+    classes: np.ndarray
+    run: dict[str, Any]
 
 
-def write_folder(estimator: TokensieveClassifier, folder: str | Path, *, overwrite: bool) -> None:
+def write_folder(fitted: Fitted, folder: str | Path, *, overwrite: bool) -> None:
     """Write a fitted estimator; the folder appears when it is whole.
 
     Raises:
         ConfigError: the folder exists, or cannot be made.
     """
     check_output(folder, overwrite)
-    classifier, classes = estimator.classifier_, estimator.classes_
+    engine, classes = fitted.classifier.engine, fitted.classes
     record = {
-        "parameters": {name: _to_json(value) for name, value in estimator.get_params(deep=False).items()},
+        "parameters": {name: _to_json(value) for name, value in fitted.parameters.items()},
         "classes": {"dtype": classes.dtype.str if classes.dtype != object else "object", "values": classes.tolist()},
     }
-    if isinstance(estimator.random_state, np.random.RandomState):
-        record["parameters"]["random_state"] = estimator.record_["recipe"]["seed"]
+    if isinstance(fitted.parameters["random_state"], np.random.RandomState):
+        record["parameters"]["random_state"] = fitted.run["recipe"]["seed"]
     with folder_in_the_making(folder) as part:
-        engine = classifier.engine
-        save_classifier(part, classifier.model, engine.tokenizer, estimator.record_, engine.words_first)
+        save_classifier(part, fitted.classifier.model, engine.tokenizer, fitted.run, engine.words_first)
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         (part / ESTIMATOR).write_text(text, encoding="utf-8")
 

@@ -17,11 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tokensieve.config import Prune
+from tokensieve.export.masks import combine, learned_scores, protected_positions, scored_rows
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.head import PretrainedHead
 from tokensieve.model.layer import Layer
-from tokensieve.model.reference import protected_positions
-from tokensieve.model.reference_cells import combine, learned_scores, scored_rows
 from tokensieve.reduce.combine.combining_module import TokenCombiner
 
 _WHOLE = 2**20
@@ -122,7 +121,7 @@ class PaddedClassifier(nn.Module):
             mask, ids = mask.gather(1, order), ids.gather(1, order)
             segments = None if segments is None else segments.gather(1, order)
         lengths = mask.sum(1)
-        protected = protected_positions(self.model, ids, mask, segments, None) if self.drops else ~mask
+        protected = protected_positions(self.model, ids, mask, segments) if self.drops else ~mask
         table = self.model.embeddings.combination_tokens
         text = self._embed(ids, mask, segments)
         combination = text[:, :0] if table is None else table.weight.expand(text.shape[0], -1, -1)
@@ -152,7 +151,7 @@ class PaddedClassifier(nn.Module):
         """As `model.layer.Layer` does it: the rows that stay, and the keys of the next layer."""
         kept, before, prune = None, block, module.prune
         if prune is not None and not prune.score.needs_attention:
-            scores = learned_scores(prune.score, module, block.text)
+            scores = learned_scores(module, block.text)
             scores = scores if keys is None else scores.gather(2, keys.places)
             kept = self._select(module, scores, block, keys, documents)
             if prune.site.ahead:

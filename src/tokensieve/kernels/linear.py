@@ -69,9 +69,11 @@ def make_plain(model: nn.Module) -> None:
 
 
 def lay_out_weights(model: nn.Module) -> None:
-    """Store the weights of a model's linear layers as oneDNN reads them, where it multiplies: input by input, as the
-    columns of the same tensors. It would turn them round at every call; for 16 rows that takes as long as half of the
-    product. In place, for a model that is to predict: a training step has no use for it.
+    """Store the weights of a model's linear layers as oneDNN reads them, where it multiplies.
+
+    They lie input by input, as the columns of the same tensors. It would turn them round at every call; for 16 rows
+    that takes as long as half of the product. In place, for a model that is to predict: a training step has no use for
+    it.
     """
     for layer in model.modules() if onednn_pays() else ():
         if isinstance(layer, Linear) and layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32:

@@ -53,11 +53,11 @@ def add_means(columns: Tensor, probabilities: Tensor, queries: int) -> None:
 
 
 def probability_blocks(q: Tensor, k: Tensor, bias: Tensor | None = None) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Softmax probabilities [block, n, k] float32, a block of the documents * H pairs at a time, and in documents that
-    are too long for it some of the queries at a time: with the slices of both.
+    """Softmax probabilities [block, n, k] float32, a block of the documents * H pairs at a time, with both slices.
 
-    All blocks are written to the same memory: use one before asking for the next. The logits are float32 throughout:
-    rounded to bfloat16 before the softmax, near tokens would tie. A bias [H, n, k] is added to those of each document.
+    In documents that are too long for it, a block has some of the queries. All blocks are written to the same memory:
+    use one before asking for the next. The logits are float32 throughout: rounded to bfloat16 before the softmax, near
+    tokens would tie. A bias [H, n, k] is added to those of each document.
     """
     queries, keys = q.flatten(0, 1).float(), k.flatten(0, 1).float().transpose(1, 2)
     n, width, scale = q.shape[2], k.shape[2], q.shape[-1] ** -0.5

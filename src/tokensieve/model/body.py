@@ -105,10 +105,12 @@ class TokensieveModel(Body):
         Args:
             input_ids: [B, L].
             attention_mask: [B, L], non-zero for real tokens; None: all are real.
-            token_type_ids: [B, L]; None: segment 0. position_ids: [B, L]; None: the family's own rule.
+            token_type_ids: [B, L]; None: segment 0.
+            position_ids: [B, L]; None: the family's own rule.
             inputs_embeds: [B, L, embedding_size] word vectors in place of ids.
             special_tokens_mask: [B, L], non-zero for special tokens that the tokenizer added; None: found by position.
-            output_attentions, output_hidden_states: not offered; True is refused.
+            output_attentions: not offered; True is refused.
+            output_hidden_states: not offered; True is refused.
             return_dict: False for a tuple of the last hidden state alone.
 
         Raises:

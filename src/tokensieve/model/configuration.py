@@ -17,6 +17,16 @@ from tokensieve.model.config_fields import FIELDS, TEMPERATURE, check_base_field
 
 _FIELDS_OF_0_1_0 = ("reread_below", "second_norms")
 """Fields of every config of 0.1.0. A cascade's have a meaning (`tokensieve.cascade.old`); others are dropped."""
+_NAMED_ALONE: dict[str, Any] = {
+    "head_activation": "tanh",
+    "head_input_dropout": False,
+    "head_bias": True,
+    "head_norm": False,
+    "head_pooling": "cls",
+    "calibration_temperature": 1.0,
+    "thresholds": None,
+}
+"""Defaults of the fields that are no parameters by themselves, as a signature of more than 25 is hard to read."""
 
 
 class TokensieveConfig(PreTrainedConfig):
@@ -78,11 +88,6 @@ class TokensieveConfig(PreTrainedConfig):
         embedding_size: int | None = None,
         position_offset: int = 0,
         positions_skip_padding: bool = False,
-        head_activation: str = "tanh",
-        head_input_dropout: bool = False,
-        head_bias: bool = True,
-        head_norm: bool = False,
-        head_pooling: str = "cls",
         pair_separators: int | None = None,
         initializer_range: float = 0.02,
         layer_norm_eps: float = 1e-12,
@@ -90,14 +95,12 @@ class TokensieveConfig(PreTrainedConfig):
         reduction: dict[str, Any] | ReductionConfig | None = None,
         tokenize_length: int | None = None,
         text_pairs: bool | None = None,
-        calibration_temperature: float = 1.0,
-        thresholds: list[float] | None = None,
         attention_backend: str = "auto",
         int8: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
         _refuse_misplaced(kwargs)
-        old = _pop_old(kwargs)
+        old, named = _pop_old(kwargs), {name: kwargs.pop(name, default) for name, default in _NAMED_ALONE.items()}
         check_base_fields(kwargs, type(self))
         super().__init__(**{"pad_token_id": 0, **kwargs})
         self.pad_token_id = kwargs.get("pad_token_id", 0)
@@ -110,15 +113,23 @@ class TokensieveConfig(PreTrainedConfig):
         self.max_position_embeddings, self.type_vocab_size = max_position_embeddings, type_vocab_size
         self.embedding_size: int = hidden_size if embedding_size is None else embedding_size
         self.position_offset, self.positions_skip_padding = position_offset, positions_skip_padding
-        self.head_activation, self.head_input_dropout, self.head_bias = head_activation, head_input_dropout, head_bias
-        self.head_norm, self.head_pooling = head_norm, head_pooling
+        self._take_head(named)
         self.pair_separators = pair_separators or (2 if family == "roberta" else 1)
         self.initializer_range, self.layer_norm_eps = initializer_range, layer_norm_eps
         self.special_token_ids, self.tokenize_length, self.text_pairs = special_token_ids, tokenize_length, text_pairs
-        self.calibration_temperature, self.thresholds = calibration_temperature, thresholds
+        self.calibration_temperature: float = named["calibration_temperature"]
+        self.thresholds: list[float] | None = named["thresholds"]
         self.attention_backend, self.int8 = attention_backend, int8
         self._check()
         self.reduction: dict[str, Any] = self._read_reduction(reduction, old).to_dict()
+
+    def _take_head(self, named: Mapping[str, Any]) -> None:
+        """Set the fields of the pretrained head."""
+        self.head_activation: str = named["head_activation"]
+        self.head_input_dropout: bool = named["head_input_dropout"]
+        self.head_bias: bool = named["head_bias"]
+        self.head_norm: bool = named["head_norm"]
+        self.head_pooling: str = named["head_pooling"]
 
     def _check(self) -> None:
         """Raise ConfigError unless all fields but the reduction settings are in range and go together."""
@@ -239,8 +250,9 @@ def _read_blocks(blocks: Any) -> Blocks:
 
 
 def _refuse_misplaced(values: Mapping[str, Any]) -> None:
-    """Raise ConfigError for reduction settings beside `reduction`: the base class would take them without a word, and
-    they would do nothing.
+    """Raise ConfigError for reduction settings beside `reduction`.
+
+    The base class would take them without a word, and they would do nothing.
     """
     names = FLAT_FIELDS.keys() | {field.name for field in fields(ReductionConfig)} | {"keep"}
     if misplaced := sorted(values.keys() & names):

@@ -41,8 +41,9 @@ _AFTER_GELU = re.compile(r"layer\.\d+\.output\.dense$")
 
 
 def put_int8(model: nn.Module, names: Sequence[str]) -> None:
-    """Put modules with int8 weights, all zero, in the place of those named; a name that the model lacks is passed over,
-    as the stages of a cascade have one list.
+    """Put modules with int8 weights, all zero, in the place of those named.
+
+    A name that the model lacks is passed over, as the stages of a cascade have one list.
 
     Raises:
         ConfigError: a module of another kind.
@@ -107,8 +108,10 @@ def _of_each_stage(state: dict[str, Tensor], wanted: Collection[str]) -> dict[st
 def _with_units_apart(
     state: dict[str, Tensor], columns: Mapping[str, Tensor], wanted: Collection[str]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The state with the largest units of each feed-forward block moved to where `wanted` has a place for them, and
-    the columns without them."""
+    """The state with the largest units of each feed-forward block moved, and the columns without them.
+
+    They go to where `wanted` has a place for them.
+    """
     moved, left = dict(state), dict(columns)
     for name in wanted:
         place, apart, leaf = name.rpartition("intermediate.apart.")

@@ -52,8 +52,10 @@ class TokensievePreTrainedModel(PreTrainedModel):
     _no_split_modules = ["Layer", "TokenCombiner"]  # noqa: RUF012 - transformers reads a list
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """As in `nn.Module`. torch.ao.quantization marks the model by its `qconfig` before it looks at the layers, and
-        knows layers that are exactly `nn.Linear`: they become so. `quantize_dynamic` does it to a copy.
+        """As in `nn.Module`; a `qconfig` makes the linear layers plain.
+
+        torch.ao.quantization marks the model by its `qconfig` before it looks at the layers, and knows layers that are
+        exactly `nn.Linear`: they become so. `quantize_dynamic` does it to a copy.
         """
         if name == "qconfig":
             make_plain(self)
@@ -66,8 +68,9 @@ class TokensievePreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Load as transformers does. Of a folder whose classifier begins with a bag of words, that is the encoder
-        alone, and a warning says so.
+        """Load as transformers does.
+
+        Of a folder whose classifier begins with a bag of words, that is the encoder alone, and a warning says so.
         """
         path = kwargs.get("pretrained_model_name_or_path", args[0] if args else None)
         is_folder = isinstance(path, (str, Path)) and (Path(path) / WORDS_FIRST).is_file()
@@ -121,11 +124,13 @@ class ClassifierModel(TokensievePreTrainedModel):
         Args:
             input_ids: [B, L].
             attention_mask: [B, L], non-zero for real tokens; None: all are real.
-            token_type_ids: [B, L]; None: segment 0. position_ids: [B, L]; None: the family's own rule.
+            token_type_ids: [B, L]; None: segment 0.
+            position_ids: [B, L]; None: the family's own rule.
             inputs_embeds: [B, L, embedding_size] word vectors in place of ids.
             special_tokens_mask: [B, L], non-zero for special tokens that the tokenizer added; None: found by position.
             labels: [B] class ids, [B, num_labels] floats (multi-label) or [B] floats (regression).
-            output_attentions, output_hidden_states: not offered; True is refused.
+            output_attentions: not offered; True is refused.
+            output_hidden_states: not offered; True is refused.
             return_dict: False for a plain tuple.
 
         Returns:

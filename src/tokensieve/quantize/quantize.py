@@ -116,6 +116,7 @@ def _numbers_of(stages: Sequence[str], model: str | Path, classifier: Classifier
 
 def _split(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:
     """Documents that ranges are fitted to, drawn by a fixed seed, as files are often sorted by label; and the others.
+
     One document alone is both.
     """
     drawn = Random(0).sample(documents, len(documents))

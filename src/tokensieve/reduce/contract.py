@@ -32,6 +32,7 @@ class Score(Cell):
 
     @property
     def per_head(self) -> bool:
+        """Whether each head has scores of its own."""
         return False
 
     def rows_scored(self, rows: int, combination: int) -> Rows:

@@ -24,8 +24,9 @@ def exact_ratio(keep: float) -> Fraction:
 
 
 def next_count(alive: int, protected: int, ratio: Fraction, fewest: int = 1) -> int:
-    """Tokens after one pruning step: max(1, protected, floor(alive * ratio)) (PTC section 3.2), and at least
-    `fewest` if as many are alive.
+    """Tokens after one pruning step: max(1, protected, floor(alive * ratio)) (PTC section 3.2).
+
+    At least `fewest` are left if as many are alive.
     """
     return max(1, protected, min(alive, fewest), alive * ratio.numerator // ratio.denominator)
 

@@ -90,8 +90,10 @@ class Frontier:
     measured: Mapping[str, Any]
 
     def at(self, speed: str | float) -> Point:
-        """The point of a name of `NAMED`; or, of the points that are this many times as fast as the dense encoder or
-        more, the one whose difference is surest: 8, "8" or "8x".
+        """The point that has a name of `NAMED`, or that reaches a speed with the surest score.
+
+        Args:
+            speed: the name; or how many times as fast as the dense encoder the point is at least: 8, "8" or "8x".
 
         Raises:
             ConfigError: neither a name nor a number above 0, or no point is as fast.

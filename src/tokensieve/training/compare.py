@@ -97,8 +97,9 @@ def _counts(logits: NDArray[Any], truth: NDArray[np.int64]) -> NDArray[np.float6
 
 
 def f1(sums: NDArray[np.float64], truth: NDArray[np.int64], metric: str) -> float:
-    """F1 from the sums [C, 3] of right, predicted and true; a label that is in neither counts 0 with several labels a
-    document, and else does not count.
+    """F1 from the sums [C, 3] of right, predicted and true.
+
+    A label that is neither predicted nor true counts 0 with several labels a document. Else it does not count.
     """
     if metric == "f1_micro":
         right, predicted, true = sums.sum(0)

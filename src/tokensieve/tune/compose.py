@@ -142,8 +142,13 @@ def compositions(
 
 @dataclass(frozen=True)
 class _Encoders:
-    """The encoders of a candidate at one threshold: calibrated logits [N, C], the seconds of a token [N], and which
-    documents the second one answers [N]; None: there is no second one.
+    """The encoders of a candidate at one threshold.
+
+    Attributes:
+        below: the threshold; None: there is no second encoder.
+        logits: [N, C], calibrated.
+        seconds_by_token: [N].
+        by_second: which documents the second encoder answers, [N]; None: there is none.
     """
 
     below: float | None

@@ -1,5 +1,6 @@
-"""Classifiers that cost next to nothing: a bag of words, and the mean of static vectors. Floors for every encoder, and
-the first stage of a cascade.
+"""Classifiers that cost next to nothing: a bag of words, and the mean of static vectors.
+
+They are floors for every encoder, and the first stage of a cascade.
 """
 
 from tokensieve.words.classifier import WordsClassifier

@@ -235,8 +235,9 @@ class _Weighted(NamedTuple):
 def _search(
     training: _Weighted, validation: _Weighted | None, settings: WordsSettings
 ) -> tuple[WordsSettings, TermWeights, Any]:
-    """The settings with what the validation documents choose, and what they were fitted to: first n-grams at the first
-    penalty, then the penalty.
+    """The settings with what the validation documents choose, and what they were fitted to.
+
+    First they choose n-grams at the first penalty, then the penalty.
     """
     terms: dict[int, tuple[TermWeights, Any]] = {}
     fitted: dict[tuple[int, float], Any] = {}

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from data_files import Rows, write_rows
+
+from support.data_files import Rows, write_rows
 
 Put = Callable[[str, bytes | str | Rows], Path]
 

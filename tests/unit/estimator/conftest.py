@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from keyword_texts import FAST, LEARNS, Make, texts_and_labels
 
 from tokensieve import TokensieveClassifier
+from unit.estimator.keyword_texts import FAST, LEARNS, Make, texts_and_labels
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
-"""The feed-forward block in parts: at inference alone, no part larger than it may be, and the same numbers; and its
-activation in place.
+"""The feed-forward block in parts: at inference alone, no part larger than it may be, and the same numbers.
+
+And its activation in place.
 """
 
 import pytest

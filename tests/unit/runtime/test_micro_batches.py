@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from contract.variants import SEP, UNEQUAL, VARIANTS, batch, documents, settings, tiny_model
+from contract.variants import SEP, UNEQUAL, batch, documents, each_variant, settings, tiny_model
 from flat import flat_of
 from tokensieve import ReductionConfig
 from tokensieve.model.answers import Answers
@@ -40,7 +40,7 @@ def seen_rows(model: torch.nn.Module) -> list[int]:
     return rows
 
 
-@pytest.mark.parametrize("reduction", VARIANTS.values(), ids=VARIANTS.keys())
+@each_variant
 def test_micro_batches_change_nothing(reduction: ReductionConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     model, inputs = tiny_model(reduction), batch(documents(LENGTHS), side="left")
     rows = seen_rows(model)

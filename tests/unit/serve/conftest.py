@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tiny_served import MAKE, wait_until_ready
 
 import tokensieve
 from tokensieve.runtime.classifier import Classifier
+from tokensieve.runtime.results import Result
 from tokensieve.serve.app import create_app, loader
 from tokensieve.serve.served import Served
 from tokensieve.serve.settings import ServeSettings
+from unit.serve.tiny_served import MAKE, TEXTS, wait_until_ready
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +69,9 @@ def client(model_dir: Callable[[str], Path]) -> Iterator[TestClient]:
 @pytest.fixture
 def plain(model_dir: Callable[[str], Path]) -> Callable[[], Served]:
     return loader(str(model_dir("plain")), device="cpu")
+
+
+@pytest.fixture
+def results(offline: Callable[[str], Classifier]) -> list[Result]:
+    """What the plain classifier gives for the texts, without a server."""
+    return offline("plain").results(TEXTS)

@@ -1,7 +1,5 @@
 """A tiny classifier of every kind, with texts for it; and how to wait for a server."""
 
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,8 @@ from typing import Any
 from starlette.testclient import TestClient
 
 import tokensieve
+from support.folders import change_config
+from support.waiting import wait_until
 from tokensieve.cascade.words_first import WordsFirst, WordsFirstSettings
 from tokensieve.words import WordsClassifier
 
@@ -37,19 +37,19 @@ def _plain(save: Callable[..., Path], folder: Path) -> None:
 def _cascade(save: Callable[..., Path], folder: Path) -> None:
     save(folder, reread=0.4)
     confidence = tokensieve.load(folder, device="cpu").predict_proba(TEXTS).max(1)
-    _change(folder, defer_below=float(sorted(confidence)[3]))
+    change_config(folder, defer_below=float(sorted(confidence)[3]))
 
 
 def _multi_label(save: Callable[..., Path], folder: Path) -> None:
     save(folder)
-    _change(folder, problem_type="multi_label_classification", calibration_temperature=2.5)
+    change_config(folder, problem_type="multi_label_classification", calibration_temperature=2.5)
     thresholds = tokensieve.load(folder, device="cpu").predict_proba(TEXTS).mean(0).tolist()
-    _change(folder, thresholds=thresholds)
+    change_config(folder, thresholds=thresholds)
 
 
 def _pairs(save: Callable[..., Path], folder: Path) -> None:
     save(folder)
-    _change(folder, text_pairs=True)
+    change_config(folder, text_pairs=True)
 
 
 def _words(save: Callable[..., Path], folder: Path) -> None:
@@ -74,14 +74,13 @@ MAKE = {
 KINDS = tuple(MAKE)
 
 
-def _change(folder: Path, **fields: Any) -> None:
-    file = folder / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | fields), encoding="utf-8")
-
-
 def wait_until_ready(client: TestClient) -> TestClient:
-    deadline = time.monotonic() + 60
-    while client.get("/health").status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: client.get("/health").status_code == 200)
     return client
+
+
+def ask(client: TestClient, path: str, body: Any) -> Any:
+    """The answer to a body, which must be one."""
+    response = client.post(path, json=body)
+    assert response.status_code == 200, response.text
+    return response.json()

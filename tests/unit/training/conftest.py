@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keyword_documents import Train, labelled_documents
 
 from flat import reduction
 from tokensieve.data import DataSplits
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
+from unit.training.keyword_documents import Train, labelled_documents
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tune_documents import labelled_documents
 
 import tokensieve
 from tokensieve import ReductionConfig
@@ -20,6 +19,7 @@ from tokensieve.tune import candidates
 from tokensieve.tune.goal import Goal
 from tokensieve.tune.tune import MOST_TIMED, tune
 from tokensieve.words import WordsClassifier
+from unit.training.keyword_documents import labelled_documents
 
 SPLITS = DataSplits(labelled_documents(90), labelled_documents(60, seed=1))
 TRUTH = np.array([SPLITS.label_names.index(str(document.label)) for document in SPLITS.validation])

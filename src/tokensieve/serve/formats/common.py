@@ -31,8 +31,9 @@ def said(what: str) -> WrapValidator:
 
 
 class Body(BaseModel):
-    """A body of a request or of an answer; fields that it does not know are passed over, as in the formats' own
-    servers.
+    """A body of a request or of an answer.
+
+    Fields that it does not know are passed over, as in the formats' own servers.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)

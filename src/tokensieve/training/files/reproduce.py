@@ -77,8 +77,9 @@ def _launcher(processes: int) -> list[str]:
 
 
 def _reduction(settings: ReductionConfig, recipe: Mapping[str, Any], num_layers: int) -> list[list[str]]:
-    """The options from the nearest start: none, or one of the presets. A preset that sets a field of the recipe is none
-    where the field has its default, which the command does not tell.
+    """The options from the nearest start: none, or one of the presets.
+
+    A preset that sets a field of the recipe is left out if the field has its default: the command would not tell it.
     """
     plain = Recipe().to_dict()
     starts = {None: ReductionConfig()} | {

@@ -56,8 +56,9 @@ def save_classifier(
     record: dict[str, Any],
     words_first: WordsFirst | None = None,
 ) -> None:
-    """Write weights, config, tokenizer (with its limits set right), the bag of words ahead of the model if there is
-    one, the card, and last of all the record of the run.
+    """Write weights, config, tokenizer, card, and last of all the record of the run.
+
+    The limits of the tokenizer are set right. The bag of words ahead of the model is written if there is one.
     """
     model.save_pretrained(folder)
     prepare_for_saving(tokenizer)

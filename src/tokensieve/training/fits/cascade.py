@@ -22,8 +22,10 @@ _BATCH = 32
 
 
 def check_cascade(settings: ReductionConfig, recipe: Recipe, documents: int) -> None:
-    """Raise ConfigError if a cascade has no validation documents to be fitted to, or if `max_expected_loss` is given
-    without a cascade.
+    """Refuse a cascade without validation documents to be fitted to, and `max_expected_loss` without a cascade.
+
+    Raises:
+        ConfigError: either of them.
     """
     if recipe.max_expected_loss is not None and settings.defer is None:
         raise ConfigError(

@@ -57,8 +57,9 @@ class TokensieveTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
-        """Trainer's batches of an optimizer step, and their items. Trainer counts labels; documents without labels,
-        and those with weights, are counted here.
+        """Trainer's batches of an optimizer step, and their items.
+
+        Trainer counts labels. Documents without labels, and those with weights, are counted here.
         """
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         if not batches or (LABELS in batches[0] and WEIGHT not in batches[0]):

@@ -65,8 +65,9 @@ class FineTune(Stage):
 
 
 def fit_for_training(model: EncoderClassifier, recipe: Recipe) -> Any:
-    """The model that is trained, of a cascade its first stage: with the recipe's dropout, gradient checkpointing and
-    adapters.
+    """The model that is trained, with the recipe's dropout, gradient checkpointing and adapters.
+
+    Of a cascade it is the first stage.
 
     Raises:
         ConfigError: LoRA settings that do not fit.

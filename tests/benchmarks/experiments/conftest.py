@@ -1,8 +1,0 @@
-"""The scripts of benchmarks/ as modules. A source archive lacks them and results/: there is nothing to test then."""
-
-import sys
-from pathlib import Path
-
-BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
-collect_ignore_glob = [] if (BENCHMARKS / "words").is_dir() else ["test_*.py"]
-sys.path += [str(BENCHMARKS / name) for name in ("accuracy", "versions", "words")]

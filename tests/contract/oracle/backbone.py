@@ -1,0 +1,194 @@
+"""The layers of a backbone, on the rows of one document: norms, positions, attention, feed-forward, combining, head.
+
+A row has the position that its token had in the whole document; a combination token has None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Positions = Sequence[int | None]
+
+
+def gelu(values: Tensor) -> Tensor:
+    """The values times the share of the normal distribution below them."""
+    return values * 0.5 * (1 + torch.erf(values / math.sqrt(2)))
+
+
+ACTIVATIONS = {
+    "gelu": gelu,
+    "relu": lambda values: values.clamp(min=0),
+    "silu": lambda values: values * torch.sigmoid(values),
+    "tanh": torch.tanh,
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """Sizes and parameters of a model.
+
+    Attributes:
+        config: the model's.
+        weights: its parameters by name.
+    """
+
+    config: Any
+    weights: dict[str, Tensor]
+
+    def linear(self, name: str, values: Tensor) -> Tensor:
+        """A linear map, with its bias where it has one."""
+        return F.linear(values, self.weights[name + ".weight"], self.weights.get(name + ".bias"))
+
+    def norm(self, name: str, values: Tensor) -> Tensor:
+        """The norm of a name; the values as they are where a family has none there."""
+        weight, bias = (self.weights.get(f"{name}.{part}") for part in ("weight", "bias"))
+        if weight is None:
+            return values
+        if self.config.block.norm == "layer" or name.endswith(("combination_norm", "text_norm")):
+            return F.layer_norm(values, values.shape[-1:], weight, bias, self.config.layer_norm_eps)
+        return values / (values.square().mean(-1, keepdim=True) + self.config.layer_norm_eps).sqrt() * weight
+
+    def embed(self, ids: Sequence[int], segments: Sequence[int] | None) -> Tensor:
+        """Vectors [t, d]: word, position and segment where the family has them, normed and projected."""
+        tables = {kind: f"embeddings.{kind}_embeddings.weight" for kind in ("word", "position", "token_type")}
+        table = {kind: self.weights[name] for kind, name in tables.items() if name in self.weights}
+        vectors = []
+        for place, token in enumerate(ids):
+            vector = table["word"][token]
+            if "position" in table:
+                vector = vector + table["position"][self._row(ids, place)]
+            if "token_type" in table:
+                vector = vector + table["token_type"][segments[place] if segments else 0]
+            vectors.append(vector)
+        normed = self.norm("embeddings.LayerNorm", torch.stack(vectors))
+        projects = "embeddings.projection.weight" in self.weights
+        return self.linear("embeddings.projection", normed) if projects else normed
+
+    def _row(self, ids: Sequence[int], place: int) -> int:
+        """The row of the position table; RoBERTa counts the ids that are not the padding id."""
+        offset, pad = self.config.position_offset, self.config.pad_token_id
+        if not self.config.positions_skip_padding:
+            return place + offset
+        return offset - 1 + (sum(other != pad for other in ids[: place + 1]) if ids[place] != pad else 0)
+
+    def attention(
+        self,
+        name: str,
+        number: int,
+        rows: tuple[Tensor, Positions],
+        sources: tuple[Tensor, Positions],
+        visible: list[list[int]],
+        asked: list[int],
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Output projection of all heads' contexts; for each head the mean attention its keys receive of the `asked`.
+
+        Queries are of `rows`, keys and values of `sources`, of which each head sees the `visible` ones. `number` is
+        that of the layer in the source checkpoint, from 0.
+        """
+        (values, at), (others, others_at) = rows, sources
+        values, others = (self.norm(name + "attention.self.LayerNorm", part) for part in (values, others))
+        query = self.linear(name + "attention.self.query", values)
+        key, value = (self.linear(f"{name}attention.self.{part}", others) for part in ("key", "value"))
+        heads = self.config.num_attention_heads
+        size = query.shape[1] // heads
+        contexts, received = [], []
+        for head, alive in enumerate(visible):
+            part = slice(head * size, (head + 1) * size)
+            turned = self._turned(number, query[:, part], at) @ self._turned(number, key[:, part], others_at).T
+            logits = turned / math.sqrt(size) + self._bias(number, head, at, others_at).to(turned)
+            probabilities = torch.softmax(logits[:, alive], dim=1).nan_to_num(0)  # a window may have no key
+            contexts.append(probabilities @ value[alive, part])
+            received.append(torch.stack([probabilities[row] for row in asked]).mean(0))
+        return self.linear(name + "attention.output.dense", torch.cat(contexts, dim=1)), received
+
+    def _bias(self, number: int, head: int, at: Positions, others_at: Positions) -> Tensor:
+        """What is added to a head's logits: the bias of the distance, and minus infinity beyond the window."""
+        table, blocks = self.weights.get("encoder.positions.relative.weight"), self.config.block
+        window = blocks.window if number in blocks.local_layers else None
+        bias = torch.zeros(len(at), len(others_at))
+        if table is None and window is None:
+            return bias
+        for i, query in enumerate(at):
+            for j, key in enumerate(others_at):
+                if query is None or key is None:
+                    continue
+                if window is not None and abs(key - query) > window:
+                    bias[i, j] = -torch.inf
+                elif table is not None:
+                    bias[i, j] = table[bucket(key - query, len(table)), head]
+        return bias
+
+    def _turned(self, number: int, projected: Tensor, at: Positions) -> Tensor:
+        """Queries or keys of a head, whose halves are complex numbers that turn with the position of their row."""
+        blocks, width = self.config.block, projected.shape[1]
+        is_local = number in blocks.local_layers and blocks.local_rotary_base is not None
+        base = blocks.local_rotary_base if is_local else blocks.rotary_base
+        if base is None:
+            return projected
+        position = torch.tensor([[float(place or 0)] for place in at], dtype=projected.dtype)
+        angle = position * base ** (-torch.arange(0, width, 2) / width)
+        first, second = projected.chunk(2, dim=-1)
+        product = torch.complex(first, second) * torch.polar(torch.ones_like(angle), angle)
+        return torch.cat([product.real, product.imag], -1)
+
+    def feed_forward(self, name: str, context: Tensor, rows: Tensor) -> Tensor:
+        """The end of a layer: residual and norm around attention, then the feed-forward block with its own."""
+        attended = self.norm(name + "attention.output.LayerNorm", context + rows)
+        wide = self.linear(name + "intermediate.dense", self.norm(name + "intermediate.LayerNorm", attended))
+        activation = ACTIVATIONS[self.config.hidden_act]
+        if self.config.block.gated:
+            first, second = wide.chunk(2, dim=-1)
+            wide = activation(first) * second
+        else:
+            wide = activation(wide)
+        return self.norm(name + "output.LayerNorm", self.linear(name + "output.dense", wide) + attended)
+
+    def combine(self, settings: SimpleNamespace, name: str, text: Tensor, combination: Tensor) -> Tensor:
+        """The combination tokens [m, d] after each text token joined the most similar one, or gave to all."""
+        query = self.linear(name + "query", self.norm(name + "combination_norm", combination))
+        key = self.linear(name + "key", self.norm(name + "text_norm", text))
+        value = self.linear(name + "value", text)
+        if settings.combine_assignment == "soft":
+            scale = math.sqrt(combination.shape[1]) if settings.combine_scale else 1.0
+            taken = [torch.softmax(key @ one / scale, 0) @ value / (1 + settings.combine_count_offset) for one in query]
+            return combination + self.linear(name + "dense", torch.stack(taken))
+        groups: list[list[int]] = [[] for _ in combination]
+        for j in range(len(text)):
+            similarity = [float(query[i] @ key[j]) for i in range(len(combination))]
+            groups[similarity.index(max(similarity))].append(j)
+        folded = list(combination)
+        for number, group in enumerate(groups):
+            if group:
+                mean = value[group].sum(0) / (len(group) + settings.combine_count_offset)
+                folded[number] = folded[number] + self.linear(name + "dense", mean)
+        return torch.stack(folded)
+
+    def head(self, settings: SimpleNamespace, rows: Tensor, sizes: Sequence[float]) -> Tensor:
+        """Logits from the rows that are left, each of which stands for as many tokens as its size."""
+        mean = sum(size * row for size, row in zip(sizes, rows, strict=True)) / sum(sizes)
+        if settings.pooling == "mean":
+            return self.linear("head.classifier", mean)
+        read = mean if self.config.head_pooling == "mean" else rows[0]
+        pooled = ACTIVATIONS[self.config.head_activation](self.linear("head.dense", read))
+        return self.linear("head.classifier", self.norm("head.LayerNorm", pooled))
+
+
+def bucket(distance: int, buckets: int) -> int:
+    """The bucket of a distance, key less query.
+
+    Distances below a quarter of the buckets have one each, up to 128 tokens they have logarithmic ones; the second half
+    of the buckets is for keys behind the query in the text.
+    """
+    side, far = buckets // 2, abs(distance)
+    if far >= side // 2:
+        share = torch.log(torch.tensor(far / (side // 2))) / math.log(128 / (side // 2))
+        far = min(side - 1, side // 2 + int(share * (side - side // 2)))
+    return far + (side if distance > 0 else 0)
