@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import re
 import subprocess
 import sys
@@ -11,16 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tokensieve import Recipe
-from tokensieve.cli.old_options import OLD_OPTIONS
-from tokensieve.cli.settings import DATA_FIELDS, RUN_FIELDS
-
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    """The fenced blocks of a language, \"\" for commands, in order."""
+    """The fenced blocks of a language, in order."""
     return [
         text for own, text in re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE) if own == language
     ]
@@ -50,7 +45,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() in ("['sport']", "['business']")
     write(tmp_path / "test.csv", 3)
-    (line,) = (line for line in blocks("")[1].splitlines() if line.startswith("tokensieve evaluate"))
+    (line,) = (line for line in blocks("bash")[1].splitlines() if line.startswith("tokensieve evaluate"))
     command = [str(Path(sys.executable).with_name("tokensieve")), *line.split()[1:]]
     done = subprocess.run(command, **run)  # type: ignore[call-overload]
     assert done.returncode == 0, done.stderr
@@ -58,29 +53,17 @@ def test_the_example_runs(tmp_path: Path) -> None:
 
 
 def test_every_option_is_one_of_the_command(tmp_path: Path) -> None:
-    for line in blocks("")[1].splitlines():
+    for line in blocks("bash")[1].splitlines():
         name, *options = re.findall(r"(?<=tokensieve )\w+|--[\w-]+", line)
         command = [str(Path(sys.executable).with_name("tokensieve")), name, "--help"]
         shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env={"COLUMNS": "200"})
         assert [option for option in options if option not in shown.stdout] == []
 
 
-def test_all_names_of_settings_are_told() -> None:
-    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    recipe = page.partition("<!-- recipe -->")[2].partition("<!-- /recipe -->")[0]
-    assert re.findall(r"`(\w+)`", recipe) == [field.name for field in dataclasses.fields(Recipe)]
-    for head, known in (("data", DATA_FIELDS), ("run", RUN_FIELDS)):
-        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{head}.X` |"))
-        assert re.findall(r"`(\w+)`", row) == list(known)
-    old = page.partition("## Options of 0.1.0")[2]
-    told = set(re.findall(r"`(--[\w-]+)`", old)) - {"--keep", "--offload-embeddings"}
-    assert told == {name for table in OLD_OPTIONS.values() for name in table}
-
-
 def test_links_lead_somewhere() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         text = page.read_text(encoding="utf-8")
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
 
 

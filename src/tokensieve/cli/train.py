@@ -90,7 +90,7 @@ def train_command(
 
     Every other setting goes by --set: train.X of the recipe (--set train.warmup=0.2), data.X of reading (--set
     data.delimiter=';'), run.X of the run (--set run.threads=2), and the token reduction (--set prune.site=hidden).
-    All names: docs/settings.md.
+    All names: docs/reference/settings.md.
 
     Example: tokensieve train --data news/ --preset paper-pfc-7 --keep 0.9 --output news-classifier
     """

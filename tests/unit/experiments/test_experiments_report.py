@@ -20,11 +20,11 @@ def test_the_committed_pages_follow_from_the_committed_records(tmp_path: Path, m
     """Byte for byte, from pages whose tables are empty."""
     for name in ("plot", "frontier_plot"):
         monkeypatch.setattr(report, name, no_picture)
-    for page in report.PAGES:
+    for page in report.ALL_PAGES:
         (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / page).write_text(emptied((ROOT / page).read_text(encoding="utf-8")), encoding="utf-8")
     report.report(Results(SHOWN), tmp_path)
-    for page in report.PAGES:
+    for page in report.ALL_PAGES:
         assert (tmp_path / page).read_bytes() == (ROOT / page).read_bytes(), page
 
 
