@@ -1,6 +1,7 @@
 """Directives whose text comes from the package: the commands from the parser, settings from the dataclasses.
 
-So these pages cannot tell anything but what the code does. The directives write Markdown, and the page's parser reads it.
+So these pages cannot tell anything but what the code does. The directives write Markdown, which the page's parser
+reads.
 """
 
 from __future__ import annotations
