@@ -16,7 +16,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "from_
 exclude_patterns = ["_ext"]
 html_theme = "furo"
 html_title = f"tokensieve {__version__}"
-html_static_path: list[str] = []
+smartquotes = False  # options keep their two dashes, and values their quotes
 
 myst_enable_extensions = ["deflist", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 4  # links to a heading of any page are checked

@@ -10,15 +10,18 @@ from sphinx.application import Sphinx
 _SPAN = re.compile(r"(`[^`]*`)")
 
 
-def escape(*event: Any) -> None:
-    """Take stars and bars outside code for themselves: they are mathematics or shell patterns, and no emphasis."""
-    lines: list[str] = event[-1]
+def escape(_: Sphinx, kind: str, __: str, ___: object, ____: object, lines: list[str]) -> None:
+    """Take stars and bars outside code for themselves: they are mathematics or shell patterns, and no emphasis.
+
+    A name may end in `_`, and the docstring of a property begins with no type.
+    """
     parts = _SPAN.split("\n".join(lines))
-    for place in range(0, len(parts), 2):
-        parts[place] = parts[place].replace("*", "\\*").replace("|", "\\|")
-    for place in range(1, len(parts), 2):
-        parts[place] = " ".join(parts[place].split())
+    parts[::2] = [re.sub(r"([*|])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [re.sub(r"(?m)^( +\w+)_: ", r"\1\\_: ", part) for part in parts[::2]]
+    parts[1::2] = [" ".join(part.split()) for part in parts[1::2]]
     lines[:] = "".join(parts).split("\n")
+    if kind == "property":
+        lines[0] = lines[0].replace(": ", " - ", 1)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def command_reference() -> Iterator[str]:
 
 def reduction_settings() -> Iterator[str]:
     """The settings of the token reduction, by dotted path, and those of each choice."""
-    yield from _table("", ReductionConfig, leave_out=("keep",))
+    yield from ("", "### Parts", "", *_table("", ReductionConfig, leave_out=("keep",)))
     yield from ("", "### prune", "", *_table("prune.", Prune))
     for kind, cells in Prune.nested.items():
         yield from _choices(f"prune.{kind}", cells)
@@ -140,8 +140,10 @@ def _paragraphs(text: str | None) -> list[str]:
 
 
 def _options_as_code(text: str) -> str:
-    """Options, and assignments, are set as code, so that two dashes stay two."""
-    return re.sub(r"(?<![`\w-])(--[a-z][\w.-]*)", r"`\1`", text.replace("<", "\\<"))
+    """Options outside code are set as code."""
+    parts = re.split(r"(`[^`]*`)", text)
+    parts[::2] = [re.sub(r"(?<![\w-])(--[a-z][\w.-]*)", r"`\1`", part.replace("<", "\\<")) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _cell(text: str) -> str:

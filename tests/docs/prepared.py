@@ -7,6 +7,7 @@ child runs what the installed command would run, and its exit status goes back.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import runpy
@@ -15,13 +16,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+USED = (
+    *("tokensieve.cli.app", "tokensieve.estimator", "tokensieve.training.trainer", "tokensieve.words"),
+    *("accelerate", "sklearn.model_selection", "transformers.trainer", "transformers.pipelines"),
+)
+"""What the commands import."""
+
 
 def main() -> None:
     """Accept commands until the socket's file is gone."""
-    import tokensieve.cli.app
-    import tokensieve.estimator
-    import tokensieve.training.trainer  # noqa: F401
-
+    for name in USED:
+        importlib.import_module(name)
     place = Path(sys.argv[1])
     door = socket.socket(socket.AF_UNIX)
     door.bind(str(place))
