@@ -5,6 +5,9 @@ The guides go on with the files of docs/start.md, so that page runs first, and e
 
 from __future__ import annotations
 
+import csv
+import gzip
+import json
 import os
 import re
 import shutil
@@ -94,6 +97,26 @@ def test_a_guide_runs(page: Path, reader: Reader, tmp_path: Path) -> None:
     printed = reader.read(page, folder)
     wanted = [block for block in blocks(page.read_text(encoding="utf-8")) if block.language in RUN]
     assert len(printed) == len([block for block in wanted if block.reason is None and block.file is None])
+
+
+@pytest.mark.slow
+def test_the_readme_runs(commands: dict[str, str], tmp_path: Path) -> None:
+    """On files as a reader has them: the Python example, then its twin on the command line."""
+    texts = {"sport": "The striker scored in half number {}.", "business": "Shares of company {} rose on Monday."}
+    rows = [(texts[label].format(number), label) for number in range(8) for label in texts]
+    for name in ("news.csv", "test.csv"):
+        with open(tmp_path / name, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("text", "label"), *rows])
+    with gzip.open(tmp_path / "mail.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps({"text": text}) + "\n" for text, _ in rows)
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = (block.text for block in blocks(page) if block.language == "python")
+    assert len(code.splitlines()) <= 12
+    by_python, by_commands = run(page, tmp_path, commands)
+    assert re.search(r"^\['(sport|business)'\]$", by_python, re.MULTILINE)
+    assert re.search(r"^accuracy +[01]\.", by_commands, re.MULTILINE)
+    with open(tmp_path / "labels.csv", newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == len(rows)
 
 
 @pytest.mark.parametrize("page", READ, ids=lambda page: page.stem)
