@@ -16,8 +16,8 @@ from cascade_table import cascade_table
 from frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
 from machine import ROOT
 from methods_table import methods_table
-from pages import ALL_PAGES, AVX2, BENCHMARKS, PAGES, columns
 from records import RESULTS, SHOWN, Results, command_of_today
+from result_pages import ALL_PAGES, AVX2, BENCHMARKS, PAGES, columns
 from serving_table import serving_tables
 from tables import accuracy_table, dtype_table, score_table
 from worth_table import worth_tables

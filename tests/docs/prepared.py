@@ -16,6 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
+
 USED = (
     *("tokensieve.cli.app", "tokensieve.estimator", "tokensieve.training.trainer", "tokensieve.words"),
     *("accelerate", "sklearn.model_selection", "transformers.trainer", "transformers.pipelines"),
@@ -60,6 +62,7 @@ def _answer(caller: socket.socket) -> None:
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["environment"])
+    huggingface_hub.constants.HF_HUB_OFFLINE = "HF_HUB_OFFLINE" in os.environ  # it was read when it was imported
     status = 1
     try:
         status = _status(asked["argv"])

@@ -1,6 +1,7 @@
 """The tables in README.md and docs/ follow from the committed records, whatever today's names of their keys are."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,11 @@ def emptied(page: str) -> str:
     """A page with nothing between its markers."""
     lines, inside = [], False
     for line in page.splitlines(keepends=True):
-        inside = inside and not line.startswith("<!-- /")
+        marked = re.match(r"<!-- (/?)[\w-]+ -->", line)  # other comments are for whoever runs the page's blocks
+        inside = inside and not (marked and marked[1])
         if not inside:
             lines.append(line)
-        inside = inside or (line.startswith("<!-- ") and not line.startswith("<!-- /"))
+        inside = inside or bool(marked and not marked[1])
     assert len(lines) < len(page.splitlines())
     return "".join(lines)
 
