@@ -83,6 +83,12 @@ test-all:  ## as test, and every family of backbones with every variant of the s
 demo: $(STAMP)  ## train a dense classifier, a cascade and a bag of words on the embedded corpus, and compare them
 	$(BIN)/tokensieve demo
 
+# Nitpicky, and warnings are errors: a link that leads nowhere, a page that is in no list. Nothing is downloaded.
+.PHONY: docs
+docs: $(STAMP)  ## build the site into build/docs
+	$(BIN)/python -m sphinx -q -W --keep-going -n docs build/docs
+	@echo "build/docs/index.html"
+
 .PHONY: wheel
 wheel: $(STAMP)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel

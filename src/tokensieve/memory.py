@@ -20,7 +20,7 @@ KEPT_IN_TRAINING = 100 << 20
 
 KEPT_BETWEEN_BATCHES = 64 << 20
 """Bytes by which freed blocks may pile up from batch to batch: to have their pages anew for each costs `fastest` 5 %
-of its time, and the peak, which is within a batch, is the same (docs/LOG.md)."""
+of its time, and the peak, which is within a batch, is the same (docs/log/2026-11-28.md)."""
 
 _resident_then = 0  # bytes of this process when pages were last returned, or fewer since
 

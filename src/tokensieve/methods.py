@@ -62,7 +62,7 @@ def _ours(first: float, last: float, *, hasty: bool = False, deferred: float | N
         last: share that is left in the last one.
         hasty: tokens that leave ahead of a layer are its keys and values once more, so that more may leave ahead of the
             first one: a sixth fewer FLOPs at the same accuracy. And at least 24 tokens stay, as a tenth of a short
-            document says too little (docs/LOG.md).
+            document says too little (docs/log/2026-11-28.md).
         deferred: share of the documents that go to a second stage, which reads all tokens.
     """
     prune = Prune(

@@ -95,7 +95,7 @@ def test_a_config_of_the_users_own(reduction: ReductionConfig) -> None:
     trained = {name for name, parameter in wrapped.named_parameters() if parameter.requires_grad}
     assert any("lora_A" in name for name in trained)
     assert any("head" in name for name in trained)
-    assert not any("combination_tokens" in name for name in trained), "as docs/training.md warns"
+    assert not any("combination_tokens" in name for name in trained), "as docs/how-to/lora.md warns"
 
 
 def test_under_gradient_checkpointing() -> None:

@@ -40,7 +40,7 @@ def bench_command(
     """Measure speed, latency, training steps or memory of several models on the same documents, in interleaved rounds.
 
     Writes raw figures of every round as JSON, and prints the table that follows from them. The machine should have
-    nothing else to do. What each figure means: docs/bench.md.
+    nothing else to do. What each figure means: docs/explanation/fair-benchmarks.md.
 
     Example: tokensieve bench benchmarks/configs/bench/base-512.json --threads 2
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,11 @@ from tokensieve_bench.report.accuracy import accuracy_table, dtype_table, score_
 from tokensieve_bench.report.cascades import cascade_table
 from tokensieve_bench.report.frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
 from tokensieve_bench.report.methods import methods_table
+from tokensieve_bench.report.result_pages import ALL_PAGES, AVX2, BENCHMARKS, PAGES, columns
 from tokensieve_bench.report.serving import serving_tables
 from tokensieve_bench.report.worth import worth_tables
 from tokensieve_bench.table import bars_table, conditions, figure_table, sections
 
-PAGES = (
-    *("README.md", "docs/summary.md", "docs/flops.md", "docs/results.md"),
-    *("docs/methods/README.md", "docs/methods/cascade.md", "docs/words.md", "docs/rivals.md", "docs/serving.md"),
-)
-"""What the tables are in."""
 IN_SUMMARY = (
     "base-512",
     "base-512-bf16",
@@ -37,7 +34,7 @@ IN_SUMMARY = (
     "end-to-end-20newsgroups",
     "mini-20newsgroups",
 )
-"""Benchmarks whose bars are in the summary."""
+"""Benchmarks whose bars are shown together."""
 HEADLINE = (
     "SDPA sorted",
     "ONNX Runtime",
@@ -62,38 +59,51 @@ def main() -> None:
 
 def report(results: Results, root: Path) -> None:
     """Every table and picture, in the pages below `root`; pages that are not there are copied from this checkout."""
-    for page in PAGES:
-        if not (root / page).is_file():
-            (root / page).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / page, root / page)
-    readme, summary, flops, docs, methods, cascade, words, rivals, serving = (root / page for page in PAGES)
-    _place(methods, "methods", methods_table())
-    _place(cascade, "cascades", cascade_table(Results(RESULTS)))
-    _place(words, "worth", worth_tables(Results(RESULTS)))  # 0.1.0 measured none of it
-    _place(rivals, "rivals", "\n\n".join("\n".join(_section(own, name)) for name, own in _of_rivals(Results(RESULTS))))
-    _place(serving, "serving", serving_tables(Results(RESULTS)))
+    for name in ALL_PAGES:
+        if not (root / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, root / name)
+    page = {name: root / path for name, path in PAGES.items()}
+    _place(page["methods"], "methods", methods_table())
+    _place(page["cascade"], "cascades", cascade_table(Results(RESULTS)))
+    _place(page["bag-of-words"], "worth", worth_tables(Results(RESULTS)))  # 0.1.0 measured none of it
+    rivals = ("\n".join(_section(own, name)) for name, own in _of_rivals(Results(RESULTS)))
+    _place(page["rivals"], "rivals", "\n\n".join(rivals))
+    _place(page["serving"], "serving", serving_tables(Results(RESULTS)))
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
+    _place_accuracy(results, page, pictures)
+    _place_benchmarks(results, root, page["speed"], pictures)
+
+
+def _place_accuracy(results: Results, page: Mapping[str, Path], pictures: Path) -> None:
+    """The tables of trainings, and of what is counted."""
     demo = results.read("demo/stdlib-128")
     table = "\n".join(comparison(demo["models"], "markdown"))
-    _place(summary, "demo", table)
-    _place(docs, "demo", f"{table}\n\n{_conditions(demo)}")
+    _place(page["demonstration"], "demo", f"{table}\n\n{_conditions(demo)}")
     for name in ("bbc-256", "bbc-512"):
         if results.has(f"accuracy/{name}"):
-            _place(docs, name, accuracy_table(results, name))
-    _place(summary, "bbc-256", accuracy_table(results, "bbc-256", brief=True))
-    _place(docs, "screen", screen_table(results, "screen"))
+            _place(page["trained-to-prune"], f"{name}-brief", accuracy_table(results, name, brief=True))
+            table = accuracy_table(results, name)
+            _place(page["trained-to-prune"], name, columns(table, [0, 1, 2, 3, 4, 5], notes=True))
+            _place(page["trained-to-prune"], f"{name}-cost", columns(table, [0, -4, -3, -2, -1]))
+    _place(page["testbed"], "screen", screen_table(results, "screen"))
     if accuracy_records(results, "frontier"):
-        _place(docs, "frontier", frontier_table(results, "frontier"))
-        _place(summary, "frontier", frontier_table(results, "frontier", brief=True))
-        _place(readme, "presets", preset_table(results, "frontier"))
+        table = frontier_table(results, "frontier", brief=True)
+        _place(page["five-sets"], "frontier-brief", columns(table, [0, 1, 2, 3, 4, 5, 6]))
+        table = frontier_table(results, "frontier")
+        _place(page["five-sets"], "frontier", columns(table, [0, 7, 8, 9, 10, 11, 12], notes=True))
+        _place(page["five-sets"], "frontier-accuracy", columns(table, [0, 1, 2, 3, 4, 5, 6]))
+        _place(page["memory"], "frontier-memory", columns(table, [0, -4, -3, -2, -1]))
+        _place(page["readme"], "presets", preset_table(results, "frontier"))
         frontier_plot(results, "frontier", pictures / "frontier.svg")
     if accuracy_records(results, "long"):
-        _place(docs, "long", frontier_table(results, "long"))
-    _place(docs, "dtype", dtype_table(results))
-    _place(docs, "score", score_table(results, "bbc-256"))
-    _place(flops, "flops", _flops_table(results.read("flops/bert-base-512")))
-    _place_benchmarks(results, summary, docs, pictures)
+        table = frontier_table(results, "long")
+        _place(page["long-documents"], "long", columns(table, [0, 4, 5, 6, 7, 8, 9], notes=True))
+        _place(page["long-documents"], "long-accuracy", columns(table, [0, 1, 2, 3]))
+    _place(page["bfloat16"], "dtype", dtype_table(results))
+    _place(page["scores"], "score", score_table(results, "bbc-256"))
+    _place(page["flops"], "flops", _flops_table(results.read("flops/bert-base-512")))
 
 
 def _of_rivals(results: Results) -> list[tuple[str, dict[str, Any]]]:
@@ -104,19 +114,22 @@ def _of_rivals(results: Results) -> list[tuple[str, dict[str, Any]]]:
     return list(results.read_all("bench/rivals-*").items())
 
 
-def _place_benchmarks(results: Results, summary: Path, docs: Path, pictures: Path) -> None:
+def _place_benchmarks(results: Results, root: Path, speed: Path, pictures: Path) -> None:
     """A section and a picture for each benchmark, and all bars together."""
-    records, older = (list(results.read_all(f"{folder}/*").values()) for folder in ("bench", "bench/avx2"))
-    pages = []
-    for record in records:
-        picture = pictures / f"{record['name']}.svg"
-        plot(record, picture)
-        pages.append("\n".join([*_section(record), "", f"![{record['name']}](bench/{picture.name})"]))
-    _place(docs, "bench", "\n\n".join(pages))
-    _place(docs, "bench-avx2", "\n\n".join("\n".join(_section(record)) for record in older))
-    shown = [record for record in records if record["name"] in IN_SUMMARY]
-    _place(summary, "bars", "\n".join(bars_table(shown, "markdown")))
-    _place(summary, "headline", _headline(next(record for record in records if record["name"] == "base-512")))
+    records, older = results.read_all("bench/*"), results.read_all("bench/avx2/*")
+    for page, names in BENCHMARKS.items():
+        sections_of_page = []
+        for name in names:
+            if name in records:
+                picture = pictures / f"{name}.svg"
+                plot(records[name], picture)
+                shown = ["", f"![{name}](../../bench/{picture.name})"]
+                sections_of_page.append("\n".join([*_section(records[name]), *shown]))
+        _place(root / f"docs/results/benchmarks/{page}.md", "bench", "\n\n".join(sections_of_page))
+    _place(root / AVX2, "bench", "\n\n".join("\n".join(_section(record)) for record in older.values()))
+    summary = [record for record in records.values() if record["name"] in IN_SUMMARY]
+    _place(speed, "bars", "\n".join(bars_table(summary, "markdown")))
+    _place(speed, "headline", _headline(next(record for record in records.values() if record["name"] == "base-512")))
 
 
 def _headline(record: dict[str, Any]) -> str:
@@ -127,7 +140,7 @@ def _headline(record: dict[str, Any]) -> str:
 
 def _section(record: dict[str, Any], heading: str = "") -> list[str]:
     return [
-        f"### {heading or record['name']}",
+        f"## {heading or record['name']}",
         f"`tokensieve bench benchmarks/configs/bench/{record['name']}.json`",
         "",
         *sections(record),

@@ -7,7 +7,7 @@
    documents of the least confidence are deferred, as many as keep the expected loss of the others within the bound.
 
 Neither stage was trained on the documents. Other rules were compared with this one on validation documents
-(docs/LOG.md).
+(docs/log/2026-11-29.md).
 """
 
 from __future__ import annotations

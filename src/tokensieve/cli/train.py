@@ -97,7 +97,7 @@ def train_command(
 
     Every other setting goes by --set: train.X of the recipe (--set train.warmup=0.2), data.X of reading (--set
     data.delimiter=';'), run.X of the run (--set run.threads=2), and the token reduction (--set prune.site=hidden).
-    All names: docs/settings.md.
+    All names: docs/reference/settings.md.
 
     With a goal (--budget, --target-speed or --max-latency-ms) a dense classifier is trained, kept as OUTPUT.dense, and
     tuned: presets, types and thresholds are tried, measured on this machine, and chosen (tokensieve tune).

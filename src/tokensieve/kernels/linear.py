@@ -1,7 +1,7 @@
 """The linear layer: torch's own product, or a faster one for float32 on CPU.
 
-Two are faster, each where it is (docs/LOG.md): oneDNN's where MKL, which torch asks on x86, leaves half of the
-processor unused; and one that turns few rows the other way round, for single documents and for what is left of a
+Two are faster, each where it is (docs/log/2026-11-26.md): oneDNN's where MKL, which torch asks on x86, leaves half of
+the processor unused; and one that turns few rows the other way round, for single documents and for what is left of a
 batch once it is pruned and combined.
 """
 
@@ -22,7 +22,7 @@ _FEW_ROWS, _VERY_FEW_ROWS = 128, 6  # beyond the first little is won; up to the 
 _ROWS_AT_ONCE = 8  # float32 in a register of 256 bits
 _ROWS_OF_A_GRADIENT = (1024, 512, 256)  # and what is left by torch
 ROWS_AT_INFERENCE = 256
-"""At a time, of each thread: more are no faster (docs/LOG.md)."""
+"""At a time, of each thread: more are no faster (docs/log/2026-11-28.md)."""
 _SIZES, _SIZES_AT_INFERENCE = 8, 4  # numbers of rows between two powers of two
 _WIDE = 512  # weights of narrower models stay in the processor's cache, and nothing is won
 

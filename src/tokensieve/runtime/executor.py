@@ -2,7 +2,7 @@
 
 By default all of torch's threads share every operation, and wait for one another at its end. The operations of pruned
 documents are short, and some are too small to share. A thread that has a micro-batch to itself waits for nobody: on two
-threads `fast` and `fastest` take a sixth less time (docs/LOG.md). As many threads are at work as before.
+threads `fast` and `fastest` take a sixth less time (docs/log/2026-11-27.md). As many threads are at work as before.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.runtime.executor import MOST_TOGETHER, run_together
 
 MICRO_BATCH_TOKENS = 1024
-"""2048 to 8192 tokens are as fast and take more memory; 512 are a tenth slower (docs/LOG.md)."""
+"""2048 to 8192 tokens are as fast and take more memory; 512 are a tenth slower (docs/log/2026-11-27.md)."""
 
 
 def read_batch(model: EncoderClassifier, batch: Batch) -> Answers:

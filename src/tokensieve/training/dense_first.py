@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 SECOND_RATE = 0.5
 """Learning rate of the reduced run, as a multiple of the dense one's. The reduced run starts from weights that
-already fit the training documents, and the same rate costs it accuracy (docs/LOG.md)."""
+already fit the training documents, and the same rate costs it accuracy (docs/log/2026-11-26.md)."""
 
 
 def train_dense_first(

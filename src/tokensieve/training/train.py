@@ -49,7 +49,7 @@ def train(
     run_name: str | None = None,
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train a classifier and save it; docs/training.md describes the steps.
+    """Train a classifier and save it; docs/explanation/training.md describes the steps.
 
     Args:
         base: folder or hub name of the checkpoint to start from.

@@ -1,7 +1,7 @@
 """Logistic regression by scikit-learn, a label at a time, and the choice of its settings by validation documents.
 
 Each label has a regression of its own against all others, which liblinear solves in a fraction of a second. The
-multinomial form is no more accurate, and takes over a minute for 250,000 terms and 20 classes (docs/words.md).
+multinomial form is no more accurate, and takes over a minute for 250,000 terms and 20 classes (docs/methods/words.md).
 """
 
 from __future__ import annotations

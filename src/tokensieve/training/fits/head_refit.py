@@ -20,7 +20,7 @@ from tokensieve.cascade.build import EncoderClassifier, read_alone, stages_of
 from tokensieve.training.fits.sample import Sample, sum_type
 
 _ROUNDING = 1e-5  # of float32 numbers that came about in different orders, to the largest
-_RIDGE = 0.2  # of the mean squared length of a document vector, centred (docs/LOG.md)
+_RIDGE = 0.2  # of the mean squared length of a document vector, centred (docs/log/2026-11-27.md)
 
 
 @torch.no_grad()

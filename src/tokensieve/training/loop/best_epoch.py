@@ -18,7 +18,7 @@ from tokensieve.training.recipe import Recipe
 class EpochZero:
     """A trained classifier that a run begins with, which later epochs have to surpass.
 
-    On small data further epochs can cost more than leaving tokens out does (docs/LOG.md).
+    On small data further epochs can cost more than leaving tokens out does (docs/log/2026-11-26.md).
 
     Attributes:
         weights: by name, on the CPU.
