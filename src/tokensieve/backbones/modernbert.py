@@ -19,16 +19,23 @@ _OURS = r"encoder.layer.\1."
 _BIASES = {"norm_bias": "norm_bias", "attention_bias": "attention_bias", "feed_forward_bias": "mlp_bias"}
 
 
+_BESIDE = (("rope_type", "default"), ("rope_theta", None))
+"""What transformers 5.0 writes beside the two kinds of layers, and nothing reads."""
+
+
 def _is_rotation(parameters: object) -> bool:
     """Whether it describes the plain rotations of both kinds of layers, as far as it describes them."""
-    if not isinstance(parameters, Mapping) or not parameters.keys() <= {_GLOBAL, _LOCAL}:
+    if not isinstance(parameters, Mapping):
+        return False
+    kinds = {name: own for name, own in parameters.items() if (name, own) not in _BESIDE}
+    if not kinds.keys() <= {_GLOBAL, _LOCAL}:
         return False
     return all(
         isinstance(own, Mapping)
         and own.keys() <= {"rope_type", "rope_theta"}
         and own.get("rope_type", "default") == "default"
         and is_number(own.get("rope_theta", 2.0))
-        for own in parameters.values()
+        for own in kinds.values()
     )
 
 
