@@ -95,7 +95,8 @@ def _place_accuracy(results: Results, page: Mapping[str, Path], pictures: Path) 
         _place(page["five-sets"], "frontier", columns(table, [0, 7, 8, 9, 10, 11, 12], notes=True))
         _place(page["five-sets"], "frontier-accuracy", columns(table, [0, 1, 2, 3, 4, 5, 6]))
         _place(page["memory"], "frontier-memory", columns(table, [0, -4, -3, -2, -1]))
-        _place(page["readme"], "presets", preset_table(results, "frontier"))
+        for name in ("readme", "choose"):
+            _place(page[name], "presets", preset_table(results, "frontier"))
         frontier_plot(results, "frontier", pictures / "frontier.svg")
     if accuracy_records(results, "long"):
         table = frontier_table(results, "long")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 PAGES = {
     "readme": "README.md",
+    "choose": "docs/choose.md",
     "flops": "docs/explanation/flops.md",
     "methods": "docs/methods/index.md",
     **{
