@@ -32,7 +32,7 @@ class DataSplits:
             one label is enough, that some documents have and others have not.
         validation: Empty only where none was given and none was asked for.
         test: Empty where none was given.
-        unlabelled: Documents without labels, read by `training.feature_distillation` and `training.fit_cascade`.
+        unlabelled: Documents without labels, read by feature distillation and the fit of a cascade.
         tallies: What became of the records, by the split of the file they were in. A validation split carved off
             the training file is counted under ``train``.
     """

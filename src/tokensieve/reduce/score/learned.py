@@ -2,7 +2,7 @@
 
 The score of PTC section 3.1 needs a layer's attention before it knows what may leave after it. A linear map of the
 hidden states is known ahead of the layer, costs one product with a vector, and lets attention run fused. It is fitted,
-not trained: `training/importance.py` regresses on it the gradients of a trained classifier.
+not trained: `training/fits/importance.py` regresses on it the gradients of a trained classifier.
 """
 
 from __future__ import annotations

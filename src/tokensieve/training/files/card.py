@@ -37,8 +37,8 @@ def write_card(folder: Path, model: EncoderClassifier, record: Mapping[str, Any]
         model: trained and calibrated.
         record: as training.json has it, now or in version 0.1.0. Five entries may be missing: `pairs` (whether
             documents are pairs of texts), `reading` (how the command read the data, see
-            `tokensieve.training.files.reproduce.READING`), `base_is_folder` (without it, a base with a slash in it is taken
-            for the name of a model on the hub), `started_from` and `head_refit`.
+            `tokensieve.training.files.reproduce.READING`), `base_is_folder` (without it, a base with a slash in it is
+            taken for the name of a model on the hub), `started_from` and `head_refit`.
     """
     name = folder.resolve().name.removesuffix(".part")
     record = record_today(record)

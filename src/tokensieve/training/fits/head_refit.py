@@ -32,7 +32,7 @@ def refit_head(
 ) -> dict[str, float] | None:
     """Refit the head's last layer of a model that makes other document vectors than the classifier it was made of.
 
-    The vectors differ by other settings, or by other norms and biases (`training.feature_distillation`). In a cascade
+    The vectors differ by other settings, or by other norms and biases (`training.stages.distil_features`). In a cascade
     the last layer of each stage is refitted.
 
     Args:
