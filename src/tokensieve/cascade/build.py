@@ -44,7 +44,7 @@ def compress(
 
     The source is left as it was and shares no tensor with the result. Parts that it lacks (a head for other labels,
     combination tokens, the combining module) start at random, or as the combining module's `init` says. A learned
-    importance is zero until it is fitted (`training.importance`). A cascade defers nothing until its confidence is
+    importance is zero until it is fitted (`training.fits.importance`). A cascade defers nothing until its confidence is
     fitted (`cascade.fit`). A checkpoint of ours keeps its calibration only if it keeps its head.
 
     If the source is a cascade, settings that prune get the tensors of its first stage. Settings that prune nothing get
