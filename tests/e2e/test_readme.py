@@ -1,6 +1,6 @@
 """What the README promises a newcomer: its options are there, and its links lead somewhere.
 
-That its blocks run is tested with those of the guides (`tests/docs/test_snippets.py`).
+That its blocks run is tested with those of the guides (`tests/pages/test_snippets.py`).
 """
 
 from __future__ import annotations

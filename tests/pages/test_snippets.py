@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from snippets import RUN, SHOWN, blocks, environment, run
+from pages.snippets import RUN, SHOWN, blocks, environment, run
 
 ROOT = Path(__file__).resolve().parents[2]
 START = ROOT / "docs" / "start.md"
