@@ -1,7 +1,6 @@
 """`tokensieve tune`, `train` with a goal, and --speed along the frontier that they measure."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -41,7 +40,6 @@ def test_train_to_a_budget_then_move_along_the_frontier(cli: Cli, work: Path, da
     said = cli(*TUNE, "--output", "tuned", "--max-latency-ms", "1e6", "--overwrite", "--json").json()
     assert said["measured"]["goal"] == "at most 1e+06 ms for a document"
     assert all(row["latency_ms"] > 0 for row in said["table"])
-    assert Counter(said)["chosen"] == 1
 
 
 def test_a_dense_classifier_that_is_finished_is_not_trained_again(cli: Cli, work: Path, data: Path) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from pages.snippets import RUN, SHOWN, blocks, environment, run
 
 ROOT = Path(__file__).resolve().parents[2]
