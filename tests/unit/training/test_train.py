@@ -20,6 +20,7 @@ from tokensieve.data import DataSplits, Document
 from tokensieve.model.attention import SelfAttention
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.training.loop import make_trainer as trainer_module
+from tokensieve.training.losses.labels import balanced_weights, step_loss
 from tokensieve.training.train import train
 from unit.training.keyword_documents import LABELS, Train, labelled_documents
 
@@ -97,7 +98,7 @@ def test_one_batch_of_16_is_four_of_4(
 
 def test_class_weights_are_balanced() -> None:
     class_ids = [0] * 6 + [1] * 3 + [2]  # nothing of class 3
-    loss = trainer_module.step_loss(trainer_module.balanced_weights(class_ids, 4))
+    loss = step_loss(balanced_weights(class_ids, 4))
     logits, labels = torch.randn(10, 4), torch.tensor(class_ids)
     weights = torch.tensor([*compute_class_weight("balanced", classes=np.arange(3), y=class_ids), 0.0]).float()
     expected = torch.nn.functional.cross_entropy(logits, labels, weight=weights, reduction="sum") / 10

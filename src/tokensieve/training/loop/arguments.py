@@ -10,17 +10,17 @@ from tokensieve.training.recipe import Recipe
 
 
 def training_arguments(
-    recipe: Recipe, options: RunOptions, documents: int, number: int, *, validates: bool, saves: bool = True
+    recipe: Recipe, documents: int, number: int, validates: bool, options: RunOptions, *, saves: bool = True
 ) -> Any:
     """The recipe as transformers' TrainingArguments.
 
     Args:
         recipe: how.
-        options: where to, and what else.
         documents: of an epoch.
         number: of processes.
-        validates: after every epoch, whose best one is then kept.
-        saves: a checkpoint after every epoch.
+        validates: whether it does so after every epoch, of which the best is then kept.
+        options: where to, and what else.
+        saves: whether it leaves a checkpoint after every epoch.
     """
     from transformers import TrainingArguments
 

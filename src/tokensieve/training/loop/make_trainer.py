@@ -58,7 +58,7 @@ def make_trainer(
             new_parameters=new_parameters(model),
             head_lr_multiplier=recipe.head_lr_multiplier,
             validation_weights=validation.weights,
-            args=training_arguments(recipe, options, len(order), number, validates=validates, saves=saves),
+            args=training_arguments(recipe, len(order), number, validates, options, saves=saves),
             train_dataset=PaddedDocuments(train, order.total),
             eval_dataset=validation if validates else None,
             data_collator=DataCollatorWithPadding(tokenizer),
