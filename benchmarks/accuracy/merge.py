@@ -53,3 +53,7 @@ def read_file(path: Path) -> Record:
     if "runs" not in record:
         raise SystemExit(f"{path}: it has no runs, so there is nothing to merge")
     return record
+
+
+if __name__ == "__main__":
+    main()

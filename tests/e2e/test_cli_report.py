@@ -9,6 +9,7 @@ import pytest
 
 from e2e.conftest import LABELS, Cli, labelled_rows, listing, write_rows
 from e2e.pages import Element, parsed
+from tokensieve.runtime.frontier import Frontier, Point
 
 COMPAT = Path(__file__).resolve().parents[1] / "compat" / "0.1.0" / "trainings"
 REPORT = ("report", "--model", "run", "--output", "run.html")
@@ -51,6 +52,24 @@ def test_a_run_tells_its_scores_curves_and_plan(cli: Cli, work: Path, run: Path)
     plan = cli("info", "--model", "run", "--length", round(record["mean_length"]), "--json").json()["plan"]
     assert f"{plan['ratio']:.3f} of dense's FLOPs" in page.text
     assert "Errors" not in page.text
+
+
+def test_a_frontier_is_drawn_with_the_chosen_point(cli: Cli, work: Path, run: Path) -> None:
+    points = tuple(
+        Point(None, None, {"encoder": 1.0}, 50 * speed, speed, score, score - 0.8, (score - 0.85, score - 0.75))
+        for speed, score in ((1.0, 0.8), (4.0, 0.78125), (9.0, 0.71875))
+    )
+    measured = {"documents": 300, "metric": "accuracy", "dense_score": 0.8, "dense_documents_per_second": 50.0}
+    Frontier(points, 1, measured | {"goal": "at most 2 points below the dense encoder"}).write(run)
+    page = page_of(cli)
+    assert "measured on 300 validation documents. It was chosen for: at most 2 points below" in page.text
+    rows = [row for table in page.all("table") for row in table.all("tr") if "chosen" in row.text]
+    (chosen,) = rows
+    assert "200.0" in chosen.text
+    assert "-1.9 points [-6.9, 3.1]" in chosen.text
+    assert "0.7188" in page.text
+    (run / "frontier.json").write_text("{}", encoding="utf-8")
+    assert "frontier.json" in cli(*REPORT).error()
 
 
 def test_floors_are_drawn_beside_the_classifier(cli: Cli, work: Path, run: Path) -> None:

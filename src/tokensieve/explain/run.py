@@ -15,8 +15,10 @@ from tokensieve.backbones.loading import load_config
 from tokensieve.cascade.plan import plan_of
 from tokensieve.checks import is_number, read_object
 from tokensieve.errors import CheckpointError
+from tokensieve.explain.frontier import frontier_section
 from tokensieve.explain.page import environment
-from tokensieve.explain.pictures import Bars, Chart, bars, chart
+from tokensieve.explain.pictures import bars, chart
+from tokensieve.explain.section import Section
 from tokensieve.runtime.bag_of_words import is_bag_of_words
 from tokensieve.settings_paths import assignments_of
 from tokensieve.training.files.card import METRICS, public_name
@@ -25,27 +27,6 @@ from tokensieve.training.floors.report import NAMES
 from tokensieve.training.old import record_today
 
 _LARGEST = 1e15
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page.
-
-    Attributes:
-        title: its heading.
-        sentences: what it says.
-        head: of its table; empty: there is none.
-        rows: of the table.
-        charts: each with its title.
-        bars: with a title.
-    """
-
-    title: str
-    sentences: tuple[str, ...] = ()
-    head: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    charts: tuple[tuple[str, Chart], ...] = ()
-    bars: tuple[str, Bars] | None = None
 
 
 def read_run(folder: str | Path) -> dict[str, Any]:
@@ -73,7 +54,7 @@ def write_report(out: IO[str], folder: str | Path, record: Mapping[str, Any], er
         errors: a section that comes last, such as that of `errors_section`.
 
     Raises:
-        CheckpointError: the folder's config.json cannot be read.
+        CheckpointError: the folder's config.json or frontier.json cannot be read.
     """
     sections = [*sections_of(folder, record), *([] if errors is None else [errors])]
     name = Path(folder).resolve().name
@@ -85,7 +66,7 @@ def write_report(out: IO[str], folder: str | Path, record: Mapping[str, Any], er
 def sections_of(folder: str | Path, record: Mapping[str, Any]) -> list[Section]:
     """What a record tells, in the order of the page."""
     found = [
-        *(_summary(record), _scores(record), _curves(record), _floors(record)),
+        *(_summary(record), _scores(record), _curves(record), _floors(record), frontier_section(folder)),
         *(_plan(folder, record), _cascade(record), _settings(record), _versions(record)),
     ]
     return [section for section in found if section is not None]
