@@ -1,6 +1,8 @@
 """`tokensieve tune`, `train` with a goal, and --speed along the frontier that they measure."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -76,4 +78,15 @@ def test_tune_refuses(cli: Cli, work: Path, data: Path) -> None:
     assert "tune takes data.X alone" in cli(*tune, "--set", "train.epochs=3").error()
     assert "holds a 'bert' model" in cli("tune", "--model", "base", "--data", "data.jsonl", "--output", "out").error()
     assert "has no frontier.json" in cli("predict", "--model", "model", "--speed", "8x").error()
+    assert listing(work) == before
+
+
+def test_a_scheduler_that_ends_it_leaves_nothing_behind(
+    cli: Cli, work: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("train", "--model", "base", "--data", "data.jsonl", "--output", "dense", *RECIPE, "--preset", "dense")
+    before = listing(work)
+    monkeypatch.setattr("tokensieve.tune.candidates.train", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    ended = cli("tune", "--model", "dense", "--data", "data.jsonl", "--output", "out")
+    assert ended.code == 128 + signal.SIGTERM
     assert listing(work) == before

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -33,6 +29,7 @@ from tokensieve.cli.options import (
     load_classifier,
     prepare,
 )
+from tokensieve.cli.signals import terminable
 from tokensieve.runtime.budget import BATCH_TOKENS
 
 if TYPE_CHECKING:
@@ -131,7 +128,7 @@ def predict_command(
         "--dtype": classifier.dtype,
         "--tokens": tokens,
     }
-    with _terminable():
+    with terminable():
         written, truncated = _write(classifier, documents, files, output, settings, resume, quiet=json)
     _report(classifier, tally, written, truncated, as_json=json, on_stderr=output == "-")
 
@@ -187,17 +184,3 @@ def _write(
             write_resumable(classifier, documents, part, kind, **how)
         return part.state.documents, part.state.truncated
     return written, classifier.engine.truncated
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM, which schedulers send, ends as Ctrl-C does: part files are seen to, and the user is told."""
-
-    def end(number: int, _: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -27,6 +27,7 @@ from tokensieve.cli.options import (
     training_splits,
 )
 from tokensieve.cli.settings import Reduction, TrainSettings, given_options, train_settings
+from tokensieve.cli.signals import terminable
 from tokensieve.cli.tune import Budget, Latency, TargetSpeed, goal_of, summary, tuned_record
 from tokensieve.settings_paths import Assignment
 from tokensieve.training.settings import base_checkpoint
@@ -154,7 +155,8 @@ def _train_to_goal(
         return
     splits = training_splits(data, settings.data, settings.recipe.seed)
     options: dict[str, Any] = {"overwrite": overwrite, "progress": not as_json}
-    done = tune(dense, splits, output, goal, feature_epochs=FEATURE_EPOCHS, device=place, **options)
+    with terminable():
+        done = tune(dense, splits, output, goal, feature_epochs=FEATURE_EPOCHS, device=place, **options)
     rows = {name: tally.to_dict() for name, tally in splits.tallies.items()}
     emit(tuned_record(done, output) | {"dense": str(dense), "rows": rows}, summary(done, output), as_json)
 

@@ -23,6 +23,7 @@ from tokensieve.cli.options import (
     training_splits,
 )
 from tokensieve.cli.settings import given_options, train_settings
+from tokensieve.cli.signals import terminable
 from tokensieve.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def tune_command(
 
     Example: tokensieve tune --model news.dense --data news/ --output news --target-speed 10x
     """
-    options = {name: value for name, value in given_options(context).items() if name != "threads"}
-    settings = train_settings(options, assignments, None)
+    given = {name: value for name, value in given_options(context).items() if name != "threads"}
+    settings = train_settings(given, assignments, None)
     prepare(threads, quiet=json)
     from tokensieve.backbones.loading import load_config
     from tokensieve.runtime.load import resolve_device
@@ -112,17 +113,9 @@ def tune_command(
     place = training_device(resolve_device(device))
     reading = settings.data | {"multi_label": getattr(load_config(model), "is_multi_label", False)}
     splits = training_splits(data, reading, _seed_of(model))
-    done = tune(
-        model,
-        splits,
-        output,
-        goal,
-        dense=dense,
-        feature_epochs=feature_epochs,
-        device=place,
-        overwrite=overwrite,
-        progress=not json,
-    )
+    options: dict[str, Any] = {"device": place, "overwrite": overwrite, "progress": not json}
+    with terminable():
+        done = tune(model, splits, output, goal, dense=dense, feature_epochs=feature_epochs, **options)
     emit({"model": str(model), "data": name_of_data(data), **tuned_record(done, output)}, summary(done, output), json)
 
 
