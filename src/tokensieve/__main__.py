@@ -1,5 +1,5 @@
 """`python -m tokensieve`."""
 
-from tokensieve.cli import main
+from tokensieve.cli import run
 
-main()
+run()

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import sys
+from contextlib import suppress
+
+INTERRUPTED = (130, 143)
+"""Exit codes after SIGINT and SIGTERM."""
+
+
+def run() -> None:
+    """Run the command line in a process of its own, which an interruption ends without waiting for threads.
+
+    A thread of a library that is at work while the interpreter is taken down makes the process abort.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        if end.code not in INTERRUPTED:
+            raise
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # its reader may be gone
+                stream.flush()
+        os._exit(end.code)
 
 
 def main() -> None:
