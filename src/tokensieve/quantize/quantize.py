@@ -29,7 +29,7 @@ from tokensieve.runtime.engine import STAGES
 from tokensieve.runtime.load import load
 from tokensieve.runtime.precision import dtype_name
 from tokensieve.runtime.results import Result
-from tokensieve.runtime.words_first import engine_of
+from tokensieve.runtime.words_first import engine_like
 from tokensieve.training.files.checkpoints import write_json
 from tokensieve.training.files.output import CARD, OURS, check_output, folder_in_the_making, open_to_others
 
@@ -178,9 +178,7 @@ def _most_sensitive(trial: _Trial) -> list[str]:
 
 def _with(classifier: Classifier, model: Any) -> Classifier:
     """The classifier with another model: the same tokenizer, length and bag of words."""
-    engine = classifier.engine
-    options: dict[str, Any] = {"max_length": engine.max_length, "batch_tokens": engine.batch_tokens}
-    return Classifier(engine_of(model, engine.tokenizer, engine.words_first, **options))
+    return Classifier(engine_like(classifier.engine, model, classifier.engine.words_first))
 
 
 def _results(classifier: Classifier, documents: Sequence[Document]) -> list[Result]:

@@ -14,7 +14,7 @@ from tokensieve.data.documents import Document
 from tokensieve.errors import DataError
 from tokensieve.model.int8 import int8_names, sharing
 from tokensieve.runtime.classifier import Classifier
-from tokensieve.runtime.words_first import engine_of
+from tokensieve.runtime.words_first import engine_like
 
 
 def names_of(model: Any, stages: Sequence[int] | None = None) -> list[str]:
@@ -64,11 +64,9 @@ def ranges(
     classifier: Classifier, names: Sequence[str], documents: Sequence[Document], stages: Sequence[int] | None = None
 ) -> dict[str, Tensor]:
     """`ranges_of` a classifier's model over documents."""
-    engine = classifier.engine
-    options: dict[str, Any] = {"max_length": engine.max_length, "batch_tokens": engine.batch_tokens}
 
     def read(stage: Any) -> None:
-        for _ in engine_of(stage, engine.tokenizer, None, **options).stream(documents):
+        for _ in engine_like(classifier.engine, stage, None).stream(documents):
             pass
 
     return ranges_of(classifier.model, names, read, stages)

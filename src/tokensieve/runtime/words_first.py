@@ -28,6 +28,12 @@ def engine_of(model: EncoderClassifier, tokenizer: Any, words_first: WordsFirst 
     return WordsFirstEngine(model, tokenizer, words_first, **options)
 
 
+def engine_like(engine: Engine, model: EncoderClassifier, words_first: WordsFirst | None) -> Engine:
+    """An engine with the tokenizer, length and budget of another one."""
+    options: dict[str, Any] = {"max_length": engine.max_length, "batch_tokens": engine.batch_tokens}
+    return engine_of(model, engine.tokenizer, words_first, **options)
+
+
 class WordsFirstEngine(Engine):
     """As `Engine`, behind a bag of words.
 

@@ -22,7 +22,7 @@ from tokensieve.data.documents import Document
 from tokensieve.model.probabilities import class_probabilities, confidence
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.engine import STAGES
-from tokensieve.runtime.words_first import WORDS, engine_of
+from tokensieve.runtime.words_first import WORDS, engine_like
 from tokensieve.training.fits.calibration import best_thresholds
 from tokensieve.words import WordsClassifier
 
@@ -88,10 +88,10 @@ class Composition:
 
 def ask_stages(classifier: Classifier, documents: Sequence[Document]) -> StageAnswers:
     """Let each encoder of a classifier answer all documents."""
-    engine, logits, seconds = classifier.engine, [], []
+    logits, seconds = [], []
     lengths: list[int] = []
     for stage in stages_of(classifier.model):
-        alone = engine_of(stage, engine.tokenizer, None, max_length=engine.max_length, batch_tokens=engine.batch_tokens)
+        alone = engine_like(classifier.engine, stage, None)
         alone.classify(documents[:_WARM_UP])
         start = time.perf_counter()
         results = [result for _, result in alone.stream(documents)]

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ from tokensieve.runtime.bag_of_words import is_bag_of_words
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.frontier import Frontier, Point, pareto
 from tokensieve.runtime.load import load, words_first_of
-from tokensieve.runtime.words_first import engine_of
+from tokensieve.runtime.words_first import engine_like
 from tokensieve.training.compare import compare
 from tokensieve.training.dense_first import dense_folder
 from tokensieve.training.files.checkpoints import write_json
@@ -237,10 +236,8 @@ class Search:
 
 def _behind(plain: Classifier, words: WordsClassifier | None, rule: WordsFirstSettings | None) -> Classifier:
     """The classifier behind a bag of words, or without the one that it has."""
-    engine = plain.engine
     first = None if words is None or rule is None else WordsFirst(words, rule)
-    options: dict[str, Any] = {"max_length": engine.max_length, "batch_tokens": engine.batch_tokens}
-    return Classifier(engine_of(plain.model, engine.tokenizer, first, **options))
+    return Classifier(engine_like(plain.engine, plain.model, first))
 
 
 def _spread(documents: Sequence[Document], most: int) -> list[Document]:
