@@ -33,7 +33,7 @@ endif
 
 .PHONY: help
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(STAMP)  ## make .venv with the package and all it needs (PYTHON=python3.12 picks the interpreter)
@@ -88,6 +88,10 @@ demo: $(STAMP)  ## train a dense classifier, a cascade and a bag of words on the
 docs: $(STAMP)  ## build the site into build/docs
 	$(BIN)/python -m sphinx -q -W --keep-going -n docs build/docs
 	@echo "build/docs/index.html"
+
+.PHONY: leaderboard
+leaderboard: $(STAMP)  ## make the tables that compare the methods, of the records in results/methods
+	$(BIN)/python -m tokensieve_bench.report --leaderboard
 
 .PHONY: wheel
 wheel: $(STAMP)  ## build the wheel into dist/

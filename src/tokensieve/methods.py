@@ -14,6 +14,7 @@ from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfi
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
 from tokensieve.reduce.schedule import OneLayer, Taper
+from tokensieve.reduce.score.first import First
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
@@ -107,6 +108,12 @@ METHODS: dict[str, Method] = {
             prune=Prune(Random(), TopShare(), Taper(0.9, 0.3), Ahead()), pooling="mean", min_length=_SHORTEST
         ),
         "a floor for comparisons: as many tokens as `balanced` keeps, at random",
+    ),
+    "first": Method(
+        ReductionConfig(
+            prune=Prune(First(), TopShare(), OneLayer(1, 0.5), Ahead()), pooling="mean", min_length=_SHORTEST
+        ),
+        "a floor for comparisons: the first half of a document",
     ),
 }
 

@@ -20,6 +20,7 @@ from tokensieve_bench.records import Results, command_of_today
 from tokensieve_bench.report.accuracy import accuracy_table, dtype_table, score_table
 from tokensieve_bench.report.cascades import cascade_table
 from tokensieve_bench.report.frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
+from tokensieve_bench.report.leaderboard import leaderboard, set_tables
 from tokensieve_bench.report.methods import methods_table
 from tokensieve_bench.report.result_pages import ALL_PAGES, AVX2, BENCHMARKS, PAGES, columns
 from tokensieve_bench.report.serving import serving_tables
@@ -53,7 +54,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--results", type=Path, default=SHOWN, help="folder of records (default: results/0.1.0)")
     parser.add_argument("--into", type=Path, default=ROOT, help="folder of the pages (default: this checkout)")
+    parser.add_argument("--leaderboard", action="store_true", help="the comparison of the methods alone")
     arguments = parser.parse_args()
+    if arguments.leaderboard:
+        place_leaderboard({name: arguments.into / path for name, path in PAGES.items()})
+        return
     report(Results(arguments.results.resolve()), arguments.into)
 
 
@@ -65,6 +70,7 @@ def report(results: Results, root: Path) -> None:
             shutil.copy(ROOT / name, root / name)
     page = {name: root / path for name, path in PAGES.items()}
     _place(page["methods"], "methods", methods_table())
+    place_leaderboard(page)
     _place(page["cascade"], "cascades", cascade_table(Results(RESULTS)))
     _place(page["bag-of-words"], "worth", worth_tables(Results(RESULTS)))  # 0.1.0 measured none of it
     rivals = ("\n".join(_section(own, name)) for name, own in _of_rivals(Results(RESULTS)))
@@ -74,6 +80,12 @@ def report(results: Results, root: Path) -> None:
     pictures.mkdir(exist_ok=True)
     _place_accuracy(results, page, pictures)
     _place_benchmarks(results, root, page["speed"], pictures)
+
+
+def place_leaderboard(page: Mapping[str, Path]) -> None:
+    """The comparison of the methods: all sets together, and a section a set."""
+    _place(page["methods"], "leaderboard", leaderboard(RESULTS / "methods"))
+    _place(page["methods-compared"], "leaderboard", set_tables(RESULTS / "methods"))
 
 
 def _place_accuracy(results: Results, page: Mapping[str, Path], pictures: Path) -> None:

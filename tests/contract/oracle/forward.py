@@ -194,6 +194,8 @@ class Walk:
 
     def _scores(self, document: Document, name: str) -> list[float]:
         """Scores of the keys that need no attention."""
+        if self.flat.score == "first":
+            return [-position for position in document.keys[0]]
         if self.flat.score == "random":
             return [random_number(position, self.prune.score.seed) for position in document.keys[0]]
         nothing = document.states.new_zeros(1, document.states.shape[1])

@@ -1,0 +1,119 @@
+"""Every method at the same FLOPs, on the same documents -> results/methods/<set>/<row>.json, a file a job.
+
+    python benchmarks/methods/leaderboard.py benchmarks/configs/methods/leaderboard.json --data DATA --threads 1
+    python benchmarks/methods/leaderboard.py benchmarks/configs/methods/leaderboard.json --data DATA --threads 2 --time
+
+All rows start from one dense classifier of each set, a run of train.py that the config names. A row is measured as it
+starts (scores and the last layer of the head are fitted in closed form), and after the epochs of the config's recipe.
+Jobs that have a record are not repeated. --row picks some. --time adds the seconds, beside dense in interleaved rounds,
+to the records that have none; run it on an idle machine. `make leaderboard` makes the table of what there is.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.data import DataSplits
+from tokensieve.model.configuration import TokensieveConfig
+from tokensieve_bench.leaderboard import Job, jobs_of
+from tokensieve_bench.places import RUNS
+from tokensieve_bench.rounds import run_interleaved, seconds
+from tokensieve_bench.row import finish, measure
+from tokensieve_bench.runs import config_parser, configs_of, run_folder, splits_of
+
+COUNTED = 200
+"""Test documents by whose lengths FLOPs are counted ahead."""
+LENGTHS = 16
+"""Lengths that stand for those of all of them."""
+
+
+def main() -> None:
+    """All jobs that have no record; with --job one of them; with --time the seconds that are missing."""
+    parser = config_parser()
+    parser.add_argument("--row", action="append", help="this one alone (repeatable)")
+    parser.add_argument("--job", nargs=3, metavar=("SET", "NAME", "ROW"), help="in this process")
+    parser.add_argument("--time", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    config = json.loads(arguments.config.read_text(encoding="utf-8"))
+    for own in configs_of(arguments).values():
+        data, splits = own["data"], splits_of(own, arguments.data)
+        if arguments.job and arguments.job[0] != data:
+            continue
+        dense = run_folder(f"{config['dense']['config']}-{data}", "dense", config["dense"]["seed"])
+        if not (dense / "training.json").is_file():
+            parser.error(f"{dense}: no dense classifier: run train.py with this config and seed first")
+        rows = [arguments.job[2]] if arguments.job else arguments.row
+        jobs = list(jobs_of(config, data, _config(dense), _lengths(dense, splits, config), rows))
+        if arguments.job:
+            job = next(job for job in jobs if job.name == arguments.job[1])
+            measure(job, config, dense, splits, folder_of(job), arguments.threads)
+        elif arguments.time:
+            time_all([job for job in jobs if job.record.is_file()], config, dense, splits)
+        else:
+            run_all(jobs)
+
+
+def folder_of(job: Job) -> Path:
+    """Where its classifier lies."""
+    return RUNS / "methods" / job.data / job.name
+
+
+def run_all(jobs: list[Job]) -> None:
+    """Those without a record, each in a process of its own. One that fails is told, and the others go on."""
+    failed = []
+    for job in jobs:
+        if not job.record.is_file():
+            print(f"{job.data}: {job.row} at {job.share}", flush=True)
+            own = ["--job", job.data, job.name, job.row]
+            if subprocess.run([sys.executable, __file__, *sys.argv[1:], *own], check=False).returncode:
+                failed.append(f"{job.data}: {job.name}")
+    if failed:
+        raise SystemExit("failed: " + ", ".join(failed))
+
+
+def time_all(jobs: list[Job], config: dict[str, Any], dense: Path, splits: DataSplits) -> None:
+    """Seconds of each job beside dense: text to label, sorted batches, in interleaved rounds."""
+    from tokensieve import load
+
+    timed = config["timed"]
+    documents = splits.test[: timed["documents"]]
+    base = load(dense, device="cpu").engine
+    for job in jobs:
+        record = json.loads(job.record.read_text(encoding="utf-8"))
+        if record.get("seconds") is not None or not folder_of(job).is_dir():
+            continue
+        engine = load(folder_of(job), device="cpu").engine
+        works = {"dense": base, "own": engine}
+        rounds = run_interleaved(
+            {name: lambda own=own: seconds(lambda: own.classify(documents)) for name, own in works.items()},  # type: ignore[misc]
+            timed["rounds"],
+            lambda _: None,
+        )
+        finish(job, record, rounds, len(documents))
+
+
+def _config(dense: Path) -> TokensieveConfig:
+    config = load_config(dense)
+    assert isinstance(config, TokensieveConfig)
+    return config
+
+
+def _lengths(dense: Path, splits: DataSplits, config: dict[str, Any]) -> list[int]:
+    """Tokens of some test documents, special tokens included: evenly spaced ones of the sorted lengths."""
+    tokenizer = load_tokenizer(dense, load_config(dense))
+    texts = [document.text for document in splits.test[:COUNTED]]
+    ids = tokenizer(texts, truncation=True, max_length=config["recipe"]["max_length"])["input_ids"]
+    lengths = sorted(len(row) for row in ids)
+    return [lengths[(2 * number + 1) * len(lengths) // (2 * LENGTHS)] for number in range(LENGTHS)]
+
+
+if __name__ == "__main__":
+    main()
