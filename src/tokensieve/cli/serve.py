@@ -21,6 +21,7 @@ from tokensieve.cli.options import (
 )
 from tokensieve.errors import ConfigError, MissingExtraError
 from tokensieve.runtime.budget import BATCH_TOKENS
+from tokensieve.runtime.frontier import times
 
 LIMITS = "Limits"
 
@@ -60,6 +61,15 @@ Truncate = Annotated[
         rich_help_panel=LIMITS,
     ),
 ]
+MostSpeed = Annotated[
+    str | None,
+    typer.Option(
+        "--max-speed",
+        metavar="TIMES",
+        help="Highest speed that a request may ask for, as 8x (default: the fastest of the frontier).",
+        rich_help_panel=LIMITS,
+    ),
+]
 
 
 def serve_command(
@@ -73,6 +83,7 @@ def serve_command(
     max_concurrent_requests: MostAtOnce = 512,
     payload_limit: MostBytes = 2_000_000,
     auto_truncate: Truncate = True,
+    max_speed: MostSpeed = None,
     max_length: MaxLength = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
@@ -106,6 +117,7 @@ def serve_command(
         max_concurrent_requests=max_concurrent_requests,
         payload_limit=payload_limit,
         auto_truncate=auto_truncate,
+        max_speed=None if max_speed is None else times(max_speed),
         api_key=api_key,
     )
     options = load_options(device, dtype, max_length, str(max_batch_tokens), offload_embeddings, speed)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +18,7 @@ from tokensieve.cascade.words_first import WordsFirstSettings
 from tokensieve.checks import SHARE, check_values, is_number, list_of, number, read_object, shown
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.runtime.classifier import Classifier
+from tokensieve.runtime.words_first import engine_like
 
 FRONTIER = "frontier.json"
 FORMAT = 1
@@ -70,6 +72,16 @@ class Point:
         if first is not None and self.words is not None:
             first.set_rule(self.words)
 
+    def view(self, classifier: Classifier) -> Classifier:
+        """The same classifier at these thresholds: it shares the weights, and the given one stays as it is."""
+        model, first = classifier.model, classifier.engine.words_first
+        if isinstance(model.config, CascadeConfig):
+            model = copy.copy(model)  # modules and tensors are the same
+            model.config = copy.copy(model.config)
+        other = Classifier(engine_like(classifier.engine, model, copy.copy(first)))
+        self.apply(other)
+        return other
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready values."""
         return asdict(self) | {"interval": list(self.interval)}
@@ -89,25 +101,30 @@ class Frontier:
     chosen: int
     measured: Mapping[str, Any]
 
-    def at(self, speed: str | float) -> Point:
+    def at(self, speed: str | float, most: float | None = None) -> Point:
         """The point that has a name of `NAMED`, or that reaches a speed with the surest score.
 
         Args:
             speed: the name; or how many times as fast as the dense encoder the point is at least: 8, "8" or "8x".
+            most: points that are faster are left out, unless all are; None: none is.
 
         Raises:
             ConfigError: neither a name nor a number above 0, or no point is as fast.
         """
+        points = [point for point in self.points if most is None or point.speed <= most] or [self.points[0]]
         if speed == "balanced":
-            return self.points[self.chosen]
+            chosen = self.points[self.chosen]
+            return chosen if chosen in points else max(points, key=lambda point: point.speed)
         if speed == "accurate":
-            return max(self.points, key=lambda point: (point.interval[0], point.speed))
+            return max(points, key=lambda point: (point.interval[0], point.speed))
         if speed == "fastest":
-            return max(self.points, key=lambda point: point.speed)
+            return max(points, key=lambda point: point.speed)
         wanted = times(speed)
-        if found := [point for point in self.points if point.speed >= wanted]:
+        if found := [point for point in points if point.speed >= wanted]:
             return max(found, key=lambda point: (point.interval[0], point.speed))
-        fastest = self.at("fastest")
+        fastest = self.at("fastest", most)
+        if most is not None and wanted <= self.at("fastest").speed:
+            raise ConfigError(f"speed={shown(speed)}: here at most {fastest.speed:.1f} times is given: ask for less")
         raise ConfigError(
             f"speed={shown(speed)}: the fastest thresholds of this classifier are {fastest.speed:.1f} times as fast as "
             "its dense encoder: ask for less, or tune it anew for that speed (tokensieve tune --target-speed)"
@@ -182,21 +199,29 @@ def _point(record: Mapping[str, Any]) -> Point:
     return replace(point, words=WordsFirstSettings(**rule))
 
 
+def frontier_of(classifier: Classifier, path: str | Path) -> Frontier:
+    """The frontier of a classifier that was loaded from a folder.
+
+    Raises:
+        CheckpointError: as `read_frontier`, or the frontier is of a classifier with other stages.
+    """
+    frontier, stages = read_frontier(path), set(classifier.engine.stages)
+    if wrong := next((point for point in frontier.points if not set(point.shares) <= stages), None):
+        raise CheckpointError(
+            f"{path}: {FRONTIER} has the stages {', '.join(sorted(wrong.shares))}, and the classifier "
+            f"{', '.join(sorted(stages))}: tune the classifier again"
+        )
+    return frontier
+
+
 def choose_speed(classifier: Classifier, path: str | Path, speed: str | float) -> None:
     """Set a loaded classifier's thresholds to those of a point of its frontier.
 
     Raises:
-        CheckpointError: as `read_frontier`, or the frontier is of a classifier with other stages.
+        CheckpointError: as `frontier_of`.
         ConfigError: as `Frontier.at`.
     """
-    frontier = read_frontier(path)
-    point, stages = frontier.at(speed), set(classifier.engine.stages)
-    if not set(point.shares) <= stages:
-        raise CheckpointError(
-            f"{path}: {FRONTIER} has the stages {', '.join(sorted(point.shares))}, and the classifier "
-            f"{', '.join(sorted(stages))}: tune the classifier again"
-        )
-    point.apply(classifier)
+    frontier_of(classifier, path).at(speed).apply(classifier)
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:

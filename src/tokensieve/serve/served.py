@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,12 +14,15 @@ from typing import Any
 
 from tokensieve.backbones.loading import file_in
 from tokensieve.data.documents import Document
-from tokensieve.errors import ConfigError, InputError
+from tokensieve.errors import CheckpointError, ConfigError, InputError
 from tokensieve.runtime.classifier import Classifier, Text, documents_of
 from tokensieve.runtime.engine import Prepared
 from tokensieve.runtime.fingerprint import hash_of_model
+from tokensieve.runtime.frontier import Frontier, frontier_of
 from tokensieve.serve.refusal import wrong
 from tokensieve.version import __version__
+
+logger = logging.getLogger(__name__)
 
 _RECORD = "training.json"
 _LONGEST = 1 << 30
@@ -31,10 +35,12 @@ class HowToRead:
     Attributes:
         truncate: whether one that is too long is truncated; else it is refused.
         side: on which tokens are cut off, "left" or "right"; None: as the tokenizer says.
+        speed: a point of the classifier's frontier, as `Frontier.at` takes it; None: as the server was started.
     """
 
     truncate: bool
     side: str | None = None
+    speed: str | float | None = None
 
 
 class Served:
@@ -53,11 +59,40 @@ class Served:
     def __init__(self, classifier: Classifier, path: str) -> None:
         self.classifier, self.path = classifier, path
         self.engine, self.labels = classifier.engine, classifier.labels
+        self._at: dict[int, Served] = {}
 
     @property
     def is_multi_label(self) -> bool:
         """Whether a text has any number of labels."""
         return bool(self.classifier.model.config.is_multi_label)
+
+    @cached_property
+    def _frontier(self) -> Frontier:
+        return frontier_of(self.classifier, self.path)
+
+    def at(self, speed: str | float | None, most: float | None = None) -> Served:
+        """The same model at the thresholds of a speed; it shares the weights.
+
+        Args:
+            speed: as a request asks for it; None: the model itself.
+            most: times the dense encoder's speed that a request may ask for; None: what the frontier has.
+
+        Raises:
+            RefusedError: 422, for a speed that is none, is not reached or not allowed; or there is no frontier.
+        """
+        if speed is None:
+            return self
+        try:
+            point = self._frontier.at(speed, most)
+        except CheckpointError as error:  # it names a folder, which is no client's business
+            logger.warning("a request asks for a speed: %s", error)
+            raise wrong("`speed`: this model has no frontier that can be used: leave it out") from error
+        except ConfigError as error:
+            raise wrong(f"`speed`: {error}") from error
+        number = self._frontier.points.index(point)
+        if number not in self._at:
+            self._at[number] = Served(point.view(self.classifier), self.path)
+        return self._at[number]
 
     def prepare(self, texts: Sequence[Text], how: HowToRead) -> Prepared:
         """Check texts, and do what needs no encoder.

@@ -133,6 +133,7 @@ class Service:
             if count > (most := getattr(self.settings, option)):
                 flag = option.replace("_", "-")
                 raise too_large(f"batch size {count} > maximum allowed batch size {most} (--{flag})")
+        served = served.at(how.speed, self.settings.max_speed)
         if self._active + count > self.settings.max_concurrent_requests:
             raise overloaded(self.settings.max_concurrent_requests)
         self._active += count

@@ -25,6 +25,7 @@ _FIELDS: dict[str, Check] = {
     "payload_limit": _COUNT,
     "auto_truncate": BOOLEAN,
     "body_seconds": _SECONDS,
+    "max_speed": number(lambda value: value > 0, "a number above 0").or_none(),
     "api_key": _KEY.or_none(),
 }
 
@@ -42,6 +43,8 @@ class ServeSettings:
         payload_limit: most bytes of a request's body.
         auto_truncate: whether a text that is too long is truncated where the request does not say.
         body_seconds: within which a request's body has to arrive.
+        max_speed: the highest speed that a request may ask for, as a multiple of the dense encoder's; None: what the
+            classifier's frontier has.
         api_key: which requests have to send, as "Authorization: Bearer KEY"; None: there is none.
 
     Raises:
@@ -55,6 +58,7 @@ class ServeSettings:
     payload_limit: int = 2_000_000
     auto_truncate: bool = True
     body_seconds: float = 30.0
+    max_speed: float | None = None
     api_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

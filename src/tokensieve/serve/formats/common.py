@@ -39,6 +39,13 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
 
 
+SpeedField = Annotated[
+    Annotated[str, Field(min_length=1, max_length=20)] | Annotated[float, Field(gt=0)] | None,
+    Field(description="Of the classifier's frontier: accurate, balanced, fastest, or as 8x; null: as the server."),
+    said("give accurate, balanced, fastest, or times the dense encoder's speed, such as 8x"),
+]
+
+
 class Score(Body):
     """A label and its score."""
 

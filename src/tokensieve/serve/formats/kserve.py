@@ -12,7 +12,7 @@ from tokensieve.data.rows import shorten
 from tokensieve.runtime.classifier import Text
 from tokensieve.runtime.results import Result
 from tokensieve.serve.answers import kept, seen
-from tokensieve.serve.formats.common import WORK, Body, Endpoint, TextField, said
+from tokensieve.serve.formats.common import WORK, Body, Endpoint, SpeedField, TextField, said
 from tokensieve.serve.refusal import NOT_FOUND, RefusedError, not_ready, wrong
 from tokensieve.serve.served import HowToRead, Served
 from tokensieve.serve.service import Service
@@ -44,6 +44,7 @@ class InferParameters(Body):
     """What a request may say besides."""
 
     truncate: bool | None = None
+    speed: SpeedField = None
 
 
 class InferRequest(Body):
@@ -125,9 +126,10 @@ async def infer(service: Service, request: Request, body: InferRequest) -> Respo
     _check_name(service, request)
     if "inference-header-content-length" in request.headers:
         raise wrong("tensors in binary form are not read: send `data` as JSON", 400)
-    asked = None if body.parameters is None else body.parameters.truncate
-    truncate = service.settings.auto_truncate if asked is None else asked
-    served, results = await service.classify(_texts(body.inputs[0]), HowToRead(truncate))
+    asked = body.parameters or InferParameters()
+    truncate = service.settings.auto_truncate if asked.truncate is None else asked.truncate
+    how = HowToRead(truncate, speed=asked.speed)
+    served, results = await service.classify(_texts(body.inputs[0]), how)
     outputs = _outputs(served, results)
     names = list(outputs) if body.outputs is None else [each.name for each in body.outputs]
     tensors = [{"name": name, **outputs[name]} for name in names]

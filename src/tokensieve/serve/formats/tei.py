@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from tokensieve.runtime.classifier import Text
 from tokensieve.runtime.results import Result
 from tokensieve.serve.answers import facts_of, scores_of, seen
-from tokensieve.serve.formats.common import WORK, Body, Endpoint, Score, Scores, TextField, said
+from tokensieve.serve.formats.common import WORK, Body, Endpoint, Score, Scores, SpeedField, TextField, said
 from tokensieve.serve.refusal import RefusedError, wrong
 from tokensieve.serve.served import HowToRead, Served
 from tokensieve.serve.service import Service
@@ -55,6 +55,7 @@ class PredictRequest(Body):
     truncation_direction: Literal["Left", "Right", "left", "right"] | None = None
     top_k: Annotated[int, Field(ge=1, description="At most so many labels a text.")] | None = None
     details: Annotated[bool, Field(description="Tell of each text its label, tokens and stage, too.")] = False
+    speed: SpeedField = None
     parameters: Parameters | None = None
 
 
@@ -88,7 +89,7 @@ async def predict(service: Service, request: Request, body: PredictRequest) -> R
         _check_function(service.served, body)
     truncate = service.settings.auto_truncate if body.truncate is None else body.truncate
     side = None if body.truncation_direction is None else body.truncation_direction.lower()
-    served, results = await service.classify(texts, HowToRead(truncate, side))
+    served, results = await service.classify(texts, HowToRead(truncate, side, body.speed))
     answers = [_answer(served, result, body) for result in results]
     tokens = str(sum(map(seen, results)))
     # huggingface_hub takes the first element of what it gets: with parameters, that is the list of one text.

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from tokensieve.data.rows import shorten
 from tokensieve.serve.answers import facts_of, seen
-from tokensieve.serve.formats.common import WORK, Body, Endpoint, TextField, said
+from tokensieve.serve.formats.common import WORK, Body, Endpoint, SpeedField, TextField, said
 from tokensieve.serve.refusal import NOT_FOUND, RefusedError
 from tokensieve.serve.served import HowToRead
 from tokensieve.serve.service import Service
@@ -36,6 +36,7 @@ class ClassifyRequest(Body):
     ]
     model: Annotated[str | None, Field(description="The served name, or nothing.")] = None
     truncate: Annotated[bool | None, Field(description="Truncate what is too long; null: as the server says.")] = None
+    speed: SpeedField = None
     use_activation: Annotated[bool | None, Field(description="false: logits in place of probabilities.")] = None
 
 
@@ -99,7 +100,7 @@ async def classify(service: Service, request: Request, body: ClassifyRequest) ->
         raise RefusedError(404, NOT_FOUND, f"The model {shorten(body.model)} does not exist; this server has `{name}`")
     truncate = service.settings.auto_truncate if body.truncate is None else body.truncate
     texts = [body.input] if isinstance(body.input, str) else body.input
-    served, results = await service.classify(list(texts), HowToRead(truncate))
+    served, results = await service.classify(list(texts), HowToRead(truncate, speed=body.speed))
     raw = body.use_activation is False
     data = [
         {
