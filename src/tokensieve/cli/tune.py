@@ -172,7 +172,6 @@ def summary(done: Tuned, output: Path) -> list[str]:
 
 def _seed_of(model: Path) -> int:
     """The seed by which the run of a classifier divided its documents; 0 without its record."""
-    from tokensieve.training.files.output import RECORD, read_record
+    from tokensieve.training.files.output import record_in
 
-    record = read_record(model / RECORD) if (model / RECORD).is_file() else {}
-    return int(record.get("recipe", {}).get("seed", 0))
+    return int(record_in(model).get("recipe", {}).get("seed", 0))

@@ -17,7 +17,8 @@ from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
 from tokensieve.tune import candidates
 from tokensieve.tune.goal import Goal
-from tokensieve.tune.tune import MOST_TIMED, tune
+from tokensieve.tune.search import MOST_TIMED
+from tokensieve.tune.tune import tune
 from tokensieve.words import WordsClassifier
 from unit.training.keyword_documents import labelled_documents
 

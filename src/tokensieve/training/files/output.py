@@ -280,3 +280,13 @@ def read_record(path: Path) -> dict[str, Any]:
             f"{path}: the record of the training cannot be read ({error}); train the classifier again, or put the file "
             "back"
         ) from error
+
+
+def record_in(folder: str | Path) -> dict[str, Any]:
+    """The record in a classifier's folder; empty if no training left one.
+
+    Raises:
+        CheckpointError: as `read_record`.
+    """
+    path = Path(folder) / RECORD
+    return read_record(path) if path.is_file() else {}
