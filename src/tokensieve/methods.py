@@ -14,6 +14,7 @@ from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfi
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
 from tokensieve.reduce.schedule import OneLayer, Taper
+from tokensieve.reduce.score.gradient import Gradient  # noqa: F401 - puts the cell into its registry; no row has it
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received

@@ -21,6 +21,7 @@ from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
 from tokensieve.reduce.select.quantile import Quantile
+from tokensieve.reduce.select.threshold import Threshold
 from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.reduce.site import Ahead, Hidden, Keys
 
@@ -33,7 +34,17 @@ SCORES = (
     Learned(noise=0.5),
     Random(seed=3),
 )
-SELECTIONS = (TopShare(), TopShare(min_tokens=9), Fuzzy(), Fuzzy(9, "candidates"), Quantile(), Quantile(min_tokens=9))
+SELECTIONS = (
+    TopShare(),
+    TopShare(min_tokens=9),
+    Fuzzy(),
+    Fuzzy(9, "candidates"),
+    Quantile(),
+    Quantile(min_tokens=9),
+    Threshold(),
+    Threshold(9, 0.1, "maximum"),
+    Threshold(threshold=0.02, relative="nothing"),
+)
 SCHEDULES = (Constant(0.6), Taper(0.7, 0.2), OneLayer(1, 0.5), OneLayer(2, 0.4), Listed((0.5, 1.0, 0.6, 0.7)))
 SITES = (Keys(), Hidden(), Ahead(), Ahead(keys_once_more=True))
 MERGES = (None, MostSimilar())
@@ -45,7 +56,7 @@ COMBINES = (
     CombiningModule(layer=DEPTH + 1, mode="insert", tokens=1, count_offset=1.0),
 )
 REST = ({}, {"protect_special": False}, {"min_length": 12}, {"pooling": "mean"})
-NUMBER = 100
+NUMBER = 140
 """Of compositions that are tried, which takes some seconds; each cell is in several."""
 CLOSE = {"atol": 1e-5, "rtol": 5e-6}  # one combination token takes sums of many tokens, so that logits are large
 

@@ -47,6 +47,7 @@ class Embeddings(nn.Module):
             origin=origin,
             protected=protected,
             protected_counts=tuple(int(part.sum()) for part in protected.cpu().split(list(batch.lengths))),
+            scores=None if batch.scores is None else pack(batch.scores, batch.mask),
         )
         return tokens if self.combination_tokens is None else self.combination_tokens(tokens)
 

@@ -34,6 +34,7 @@ def test_the_order() -> None:
         "ReadStaticVectors",
         "FitBag",
         "FitScore",
+        "FitThreshold",
         "DistilFeatures",
         "RefitHead",
         "AskTeacher",
