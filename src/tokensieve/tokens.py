@@ -79,7 +79,8 @@ class Tokens:
 
     def only_combination(self, values: Tensor) -> Tokens:
         """The combination tokens alone, after combining: values [B * m, d], and no text."""
-        documents, m = len(self.lengths), self.combination
+        documents = len(self.lengths)
+        m = len(values) // documents
         return Tokens(
             values=values,
             lengths=(m,) * documents,

@@ -13,6 +13,7 @@ from contract.variants import DEPTH, UNEQUAL, batch, documents, tiny_model
 from tokensieve import ConfigError, Prune, ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.combine.contract import Combine
+from tokensieve.reduce.combine.projection import Projection
 from tokensieve.reduce.merge.contract import Merge
 from tokensieve.reduce.merge.most_similar import MostSimilar
 from tokensieve.reduce.schedule import Constant, Listed, OneLayer, Schedule, Taper
@@ -54,6 +55,8 @@ COMBINES = (
     CombiningModule(layer=1, mode="insert", tokens=2),
     CombiningModule(layer="9/12", assignment="soft"),
     CombiningModule(layer=DEPTH + 1, mode="insert", tokens=1, count_offset=1.0),
+    Projection(layer=2, tokens=3),
+    Projection(layer=3, mode="replace", tokens=2, by="position", buckets=7),
 )
 REST = ({}, {"protect_special": False}, {"min_length": 12}, {"pooling": "mean"})
 NUMBER = 140

@@ -74,7 +74,7 @@ class Encoder(nn.Module):
             if step.kind == "combine":  # by kind: an adapter may wrap the module
                 before, keys = tokens, None
                 tokens, joined = module(tokens)
-                trace.record_combining(before, joined)
+                trace.record_combining(before, tokens, joined)
             else:
                 served = keys
                 tokens, keys = module(tokens, keys, exempt if step.prune else everyone, Choice(), places)

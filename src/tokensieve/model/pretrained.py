@@ -49,7 +49,7 @@ class TokensievePreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = False
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["Layer", "TokenCombiner"]  # noqa: RUF012 - transformers reads a list
+    _no_split_modules = ["Layer", "TokenCombiner", "SequenceProjection"]  # noqa: RUF012 - transformers reads a list
 
     def __setattr__(self, name: str, value: Any) -> None:
         """As in `nn.Module`; a `qconfig` makes the linear layers plain.

@@ -32,8 +32,8 @@ class Embeddings(nn.Module):
         settings = config.settings
         self.protects = settings.protect_special
         self.combination_tokens: CombinationTokens | None = None
-        if settings.combine is not None:
-            self.combination_tokens = CombinationTokens(settings.combination_tokens, config.hidden_size)
+        if settings.joined_tokens:
+            self.combination_tokens = CombinationTokens(settings.joined_tokens, config.hidden_size)
 
     def forward(self, batch: Batch) -> Tokens:
         """Pack and embed: the values of the result are [T, hidden_size], T counting no padding."""
