@@ -35,6 +35,7 @@ def test_the_order() -> None:
         "FitBag",
         "FitScore",
         "FitThreshold",
+        "FitProjection",
         "DistilFeatures",
         "RefitHead",
         "AskTeacher",
