@@ -105,7 +105,7 @@ METHODS: dict[str, Method] = {
         "Qi et al., arXiv 2408.11799, by its abstract",
     ),
     "summary-p": _account(),
-    "summary-pc": _account(Projection(layer=2)),
+    "summary-pc": _account(Projection(layer="7/12")),
     "accurate": _ours(0.95, 0.48),
     "balanced": _ours(0.9, 0.3),
     "fast": _FAST,

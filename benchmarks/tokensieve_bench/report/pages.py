@@ -23,6 +23,7 @@ from tokensieve_bench.report.frontier import accuracy_records, frontier_plot, fr
 from tokensieve_bench.report.methods import methods_table
 from tokensieve_bench.report.result_pages import ALL_PAGES, AVX2, BENCHMARKS, PAGES, columns
 from tokensieve_bench.report.serving import serving_tables
+from tokensieve_bench.report.thresholds import threshold_plot, threshold_records, threshold_tables
 from tokensieve_bench.report.worth import worth_tables
 from tokensieve_bench.table import bars_table, conditions, figure_table, sections
 
@@ -72,8 +73,18 @@ def report(results: Results, root: Path) -> None:
     _place(page["serving"], "serving", serving_tables(Results(RESULTS)))
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
+    _place(page["account"], "thresholds", _thresholds(pictures / "thresholds.svg"))
     _place_accuracy(results, page, pictures)
     _place_benchmarks(results, root, page["speed"], pictures)
+
+
+def _thresholds(picture: Path) -> str:
+    """The tables of the thresholds, and the place of their picture; 0.1.0 had no thresholds."""
+    results = Results(RESULTS)
+    if not threshold_records(results):
+        return threshold_tables(results)
+    threshold_plot(results, picture)
+    return f"{threshold_tables(results)}\n\n![thresholds](../bench/{picture.name})"
 
 
 def _place_accuracy(results: Results, page: Mapping[str, Path], pictures: Path) -> None:
