@@ -99,11 +99,11 @@ def measure_alone(request: Request) -> dict[str, Any]:
     torch.set_num_threads(request.threads)
     for module in asked.modules:
         importlib.import_module(module)
-    before = _resident()
+    before = resident_bytes()
     data = None if request.data is None else Path(request.data)
     setting, works = make_setting(config, Path(request.folder), data, request.threads, alone=True)
     contender, work = asked.load(setting), works[request.cell]
-    loaded = _resident() - before
+    loaded = resident_bytes() - before
     steps = [] if config.training is None else train(contender, work, config.training, config.num_labels)
     if config.training is None:
         for call in contender.calls(work):
@@ -161,7 +161,7 @@ def train(contender: Contender, work: Work, training: Training, labels: int) -> 
     return taken[1:]
 
 
-def _resident() -> int:
+def resident_bytes() -> int:
     """Bytes in use now, after all that is no longer needed was given back; elsewhere than on Linux the peak so far."""
     gc.collect()
     return_freed_pages()

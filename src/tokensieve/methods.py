@@ -12,14 +12,17 @@ from typing import Any
 
 from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfig
 from tokensieve.reduce.combine.combining_module import CombiningModule
+from tokensieve.reduce.combine.projection import Projection
 from tokensieve.reduce.merge.most_similar import MostSimilar
 from tokensieve.reduce.schedule import OneLayer, Taper
 from tokensieve.reduce.score.first import First
+from tokensieve.reduce.score.gradient import Gradient  # noqa: F401 - puts the cell into its registry; no row has it
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
 from tokensieve.reduce.select.quantile import Quantile
+from tokensieve.reduce.select.threshold import Threshold
 from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.reduce.site import Ahead, Hidden
 
@@ -40,6 +43,7 @@ class Method:
 
 
 _PAPER = "PTC, Findings of EMNLP 2023"
+_ACCOUNT = "PTC, as a widely read account has it"
 _OURS = "tokensieve"
 _P = Prune(Received(), TopShare())
 _PF = Prune(Received(), Fuzzy())
@@ -51,6 +55,13 @@ def _paper(prune: Prune | None, layer: str | None = None) -> Method:
     """A variant of the paper; `layer` is the place of its combining module among the paper's 12 layers."""
     combine = None if layer is None else CombiningModule(layer=layer)
     return Method(ReductionConfig(prune=prune, combine=combine, pooling="mean"), _PAPER)
+
+
+def _account(combine: Projection | None = None) -> Method:
+    """What the other account of PTC describes; its threshold is fitted to the share of the schedule."""
+    select = Threshold(threshold=0.2, relative="maximum", fit=True)
+    prune = Prune(Learned(target="gradient"), select, OneLayer(1, 0.4), Ahead())
+    return Method(ReductionConfig(prune=prune, combine=combine, pooling="mean", min_length=_SHORTEST), _ACCOUNT)
 
 
 def _ours(first: float, last: float, *, hasty: bool = False, deferred: float | None = None) -> Method:
@@ -94,6 +105,8 @@ METHODS: dict[str, Method] = {
         ReductionConfig(prune=Prune(Received(), Quantile(), OneLayer(2, 0.5), Hidden()), pooling="mean", min_length=32),
         "Qi et al., arXiv 2408.11799, by its abstract",
     ),
+    "summary-p": _account(),
+    "summary-pc": _account(Projection(layer="7/12")),
     "accurate": _ours(0.95, 0.48),
     "balanced": _ours(0.9, 0.3),
     "fast": _FAST,

@@ -23,6 +23,7 @@ class Tokens:
         protected_counts: protected rows of each document; they never leave, so the count holds in every layer.
         combination: m, combination tokens at the end of each document (0 before they join, or where there are none).
         sizes: [T] float32, tokens that each row stands for; None where nothing was merged: one each.
+        scores: [T] float32, ready-made scores that the caller gave, 0 for combination tokens; None: none were given.
     """
 
     values: Tensor
@@ -32,6 +33,7 @@ class Tokens:
     protected_counts: tuple[int, ...]
     combination: int = 0
     sizes: Tensor | None = None
+    scores: Tensor | None = None
 
     @property
     def text_lengths(self) -> tuple[int, ...]:
@@ -51,11 +53,12 @@ class Tokens:
             origin=self.origin.index_select(0, rows),
             protected=self.protected.index_select(0, rows),
             sizes=None if self.sizes is None else self.sizes.index_select(0, rows),
+            scores=None if self.scores is None else self.scores.index_select(0, rows),
         )
 
     def join(self, combination: Tensor) -> Tokens:
         """Append the m combination tokens [m, d] to every document; they carry no position and no protection."""
-        m, documents, total = len(combination), len(self.lengths), len(self.values)
+        m, documents, total, scores = len(combination), len(self.lengths), len(self.values), self.scores
         added = torch.arange(total, total + m)
         pieces = [
             piece for text in torch.arange(total).split(list(self.lengths)) for piece in (text, added)
@@ -71,11 +74,13 @@ class Tokens:
             origin=origin.index_select(0, rows),
             protected=protected.index_select(0, rows),
             combination=m,
+            scores=None if scores is None else torch.cat([scores, scores.new_zeros(m)]).index_select(0, rows),
         )
 
     def only_combination(self, values: Tensor) -> Tokens:
         """The combination tokens alone, after combining: values [B * m, d], and no text."""
-        documents, m = len(self.lengths), self.combination
+        documents = len(self.lengths)
+        m = len(values) // documents
         return Tokens(
             values=values,
             lengths=(m,) * documents,

@@ -13,6 +13,7 @@ from contract.variants import DEPTH, UNEQUAL, batch, documents, tiny_model
 from tokensieve import ConfigError, Prune, ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.combine.contract import Combine
+from tokensieve.reduce.combine.projection import Projection
 from tokensieve.reduce.merge.contract import Merge
 from tokensieve.reduce.merge.most_similar import MostSimilar
 from tokensieve.reduce.schedule import Constant, Listed, OneLayer, Schedule, Taper
@@ -21,6 +22,7 @@ from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
 from tokensieve.reduce.select.quantile import Quantile
+from tokensieve.reduce.select.threshold import Threshold
 from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.reduce.site import Ahead, Hidden, Keys
 
@@ -33,7 +35,17 @@ SCORES = (
     Learned(noise=0.5),
     Random(seed=3),
 )
-SELECTIONS = (TopShare(), TopShare(min_tokens=9), Fuzzy(), Fuzzy(9, "candidates"), Quantile(), Quantile(min_tokens=9))
+SELECTIONS = (
+    TopShare(),
+    TopShare(min_tokens=9),
+    Fuzzy(),
+    Fuzzy(9, "candidates"),
+    Quantile(),
+    Quantile(min_tokens=9),
+    Threshold(),
+    Threshold(9, 0.1, "maximum"),
+    Threshold(threshold=0.02, relative="nothing"),
+)
 SCHEDULES = (Constant(0.6), Taper(0.7, 0.2), OneLayer(1, 0.5), OneLayer(2, 0.4), Listed((0.5, 1.0, 0.6, 0.7)))
 SITES = (Keys(), Hidden(), Ahead(), Ahead(keys_once_more=True))
 MERGES = (None, MostSimilar())
@@ -43,9 +55,11 @@ COMBINES = (
     CombiningModule(layer=1, mode="insert", tokens=2),
     CombiningModule(layer="9/12", assignment="soft"),
     CombiningModule(layer=DEPTH + 1, mode="insert", tokens=1, count_offset=1.0),
+    Projection(layer=2, tokens=3),
+    Projection(layer=3, mode="replace", tokens=2, by="position", buckets=7),
 )
 REST = ({}, {"protect_special": False}, {"min_length": 12}, {"pooling": "mean"})
-NUMBER = 100
+NUMBER = 140
 """Of compositions that are tried, which takes some seconds; each cell is in several."""
 CLOSE = {"atol": 1e-5, "rtol": 5e-6}  # one combination token takes sums of many tokens, so that logits are large
 

@@ -55,7 +55,7 @@ def test_trained_and_merged(reduction: ReductionConfig) -> None:
         same = torch.equal(value, before[name])
         assert same or moves, f"{name} was to stay"
     assert not torch.equal(after["head.classifier.weight"], before["head.classifier.weight"])
-    if reduction.combine is not None:
+    if reduction.joined_tokens:
         assert not torch.equal(
             after["embeddings.combination_tokens.weight"], before["embeddings.combination_tokens.weight"]
         )

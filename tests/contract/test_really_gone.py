@@ -12,6 +12,8 @@ from contract.variants import DEPTH, UNEQUAL, batch, documents, each_pruning_var
 from flat import flat_of
 from tokensieve import ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.model.plan import PlanStep
+from tokensieve.reduce.combine.contract import Combine
+from tokensieve.reduce.combine.projection import Projection
 
 
 def rows_entering(model: TokensieveForSequenceClassification, lengths: tuple[int, ...]) -> dict[str, int]:
@@ -32,8 +34,10 @@ def rows_entering(model: TokensieveForSequenceClassification, lengths: tuple[int
     return dict(rows)
 
 
-def expected_rows(step: PlanStep, per_head: bool) -> dict[str, float]:
+def expected_rows(step: PlanStep, per_head: bool, combine: Combine | None = None) -> dict[str, float]:
     """Rows by module of one step of the plan of one document."""
+    if step.kind == "combine" and isinstance(combine, Projection):
+        return {}  # its weights are no module
     if step.kind == "combine":
         own = step.rows_out
         return {"query": own, "key": step.keys, "value": step.keys, "dense": own}
@@ -50,7 +54,7 @@ def test_rows_are_those_of_the_plan(reduction: ReductionConfig) -> None:
     for ids in documents(UNEQUAL):
         plan = model.plan(len(ids), special=min(len(ids), 2), samples=batch([ids]))
         for step in plan.steps:
-            for name, rows in expected_rows(step, flat_of(reduction).heads == "per_head").items():
+            for name, rows in expected_rows(step, flat_of(reduction).heads == "per_head", reduction.combine).items():
                 expected[f"encoder.layer.{step.number - 1}.{name}"] += rows
     seen = rows_entering(model, UNEQUAL)
     assert {name: rows for name, rows in seen.items() if name.startswith("encoder")} == pytest.approx(dict(expected))
@@ -68,20 +72,21 @@ def test_pruned_keys_are_not_in_the_key_tensor(reduction: ReductionConfig, monke
     monkeypatch.setattr(tokensieve.model.attention, "attend", watch)
     model = tiny_model(reduction)
     kept = model(**batch(documents(UNEQUAL))).trace.kept
-    m, total = reduction.combination_tokens * len(UNEQUAL), sum(UNEQUAL)
+    m, joined = (own * len(UNEQUAL) for own in (reduction.combination_tokens, reduction.joined_tokens))
+    total = sum(UNEQUAL)
     before = DEPTH if flat_of(reduction).combine_layer is None else flat_of(reduction).combine_layer - 1
     for layer, (queries, keys, values) in enumerate(seen):
         through = total if layer == 0 else sum(kept[layer - 1])  # site "hidden": what the layer before let through
         if layer >= before:
             assert queries == keys == values == m
         elif reduction.prune is not None and reduction.prune.site.ahead:
-            assert queries == sum(kept[layer]) + m
-            assert keys == values == (through if flat_of(reduction).leaving_keys else sum(kept[layer])) + m
+            assert queries == sum(kept[layer]) + joined
+            assert keys == values == (through if flat_of(reduction).leaving_keys else sum(kept[layer])) + joined
         elif flat_of(reduction).site == "hidden":
-            assert queries == keys == values == through + m
+            assert queries == keys == values == through + joined
         else:
-            assert queries == total + m
-            assert keys == values == sum(kept[layer]) + m
+            assert queries == total + joined
+            assert keys == values == sum(kept[layer]) + joined
     assert layer == DEPTH - (reduction.combine is not None and flat_of(reduction).combine_mode == "replace") - 1
 
 

@@ -24,6 +24,7 @@ from tokensieve_bench.report.leaderboard import leaderboard, set_tables
 from tokensieve_bench.report.methods import methods_table
 from tokensieve_bench.report.result_pages import ALL_PAGES, AVX2, BENCHMARKS, PAGES, columns
 from tokensieve_bench.report.serving import serving_tables
+from tokensieve_bench.report.thresholds import threshold_plot, threshold_records, threshold_tables
 from tokensieve_bench.report.worth import worth_tables
 from tokensieve_bench.table import bars_table, conditions, figure_table, sections
 
@@ -78,6 +79,7 @@ def report(results: Results, root: Path) -> None:
     _place(page["serving"], "serving", serving_tables(Results(RESULTS)))
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
+    _place(page["account"], "thresholds", _thresholds(pictures / "thresholds.svg"))
     _place_accuracy(results, page, pictures)
     _place_benchmarks(results, root, page["speed"], pictures)
 
@@ -86,6 +88,15 @@ def place_leaderboard(page: Mapping[str, Path]) -> None:
     """The comparison of the methods: all sets together, and a section a set."""
     _place(page["methods"], "leaderboard", leaderboard(RESULTS / "methods"))
     _place(page["methods-compared"], "leaderboard", set_tables(RESULTS / "methods"))
+
+
+def _thresholds(picture: Path) -> str:
+    """The tables of the thresholds, and the place of their picture; 0.1.0 had no thresholds."""
+    results = Results(RESULTS)
+    if not threshold_records(results):
+        return threshold_tables(results)
+    threshold_plot(results, picture)
+    return f"{threshold_tables(results)}\n\n![thresholds](../bench/{picture.name})"
 
 
 def _place_accuracy(results: Results, page: Mapping[str, Path], pictures: Path) -> None:

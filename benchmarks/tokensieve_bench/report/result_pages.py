@@ -7,6 +7,7 @@ PAGES = {
     "choose": "docs/choose.md",
     "flops": "docs/explanation/flops.md",
     "methods": "docs/methods/index.md",
+    "account": "docs/methods/account.md",
     **{
         name: f"docs/results/{name}.md"
         for name in (

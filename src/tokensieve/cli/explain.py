@@ -46,6 +46,14 @@ Check = Annotated[
     bool,
     typer.Option("--check", help="Read each document once more without the words that left: does the label stand?"),
 ]
+Gradient = Annotated[
+    bool,
+    typer.Option(
+        "--gradient",
+        help="Mark words by the exact gradient, which takes a second pass: their score is its norm, as a multiple of "
+        "the document's mean. Tells how many of the survivors are among the words with the largest one.",
+    ),
+]
 TrueLabels = Annotated[
     str | None,
     typer.Option(
@@ -70,6 +78,7 @@ def explain_command(
     output: Output = None,
     dense: Dense = None,
     check: Check = False,
+    gradient: Gradient = False,
     text_column: TextColumn = "text",
     pair_column: PairColumn = None,
     label_column: TrueLabels = None,
@@ -121,9 +130,8 @@ def explain_command(
         "policy": on_bad_rows,
     }
     documents, notes = _documents(read_documents(source, **reading, tally=tally), label_column, max_documents)
-    found = explain(
-        classifier, documents, dense=beside, check=check, progress=bar(len(documents), "explaining", output is None)
-    )
+    ways: dict[str, Any] = {"dense": beside, "check": check, "gradient": gradient}
+    found = explain(classifier, documents, **ways, progress=bar(len(documents), "explaining", output is None))
     if tally.rejected:
         notes.append(f"{tally.rejected} of {tally.read} rows were left out, as they cannot be used")
     about = _about(model, classifier, dense, beside, input, notes)

@@ -218,6 +218,11 @@ class ReductionConfig:
         return 0 if self.combine is None else self.combine.tokens
 
     @property
+    def joined_tokens(self) -> int:
+        """Combination tokens that stand among the text ahead of the combining module; 0 where it makes them."""
+        return self.combination_tokens if self.combine is not None and self.combine.joins_text else 0
+
+    @property
     def resolved_pooling(self) -> Literal["pretrained", "mean"]:
         """`pooling` with "auto" decided."""
         if self.pooling == "auto":

@@ -50,7 +50,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"visible": visible, "operations": operations}
+    found.filters |= {"visible": visible, "operations": operations, "overlap_sentence": overlap_sentence}
     script = (TEMPLATES / "slider.js").read_text(encoding="utf-8")
     digest = b64encode(sha256(script.encode()).digest()).decode()
     found.globals |= {"script": Markup(script), "script_hash": f"sha256-{digest}"}
@@ -168,6 +168,11 @@ def check_sentence(check: Check, labels: Sequence[str]) -> str:
     given = " and ".join(f"{label} ({own:.2f})" for label, own in _given(check.result, labels)) or "no label"
     outcome = "the label stands" if check.stands else "the label changes"
     return f"With the {check.kept} surviving words of {check.words} alone, {outcome}: {given}."
+
+
+def overlap_sentence(overlap: float) -> str:
+    """How the survivors agree with the exact gradient."""
+    return f"{overlap:.0%} of the words that survived are among as many with the largest gradient"
 
 
 def _combination(one: Explained, reading: Reading) -> list[tuple[int, list[str]]]:

@@ -13,6 +13,7 @@ from tokensieve.cascade.build import stages_of
 from tokensieve.data.documents import Document
 from tokensieve.data.tokenize import Encodings
 from tokensieve.errors import ConfigError
+from tokensieve.explain.gradient import Gradients, overlap_of_words
 from tokensieve.explain.watch import Seen, Watch
 from tokensieve.explain.words import Word, survivors_alone, words_of
 from tokensieve.model.plan import make_plan
@@ -34,6 +35,8 @@ class Reading:
         flops: of this document, by its own counts.
         dense_flops: of the same backbone with nothing reduced.
         words: of the document, in order.
+        overlap: where words are marked by the gradient, the share of those that survived which are among as many with
+            the largest gradient; None where none or all survived.
     """
 
     stage: str
@@ -44,6 +47,7 @@ class Reading:
     flops: float
     dense_flops: float
     words: tuple[Word, ...]
+    overlap: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def explain(
     *,
     dense: Classifier | None = None,
     check: bool = False,
+    gradient: bool = False,
     progress: Any = None,
 ) -> list[Explained]:
     """Read documents one at a time, and tell what became of their words.
@@ -109,15 +114,18 @@ def explain(
         documents: at least one; they and their words are held in memory.
         dense: another classifier with the same labels, whose answers are put beside.
         check: read each document again, without the words that left.
+        gradient: the scores of the last reading's words are those of the exact gradient, by a second pass with all
+            tokens, as multiples of a document's mean; in place of the scores by which the classifier pruned.
         progress: wraps the documents, such as tqdm.
 
     Raises:
         InputError, DataError: as `Classifier.predict`.
-        ConfigError: `dense` has other labels; or the tokenizer cannot tell where tokens stand.
+        ConfigError: `dense` has other labels; the tokenizer cannot tell where tokens stand; or `gradient` of a
+            classifier with int8 weights, or of a bag of words alone.
     """
     if dense is not None:
         check_same_labels(classifier, dense)
-    found = list(_read(classifier, documents if progress is None else progress(documents)))
+    found = list(_read(classifier, documents if progress is None else progress(documents), gradient))
     if dense is not None:
         others = _results(dense, [own.document for own in found])
         same = [_labels(classifier, own.result) == _labels(dense, it) for own, it in zip(found, others, strict=True)]
@@ -153,10 +161,11 @@ def _results(classifier: Classifier, documents: Sequence[Document]) -> list[Resu
     return [result for _, result in classifier.engine.stream(documents, prefetch=False)]
 
 
-def _read(classifier: Classifier, documents: Iterable[Document]) -> Iterator[Explained]:
+def _read(classifier: Classifier, documents: Iterable[Document], gradient: bool) -> Iterator[Explained]:
     """Every document alone: once for its time, once watched."""
     engine, first = classifier.engine, True
     stages = [] if isinstance(classifier, BagOfWords) else stages_of(classifier.model)
+    gradients = _gradients(stages) if gradient else None
     for number, document in enumerate(documents, 1):
         if first:  # warms up
             engine.classify([document])
@@ -167,9 +176,21 @@ def _read(classifier: Classifier, documents: Iterable[Document]) -> Iterator[Exp
         truncated = engine.truncated
         with Watch(stages) as watch:
             result, encodings = _answered(classifier, document)
-        readings = _readings(classifier, document, encodings, watch.take()) if result.kept else ()
+        seen = watch.take()
+        if gradients is not None and result.kept and encodings is not None:
+            seen[-1].scores = gradients.of(seen[-1].stage, encodings)
+        readings = _readings(classifier, document, encodings, seen) if result.kept else ()
+        if gradients is not None and readings:
+            last = readings[-1]
+            readings = (*readings[:-1], replace(last, overlap=overlap_of_words(last.words)))
         deferred = engine.stages.index(result.stage) > 0
         yield Explained(number, document, result, readings, deferred, milliseconds, engine.truncated > truncated)
+
+
+def _gradients(stages: Sequence[Any]) -> Gradients:
+    if not stages:
+        raise ConfigError("gradient: a bag of words has no gradient by tokens; leave it out")
+    return Gradients(stages)
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tokensieve.explain.corpus import in_order, is_right, judge, truth_of
-from tokensieve.explain.page import LONGEST_REST, LONGEST_WORD, check_sentence, operations, visible
+from tokensieve.explain.page import LONGEST_REST, LONGEST_WORD, check_sentence, operations, overlap_sentence, visible
 from tokensieve.explain.reading import Explained, Reading
 from tokensieve.explain.words import Word, pieces
 from tokensieve.runtime.results import Result
@@ -82,9 +82,10 @@ def _facts(one: Explained, reading: Reading | None) -> str:
     folded = f", folded into {reading.combination}" if reading.combination else ""
     deferred = ", after an earlier stage deferred it" if one.deferred else ""
     share = reading.flops / reading.dense_flops
+    gradient = "" if reading.overlap is None else f"; {overlap_sentence(reading.overlap)}"
     return (
         f"answered by the {reading.stage}{deferred}; tokens, layer by layer: {tokens}{folded}; "
-        f"{operations(reading.flops)} ({share:.2f} of dense); {one.milliseconds:.1f} ms"
+        f"{operations(reading.flops)} ({share:.2f} of dense); {one.milliseconds:.1f} ms{gradient}"
     )
 
 

@@ -23,6 +23,7 @@ class Batch(NamedTuple):
         position_ids: [B, L] int64 or None for the family's own rule.
         lengths: real tokens of each document, at least 1.
         special: [B, L] bool, the special tokens that the tokenizer added, or None where the caller does not say.
+        scores: [B, L] float32, ready-made scores of the tokens, or None.
     """
 
     input_ids: Tensor | None
@@ -32,6 +33,7 @@ class Batch(NamedTuple):
     position_ids: Tensor | None
     lengths: tuple[int, ...]
     special: Tensor | None = None
+    scores: Tensor | None = None
 
     def picked(self, documents: Sequence[int]) -> Batch:
         """Select these documents, in this order."""
@@ -48,6 +50,7 @@ def check_batch(
     position_ids: Tensor | None = None,
     inputs_embeds: Tensor | None = None,
     special_tokens_mask: Tensor | None = None,
+    token_scores: Tensor | None = None,
 ) -> Batch:
     """Check the padded output of a tokenizer, or word vectors in place of its ids.
 
@@ -59,7 +62,7 @@ def check_batch(
     tokens = _ids_or_vectors(config, input_ids, inputs_embeds)
     mask = torch.ones_like(tokens, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
     special = None if special_tokens_mask is None else special_tokens_mask.bool()
-    for name, flags in (("attention_mask", mask), ("special_tokens_mask", special)):
+    for name, flags in (("attention_mask", mask), ("special_tokens_mask", special), ("token_scores", token_scores)):
         if flags is not None and flags.shape != tokens.shape:
             inputs = "inputs_embeds" if input_ids is None else "input_ids"
             shapes = f"{name} has shape {tuple(flags.shape)}, {inputs} {tuple(tokens.shape)}"
@@ -84,7 +87,8 @@ def check_batch(
             )
         position_ids = position_ids.expand_as(tokens)
         _check_values("position_ids", position_ids, config.max_position_embeddings)
-    return Batch(input_ids, inputs_embeds, mask, token_type_ids, position_ids, lengths, special)
+    scores = None if token_scores is None else token_scores.float()
+    return Batch(input_ids, inputs_embeds, mask, token_type_ids, position_ids, lengths, special, scores)
 
 
 def _ids_or_vectors(config: TokensieveConfig, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:

@@ -24,6 +24,7 @@ from tokensieve.model.layer import Encoder
 from tokensieve.model.output import refuse_padded_outputs
 from tokensieve.model.pretrained import TokensievePreTrainedModel
 from tokensieve.model.trace import Trace
+from tokensieve.reduce.combine.projection import SequenceProjection
 from tokensieve.reduce.score.learned import Importance
 from tokensieve.tokens import Tokens, unpack
 
@@ -55,6 +56,8 @@ class Body(TokensievePreTrainedModel):
         super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, CombinationTokens):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
+        if isinstance(module, SequenceProjection):
+            init.copy_(module.weight, module.start())
         if isinstance(module, Importance):
             init.zeros_(module.weight)
 
@@ -99,6 +102,7 @@ class TokensieveModel(Body):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        token_scores: Tensor | None = None,
     ) -> TokensieveModelOutput | tuple[Any, ...]:
         """Read a padded batch; padding on either side is left out before the first layer.
 
@@ -112,15 +116,15 @@ class TokensieveModel(Body):
             output_attentions: not offered; True is refused.
             output_hidden_states: not offered; True is refused.
             return_dict: False for a tuple of the last hidden state alone.
+            token_scores: [B, L], ready-made scores of the tokens, which prune.score=gradient reads.
 
         Raises:
             InputError: a document without tokens, or longer than the model takes.
             ConfigError: attentions or hidden states asked for.
         """
         refuse_padded_outputs(output_attentions, output_hidden_states)
-        batch = check_batch(
-            self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, special_tokens_mask
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, special_tokens_mask)
+        batch = check_batch(self.config, *inputs, token_scores=token_scores)
         tokens, trace = self.encoder(self.embeddings(batch))
         padded = unpack(tokens.values, tokens.lengths)
         if return_dict is False:

@@ -74,7 +74,7 @@ class Encoder(nn.Module):
             if step.kind == "combine":  # by kind: an adapter may wrap the module
                 before, keys = tokens, None
                 tokens, joined = module(tokens)
-                trace.record_combining(before, joined)
+                trace.record_combining(before, tokens, joined)
             else:
                 served = keys
                 tokens, keys = module(tokens, keys, exempt if step.prune else everyone, Choice(), places)
@@ -216,7 +216,8 @@ class Layer(GradientCheckpointingLayer):
         if keys is None:
             everything = torch.arange(len(tokens.values), device=scores.device)
             keys = KeyRows(everything.expand(len(scores), -1), tokens.lengths)
-        return select_rows(self.prune.select, self.share, scores, keys, tokens, exempt)
+        prune = self.prune
+        return select_rows(prune.select, self.share, scores, keys, tokens, exempt, prune.score.is_log)
 
 
 def unfitted(model: nn.Module) -> list[Layer]:

@@ -167,25 +167,25 @@ def _plan_step(
 ) -> PlanStep:
     """Rows, keys and FLOPs of one step; `previous` is what the step before kept."""
     settings, d = config.settings, config.hidden_size
-    m = settings.combination_tokens
+    m, joined = settings.combination_tokens, settings.joined_tokens
     prune, leaves = step.prune, settings.prune is not None and settings.prune.site.leaves
     ahead = prune is not None and prune.site.ahead
     text = kept if ahead else previous if leaves else length
     if step.kind == "combine":
         assert settings.combine is not None
-        return PlanStep(number, "combine", text + m, text, m, m, m, settings.combine.flops(d, text))
+        return PlanStep(number, "combine", text + joined, text, m, m, m, settings.combine.flops(d, text))
     if settings.combine is not None and number > settings.before(config.num_hidden_layers) + 1:
         rows = keys = out = float(m)
     elif leaves:
         served = previous if prune is not None and prune.site.keys_once_more else text
-        rows, keys, out = text + m, served + m, kept + m
+        rows, keys, out = text + joined, served + joined, kept + joined
     else:
-        rows, keys, out = text + m, kept + m, text + m
+        rows, keys, out = text + joined, kept + joined, text + joined
     per_head = settings.prune is not None and settings.prune.score.per_head
     local = step.source in config.block.local_layers
     flops = layer_flops(config, rows, keys, out, rows if per_head else keys, local=local)
     if prune is not None and bounds.scores:
-        flops += prune.score.flops(d, previous + m, rows, keys, m)
+        flops += prune.score.flops(d, previous + joined, rows, keys, joined)
     if prune is not None and prune.merge is not None:
-        flops += prune.merge.flops(d, previous + m, out)
+        flops += prune.merge.flops(d, previous + joined, out)
     return PlanStep(number, "layer", rows, keys, out, kept, bounds.fewest, flops)

@@ -49,7 +49,7 @@ class TokensievePreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = False
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["Layer", "TokenCombiner"]  # noqa: RUF012 - transformers reads a list
+    _no_split_modules = ["Layer", "TokenCombiner", "SequenceProjection"]  # noqa: RUF012 - transformers reads a list
 
     def __setattr__(self, name: str, value: Any) -> None:
         """As in `nn.Module`; a `qconfig` makes the linear layers plain.
@@ -118,6 +118,7 @@ class ClassifierModel(TokensievePreTrainedModel):
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        token_scores: Tensor | None = None,
     ) -> TokensieveOutput | tuple[Any, ...]:
         """Classify a padded batch; padding on either side is left out before the first layer.
 
@@ -132,6 +133,7 @@ class ClassifierModel(TokensievePreTrainedModel):
             output_attentions: not offered; True is refused.
             output_hidden_states: not offered; True is refused.
             return_dict: False for a plain tuple.
+            token_scores: [B, L], ready-made scores of the tokens, which prune.score=gradient reads.
 
         Returns:
             Loss (with labels), logits [B, num_labels], document vectors and the trace of the tokens.
@@ -141,7 +143,6 @@ class ClassifierModel(TokensievePreTrainedModel):
             ConfigError: attentions or hidden states asked for.
         """
         refuse_padded_outputs(output_attentions, output_hidden_states)
-        batch = check_batch(
-            self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, special_tokens_mask
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, special_tokens_mask)
+        batch = check_batch(self.config, *inputs, token_scores=token_scores)
         return output_of(self.read(batch), labels, self.config.problem_type, return_dict)

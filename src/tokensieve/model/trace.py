@@ -97,10 +97,10 @@ class Trace:
         self._last = _Places(origin, tokens.lengths if served is None else served.lengths)
         self.kept.append(tuple(length - tokens.combination for length in self._last.lengths))
 
-    def record_combining(self, before: Tokens, joined: Tensor) -> None:
+    def record_combining(self, before: Tokens, after: Tokens, joined: Tensor) -> None:
         """Record the step that folds the text of `before`; `joined` is the combination token of each text token."""
         self._folded, self._joined = _Places(before.origin.unsqueeze(0), before.lengths), joined
-        self.kept.append((before.combination,) * len(before.lengths))
+        self.kept.append(after.lengths)
 
     def survivors(self) -> list[list[int]]:
         """Positions of each document's text that are left after the last pruning, ascending; the union over heads."""

@@ -24,11 +24,13 @@ class Score(Cell):
         needs_attention: the score is made of the attention that tokens receive in the layer. Otherwise it is known
             ahead of the layer.
         fitted: the score is fitted to a trained classifier before it tells tokens apart.
+        is_log: the score is the logarithm of an importance, so that a difference of scores is a factor.
         per_head: every head has scores of its own, and a kept set of its own.
     """
 
     needs_attention: ClassVar[bool] = False
     fitted: ClassVar[bool] = False
+    is_log: ClassVar[bool] = False
 
     @property
     def per_head(self) -> bool:
@@ -90,6 +92,7 @@ class Scored:
         protected: [B, S, L] bool, tokens that must stay.
         lengths: alive tokens of each document.
         protected_counts: protected tokens of each document.
+        is_log: whether the scores are logarithms (`Score.is_log`).
     """
 
     scores: Tensor
@@ -97,6 +100,7 @@ class Scored:
     protected: Tensor
     lengths: tuple[int, ...]
     protected_counts: tuple[int, ...]
+    is_log: bool = False
 
 
 class Select(Cell):
@@ -137,7 +141,13 @@ class KeyRows:
 
 
 def select_rows(
-    select: Select, share: Fraction, scores: Tensor, keys: KeyRows, tokens: Tokens, exempt: Sequence[bool]
+    select: Select,
+    share: Fraction,
+    scores: Tensor,
+    keys: KeyRows,
+    tokens: Tokens,
+    exempt: Sequence[bool],
+    is_log: bool = False,
 ) -> KeyRows:
     """Apply a selection: the rows of `keys` that stay, in order. Combination tokens always stay.
 
@@ -148,6 +158,7 @@ def select_rows(
         keys: the rows to select from: all rows of the documents, or those that earlier layers kept.
         tokens: the packed batch, with its protected tokens.
         exempt: for each document, whether it is not pruned.
+        is_log: whether the scores are logarithms.
 
     Returns:
         The rows that stay. The other rows of `keys` are in no later tensor of the chosen site.
@@ -161,6 +172,7 @@ def select_rows(
         protected=slots.pad(tokens.protected[keys.rows], False),
         lengths=text,
         protected_counts=protected,
+        is_log=is_log,
     )
     keep = select.select(scored, share)
     if any(exempt):

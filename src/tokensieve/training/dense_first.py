@@ -96,8 +96,9 @@ def _recipe_of_dense(recipe: Recipe) -> Recipe:
 
 
 def needs_a_classifier(settings: ReductionConfig) -> bool:
-    """Whether the settings' score is fitted to a trained classifier."""
-    return settings.prune is not None and settings.prune.score.fitted
+    """Whether the settings' score or combining module is fitted to a trained classifier."""
+    cells = (None if settings.prune is None else settings.prune.score, settings.combine)
+    return any(cell is not None and cell.fitted for cell in cells)
 
 
 def _without_unlabelled(splits: DataSplits, options: Mapping[str, Any]) -> tuple[DataSplits, dict[str, Any]]:

@@ -99,7 +99,8 @@ def why_incomplete(base: str | Path, settings: ReductionConfig) -> str | None:
             f"the head of {base} reads {before.resolved_pooling!r} pooling, so with "
             f"pooling={settings.resolved_pooling!r} it would start at random"
         )
-    if settings.combine is not None and before.combination_tokens != settings.combination_tokens:
+    same = type(before.combine) is type(settings.combine) and before.combination_tokens == settings.combination_tokens
+    if settings.combine is not None and not settings.combine.fitted and not same:
         return f"{base} has no combining module with {settings.combination_tokens} tokens, so it would start at random"
     return None
 

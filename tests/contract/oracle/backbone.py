@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
@@ -153,6 +154,8 @@ class Backbone:
 
     def combine(self, settings: SimpleNamespace, name: str, text: Tensor, combination: Tensor) -> Tensor:
         """The combination tokens [m, d] after each text token joined the most similar one, or gave to all."""
+        if settings.combine == "projection":
+            return self.project(settings, self.weights[name + "weight"], text)
         query = self.linear(name + "query", self.norm(name + "combination_norm", combination))
         key = self.linear(name + "key", self.norm(name + "text_norm", text))
         value = self.linear(name + "value", text)
@@ -170,6 +173,20 @@ class Backbone:
                 mean = value[group].sum(0) / (len(group) + settings.combine_count_offset)
                 folded[number] = folded[number] + self.linear(name + "dense", mean)
         return torch.stack(folded)
+
+    def project(self, settings: SimpleNamespace, weight: Tensor, text: Tensor) -> Tensor:
+        """The tokens [m, d] that are weighted means of the text, by what a token holds or by where it stands."""
+        made = []
+        for own in weight:
+            if settings.projects_by == "content":
+                centred = [row - row.mean() for row in text]
+                normed = [row / (row.square().mean() + 1e-5).sqrt() for row in centred]
+                logits = [float(own @ row) / math.sqrt(len(row)) for row in normed]
+            else:
+                logits = [float(own[math.floor(Fraction(j * len(own), len(text)))]) for j in range(len(text))]
+            parts = torch.tensor(logits, dtype=torch.float64).softmax(0).tolist()
+            made.append(sum(part * row for part, row in zip(parts, text, strict=True)))
+        return torch.stack(made)
 
     def head(self, settings: SimpleNamespace, rows: Tensor, sizes: Sequence[float]) -> Tensor:
         """Logits from the rows that are left, each of which stands for as many tokens as its size."""

@@ -47,6 +47,17 @@ def reach(ratio: float | Fraction, scores: Scores, protected: Sequence[bool]) ->
     return sum(score >= free[math.floor((1 - Fraction(str(ratio))) * (len(free) - 1))] for score in free)
 
 
+def above(config: SimpleNamespace, scores: Scores, protected: Sequence[bool]) -> int:
+    """The number of free tokens whose importance is at least the threshold: absolute, or times the mean or maximum."""
+    free = [score for score, safe in zip(scores, protected, strict=True) if not safe]
+    if config.score_is_log:
+        highest = 0.0 if config.relative == "nothing" else max(free, default=0.0)
+        free = [math.exp(score - highest) for score in free]
+    exact = [Fraction(value) for value in free]
+    unit = {"nothing": Fraction(1), "maximum": max(exact, default=0), "mean": Fraction(sum(exact), len(exact) or 1)}
+    return sum(value >= Fraction(str(config.threshold)) * unit[config.relative] for value in exact)
+
+
 def select(config: SimpleNamespace, scores: Sequence[Scores], protected: Sequence[bool]) -> list[list[int]]:
     """Indices that stay, for each of the S sets of scores of one document (S = 1: shared by the heads)."""
     t, safe = len(protected), sum(protected)
@@ -60,6 +71,8 @@ def select(config: SimpleNamespace, scores: Sequence[Scores], protected: Sequenc
         count = max(1, *(t - len(c) + floor_share(config.keep_ratio, len(c)) for c in candidates))
     elif config.pruning == "quantile":
         count = max(1, *(safe + reach(config.keep_ratio, own, protected) for own in scores))
+    elif config.pruning == "threshold":
+        count = max(1, *(safe + above(config, own, protected) for own in scores))
     else:
         count = max(1, safe, floor_share(config.keep_ratio, t))
     count = max(count, min(t, config.min_tokens))

@@ -199,7 +199,7 @@ def test_importance_is_fitted_by_weight() -> None:
         nothing, own = torch.zeros(len(rows), dtype=torch.bool), tuple(lengths[document] for document in documents)
         origin = torch.cat([torch.arange(length) for length in own])
         tokens = Tokens(states[rows], own, origin, nothing, tuple(range(len(own))))
-        fit.add(tokens, gradients[rows], weights)
+        fit.add(tokens, gradients[rows].norm(dim=1), weights)
         return fit
 
     states, gradients = torch.randn(8, 4), torch.randn(8, 4)

@@ -32,8 +32,8 @@ class Embeddings(nn.Module):
         settings = config.settings
         self.protects = settings.protect_special
         self.combination_tokens: CombinationTokens | None = None
-        if settings.combine is not None:
-            self.combination_tokens = CombinationTokens(settings.combination_tokens, config.hidden_size)
+        if settings.joined_tokens:
+            self.combination_tokens = CombinationTokens(settings.joined_tokens, config.hidden_size)
 
     def forward(self, batch: Batch) -> Tokens:
         """Pack and embed: the values of the result are [T, hidden_size], T counting no padding."""
@@ -47,6 +47,7 @@ class Embeddings(nn.Module):
             origin=origin,
             protected=protected,
             protected_counts=tuple(int(part.sum()) for part in protected.cpu().split(list(batch.lengths))),
+            scores=None if batch.scores is None else pack(batch.scores, batch.mask),
         )
         return tokens if self.combination_tokens is None else self.combination_tokens(tokens)
 

@@ -35,12 +35,17 @@ class Combine(Cell):
             another depth has the module at the same share of its layers, with at least one layer after it.
         mode: the module takes the place of that layer ("replace") or stands before it ("insert").
         tokens: m, the number of combination tokens.
+        joins_text: the combination tokens are learned vectors that stand behind the text from the first layer on.
+            Otherwise there are none before the module makes them.
+        fitted: the module is fitted to the classifier that a training starts from, so that it does not start at random.
     """
 
     layer: int | str = 1
     mode: Mode = "replace"
     tokens: int = 8
 
+    joins_text: ClassVar[bool] = True
+    fitted: ClassVar[bool] = False
     checks: ClassVar[Mapping[str, Check]] = {
         "layer": Check(
             lambda layer: is_whole(layer, 1) or (isinstance(layer, str) and _is_scaled(layer)),

@@ -1,5 +1,9 @@
 """Learned importance: how much the answer would change with a token, predicted from its hidden state alone.
 
+What it predicts is a setting. By default it is ours. With target "gradient" it is the importance of a widely read
+account of PTC, the gradient of the logit with respect to the token's input vector, which costs a second pass where it
+is computed (`reduce.score.gradient`) and none where it is predicted.
+
 The score of PTC section 3.1 needs a layer's attention before it knows what may leave after it. A linear map of the
 hidden states is known ahead of the layer, costs one product with a vector, and lets attention run fused. It is fitted,
 not trained: `training/fits/importance.py` regresses on it the gradients of a trained classifier.
@@ -9,15 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokensieve.checks import AT_LEAST_ZERO, Check
+from tokensieve.checks import AT_LEAST_ZERO, Check, one_of
 from tokensieve.reduce.contract import Score, Scorer
 from tokensieve.tokens import Tokens
+
+Target = Literal["margin", "gradient", "input-times-gradient"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +34,19 @@ class Learned(Score):
         noise: scale of Gumbel noise on the scores, in training only; 1 is the standard deviation of the scores within a
             document. Tokens that stay are then drawn, the likelier the higher their scores, so that training does not
             always see the same tokens of a document.
+        target: what it is fitted to, for each layer that prunes. "margin": the norm of the gradient of the answer's
+            margin, with respect to the hidden state ahead of that layer. "gradient": the norm of the gradient of the
+            predicted class's logit, with respect to the token's input vector, whichever the layer. Or the size of that
+            gradient's product with the input vector, "input-times-gradient".
     """
 
     noise: float = 0.0
+    target: Target = "margin"
 
     name: ClassVar[str] = "learned"
     fitted: ClassVar[bool] = True
-    checks: ClassVar[Mapping[str, Check]] = {"noise": AT_LEAST_ZERO}
+    is_log: ClassVar[bool] = True
+    checks: ClassVar[Mapping[str, Check]] = {"noise": AT_LEAST_ZERO, "target": one_of(get_args(Target))}
 
     def scorer(self, hidden_size: int) -> Importance:
         """The map, zero until it is fitted."""

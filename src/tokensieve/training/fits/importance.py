@@ -1,9 +1,12 @@
 """Fitting the learned importance: a trained classifier's gradients by token, predicted from the hidden states.
 
-The importance of a token is a gradient norm: that of the predicted class's logit less the mean of all logits (for
-several labels, of the sum of their absolute logits), with respect to the token's hidden state ahead of a layer. Layer
-by layer, and within every document, its logarithm is regressed on the hidden states, by least squares with a small
-ridge. The gradients are those of the classifier with all its tokens.
+The importance of a token is a gradient norm. By default it is that of the predicted class's logit less the mean of all
+logits (for several labels, of the sum of their absolute logits), with respect to the token's hidden state ahead of a
+layer. Layer by layer, and within every document, its logarithm is regressed on the hidden states, by least squares with
+a small ridge. The gradients are those of the classifier with all its tokens.
+
+With another target (`Learned.target`) the importance is that of `model.gradients`, of the token's input vector. It is
+the same for all layers, and each layer predicts it from its own hidden states.
 """
 
 from __future__ import annotations
@@ -20,7 +23,10 @@ from torch import Tensor, nn
 from tokensieve.cascade.build import with_all_tokens
 from tokensieve.errors import CheckpointError, DataError
 from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.gradients import importance_of, predicted_value
 from tokensieve.model.layer import Layer, unfitted
+from tokensieve.reduce.score.gradient import Kind
+from tokensieve.reduce.score.learned import Learned, Target
 from tokensieve.tokens import Tokens
 from tokensieve.training.fits.sample import Sample, sum_type
 
@@ -52,14 +58,15 @@ def fit_importance(
     """
     classifier = with_all_tokens(base)
     nn.Module.to(classifier, device=device).train(False)
-    to_fit, places = unfitted(model), _by_source(classifier)
-    sources = {source: layer for source, layer in _by_source(model).items() if layer in to_fit}
+    to_fit, places = unfitted(model), by_source(classifier)
+    sources = {source: layer for source, layer in by_source(model).items() if layer in to_fit}
     if missing := sources.keys() - places.keys():
         raise CheckpointError(f"{base} has no layer {min(missing) + 1}, ahead of which tokens are to leave")
-    fits = gradients_by_layer(classifier, [places[source] for source in sources], sample)
+    target = target_of(model)
+    fits = gradients_by_layer(classifier, [places[source] for source in sources], sample, target)
     for layer, fit in zip(sources.values(), fits, strict=True):
         assert layer.importance is not None
-        layer.importance.get_buffer("weight").copy_(fit.solution())
+        layer.importance.get_buffer("weight").copy_(fit.solution() if target == "margin" else fit.weights())
     if unfitted(model):
         raise DataError(
             f"score='learned': none of the {len(sample)} training documents that were looked at has "
@@ -73,20 +80,54 @@ def gradients_by_layer(
     classifier: TokensieveForSequenceClassification,
     layers: Sequence[Layer],
     sample: Sample,
+    target: Target = "margin",
 ) -> list[LeastSquares]:
     """Each layer's regression, with the sums over the sample."""
     fits = [LeastSquares(classifier.config.hidden_size, classifier.device) for _ in layers]
     weights = None if sample.weights is None else iter(sample.weights.tolist())
-    with torch.enable_grad(), layer_inputs(layers) as entering:
-        for batch in sample.batches(classifier.device):
-            logits = classifier(**batch).logits
-            states = [tokens.values for tokens in entering]
-            gradients = torch.autograd.grad(explained_value(logits, classifier.config.problem_type).sum(), states)
-            counts = None if weights is None else list(islice(weights, len(logits)))
-            for fit, tokens, gradient in zip(fits, entering, gradients, strict=True):
-                fit.add(tokens, gradient, counts)
-            entering.clear()
+    for entering, importance in importance_by_layer(classifier, layers, sample, target):
+        counts = None if weights is None else list(islice(weights, len(entering[0].lengths)))
+        for fit, tokens, own in zip(fits, entering, importance, strict=True):
+            fit.add(tokens, own, counts)
     return fits
+
+
+def importance_by_layer(
+    classifier: TokensieveForSequenceClassification, layers: Sequence[Layer], sample: Sample, target: Target
+) -> Iterator[tuple[list[Tokens], list[Tensor]]]:
+    """For each batch the tokens that enter each of the layers, and the importance [T] of each of these tokens.
+
+    Args:
+        classifier: prunes nothing.
+        layers: some of its layers, ahead of a combining module.
+        sample: documents.
+        target: what importance is.
+    """
+    problem = classifier.config.problem_type
+    with torch.enable_grad(), layer_inputs([classifier.encoder, *layers]) as seen:
+        for batch in sample.batches(classifier.device):
+            seen.clear()
+            logits = classifier(**batch).logits
+            first, *entering = seen
+            states = [tokens.values for tokens in entering]
+            if target == "margin":
+                gradients = torch.autograd.grad(explained_value(logits, problem).sum(), states)
+                yield entering, [_exactly(gradient).norm(dim=1) for gradient in gradients]
+            else:
+                (gradient,) = torch.autograd.grad(predicted_value(logits, problem).sum(), first.values)
+                kind: Kind = "norm" if target == "gradient" else "input-times-gradient"
+                own = importance_of(_exactly(first.values.detach()), _exactly(gradient), kind)
+                yield entering, [own] * len(entering)
+
+
+def target_of(model: TokensieveForSequenceClassification) -> Target:
+    """What the learned score of a model is fitted to."""
+    score = None if model.settings.prune is None else model.settings.prune.score
+    return score.target if isinstance(score, Learned) else "margin"
+
+
+def _exactly(values: Tensor) -> Tensor:
+    return values.to(sum_type(values.device))
 
 
 def explained_value(logits: Tensor, problem_type: str | None) -> Tensor:
@@ -99,7 +140,7 @@ def explained_value(logits: Tensor, problem_type: str | None) -> Tensor:
     return logits.amax(1) - logits.mean(1)
 
 
-def _by_source(model: TokensieveForSequenceClassification) -> dict[int, Layer]:
+def by_source(model: TokensieveForSequenceClassification) -> dict[int, Layer]:
     """The layers by their number in the pretrained checkpoint."""
     steps = zip(model.encoder.steps, model.encoder.layer, strict=True)
     return {step.source: layer for step, layer in steps if step.source is not None}  # type: ignore[misc]
@@ -120,15 +161,15 @@ class LeastSquares:
         self.variance = torch.zeros((), dtype=precision, device=device)
         self.tokens = 0.0
 
-    def add(self, tokens: Tokens, gradient: Tensor, weights: Sequence[float] | None = None) -> None:
-        """Add a batch: its hidden states, the gradient [T, d] with respect to them, and weights of the documents."""
-        documents = torch.arange(len(gradient), device=gradient.device).split(list(tokens.lengths))
+    def add(self, tokens: Tokens, importance: Tensor, weights: Sequence[float] | None = None) -> None:
+        """Add a batch: its hidden states, the importance [T] of each token, and weights of the documents."""
+        documents = torch.arange(len(importance), device=importance.device).split(list(tokens.lengths))
         for document, weight in zip(documents, weights or [1.0] * len(documents), strict=True):
             rows = document[(tokens.origin[document] >= 0) & ~tokens.protected[document]]
             if len(rows) < 2:
                 continue
             states = tokens.values.detach()[rows].to(self.products.dtype)
-            norms = gradient[rows].to(self.products.dtype).norm(dim=1)
+            norms = importance[rows].to(self.products.dtype)
             targets = norms.clamp(min=float(_SMALLEST * norms.mean())).clamp(min=1e-30).log()
             states, targets = states - states.mean(0), targets - targets.mean()
             self.products += weight * (states.T @ states)
@@ -157,8 +198,8 @@ class LeastSquares:
 
 
 @contextmanager
-def layer_inputs(layers: Sequence[Layer]) -> Iterator[list[Tokens]]:
-    """A list that gets the tokens entering each of the layers in a forward pass, in order."""
+def layer_inputs(layers: Sequence[nn.Module]) -> Iterator[list[Tokens]]:
+    """A list that gets the tokens entering each of the layers (or the encoder) in a forward pass, in order."""
     entering: list[Tokens] = []
 
     def note(_: nn.Module, inputs: tuple[Any, ...]) -> None:

@@ -13,7 +13,9 @@ from tokensieve.training.stages.distil_features import DistilFeatures
 from tokensieve.training.stages.fine_tune import FineTune
 from tokensieve.training.stages.fit_bag import FitBag
 from tokensieve.training.stages.fit_cascade import FitCascade
+from tokensieve.training.stages.fit_projection import FitProjection
 from tokensieve.training.stages.fit_score import FitScore
+from tokensieve.training.stages.fit_threshold import FitThreshold
 from tokensieve.training.stages.put_words_first import PutWordsFirst
 from tokensieve.training.stages.read_static_vectors import ReadStaticVectors
 from tokensieve.training.stages.refit_head import RefitHead
@@ -30,6 +32,8 @@ STAGES: tuple[type[Stage], ...] = (
     FitBag,
     # what is fitted to the classifier that the run starts from
     FitScore,
+    FitThreshold,
+    FitProjection,
     DistilFeatures,
     RefitHead,
     # training on labels

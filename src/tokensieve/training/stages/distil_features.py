@@ -22,6 +22,7 @@ from tokensieve.data.documents import Document
 from tokensieve.data.splits import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.model.norms import norms_and_biases
+from tokensieve.training.fits.projection import projection_of
 from tokensieve.training.job import TrainingJob
 from tokensieve.training.loop.frozen import only_trainable, without_dropout
 from tokensieve.training.loop.options import RunOptions
@@ -107,11 +108,16 @@ def _document_vectors(
 
 
 def _parts_to_train(model: EncoderClassifier) -> tuple[Any, list[nn.Parameter]]:
-    """The model or first stage that is trained, and its norms and biases; a second stage gets a copy of these first."""
+    """The model or first stage that is trained, and its norms and biases; a second stage gets a copy of these first.
+
+    Of a model alone also a projection, which is no use before it has learned from the classifier's vectors.
+    """
     if isinstance(model, TokensieveCascadeForSequenceClassification) and not model.config.own_norms:
         model.give_own_norms(True)
-    first = stages_of(model)[0]
-    return first, list(norms_and_biases(first.encoder.layer).values())
+    first, own = stages_of(model)[0], list[nn.Parameter]()
+    if first is model and (projection := projection_of(first)) is not None:  # the stages of a cascade share it
+        own.append(projection.weight)
+    return first, [*norms_and_biases(first.encoder.layer).values(), *own]
 
 
 def _recipe_of_distillation(recipe: Recipe) -> Recipe:

@@ -34,6 +34,8 @@ def test_the_order() -> None:
         "ReadStaticVectors",
         "FitBag",
         "FitScore",
+        "FitThreshold",
+        "FitProjection",
         "DistilFeatures",
         "RefitHead",
         "AskTeacher",

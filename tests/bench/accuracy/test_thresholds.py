@@ -1,0 +1,102 @@
+"""The study of the threshold on a tiny classifier: what it records, that it goes on, and its table and picture."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import thresholds
+
+from tokensieve import ReductionConfig
+from tokensieve.data import DataSplits, Document
+from tokensieve.training.recipe import Recipe
+from tokensieve.training.train import train
+from tokensieve_bench.records import Results
+from tokensieve_bench.report.thresholds import (
+    points_lost,
+    threshold_plot,
+    threshold_records,
+    threshold_tables,
+    times_faster,
+)
+from unit.training.keyword_documents import labelled_documents
+
+CONFIG: dict[str, Any] = {
+    "sets": {"made-up": {"train": 60, "validation": 20, "test": 30}},
+    "start": "cascade",
+    "preset": "summary-p",
+    "relative": "maximum",
+    "thresholds": [0.95, 0.98],
+    "max_length": 64,
+    "seed": 0,
+    "timed": {"documents": 10, "rounds": 2},
+    "memory": {"documents": 5},
+}
+
+
+def long_documents(count: int, seed: int) -> list[Document]:
+    """Six documents of one label on end, so that most are long enough to be pruned; two labels in turns."""
+    made = []
+    for number in range(count):
+        shares = (1, 0, 0) if number % 2 else (0, 1, 0)
+        some = labelled_documents(6, 1000 * seed + number, shares)
+        made.append(Document(" ".join(one.text for one in some), some[0].label, "made up", number + 1))
+    return made
+
+
+@pytest.fixture
+def study(tiny_bert_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Data, a dense classifier and a config; results and classifiers go below the folder, too."""
+    for split, count, seed in (("train", 60, 0), ("validation", 20, 1), ("test", 30, 2)):
+        lines = [json.dumps({"text": one.text, "label": one.label}) for one in long_documents(count, seed)]
+        (tmp_path / "data" / "made-up").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "made-up" / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "thresholds.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+    recipe = Recipe(epochs=1, batch_size=8, max_length=64, learning_rate=1e-3, floors="none", calibrate=False)
+    data = DataSplits(tuple(long_documents(60, 0)), tuple(long_documents(20, 1)))
+    train(tiny_bert_dir, ReductionConfig(prune=None, pooling="mean"), data, tmp_path / "dense", recipe, progress=False)
+    for name, place in (("RESULTS", tmp_path / "results"), ("ROOT", tmp_path)):
+        monkeypatch.setattr(thresholds, name, place)
+    command = [str(tmp_path / "thresholds.json"), "--data", str(tmp_path / "data"), "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["thresholds.py", *command, "--dense", f"made-up={tmp_path / 'dense'}"])
+    return tmp_path
+
+
+def test_the_study(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    thresholds.main()
+    target = study / "results" / "thresholds" / "made-up.json"
+    record = json.loads(target.read_text(encoding="utf-8"))
+    points = record["points"]
+    assert list(points) == ["dense", "0.95", "0.98"]
+    assert points["dense"]["share_kept"] == 1.0 > points["0.95"]["share_kept"] > points["0.98"]["share_kept"]
+    assert all(len(one["right"]) == 30 and one["accuracy"] == one["right"].count("1") / 30 for one in points.values())
+    assert {len(own) for own in record["seconds"].values()} == {2}
+    assert all(own["peak_bytes"] >= own["loaded_bytes"] > 0 for own in record["memory"].values())
+    assert set(record["importance_r2"]) == {"1"} and -1 <= record["importance_agreement"]["1"]["spearman"] <= 1
+
+    results = Results(study / "results")
+    assert list(threshold_records(results)) == ["made-up"]
+    assert "| 0.98 |" in threshold_tables(results) and "3.5 times faster" in threshold_tables(results)
+    assert times_faster(record, "dense") == 1.0 and not points_lost(record, "dense").any()
+    threshold_plot(results, study / "plot.svg")
+    assert ">0.95<" in (study / "plot.svg").read_text(encoding="utf-8")
+
+    written = target.stat().st_mtime_ns
+    monkeypatch.setattr(thresholds.Study, "answered", lambda *_: pytest.fail("it was answered already"))
+    thresholds.main()
+    assert target.stat().st_mtime_ns == written, "nothing was left to do"
+    (study / "results" / "thresholds" / "made-up.json").write_text(json.dumps(record | {"dense_digest": "another"}))
+    with pytest.raises(pytest.fail.Exception, match="answered already"):
+        thresholds.main()
+
+
+def test_without_a_dense_classifier_it_says_so(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (study / "dense" / "model.safetensors").unlink()
+    with pytest.raises(SystemExit):
+        thresholds.main()
+    assert "--dense made-up=FOLDER" in capsys.readouterr().err
+
+
+def test_without_records_the_table_says_so(tmp_path: Path) -> None:
+    assert threshold_tables(Results(tmp_path)) == "Not yet."
