@@ -13,6 +13,7 @@ import torch
 from tokensieve import load
 from tokensieve.cascade.plan import plan_of
 from tokensieve.data import DataSplits
+from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.flops import dense_flops
 from tokensieve.runtime.precision import is_native
@@ -39,13 +40,17 @@ def measure(job: Job, config: dict[str, Any], dense: Path, splits: DataSplits, f
         "recipe": wanted | job.recipe,
         "documents": {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)},
     }
-    fitted = {"epochs": 0}
-    for stage, recipe in {"fitted": wanted | fitted, "trained": wanted | job.recipe}.items():
+    for stage, recipe in {"fitted": wanted | {"epochs": 0}, "trained": wanted | job.recipe}.items():
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        done = train(
-            str(base), job.settings, splits, folder, Recipe.from_record(recipe), data_name=job.data, progress=False
-        )
+        made = Recipe.from_record(recipe)
+        try:
+            done = train(str(base), job.settings, splits, folder, made, data_name=job.data, progress=False)
+        except ConfigError as error:  # it has parts that start at random
+            if stage == "trained":
+                raise
+            record["why_not_fitted"] = str(error).split(" and needs ")[0]
+            continue
         record[stage] = scored(folder, splits, dense) | {"seconds": round(done["seconds"], 1)}
     record["machine"] = machine(threads)
     _write(job, record)
