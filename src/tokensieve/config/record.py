@@ -29,7 +29,8 @@ def from_record(kind: type[Any], record: object, path: str = "") -> Any:
 
     Args:
         kind: a dataclass of settings, or a kind of cells, of which the record names one. A text stands for a cell with
-            its defaults. A kind with a single cell needs no name.
+            its defaults. A kind with a single cell needs no name, nor does one that says which is meant
+            (`Cell.unnamed`).
         record: of JSON.
         path: dotted place of the record, for errors; "": the top.
 
@@ -58,7 +59,7 @@ def from_record(kind: type[Any], record: object, path: str = "") -> Any:
 def _cell(kind: type[Any], values: dict[str, Any], path: str) -> type[Any]:
     """The class that a record names; the name is taken out of it."""
     choices = kind.choices
-    default = next(iter(choices)) if len(choices) == 1 else None
+    default = next(iter(choices)) if len(choices) == 1 else kind.unnamed or None
     name = values.pop("name", default)
     if name is None:
         raise ConfigError(f"{path}: give its name too, one of {', '.join(choices)}")

@@ -20,11 +20,13 @@ class Cell:
         name: what records call the cell.
         checks: the check of each field that is a plain value.
         choices: name -> class, for each kind.
+        unnamed: of a kind, the cell that a record without a name means; "": it has to name one, unless there is one.
     """
 
     name: ClassVar[str] = ""
     checks: ClassVar[Mapping[str, Check]] = {}
     choices: ClassVar[dict[str, type[Any]]] = {}
+    unnamed: ClassVar[str] = ""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -44,6 +44,7 @@ class Combine(Cell):
     mode: Mode = "replace"
     tokens: int = 8
 
+    unnamed: ClassVar[str] = "combining-module"  # the only one for long, so that records may leave its name out
     joins_text: ClassVar[bool] = True
     fitted: ClassVar[bool] = False
     checks: ClassVar[Mapping[str, Check]] = {
