@@ -13,11 +13,13 @@ from typing import Any
 from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfig
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
-from tokensieve.reduce.schedule import OneLayer, Taper
+from tokensieve.reduce.schedule import Even, OneLayer, Taper
+from tokensieve.reduce.score.key_similarity import KeySimilarity
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
+from tokensieve.reduce.select.pairs import Pairs
 from tokensieve.reduce.select.quantile import Quantile
 from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.reduce.site import Ahead, Hidden
@@ -88,6 +90,13 @@ METHODS: dict[str, Method] = {
     "merge": Method(
         ReductionConfig(prune=Prune(Received(), TopShare(), site=Hidden(), merge=MostSimilar()), pooling="mean"),
         "P, and the weighted mean of token merging (Bolya et al., ICLR 2023)",
+    ),
+    "tome": Method(
+        ReductionConfig(
+            prune=Prune(KeySimilarity(), Pairs(), Even(0.3), Hidden(), MostSimilar(by="keys", proportional=True)),
+            pooling="mean",
+        ),
+        "ToMe (Bolya et al., ICLR 2023), on text",
     ),
     "quantile": Method(
         ReductionConfig(prune=Prune(Received(), Quantile(), OneLayer(2, 0.5), Hidden()), pooling="mean", min_length=32),

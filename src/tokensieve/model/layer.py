@@ -16,7 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tokensieve.config import Prune
 from tokensieve.kernels.received import Queries
-from tokensieve.model.attention import Attention
+from tokensieve.model.attention import Attended, Attention
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.feed_forward import Intermediate, feed_forward
 from tokensieve.model.norms import norm_of
@@ -24,7 +24,7 @@ from tokensieve.model.positions import Places, Positions
 from tokensieve.model.residual import ResidualOutput
 from tokensieve.model.steps import Step, encoder_steps
 from tokensieve.model.trace import Trace
-from tokensieve.reduce.contract import KeyRows, select_rows
+from tokensieve.reduce.contract import KeyRows, KeyVectors, select_rows
 from tokensieve.reduce.merge.contract import Merging
 from tokensieve.tokens import Tokens
 
@@ -126,6 +126,7 @@ class Layer(GradientCheckpointingLayer):
         self.intermediate = Intermediate(config)
         self.output = ResidualOutput(config.intermediate_size, config, config.block.feed_forward_bias)
         self.prune, self.share = prune, share
+        self.depth = number / config.num_hidden_layers
         self.importance = None if prune is None else prune.score.scorer(config.hidden_size)
 
     def forward(
@@ -149,10 +150,10 @@ class Layer(GradientCheckpointingLayer):
             tokens, _ = self._leave(tokens, choice.kept, choice)
         attended = before if prune is not None and prune.site.keys_once_more else None
         scored = self._scored_queries(tokens, keys, exempt, choice)
-        context, received = self.attention.self(tokens, keys, places, scored, exempt, attended)
-        if received is not None:
-            assert prune is not None
-            choice.kept = self._select(tokens, keys, prune.score.of_received(received), exempt)
+        compared = self._compares_keys(tokens, keys, exempt, choice)
+        found = self.attention.self(tokens, keys, places, scored, exempt, attended, compared)
+        self._choose_by_attention(tokens, keys, exempt, choice, found)
+        context = found.context
         if prune is not None and choice.kept is not None and not prune.site.ahead:
             if prune.site.leaves:
                 tokens, onward = self._leave(tokens, choice.kept, choice)
@@ -172,6 +173,29 @@ class Layer(GradientCheckpointingLayer):
         if choice.kept is None:
             choice.kept = self._select(tokens, keys, scores if keys is None else scores[:, keys.rows[0]], exempt)
 
+    def _choose_by_attention(
+        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice, found: Attended
+    ) -> None:
+        """Choose the tokens that stay, and where the others go, by what attention was asked to give beside context."""
+        scores, merge = self.scores_of(tokens, keys, found), None if self.prune is None else self.prune.merge
+        if scores is not None:
+            choice.kept = self._select(tokens, keys, scores, exempt)
+        if found.keys is not None and choice.kept is not None and merge is not None and merge.needs_keys:
+            choice.merging = merge.merging(tokens, choice.kept, found.keys)
+
+    def scores_of(self, tokens: Tokens, keys: KeyRows | None, found: Attended) -> Tensor | None:
+        """Scores [S, K] of the tokens that serve as keys by what attention gave; None: it was asked for nothing."""
+        if self.prune is None:
+            return None
+        score = self.prune.score
+        if found.received is not None:
+            return score.of_received(found.received)
+        if found.keys is None or not score.needs_keys:
+            return None
+        protected = tokens.protected if keys is None else tokens.protected[keys.rows[0]]
+        lengths = tokens.lengths if keys is None else keys.lengths
+        return score.of_keys(KeyVectors(found.keys, lengths, tokens.combination, protected, self.depth))
+
     def _leave(self, tokens: Tokens, kept: KeyRows, choice: Choice) -> tuple[Tokens, Callable[[Tensor], Tensor]]:
         """Drop the rows that leave, or merge them into rows that stay.
 
@@ -183,7 +207,7 @@ class Layer(GradientCheckpointingLayer):
         rows, left = kept.rows[0], tokens.keep(kept.rows[0], kept.lengths)
         if self.prune.merge is None or len(rows) == len(tokens.values):
             return left, lambda values: values.index_select(0, rows)
-        choice.merging = merging = choice.merging or self.prune.merge.merging(tokens, rows, kept.lengths)
+        choice.merging = merging = choice.merging or self.prune.merge.merging(tokens, kept, None)
         before, sizes = tokens.sizes, merging.sizes(tokens.sizes)
         merged = replace(left, values=merging.means(tokens.values, before, sizes), sizes=sizes)
         return merged, lambda values: merging.means(values, before, sizes)
@@ -198,6 +222,14 @@ class Layer(GradientCheckpointingLayer):
             return None
         score, combination = self.prune.score, tokens.combination
         return lambda rows: score.rows_scored(rows, combination)
+
+    def _compares_keys(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice) -> bool:
+        """Whether the layer's keys are needed: by the score, or by merging, for a choice that is not made yet."""
+        if self.prune is None:
+            return False
+        scored = self.prune.score.needs_keys and choice.kept is None
+        merged = self.prune.merge is not None and self.prune.merge.needs_keys and choice.merging is None
+        return (scored or merged) and self._may_lose(tokens, keys, exempt)
 
     def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> bool:
         """Whether a token may leave, so that scores are needed: False if the counts alone keep every token."""

@@ -184,8 +184,9 @@ def _plan_step(
     per_head = settings.prune is not None and settings.prune.score.per_head
     local = step.source in config.block.local_layers
     flops = layer_flops(config, rows, keys, out, rows if per_head else keys, local=local)
+    head = d // config.num_attention_heads
     if prune is not None and bounds.scores:
-        flops += prune.score.flops(d, previous + m, rows, keys, m)
+        flops += prune.score.flops(head if prune.score.needs_keys else d, previous + m, rows, keys, m)
     if prune is not None and prune.merge is not None:
-        flops += prune.merge.flops(d, previous + m, out)
+        flops += prune.merge.flops(head if prune.merge.needs_keys else d, previous + m, out)
     return PlanStep(number, "layer", rows, keys, out, kept, bounds.fewest, flops)

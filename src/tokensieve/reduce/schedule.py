@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import ClassVar
 
 from tokensieve.checks import Check, list_of, number, shown, whole
@@ -86,6 +87,25 @@ class Taper(Schedule):
         others = layers - 1
         each = max(0.001, round((self.last / self.first) ** (1 / others), 3)) if others > 0 else 1.0
         return (self.first, *(each,) * others)[:layers]
+
+
+@dataclass(frozen=True)
+class Even(Schedule):
+    """As many tokens leave in each layer as in any other: the same share of the document's own length.
+
+    Attributes:
+        last: share of the document's tokens that is left after the last layer, in (0, 1].
+    """
+
+    last: float = 0.3
+
+    name: ClassVar[str] = "even"
+    checks: ClassVar[Mapping[str, Check]] = {"last": _SHARE}
+
+    def expand(self, layers: int) -> tuple[float, ...]:
+        """The quotients of the shares of the length that are left, to four decimals."""
+        left = [1 - (1 - self.last) * number / layers for number in range(layers + 1)] if layers else []
+        return tuple(max(0.001, round(after / before, 4)) for before, after in pairwise(left))
 
 
 @dataclass(frozen=True)
