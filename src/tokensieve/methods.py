@@ -13,7 +13,8 @@ from typing import Any
 from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfig
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
-from tokensieve.reduce.schedule import Even, OneLayer, Taper
+from tokensieve.reduce.schedule import Even, LastLayers, OneLayer, Taper
+from tokensieve.reduce.score.energy import Energy
 from tokensieve.reduce.score.key_similarity import KeySimilarity
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.random import Random
@@ -97,6 +98,12 @@ METHODS: dict[str, Method] = {
             pooling="mean",
         ),
         "ToMe (Bolya et al., ICLR 2023), on text",
+    ),
+    "pitome": Method(
+        ReductionConfig(
+            prune=Prune(Energy(), Pairs("next"), LastLayers(3, 0.6), Hidden(), MostSimilar(by="keys")), pooling="mean"
+        ),
+        "PiToMe (Tran et al., NeurIPS 2024), its text encoders; sizes are carried on",
     ),
     "quantile": Method(
         ReductionConfig(prune=Prune(Received(), Quantile(), OneLayer(2, 0.5), Hidden()), pooling="mean", min_length=32),

@@ -15,7 +15,8 @@ from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.combine.contract import Combine
 from tokensieve.reduce.merge.contract import Merge
 from tokensieve.reduce.merge.most_similar import MostSimilar
-from tokensieve.reduce.schedule import Constant, Even, Listed, OneLayer, Schedule, Taper
+from tokensieve.reduce.schedule import Constant, Even, LastLayers, Listed, OneLayer, Schedule, Taper
+from tokensieve.reduce.score.energy import Energy
 from tokensieve.reduce.score.key_similarity import KeySimilarity
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.random import Random
@@ -35,6 +36,7 @@ SCORES = (
     Learned(noise=0.5),
     Random(seed=3),
     KeySimilarity(),
+    Energy(0.5),
 )
 SELECTIONS = (TopShare(), TopShare(min_tokens=9), Fuzzy(), Fuzzy(9, "candidates"), Quantile(), Quantile(min_tokens=9))
 SELECTIONS += (Pairs(), Pairs("next"), Pairs(min_tokens=9))
@@ -44,6 +46,7 @@ SCHEDULES = (
     OneLayer(1, 0.5),
     OneLayer(2, 0.4),
     Even(0.3),
+    LastLayers(2, 0.6),
     Listed((0.5, 1.0, 0.6, 0.7)),
 )
 SITES = (Keys(), Hidden(), Ahead(), Ahead(keys_once_more=True))
@@ -102,7 +105,7 @@ def test_every_cell_is_in_the_sample() -> None:
         assert tried == set(cells)
     assert {settings.combine for settings in SAMPLE} == set(COMBINES)
     pairs = {(type(own.prune.score), type(own.prune.site)) for own in SAMPLE}  # type: ignore[union-attr]
-    assert len(pairs) == 4 * 3 - 2, "but a score of attention, or of its keys, ahead of it"
+    assert len(pairs) == 5 * 3 - 3, "but a score of attention, or of its keys, ahead of it"
 
 
 @each_composition

@@ -131,6 +131,27 @@ class OneLayer(Schedule):
 
 
 @dataclass(frozen=True)
+class LastLayers(Schedule):
+    """The same share in each of the last layers, and all tokens in the others.
+
+    Attributes:
+        number: how many layers prune; all of them where there are fewer.
+        keep: share of its tokens that a document keeps in each of them, in (0, 1].
+    """
+
+    number: int = 3
+    keep: float = 0.6
+
+    name: ClassVar[str] = "last-layers"
+    checks: ClassVar[Mapping[str, Check]] = {"number": whole(1), "keep": _SHARE}
+
+    def expand(self, layers: int) -> tuple[float, ...]:
+        """1 for the first layers, `keep` for the last ones."""
+        pruning = min(layers, self.number)
+        return (1.0,) * (layers - pruning) + (self.keep,) * pruning
+
+
+@dataclass(frozen=True)
 class Listed(Schedule):
     """A list of shares, one for each layer.
 

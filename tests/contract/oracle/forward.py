@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from contract.oracle.backbone import Backbone
-from contract.oracle.pairs import cosine, key_similarity, takers
+from contract.oracle.pairs import cosine, energy, key_similarity, takers
 from contract.oracle.rule import protected_places, select_positions
 from flat import flat_of
 from tokensieve import TokensieveForSequenceClassification
@@ -217,6 +217,9 @@ class Walk:
         """Scores of the tokens that serve as keys, from their own keys."""
         places = [document.where.index(position) for position in document.keys[0]]
         own, safe = [keys[j] for j in places], [document.protected[position] for position in document.keys[0]]
+        if self.flat.score == "energy":
+            fallen = self.prune.score.fall * (number - 1) / self.backbone.config.num_hidden_layers
+            return energy(own, self.prune.score.margin - fallen)
         return key_similarity(own, safe)
 
     def _chosen(self, document: Document, share: Fraction, scores: list[list[float]]) -> list[list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import NormalDist
 from types import SimpleNamespace
 
 import torch
@@ -28,6 +29,15 @@ def key_similarity(keys: Sequence[Tensor], protected: Sequence[bool]) -> list[fl
         for i in own:
             scores[i] = -max((cosine(keys[i], keys[j]) for j in others), default=-1.0)
     return scores
+
+
+def energy(keys: Sequence[Tensor], margin: float) -> list[float]:
+    """Minus the mean over the other tokens of the normal density of 1 - cosine, whose deviation is 1 - margin."""
+    density = NormalDist(0, 1 - margin).pdf
+    return [
+        -sum(density(1 - cosine(one, other)) for j, other in enumerate(keys) if j != i) / max(1, len(keys) - 1)
+        for i, one in enumerate(keys)
+    ]
 
 
 def takers(

@@ -11,7 +11,7 @@ from contract.oracle import floor_share
 from flat import reduction
 from tokensieve import ConfigError, ReductionConfig
 from tokensieve.model.steps import encoder_steps
-from tokensieve.reduce.schedule import Even, exact_ratio, next_count
+from tokensieve.reduce.schedule import Even, LastLayers, exact_ratio, next_count
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,11 @@ def test_even_takes_as_many_in_each_layer(last: float, layers: int) -> None:
     leaving = [before - after for before, after in pairwise(counts)]
     assert all(abs(count - 1000 * (1 - last) / layers) <= 2 for count in leaving)
     assert counts[-1] == pytest.approx(1000 * last, abs=layers + 1)
+
+
+@pytest.mark.parametrize(("layers", "expected"), [(5, (1, 1, 0.6, 0.6, 0.6)), (2, (0.6, 0.6)), (0, ())])
+def test_last_layers(layers: int, expected: tuple[float, ...]) -> None:
+    assert LastLayers(3, 0.6).expand(layers) == expected
 
 
 def test_even_needs_a_share() -> None:
