@@ -13,7 +13,7 @@ from typing import Any
 from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfig
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
-from tokensieve.reduce.schedule import Even, LastLayers, OneLayer, Taper
+from tokensieve.reduce.schedule import Constant, Even, LastLayers, OneLayer, Taper
 from tokensieve.reduce.score.energy import Energy
 from tokensieve.reduce.score.key_similarity import KeySimilarity
 from tokensieve.reduce.score.learned import Learned
@@ -104,6 +104,11 @@ METHODS: dict[str, Method] = {
             prune=Prune(Energy(), Pairs("next"), LastLayers(3, 0.6), Hidden(), MostSimilar(by="keys")), pooling="mean"
         ),
         "PiToMe (Tran et al., NeurIPS 2024), its text encoders; sizes are carried on",
+    ),
+    "length-adaptive": Method(
+        ReductionConfig(prune=Prune(Received(), TopShare(), Constant(0.9), Hidden()), pooling="mean"),
+        "Length-Adaptive Transformer (Kim and Cho, ACL 2021); one classifier for any keep share from 0.8 on",
+        {"length_drop": 0.2},
     ),
     "quantile": Method(
         ReductionConfig(prune=Prune(Received(), Quantile(), OneLayer(2, 0.5), Hidden()), pooling="mean", min_length=32),

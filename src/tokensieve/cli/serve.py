@@ -11,6 +11,7 @@ import typer
 from tokensieve.cli.options import (
     Device,
     Dtype,
+    KeptShare,
     MaxLength,
     Model,
     OffloadEmbeddings,
@@ -77,6 +78,7 @@ def serve_command(
     device: Device = "auto",
     dtype: Dtype = "float32",
     speed: Speed = None,
+    keep: KeptShare = None,
     threads: Threads = None,
     offload_embeddings: OffloadEmbeddings = False,
 ) -> None:
@@ -108,5 +110,5 @@ def serve_command(
         auto_truncate=auto_truncate,
         api_key=api_key,
     )
-    options = load_options(device, dtype, max_length, str(max_batch_tokens), offload_embeddings, speed)
+    options = load_options(device, dtype, max_length, str(max_batch_tokens), offload_embeddings, speed, keep)
     run(settings, loader(model, **options), host=host, port=port, folder=folder if folder.is_dir() else None)

@@ -34,9 +34,11 @@ class Choice:
     """The tokens that a layer chose in one forward pass.
 
     Gradient checkpointing runs the layer a second time in the backward pass and takes the choice from here: tokens are
-    not scored anew, and cannot be chosen differently.
+    not scored anew, and cannot be chosen differently. The share of the first run holds, too: by then the layer may have
+    another.
     """
 
+    share: Fraction | None = None
     kept: KeyRows | None = None
     merging: Merging | None = None
 
@@ -47,6 +49,7 @@ class Encoder(nn.Module):
     Attributes:
         steps: what each step does.
         layer: the module of each step. A layer that the combining module replaces has none.
+        may_prune: of each layer of the schedule, whether it was built to prune.
         positions: what positions mean to attention.
         LayerNorm: the norm behind the last layer, in backbones whose norms come first; else None.
     """
@@ -57,6 +60,7 @@ class Encoder(nn.Module):
         self.min_length = settings.min_length
         self.min_tokens = 1 if settings.prune is None else settings.prune.select.min_tokens
         self.steps = encoder_steps(settings, config.num_hidden_layers, config.block.local_layers)
+        self.may_prune = tuple(share < 1 for share in settings.shares(config.num_hidden_layers))
         self.layer = nn.ModuleList(
             Layer(config, step.source, step.prune, step.share) if step.source is not None else combining_module(config)
             for step in self.steps
@@ -82,6 +86,13 @@ class Encoder(nn.Module):
         if self.LayerNorm is not None:
             tokens = tokens.with_values(self.LayerNorm(tokens.values))
         return tokens, trace
+
+    def take_shares(self, steps: Sequence[Step]) -> None:
+        """Keep the shares of these steps, which prune in no layer but those that were built to prune."""
+        self.steps, self.first_share = tuple(steps), _first_share(steps[0])
+        for step, module in zip(steps, self.layer, strict=True):
+            if step.kind == "layer":
+                module.share = step.share  # type: ignore[assignment]
 
     def pruned(self, lengths: Sequence[int]) -> list[bool]:
         """For each length of a document, whether it is long enough to be pruned."""
@@ -145,6 +156,7 @@ class Layer(GradientCheckpointingLayer):
             The tokens that stay in the model, and the keys of the next layer.
         """
         prune, before = self.prune, tokens
+        choice.share = choice.share or self.share
         self._choose_by_hidden_states(tokens, keys, exempt, choice)
         if prune is not None and prune.site.ahead and choice.kept is not None:
             tokens, _ = self._leave(tokens, choice.kept, choice)
@@ -167,11 +179,12 @@ class Layer(GradientCheckpointingLayer):
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
     ) -> None:
         """Choose the tokens that stay ahead of the layer, if the score needs no attention."""
-        if self.importance is None or not self._may_lose(tokens, keys, exempt):
+        if self.importance is None or not self._may_lose(tokens, keys, exempt, choice):
             return
         scores = self.importance(tokens)  # in a second run, too: noise draws its random numbers ahead of dropout
         if choice.kept is None:
-            choice.kept = self._select(tokens, keys, scores if keys is None else scores[:, keys.rows[0]], exempt)
+            scores = scores if keys is None else scores[:, keys.rows[0]]
+            choice.kept = self._select(tokens, keys, scores, exempt, choice)
 
     def _choose_by_attention(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice, found: Attended
@@ -179,7 +192,7 @@ class Layer(GradientCheckpointingLayer):
         """Choose the tokens that stay, and where the others go, by what attention was asked to give beside context."""
         scores, merge = self.scores_of(tokens, keys, found), None if self.prune is None else self.prune.merge
         if scores is not None:
-            choice.kept = self._select(tokens, keys, scores, exempt)
+            choice.kept = self._select(tokens, keys, scores, exempt, choice)
         if found.keys is not None and choice.kept is not None and merge is not None and merge.needs_keys:
             choice.merging = merge.merging(tokens, choice.kept, found.keys)
 
@@ -218,7 +231,7 @@ class Layer(GradientCheckpointingLayer):
         """The queries whose attention the score needs; None: it needs none, or tokens are chosen already."""
         if self.prune is None or choice.kept is not None or not self.prune.score.needs_attention:
             return None
-        if not self._may_lose(tokens, keys, exempt):
+        if not self._may_lose(tokens, keys, exempt, choice):
             return None
         score, combination = self.prune.score, tokens.combination
         return lambda rows: score.rows_scored(rows, combination)
@@ -229,26 +242,28 @@ class Layer(GradientCheckpointingLayer):
             return False
         scored = self.prune.score.needs_keys and choice.kept is None
         merged = self.prune.merge is not None and self.prune.merge.needs_keys and choice.merging is None
-        return (scored or merged) and self._may_lose(tokens, keys, exempt)
+        return (scored or merged) and self._may_lose(tokens, keys, exempt, choice)
 
-    def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> bool:
+    def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice) -> bool:
         """Whether a token may leave, so that scores are needed: False if the counts alone keep every token."""
         if self.prune is None or all(exempt):
             return False
         lengths = tokens.lengths if keys is None else keys.lengths
         text = tuple(length - tokens.combination for length in lengths)
-        counts = self.prune.select.counts(text, tokens.protected_counts, self.share)
+        counts = self.prune.select.counts(text, tokens.protected_counts, choice.share or self.share)
         return counts is None or any(
             count < length and not out for count, length, out in zip(counts, text, exempt, strict=True)
         )
 
-    def _select(self, tokens: Tokens, keys: KeyRows | None, scores: Tensor, exempt: Sequence[bool]) -> KeyRows:
+    def _select(
+        self, tokens: Tokens, keys: KeyRows | None, scores: Tensor, exempt: Sequence[bool], choice: Choice
+    ) -> KeyRows:
         """The rows that the selection keeps, of `keys` or (None) of all rows."""
         assert self.prune is not None
         if keys is None:
             everything = torch.arange(len(tokens.values), device=scores.device)
             keys = KeyRows(everything.expand(len(scores), -1), tokens.lengths)
-        return select_rows(self.prune.select, self.share, scores, keys, tokens, exempt)
+        return select_rows(self.prune.select, choice.share or self.share, scores, keys, tokens, exempt)
 
 
 def unfitted(model: nn.Module) -> list[Layer]:
