@@ -122,14 +122,19 @@ def tiny_bert_dir(tiny_tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pyt
 
 @pytest.fixture(scope="session")
 def save_classifier(tiny_tokenizer: PreTrainedTokenizerFast) -> Callable[..., Path]:
-    """`save_classifier(folder, **settings)` saves a random classifier of three classes with the tiny tokenizer."""
+    """`save_classifier(folder, **settings)` saves a random classifier of three classes with the tiny tokenizer.
+
+    The settings are flat ones, or `reduction=` the nested ones.
+    """
     from contract.variants import settings, tiny_cascade, tiny_model
+    from tokensieve import ReductionConfig
 
     def save(folder: Path, **changes: object) -> Path:
         special = [tiny_tokenizer.cls_token_id, tiny_tokenizer.sep_token_id]
         names = {0: "film", 1: "law", 2: "sport"}
         sizes = {"vocab_size": len(tiny_tokenizer), "special_token_ids": special, "id2label": names}
-        reduction = settings(**changes)
+        given = changes.pop("reduction", None)
+        reduction = given if isinstance(given, ReductionConfig) else settings(**changes)
         (tiny_cascade if reduction.deferred else tiny_model)(reduction, **sizes).save_pretrained(folder)
         tiny_tokenizer.save_pretrained(folder)
         return folder

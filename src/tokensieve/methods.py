@@ -14,13 +14,16 @@ from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfi
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.combine.projection import Projection
 from tokensieve.reduce.merge.most_similar import MostSimilar
-from tokensieve.reduce.schedule import OneLayer, Taper
+from tokensieve.reduce.schedule import Constant, Even, LastLayers, OneLayer, Taper
+from tokensieve.reduce.score.energy import Energy
 from tokensieve.reduce.score.first import First
 from tokensieve.reduce.score.gradient import Gradient  # noqa: F401 - puts the cell into its registry; no row has it
+from tokensieve.reduce.score.key_similarity import KeySimilarity
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
+from tokensieve.reduce.select.pairs import Pairs
 from tokensieve.reduce.select.quantile import Quantile
 from tokensieve.reduce.select.threshold import Threshold
 from tokensieve.reduce.select.top_share import TopShare
@@ -100,6 +103,24 @@ METHODS: dict[str, Method] = {
     "merge": Method(
         ReductionConfig(prune=Prune(Received(), TopShare(), site=Hidden(), merge=MostSimilar()), pooling="mean"),
         "P, and the weighted mean of token merging (Bolya et al., ICLR 2023)",
+    ),
+    "tome": Method(
+        ReductionConfig(
+            prune=Prune(KeySimilarity(), Pairs(), Even(0.3), Hidden(), MostSimilar(by="keys", proportional=True)),
+            pooling="mean",
+        ),
+        "ToMe (Bolya et al., ICLR 2023), on text",
+    ),
+    "pitome": Method(
+        ReductionConfig(
+            prune=Prune(Energy(), Pairs("next"), LastLayers(3, 0.6), Hidden(), MostSimilar(by="keys")), pooling="mean"
+        ),
+        "PiToMe (Tran et al., NeurIPS 2024), its text encoders; sizes are carried on",
+    ),
+    "length-adaptive": Method(
+        ReductionConfig(prune=Prune(Received(), TopShare(), Constant(0.9), Hidden()), pooling="mean"),
+        "Length-Adaptive Transformer (Kim and Cho, ACL 2021); one classifier for any keep share from 0.8 on",
+        {"length_drop": 0.2},
     ),
     "quantile": Method(
         ReductionConfig(prune=Prune(Received(), Quantile(), OneLayer(2, 0.5), Hidden()), pooling="mean", min_length=32),

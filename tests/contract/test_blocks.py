@@ -1,5 +1,6 @@
 """Layers of other kinds than BERT's: whatever the blocks, the contract of the methods holds."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from torch import nn
 from contract import oracle
 from contract.variants import UNEQUAL, batch, documents, settings, tiny_model
 from tokensieve import ConfigError, InputError, ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification
+from tokensieve.methods import METHODS as ROWS
 from tokensieve.model.block import Blocks
+from tokensieve.reduce.combine.combining_module import CombiningModule
 
 BLOCKS: dict[str, dict[str, Any]] = {
     "norm first": {"blocks": {"norm_first": True}},
@@ -30,6 +33,7 @@ BLOCKS: dict[str, dict[str, Any]] = {
 """One change to BERT's layers each."""
 METHODS: dict[str, ReductionConfig] = {
     "dense": settings(pruning="none", pooling="host"),
+    "tome": replace(ROWS["tome"].settings, combine=CombiningModule(layer=4, tokens=2)),
     "keys": settings(pruning="ratio", pooling="host"),
     "keys of each head": settings(pruning="ratio", heads="per_head", pooling="host"),
     "hidden": settings(pruning="ratio", site="hidden", combine_layer=3),

@@ -27,6 +27,7 @@ from contract.variants import (
 from tokensieve import ConfigError, ReductionConfig
 from tokensieve.backbones import BACKBONES
 from tokensieve.kernels import linear
+from tokensieve.methods import METHODS as ROWS
 from tokensieve.model.batch import check_batch
 from tokensieve.model.int8 import in_int8, int8_names
 from tokensieve.model.steps import encoder_steps
@@ -38,6 +39,7 @@ METHODS: dict[str, ReductionConfig] = {
     "keys": settings(pruning="ratio", pooling="host"),
     "hidden, then combined": settings(pruning="ratio", site="hidden", combine_layer=4),
     "learned": LEARNED,
+    "tome": ROWS["tome"].settings,
 }
 DENSE = settings(pruning="none", pooling="host")
 TARGETS = torch.arange(len(UNEQUAL)) % LABELS
@@ -167,7 +169,7 @@ def test_int8(sizes: dict[str, Any]) -> None:
 
 
 @each_family
-@pytest.mark.parametrize("name", ["keys", "learned"])
+@pytest.mark.parametrize("name", ["keys", "learned", "tome"])
 def test_flops_are_torchs_count(sizes: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "onednn_pays", lambda: False)
     model, inputs = tiny_model(METHODS[name], **sizes), batch(documents((40,)))

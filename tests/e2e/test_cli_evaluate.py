@@ -53,6 +53,14 @@ def test_offloaded_embeddings_give_the_same(cli: Cli, work: Path) -> None:
     assert {key: lean[key] for key in lean.keys() - differ} == {key: whole[key] for key in whole.keys() - differ}
 
 
+def test_another_share_of_the_tokens(cli: Cli, work: Path) -> None:
+    """The classifier keeps fewer tokens than the folder says; a share that is none is one line."""
+    own, fewer = (cli(*EVALUATE, "good.jsonl", "--json", *flags).json() for flags in ((), ("--keep", "0.3")))
+    assert own["kept_tokens"][0] >= fewer["kept_tokens"][0]
+    assert sum(own["kept_tokens"]) > sum(fewer["kept_tokens"])
+    assert "keep=2.0: give a number in (0, 1]" in cli(*EVALUATE, "good.jsonl", "--keep", "2").error()
+
+
 def test_what_is_said_to_people(cli: Cli, work: Path) -> None:
     outcome = cli(*EVALUATE, "good.jsonl")
     for said in (

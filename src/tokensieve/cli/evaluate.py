@@ -14,6 +14,7 @@ from tokensieve.cli.options import (
     Device,
     Dtype,
     Json,
+    KeptShare,
     LabelColumn,
     LabelSeparator,
     MaxLength,
@@ -69,6 +70,7 @@ def evaluate_command(
     device: Device = "auto",
     dtype: Dtype = "float32",
     speed: Speed = None,
+    keep: KeptShare = None,
     threads: Threads = None,
     batch_tokens: BatchTokens = str(BATCH_TOKENS),
     offload_embeddings: OffloadEmbeddings = False,
@@ -87,7 +89,7 @@ def evaluate_command(
     from tokensieve.data import Tally
     from tokensieve.runtime.evaluate import evaluate
 
-    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings, speed)
+    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings, speed, keep)
     tally = Tally()
     reading = {
         "text_column": text_column,

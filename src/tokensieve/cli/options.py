@@ -64,6 +64,15 @@ Speed = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+KeptShare = Annotated[
+    float | None,
+    typer.Option(
+        "--keep",
+        help="Share of its tokens that a document keeps in each pruning layer, above 0 and at most 1 (default: as the "
+        "folder says). For a classifier of the preset length-adaptive.",
+        rich_help_panel=RUNNING,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and no progress bars.")]
 Input = Annotated[
     str,
@@ -168,11 +177,12 @@ def load_classifier(
     batch_tokens: str,
     offload_embeddings: bool,
     speed: str | None = None,
+    keep: float | None = None,
 ) -> Classifier:
     """`tokensieve.load` by the options of the same names."""
     from tokensieve.runtime.load import load
 
-    return load(model, **load_options(device, dtype, max_length, batch_tokens, offload_embeddings, speed))
+    return load(model, **load_options(device, dtype, max_length, batch_tokens, offload_embeddings, speed, keep))
 
 
 def load_options(
@@ -182,6 +192,7 @@ def load_options(
     batch_tokens: str,
     offload_embeddings: bool,
     speed: str | None = None,
+    keep: float | None = None,
 ) -> dict[str, Any]:
     """What `tokensieve.load` takes beside the path."""
     return {
@@ -191,6 +202,7 @@ def load_options(
         "batch_tokens": _number_or_word(batch_tokens),
         "offload_embeddings": offload_embeddings,
         "speed": speed,
+        "keep": keep,
     }
 
 

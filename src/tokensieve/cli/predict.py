@@ -17,6 +17,7 @@ from tokensieve.cli.options import (
     Dtype,
     Input,
     InputFormat,
+    KeptShare,
     MaxLength,
     Model,
     OffloadEmbeddings,
@@ -88,6 +89,7 @@ def predict_command(
     device: Device = "auto",
     dtype: Dtype = "float32",
     speed: Speed = None,
+    keep: KeptShare = None,
     threads: Threads = None,
     batch_tokens: BatchTokens = str(BATCH_TOKENS),
     offload_embeddings: OffloadEmbeddings = False,
@@ -119,7 +121,7 @@ def predict_command(
     table: dict[str, Any] = {"text_column": text_column, "pair_column": pair_column, "delimiter": delimiter}
     how: dict[str, Any] = {"label_column": None, "policy": on_bad_rows, "format": input_format}
     documents = read_documents(source, **table, **how, tally=tally)
-    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings, speed)
+    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings, speed, keep)
     settings = {  # what a record depends on; a resumed run meets the bad rows once more
         "--input-format": format_of(source, input_format),
         "--output-format": kind,

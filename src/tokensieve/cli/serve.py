@@ -11,6 +11,7 @@ import typer
 from tokensieve.cli.options import (
     Device,
     Dtype,
+    KeptShare,
     MaxLength,
     Model,
     OffloadEmbeddings,
@@ -88,6 +89,7 @@ def serve_command(
     device: Device = "auto",
     dtype: Dtype = "float32",
     speed: Speed = None,
+    keep: KeptShare = None,
     threads: Threads = None,
     offload_embeddings: OffloadEmbeddings = False,
 ) -> None:
@@ -120,5 +122,5 @@ def serve_command(
         max_speed=None if max_speed is None else times(max_speed),
         api_key=api_key,
     )
-    options = load_options(device, dtype, max_length, str(max_batch_tokens), offload_embeddings, speed)
+    options = load_options(device, dtype, max_length, str(max_batch_tokens), offload_embeddings, speed, keep)
     run(settings, loader(model, **options), host=host, port=port, folder=folder if folder.is_dir() else None)

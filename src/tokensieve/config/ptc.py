@@ -11,6 +11,7 @@ from tokensieve.config.old import FIELDS, FORMAT_VERSION, nested
 from tokensieve.config.record import to_record
 from tokensieve.config.reduction import Prune, ReductionConfig
 from tokensieve.errors import ConfigError
+from tokensieve.reduce.merge.most_similar import MostSimilar
 from tokensieve.reduce.schedule import Constant, Listed, Schedule
 
 
@@ -89,6 +90,7 @@ def _flat_of_prune(prune: Prune) -> dict[str, Any]:
     newer = {
         "select": select["name"] not in ("top-share", "fuzzy"),
         "score": score["name"] not in ("received", "learned"),
+        "merge": prune.merge not in (None, MostSimilar()),
         "site": (score["name"] == "learned") != site.ahead,
     }
     for place, is_newer in newer.items():

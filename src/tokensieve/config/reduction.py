@@ -63,6 +63,7 @@ class Prune:
                 f"score={self.score.name} with site={self.site.name}: attention is not known ahead of the layer; use "
                 "site=hidden, or a score of hidden states such as learned"
             )
+        self._check_keys()
         if self.score.per_head and self.site.leaves:
             raise ConfigError(
                 f"score.heads='per_head' with site={self.site.name}: a token leaves the model for all heads at once; "
@@ -72,6 +73,15 @@ class Prune:
             raise ConfigError(
                 f"merge={self.merge.name} with site={self.site.name}: there pruned tokens stay in the model; use "
                 "site=hidden"
+            )
+
+    def _check_keys(self) -> None:
+        """Raise ConfigError where keys are needed ahead of the attention that makes them."""
+        merge = self.merge
+        if self.site.ahead and (self.score.needs_keys or (merge is not None and merge.needs_keys)):
+            place = f"score={self.score.name}" if self.score.needs_keys else "merge.by='keys'"
+            raise ConfigError(
+                f"{place} with site={self.site.name}: keys are not known ahead of the layer; use site=hidden"
             )
 
 

@@ -98,7 +98,7 @@ class Watch:
         if module.importance is not None:
             self._hooks.append(module.importance.register_forward_hook(self._after_scorer))
         else:
-            self._hooks.append(module.attention.self.register_forward_hook(self._after_attention(step)))
+            self._hooks.append(module.attention.self.register_forward_hook(self._after_attention(module)))
 
     def _before_layer(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         self._tokens, self._keys = inputs[:2]
@@ -116,11 +116,11 @@ class Watch:
     def _after_scorer(self, module: nn.Module, inputs: tuple[Any, ...], scores: Tensor) -> None:
         self._note_scores(self._tokens.origin.expand(len(scores), -1), scores)
 
-    def _after_attention(self, step: Step) -> Any:
-        def note(module: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor | None]) -> None:
-            if output[1] is None or step.prune is None:
+    def _after_attention(self, layer: Any) -> Any:
+        def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            scores, origin = layer.scores_of(self._tokens, self._keys, output), self._tokens.origin
+            if scores is None:
                 return
-            scores, origin = step.prune.score.of_received(output[1]), self._tokens.origin
             rows = origin.unsqueeze(0) if self._keys is None else origin[self._keys.rows]
             self._note_scores(rows.expand(len(scores), -1), scores)
 

@@ -61,8 +61,8 @@ def check_settings(model: TokensieveForSequenceClassification) -> None:
     if not counted:
         scope = ", prune.select.scope=candidates" if isinstance(prune.select, Fuzzy) else ""
         raise ConfigError(
-            f"prune.select={prune.select.name}{scope} cannot be exported to ONNX: how many tokens stay depends on "
-            "their scores, and a graph needs it from the length; train with prune.select=top-share"
+            f"prune.select={prune.select.name}{scope} cannot be exported to ONNX: a graph needs from the length how "
+            "many tokens stay, and has that of the top share alone; train with prune.select=top-share"
         )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tokensieve.kernels.backends import BACKENDS
-from tokensieve.kernels.ragged import runs
+from tokensieve.kernels.ragged import Run, runs
 from tokensieve.kernels.received import Queries
 from tokensieve.kernels.relative import RelativeBias
 
@@ -25,6 +25,7 @@ def attend(
     exempt: Sequence[bool] | None = None,
     backend: str = "blocked",
     bias: RelativeBias | None = None,
+    sizes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention of every document's queries over its own keys; nothing is padded.
 
@@ -39,6 +40,7 @@ def attend(
         exempt: documents that are not scored all the same; their keys receive 0. None: there are none.
         backend: a key of `BACKENDS`.
         bias: what is added to the logits; None: nothing is.
+        sizes: [Tk] above 0, how many keys each stands for: attention is that over so many equal ones; None: one each.
 
     Returns:
         context [Tq, H * d_head], and [H, Tk] float32 means of the probabilities over the scored queries (detached), or
@@ -49,12 +51,13 @@ def attend(
     # Only where there is a score, exemption parts documents of equal lengths.
     apart = (False,) * len(query_lengths) if scored is None or exempt is None else exempt
     alike = [0] * len(query_lengths) if bias is None else bias.alike(query_lengths, key_lengths)
+    logs = None if sizes is None else sizes.log()
     for run in runs(query_lengths, key_lengths, apart, alike):
         n, k, unscored, _ = run.lengths
         q = _heads_first(query, q_start, run.documents, n)
         ks = _heads_first(key, k_start, run.documents, k)
         vs = _heads_first(value, k_start, run.documents, k)
-        added = None if bias is None else bias.between(slice(q_start, q_start + n), slice(k_start, k_start + k))
+        added = _added(bias, logs, q_start, k_start, run)
         context, column = run_attention(q, ks, vs, dropout, None if scored is None or unscored else scored(n), added)
         contexts.append(context.transpose(1, 2).reshape(run.documents * n, -1))
         if scored is not None:
@@ -68,6 +71,18 @@ def _heads_first(packed: Tensor, start: int, documents: int, length: int) -> Ten
     """Rows of a run as [documents, H, length, d_head], a view."""
     rows = packed[start : start + documents * length]
     return torch.unflatten(rows, 0, (documents, length)).transpose(1, 2)
+
+
+def _added(bias: RelativeBias | None, logs: Tensor | None, q_start: int, k_start: int, run: Run) -> Tensor | None:
+    """What is added to a run's logits: four dimensions that broadcast to [documents, H, n, k]."""
+    n, k, *_ = run.lengths
+    added = None
+    if bias is not None:  # the same for all documents of the run
+        added = bias.between(slice(q_start, q_start + n), slice(k_start, k_start + k)).unsqueeze(0)
+    if logs is not None:
+        own = logs[k_start : k_start + run.documents * k].view(run.documents, 1, 1, k)
+        added = own if added is None else added + own
+    return added
 
 
 def _joined(parts: list[Tensor], dim: int) -> Tensor:

@@ -17,8 +17,8 @@ from tokensieve.kernels.received import ALL, Rows, add_means, probability_blocks
 
 Backend = Callable[[Tensor, Tensor, Tensor, float, Rows | None, Tensor | None], tuple[Tensor, Tensor | None]]
 """(q [documents, H, n, d_head], k and v [documents, H, k, d_head], dropout on the probabilities, rows of the queries
-that the score looks at or None, bias on the logits [H, n, k] or None) -> context [documents, H, n, d_head], received
-attention [documents, H, k] or None."""
+that the score looks at or None, bias of four dimensions that broadcasts to the logits [documents, H, n, k] or None) ->
+context [documents, H, n, d_head], received attention [documents, H, k] or None."""
 
 
 def fused(
@@ -28,7 +28,7 @@ def fused(
     if bias is not None and bias.requires_grad and dropout == 0 and torch.is_grad_enabled():
         context = biased_attention(q, k, v, bias)
     else:
-        mask = None if bias is None else bias.to(q.dtype).unsqueeze(0)
+        mask = None if bias is None else bias.to(q.dtype)
         context = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     if rows is None:
         return context, None

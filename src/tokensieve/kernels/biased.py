@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokensieve.kernels.received import probability_blocks
+from tokensieve.kernels.received import bias_rows, probability_blocks
 
 
 def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         q: queries.
         k: keys.
         v: values.
-        bias: [H, n, k] on the logits; it gets a gradient.
+        bias: on the logits, of four dimensions that broadcast to [documents, H, n, k]; it gets a gradient.
     """
     context: Tensor = _Biased.apply(q, k, v, bias)  # type: ignore[no-untyped-call]
     return context
@@ -31,7 +31,7 @@ def biased_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
 class _Biased(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        context = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype).unsqueeze(0))
+        context = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
         ctx.save_for_backward(q, k, v, bias, context)
         return context
 
@@ -44,7 +44,7 @@ class _Biased(torch.autograd.Function):
         common = (of_context * context.float().flatten(0, 1)).sum(-1, keepdim=True)
         queries, keys, values = (own.float().flatten(0, 1) for own in (q, k, v))
         of_q, of_k, of_v = (torch.zeros_like(own) for own in (queries, keys, values))
-        of_bias, scale = torch.zeros_like(bias, dtype=torch.float32), q.shape[-1] ** -0.5
+        of_bias, scale = bias.new_zeros(bias.shape, dtype=torch.float32), q.shape[-1] ** -0.5
         for block, rows, probabilities in probability_blocks(q, k, bias):
             own, keys_seen = of_context[block, rows], keys[block]
             of_v[block] += probabilities.transpose(1, 2) @ own
@@ -52,7 +52,10 @@ class _Biased(torch.autograd.Function):
             of_logits = probabilities.mul_(inner)
             of_q[block, rows] = (of_logits @ keys_seen).mul_(scale)
             of_k[block] += (of_logits.transpose(1, 2) @ queries[block, rows]).mul_(scale)
-            heads = torch.arange(block.start, block.stop, device=q.device) % len(bias)
-            of_bias[:, rows].index_add_(0, heads, of_logits)
+            own_rows = bias_rows(bias, block, q.shape[1])
+            if bias.shape[2] == 1:
+                of_bias.flatten(0, 1).index_add_(0, own_rows, of_logits.sum(1, keepdim=True))
+            else:
+                of_bias.flatten(0, 1)[:, rows].index_add_(0, own_rows, of_logits)
         shaped = (of.view_as(own).to(own.dtype) for of, own in ((of_q, q), (of_k, k), (of_v, v)))
         return (*shaped, of_bias.to(bias.dtype))

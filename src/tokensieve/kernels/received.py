@@ -32,14 +32,16 @@ def received_attention(q: Tensor, k: Tensor, rows: Rows, bias: Tensor | None = N
         q: [documents, H, n, d_head].
         k: [documents, H, k, d_head].
         rows: queries to look at, the same of every document.
-        bias: [H, n, k] on the logits, or None.
+        bias: on the logits, of four dimensions that broadcast to [documents, H, n, k], or None.
 
     Returns:
         [documents, H, k] float32.
     """
     q = q[:, :, rows]
+    if bias is not None and bias.shape[2] > 1:
+        bias = bias[:, :, rows]
     columns = q.new_zeros(len(q) * q.shape[1], k.shape[2], dtype=torch.float32)
-    for block, _, probabilities in probability_blocks(q, k, None if bias is None else bias[:, rows]):
+    for block, _, probabilities in probability_blocks(q, k, bias):
         add_means(columns[block], probabilities, q.shape[2])
     return columns.view(len(q), q.shape[1], -1)
 
@@ -57,7 +59,7 @@ def probability_blocks(q: Tensor, k: Tensor, bias: Tensor | None = None) -> Iter
 
     In documents that are too long for it, a block has some of the queries. All blocks are written to the same memory:
     use one before asking for the next. The logits are float32 throughout: rounded to bfloat16 before the softmax, near
-    tokens would tie. A bias [H, n, k] is added to those of each document.
+    tokens would tie. A bias is added that broadcasts to [documents, H, n, k].
     """
     queries, keys = q.flatten(0, 1).float(), k.flatten(0, 1).float().transpose(1, 2)
     n, width, scale = q.shape[2], k.shape[2], q.shape[-1] ** -0.5
@@ -73,8 +75,14 @@ def probability_blocks(q: Tensor, k: Tensor, bias: Tensor | None = None) -> Iter
             logits = held[: block.stop - start, : rows.stop - first]
             with torch.autocast(q.device.type, enabled=False):
                 if added is not None:
-                    heads = torch.arange(block.start, block.stop, device=q.device) % len(added)
-                    logits.copy_(added[heads, rows])
+                    own = added.flatten(0, 1)[bias_rows(added, block, q.shape[1])]
+                    logits.copy_(own if own.shape[1] == 1 else own[:, rows])
                 beta = 0 if added is None else 1
                 torch.baddbmm(logits, queries[block, rows], keys[block], beta=beta, alpha=scale, out=logits)
             yield block, rows, torch.softmax(logits, -1, out=logits)
+
+
+def bias_rows(bias: Tensor, block: slice, heads: int) -> Tensor:
+    """The rows of a bias [documents or 1, H or 1, n, k], its first two dimensions as one, for a block of pairs."""
+    pairs = torch.arange(block.start, block.stop, device=bias.device)
+    return pairs // heads % len(bias) * bias.shape[1] + pairs % heads % bias.shape[1]

@@ -52,6 +52,7 @@ def attend_within(
     *,
     combination: int = 0,
     dropout: float = 0.0,
+    sizes: Tensor | None = None,
 ) -> Tensor:
     """Attention of every query over the keys of its document that stand within the window.
 
@@ -67,24 +68,30 @@ def attend_within(
         keys: where the keys stand; None: keys and values are of the same rows as the queries.
         combination: combination tokens at the end of each document, among its queries and its keys.
         dropout: probability on the attention weights.
+        sizes: [Tk] how many keys each stands for (`attend`), where all heads have the same keys; None: one each.
 
     Returns:
         [Tq, H * d_head].
     """
+    logs = None if sizes is None else sizes.log()
     if not combination:
-        return _within(window, query, key, value, queries, keys, None, dropout)
+        return _within(window, query, key, value, queries, keys, None, dropout, logs)
     keys = keys or queries
     if combination * len(queries.lengths) == len(query):
-        return attend(query, key, value, queries.lengths, keys.lengths, dropout=dropout, backend="fused")[0]
+        return attend(query, key, value, queries.lengths, keys.lengths, dropout=dropout, backend="fused", sizes=sizes)[
+            0
+        ]
     text, own = (queries.position[0] != COMBINATION).nonzero().flatten(), keys.position[0] != COMBINATION
     context = query.new_empty(len(query), query[0].numel())
     added = _Added((~own).nonzero().flatten(), combination, queries.documents()[text])
     left = [_without(rows, combination) for rows in (queries, keys)]
-    seen = _within(window, query[text], key, value, left[0], left[1], added, dropout)
+    seen = _within(window, query[text], key, value, left[0], left[1], added, dropout, logs)
     context = context.index_copy(0, text, seen.to(context.dtype))
     folding = (queries.position[0] == COMBINATION).nonzero().flatten()
     lengths = (combination,) * len(queries.lengths)
-    everywhere, _ = attend(query[folding], key, value, lengths, keys.lengths, dropout=dropout, backend="fused")
+    everywhere, _ = attend(
+        query[folding], key, value, lengths, keys.lengths, dropout=dropout, backend="fused", sizes=sizes
+    )
     return context.index_copy(0, folding, everywhere.to(context.dtype))
 
 
@@ -112,9 +119,14 @@ def _within(
     keys: Rows | None,
     added: _Added | None,
     dropout: float,
+    logs: Tensor | None = None,
 ) -> Tensor:
-    """Attention of text alone; with `added` every query also sees the combination tokens of its document."""
+    """Attention of text alone; with `added` every query also sees the combination tokens of its document.
+
+    `logs` [Tk] are added to the logits.
+    """
     if keys is not None and len(keys.position) > 1:
+        assert logs is None, "heads keep keys of their own at site keys alone, where nothing is merged"
         return _of_heads(window, query, key, value, queries, keys, added, dropout)
     count = len(query)
     stride = int(max(queries.position.max(), 0 if keys is None else keys.position.max())) + window + 1
@@ -126,6 +138,7 @@ def _within(
         key, value = (_stretches(own, window, missing, stretch) for own in (key, value))
         seen_at = F.pad(at.flatten()[:count], (window, window + missing), value=_NOWHERE).unfold(0, stretch, BLOCK)
         mask = _near(at, seen_at, window)
+        logs = None if logs is None else F.pad(logs, (window, window + missing)).unfold(0, stretch, BLOCK)
     else:
         rows, mask = _gathered(window, at, keys.documents() * stride + keys.position[0])
         if added is not None:  # text rows come first in each document, so they are found among all rows
@@ -133,9 +146,12 @@ def _within(
             rows = text.nonzero().flatten()[rows]
             more, seen = _combination(added, missing)
             rows, mask = torch.cat([rows, more], 1), torch.cat([mask, seen], 2)
+        logs = None if logs is None else logs[rows]
         shape = (*rows.shape, *key.shape[1:])
         key, value = (own.index_select(0, rows.flatten()).view(shape).transpose(1, 2) for own in (key, value))
     blocks = F.pad(query, (0, 0, 0, 0, 0, missing)).unflatten(0, (-1, BLOCK)).transpose(1, 2)
+    if logs is not None:
+        mask = torch.where(mask, logs.to(query.dtype).unsqueeze(1), -torch.inf)
     context = F.scaled_dot_product_attention(blocks, key, value, attn_mask=mask.unsqueeze(1), dropout_p=dropout)
     return context.transpose(1, 2).flatten(2).flatten(0, 1)[:count]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,20 @@ from tokensieve.model.positions import Places, rotated
 from tokensieve.model.residual import ResidualOutput
 from tokensieve.reduce.contract import KeyRows
 from tokensieve.tokens import Tokens
+
+
+class Attended(NamedTuple):
+    """What attention gives.
+
+    Attributes:
+        context: [T, d].
+        received: [H, K] float32, the attention that each key receives; None: not asked for.
+        keys: [K, d_head] float32, the mean of each key over the heads, not turned by position; None: not asked for.
+    """
+
+    context: Tensor
+    received: Tensor | None = None
+    keys: Tensor | None = None
 
 
 class SelfAttention(nn.Module):
@@ -42,6 +57,8 @@ class SelfAttention(nn.Module):
         self.value: nn.Module = Linear(width, width, blocks.attention_bias)
         self.dropout = config.attention_probs_dropout_prob
         self.backend = resolve_backend(config.attention_backend)
+        prune = config.settings.prune
+        self.proportional = prune is not None and prune.merge is not None and prune.merge.proportional
 
     def forward(
         self,
@@ -51,8 +68,9 @@ class SelfAttention(nn.Module):
         scored: Queries | None,
         exempt: Sequence[bool],
         attended: Tokens | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Compute the context [T, d] and, with `scored`, the attention that each key receives, [H, K].
+        compared: bool = False,
+    ) -> Attended:
+        """Compute the context and, with `scored`, the attention that each key receives.
 
         Args:
             tokens: the batch; all of them are queries.
@@ -61,11 +79,14 @@ class SelfAttention(nn.Module):
             scored: queries whose attention the score needs; None: no score needs any.
             exempt: for each document, whether it is neither pruned nor scored.
             attended: tokens of the same documents that keys and values are made of; None: `tokens`.
+            compared: whether to give the keys too, by which tokens are compared.
         """
         attended = attended or tokens
         rows = self._ready(tokens.values)
         query = self._projected(self.query, rows)
         key, value = self._keys_and_values(rows if attended is tokens else self._ready(attended.values), keys)
+        vectors = key.detach().float().mean(1) if compared else None
+        sizes = attended.sizes if self.proportional else None
         bias, key_lengths = None, attended.lengths if keys is None else keys.lengths
         dropout = self.dropout if self.training else 0.0
         if places.longest:  # else no layer asks for positions
@@ -79,11 +100,12 @@ class SelfAttention(nn.Module):
                 same = keys is None and attended is tokens
                 queries, seen = Rows(at, tokens.lengths), None if same else Rows(key_at, key_lengths)
                 m = tokens.combination
-                return attend_within(
-                    self.window, query, key, value, queries, seen, combination=m, dropout=dropout
-                ), None
+                context = attend_within(
+                    self.window, query, key, value, queries, seen, combination=m, dropout=dropout, sizes=sizes
+                )
+                return Attended(context, None, vectors)
             bias = None if places.bias is None else RelativeBias(places.bias, at[0], key_at)
-        return attend(
+        context, received = attend(
             query,
             key,
             value,
@@ -94,7 +116,9 @@ class SelfAttention(nn.Module):
             exempt=exempt,
             backend=self.backend,
             bias=bias,
+            sizes=sizes,
         )
+        return Attended(context, received, vectors)
 
     def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:
         shared = keys is not None and len(keys.rows) == 1

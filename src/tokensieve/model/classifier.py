@@ -6,10 +6,12 @@ Embeddings and the loop over layers are the body (`body.py`). Tokens leave in `l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from tokensieve.errors import ConfigError
 from tokensieve.model.answers import Answers
 from tokensieve.model.batch import Batch
 from tokensieve.model.body import Body
@@ -18,6 +20,8 @@ from tokensieve.model.head import HEADS
 from tokensieve.model.int8 import put_int8
 from tokensieve.model.plan import Plan, kept_shares, make_plan
 from tokensieve.model.pretrained import ClassifierModel
+from tokensieve.model.steps import encoder_steps
+from tokensieve.reduce.schedule import Constant, Listed
 
 
 class TokensieveForSequenceClassification(Body, ClassifierModel):
@@ -53,6 +57,24 @@ class TokensieveForSequenceClassification(Body, ClassifierModel):
         """
         shares = None if samples is None else self._measure_shares(samples)
         return make_plan(self.config, length, special=special, shares=shares)
+
+    def set_keep(self, keep: float) -> None:
+        """Keep another share of the tokens, with the same weights; settings and plan tell it from then on.
+
+        Args:
+            keep: in (0, 1], the share of its tokens that a document keeps in each layer that was built to prune.
+
+        Raises:
+            ConfigError: the share is out of range, or the model was built to prune in no layer.
+        """
+        settings, depth = self.settings, self.config.num_hidden_layers
+        if settings.prune is None or not any(self.encoder.may_prune):
+            raise ConfigError(f"keep={keep!r}: the model prunes in no layer: train one that does, or leave keep out")
+        share = Constant(keep).keep  # checks it
+        shares = Listed(tuple(share if may else 1.0 for may in self.encoder.may_prune))
+        changed = replace(settings, prune=replace(settings.prune, schedule=shares))
+        self.encoder.take_shares(encoder_steps(changed, depth, self.config.block.local_layers))
+        self.config.reduction = changed.to_dict()
 
     @torch.no_grad()
     def _measure_shares(self, samples: Mapping[str, Tensor]) -> list[float]:

@@ -16,7 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tokensieve.config import Prune
 from tokensieve.kernels.received import Queries
-from tokensieve.model.attention import Attention
+from tokensieve.model.attention import Attended, Attention
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.feed_forward import Intermediate, feed_forward
 from tokensieve.model.norms import norm_of
@@ -24,7 +24,7 @@ from tokensieve.model.positions import Places, Positions
 from tokensieve.model.residual import ResidualOutput
 from tokensieve.model.steps import Step, encoder_steps
 from tokensieve.model.trace import Trace
-from tokensieve.reduce.contract import KeyRows, select_rows
+from tokensieve.reduce.contract import KeyRows, KeyVectors, select_rows
 from tokensieve.reduce.merge.contract import Merging
 from tokensieve.tokens import Tokens
 
@@ -34,9 +34,11 @@ class Choice:
     """The tokens that a layer chose in one forward pass.
 
     Gradient checkpointing runs the layer a second time in the backward pass and takes the choice from here: tokens are
-    not scored anew, and cannot be chosen differently.
+    not scored anew, and cannot be chosen differently. The share of the first run holds, too: by then the layer may have
+    another.
     """
 
+    share: Fraction | None = None
     kept: KeyRows | None = None
     merging: Merging | None = None
 
@@ -47,6 +49,7 @@ class Encoder(nn.Module):
     Attributes:
         steps: what each step does.
         layer: the module of each step. A layer that the combining module replaces has none.
+        may_prune: of each layer of the schedule, whether it was built to prune.
         positions: what positions mean to attention.
         LayerNorm: the norm behind the last layer, in backbones whose norms come first; else None.
     """
@@ -57,6 +60,7 @@ class Encoder(nn.Module):
         self.min_length = settings.min_length
         self.min_tokens = 1 if settings.prune is None else settings.prune.select.min_tokens
         self.steps = encoder_steps(settings, config.num_hidden_layers, config.block.local_layers)
+        self.may_prune = tuple(share < 1 for share in settings.shares(config.num_hidden_layers))
         self.layer = nn.ModuleList(
             Layer(config, step.source, step.prune, step.share) if step.source is not None else combining_module(config)
             for step in self.steps
@@ -82,6 +86,13 @@ class Encoder(nn.Module):
         if self.LayerNorm is not None:
             tokens = tokens.with_values(self.LayerNorm(tokens.values))
         return tokens, trace
+
+    def take_shares(self, steps: Sequence[Step]) -> None:
+        """Keep the shares of these steps, which prune in no layer but those that were built to prune."""
+        self.steps, self.first_share = tuple(steps), _first_share(steps[0])
+        for step, module in zip(steps, self.layer, strict=True):
+            if step.kind == "layer":
+                module.share = step.share  # type: ignore[assignment]
 
     def pruned(self, lengths: Sequence[int]) -> list[bool]:
         """For each length of a document, whether it is long enough to be pruned."""
@@ -126,6 +137,7 @@ class Layer(GradientCheckpointingLayer):
         self.intermediate = Intermediate(config)
         self.output = ResidualOutput(config.intermediate_size, config, config.block.feed_forward_bias)
         self.prune, self.share = prune, share
+        self.depth = number / config.num_hidden_layers
         self.importance = None if prune is None else prune.score.scorer(config.hidden_size)
 
     def forward(
@@ -144,15 +156,16 @@ class Layer(GradientCheckpointingLayer):
             The tokens that stay in the model, and the keys of the next layer.
         """
         prune, before = self.prune, tokens
+        choice.share = choice.share or self.share
         self._choose_by_hidden_states(tokens, keys, exempt, choice)
         if prune is not None and prune.site.ahead and choice.kept is not None:
             tokens, _ = self._leave(tokens, choice.kept, choice)
         attended = before if prune is not None and prune.site.keys_once_more else None
         scored = self._scored_queries(tokens, keys, exempt, choice)
-        context, received = self.attention.self(tokens, keys, places, scored, exempt, attended)
-        if received is not None:
-            assert prune is not None
-            choice.kept = self._select(tokens, keys, prune.score.of_received(received), exempt)
+        compared = self._compares_keys(tokens, keys, exempt, choice)
+        found = self.attention.self(tokens, keys, places, scored, exempt, attended, compared)
+        self._choose_by_attention(tokens, keys, exempt, choice, found)
+        context = found.context
         if prune is not None and choice.kept is not None and not prune.site.ahead:
             if prune.site.leaves:
                 tokens, onward = self._leave(tokens, choice.kept, choice)
@@ -166,11 +179,35 @@ class Layer(GradientCheckpointingLayer):
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
     ) -> None:
         """Choose the tokens that stay ahead of the layer, if the score needs no attention."""
-        if self.importance is None or not self._may_lose(tokens, keys, exempt):
+        if self.importance is None or not self._may_lose(tokens, keys, exempt, choice):
             return
         scores = self.importance(tokens)  # in a second run, too: noise draws its random numbers ahead of dropout
         if choice.kept is None:
-            choice.kept = self._select(tokens, keys, scores if keys is None else scores[:, keys.rows[0]], exempt)
+            scores = scores if keys is None else scores[:, keys.rows[0]]
+            choice.kept = self._select(tokens, keys, scores, exempt, choice)
+
+    def _choose_by_attention(
+        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice, found: Attended
+    ) -> None:
+        """Choose the tokens that stay, and where the others go, by what attention was asked to give beside context."""
+        scores, merge = self.scores_of(tokens, keys, found), None if self.prune is None else self.prune.merge
+        if scores is not None:
+            choice.kept = self._select(tokens, keys, scores, exempt, choice)
+        if found.keys is not None and choice.kept is not None and merge is not None and merge.needs_keys:
+            choice.merging = merge.merging(tokens, choice.kept, found.keys)
+
+    def scores_of(self, tokens: Tokens, keys: KeyRows | None, found: Attended) -> Tensor | None:
+        """Scores [S, K] of the tokens that serve as keys by what attention gave; None: it was asked for nothing."""
+        if self.prune is None:
+            return None
+        score = self.prune.score
+        if found.received is not None:
+            return score.of_received(found.received)
+        if found.keys is None or not score.needs_keys:
+            return None
+        protected = tokens.protected if keys is None else tokens.protected[keys.rows[0]]
+        lengths = tokens.lengths if keys is None else keys.lengths
+        return score.of_keys(KeyVectors(found.keys, lengths, tokens.combination, protected, self.depth))
 
     def _leave(self, tokens: Tokens, kept: KeyRows, choice: Choice) -> tuple[Tokens, Callable[[Tensor], Tensor]]:
         """Drop the rows that leave, or merge them into rows that stay.
@@ -183,7 +220,7 @@ class Layer(GradientCheckpointingLayer):
         rows, left = kept.rows[0], tokens.keep(kept.rows[0], kept.lengths)
         if self.prune.merge is None or len(rows) == len(tokens.values):
             return left, lambda values: values.index_select(0, rows)
-        choice.merging = merging = choice.merging or self.prune.merge.merging(tokens, rows, kept.lengths)
+        choice.merging = merging = choice.merging or self.prune.merge.merging(tokens, kept, None)
         before, sizes = tokens.sizes, merging.sizes(tokens.sizes)
         merged = replace(left, values=merging.means(tokens.values, before, sizes), sizes=sizes)
         return merged, lambda values: merging.means(values, before, sizes)
@@ -194,30 +231,40 @@ class Layer(GradientCheckpointingLayer):
         """The queries whose attention the score needs; None: it needs none, or tokens are chosen already."""
         if self.prune is None or choice.kept is not None or not self.prune.score.needs_attention:
             return None
-        if not self._may_lose(tokens, keys, exempt):
+        if not self._may_lose(tokens, keys, exempt, choice):
             return None
         score, combination = self.prune.score, tokens.combination
         return lambda rows: score.rows_scored(rows, combination)
 
-    def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool]) -> bool:
+    def _compares_keys(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice) -> bool:
+        """Whether the layer's keys are needed: by the score, or by merging, for a choice that is not made yet."""
+        if self.prune is None:
+            return False
+        scored = self.prune.score.needs_keys and choice.kept is None
+        merged = self.prune.merge is not None and self.prune.merge.needs_keys and choice.merging is None
+        return (scored or merged) and self._may_lose(tokens, keys, exempt, choice)
+
+    def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice) -> bool:
         """Whether a token may leave, so that scores are needed: False if the counts alone keep every token."""
         if self.prune is None or all(exempt):
             return False
         lengths = tokens.lengths if keys is None else keys.lengths
         text = tuple(length - tokens.combination for length in lengths)
-        counts = self.prune.select.counts(text, tokens.protected_counts, self.share)
+        counts = self.prune.select.counts(text, tokens.protected_counts, choice.share or self.share)
         return counts is None or any(
             count < length and not out for count, length, out in zip(counts, text, exempt, strict=True)
         )
 
-    def _select(self, tokens: Tokens, keys: KeyRows | None, scores: Tensor, exempt: Sequence[bool]) -> KeyRows:
+    def _select(
+        self, tokens: Tokens, keys: KeyRows | None, scores: Tensor, exempt: Sequence[bool], choice: Choice
+    ) -> KeyRows:
         """The rows that the selection keeps, of `keys` or (None) of all rows."""
         assert self.prune is not None
         if keys is None:
             everything = torch.arange(len(tokens.values), device=scores.device)
             keys = KeyRows(everything.expand(len(scores), -1), tokens.lengths)
-        prune = self.prune
-        return select_rows(prune.select, self.share, scores, keys, tokens, exempt, prune.score.is_log)
+        prune, share = self.prune, choice.share or self.share
+        return select_rows(prune.select, share, scores, keys, tokens, exempt, prune.score.is_log)
 
 
 def unfitted(model: nn.Module) -> list[Layer]:

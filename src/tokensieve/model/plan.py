@@ -184,8 +184,10 @@ def _plan_step(
     per_head = settings.prune is not None and settings.prune.score.per_head
     local = step.source in config.block.local_layers
     flops = layer_flops(config, rows, keys, out, rows if per_head else keys, local=local)
+    head = d // config.num_attention_heads
     if prune is not None and bounds.scores:
-        flops += prune.score.flops(d, previous + joined, rows, keys, joined)
+        width = head if prune.score.needs_keys else d
+        flops += prune.score.flops(width, previous + joined, rows, keys, joined)
     if prune is not None and prune.merge is not None:
-        flops += prune.merge.flops(d, previous + joined, out)
+        flops += prune.merge.flops(head if prune.merge.needs_keys else d, previous + joined, out)
     return PlanStep(number, "layer", rows, keys, out, kept, bounds.fewest, flops)

@@ -18,17 +18,21 @@ from tokensieve.tokens import Tokens
 
 
 class Score(Cell):
-    """One number a token; the higher ones stay. A subclass with `needs_attention` has `of_received`, another `scorer`.
+    """One number a token; the higher ones stay.
+
+    A subclass with `needs_attention` has `of_received`, one with `needs_keys` has `of_keys`, another `scorer`.
 
     Attributes:
         needs_attention: the score is made of the attention that tokens receive in the layer. Otherwise it is known
             ahead of the layer.
+        needs_keys: the score is made of the layer's keys.
         fitted: the score is fitted to a trained classifier before it tells tokens apart.
         is_log: the score is the logarithm of an importance, so that a difference of scores is a factor.
         per_head: every head has scores of its own, and a kept set of its own.
     """
 
     needs_attention: ClassVar[bool] = False
+    needs_keys: ClassVar[bool] = False
     fitted: ClassVar[bool] = False
     is_log: ClassVar[bool] = False
 
@@ -50,15 +54,19 @@ class Score(Cell):
         """Scores [S, K] from the attention [H, K] that keys receive; S is 1 or the number of heads."""
         raise NotImplementedError
 
+    def of_keys(self, seen: KeyVectors) -> Tensor:
+        """Scores [1, K] float32 from the layer's keys, comparable within a document."""
+        raise NotImplementedError
+
     def scorer(self, hidden_size: int) -> Scorer | None:
-        """The module that scores rows ahead of a layer; None: the score is made of attention."""
+        """The module that scores rows ahead of a layer; None: the score is made of attention or of keys."""
         return None
 
     def flops(self, hidden_size: int, before: float, rows: float, keys: float, combination: int) -> float:
         """Multiply-adds times two of one layer, beyond what attention computes anyway.
 
         Args:
-            hidden_size: d.
+            hidden_size: d; for a score of keys, the width of a head.
             before: rows that stand before the layer.
             rows: rows that are queries.
             keys: rows that are keys.
@@ -78,6 +86,25 @@ class Scorer(nn.Module):
     def forward(self, tokens: Tokens) -> Tensor:
         """Scores [1, T] float32 of the packed rows; comparable within a document."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class KeyVectors:
+    """The keys of a layer, a vector each, by which tokens can be compared.
+
+    Attributes:
+        vectors: [K, d_head], the mean over the heads, not turned by position.
+        lengths: keys of each document, combination tokens included.
+        combination: m, combination tokens at the end of each document.
+        protected: [K] bool, tokens that must stay.
+        depth: share of the layers that stand ahead of this one, in [0, 1).
+    """
+
+    vectors: Tensor
+    lengths: tuple[int, ...]
+    combination: int
+    protected: Tensor
+    depth: float
 
 
 @dataclass(frozen=True)
@@ -122,6 +149,10 @@ class Select(Cell):
     def select(self, scored: Scored, share: Fraction) -> Tensor:
         """Mark the tokens that stay, [B, S, L] bool: all protected ones, none that is gone, as many for every head."""
 
+    def takers(self, scored: Scored, share: Fraction) -> Tensor | None:
+        """Mark those of the tokens that stay into which others may be merged, [B, S, L]; None: all unprotected ones."""
+        return None
+
     @abstractmethod
     def bounds(self, alive: int, protected: int, share: Fraction) -> tuple[int, int]:
         """The fewest and the most tokens that can stay of `alive` tokens, for the plan."""
@@ -134,10 +165,13 @@ class KeyRows:
     Attributes:
         rows: [S, K] rows of the packed batch, ascending within a document; S is 1 or the number of heads.
         lengths: keys of each document.
+        takes: [S, K] bool, of rows that a selection chose: those into which others may be merged. None: all of the
+            text that are not protected.
     """
 
     rows: Tensor
     lengths: tuple[int, ...]
+    takes: Tensor | None = None
 
 
 def select_rows(
@@ -183,4 +217,6 @@ def select_rows(
     lengths = tuple(
         (length if out else count) + combination for length, out, count in zip(text, exempt, counts, strict=True)
     )
-    return KeyRows(keys.rows[slots.unpad(keep, True)].view(len(keys.rows), -1), lengths)
+    stays, takers = slots.unpad(keep, True), select.takers(scored, share)
+    takes = None if takers is None else slots.unpad(takers, False)[stays].view(len(keys.rows), -1)
+    return KeyRows(keys.rows[stays].view(len(keys.rows), -1), lengths, takes)

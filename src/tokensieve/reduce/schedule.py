@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import ClassVar
 
 from tokensieve.checks import Check, list_of, number, shown, whole
@@ -89,6 +90,25 @@ class Taper(Schedule):
 
 
 @dataclass(frozen=True)
+class Even(Schedule):
+    """As many tokens leave in each layer as in any other: the same share of the document's own length.
+
+    Attributes:
+        last: share of the document's tokens that is left after the last layer, in (0, 1].
+    """
+
+    last: float = 0.3
+
+    name: ClassVar[str] = "even"
+    checks: ClassVar[Mapping[str, Check]] = {"last": _SHARE}
+
+    def expand(self, layers: int) -> tuple[float, ...]:
+        """The quotients of the shares of the length that are left, to four decimals."""
+        left = [1 - (1 - self.last) * number / layers for number in range(layers + 1)] if layers else []
+        return tuple(max(0.001, round(after / before, 4)) for before, after in pairwise(left))
+
+
+@dataclass(frozen=True)
 class OneLayer(Schedule):
     """A share in one layer, and all tokens in the others.
 
@@ -108,6 +128,27 @@ class OneLayer(Schedule):
         if self.layer > layers:
             raise ConfigError(f"layer={self.layer}: {layers} layers can prune; give 1 to {layers}")
         return tuple(self.keep if number == self.layer else 1.0 for number in range(1, layers + 1))
+
+
+@dataclass(frozen=True)
+class LastLayers(Schedule):
+    """The same share in each of the last layers, and all tokens in the others.
+
+    Attributes:
+        number: how many layers prune; all of them where there are fewer.
+        keep: share of its tokens that a document keeps in each of them, in (0, 1].
+    """
+
+    number: int = 3
+    keep: float = 0.6
+
+    name: ClassVar[str] = "last-layers"
+    checks: ClassVar[Mapping[str, Check]] = {"number": whole(1), "keep": _SHARE}
+
+    def expand(self, layers: int) -> tuple[float, ...]:
+        """1 for the first layers, `keep` for the last ones."""
+        pruning = min(layers, self.number)
+        return (1.0,) * (layers - pruning) + (self.keep,) * pruning
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.kernels.int8 import CALLED, has_int8
 from tokensieve.kernels.linear import lay_out_weights
+from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
 from tokensieve.model.pretrained import WORDS_FIRST, encoder_alone
@@ -43,6 +44,7 @@ def load(
     batch_tokens: int | str = BATCH_TOKENS,
     offload_embeddings: bool = False,
     speed: str | float | None = None,
+    keep: float | None = None,
 ) -> Classifier:
     """Read a folder written by `tokensieve train` or `save_pretrained` (with its tokenizer).
 
@@ -62,17 +64,20 @@ def load(
             replaced once it is loaded, but not written to.
         speed: a point of the frontier that `tokensieve tune` measured: "accurate", "balanced", "fastest", or how many
             times as fast as the dense encoder it is at least, as "8x" (`Frontier.at`). None: as the folder says.
+        keep: share of its tokens that a document keeps in each pruning layer, in (0, 1], in place of the folder's. A
+            classifier that was trained for many shares (preset "length-adaptive") is meant for it; any other answers
+            the worse, the further the share is from that of its training. None: as the folder says.
 
     Raises:
         CheckpointError: no tokensieve model there, it cannot be read, its learned importance is not fitted, or a file
             of its bag of words is missing.
-        ConfigError: an unknown device, dtype or speed, a speed that no point reaches, a length that does not fit, or
-            `offload_embeddings` on a system that cannot read at an offset of a file.
+        ConfigError: an unknown device, dtype or speed, a speed that no point reaches, a length that does not fit, a
+            share that is out of range or that the model cannot keep, or `offload_embeddings` on a system that cannot
+            read at an offset of a file.
     """
     if is_bag_of_words(path):
         resolve_device(device)
-        if speed is not None:
-            raise ConfigError(f"speed={speed!r}: {path} is a bag of words, which has one speed: leave it out")
+        refuse_of_words(path, speed, keep)
         return load_bag_of_words(path, max_length)
     config = load_config(path)
     if not isinstance(config, TokensieveConfig):
@@ -101,6 +106,7 @@ def load(
             path,
             config.settings.deferred,
         )
+    set_keep(model, keep, path, speed)
     if offload_embeddings:
         offload_input_embeddings(model, path)
     torch.nn.Module.to(model, device=place)
@@ -111,6 +117,31 @@ def load(
     if speed is not None:
         choose_speed(classifier, path, speed)
     return classifier
+
+
+def refuse_of_words(path: str | Path, speed: str | float | None, keep: float | None) -> None:
+    """Raise ConfigError for what a bag of words has no choice of."""
+    if speed is not None:
+        raise ConfigError(f"speed={speed!r}: {path} is a bag of words, which has one speed: leave it out")
+    if keep is not None:
+        raise ConfigError(f"keep={keep!r}: {path} is a bag of words, which prunes nothing: leave it out")
+
+
+def set_keep(model: Any, keep: float | None, path: str | Path, speed: str | float | None) -> None:
+    """Let a model that was read from `path` keep another share of the tokens; None: its own.
+
+    Raises:
+        ConfigError: it prunes nothing, thresholds were fitted or measured at its own share, or the share is refused.
+    """
+    if keep is None:
+        return
+    if speed is not None:
+        raise ConfigError(f"keep={keep!r} with speed={speed!r}: its points were measured at the folder's own share")
+    if not isinstance(model, TokensieveForSequenceClassification):
+        raise ConfigError(
+            f"keep={keep!r}: {path} is a cascade, which defers by the confidence at its own shares: leave keep out"
+        )
+    model.set_keep(keep)
 
 
 def check_int8(path: str | Path, is_int8: bool, dtype: str, offload_embeddings: bool) -> None:

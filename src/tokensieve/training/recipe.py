@@ -56,6 +56,10 @@ class Recipe:
         distill_pooled: weight of the cosine distance to the teacher's document vectors, which have the same width.
         pruning_warmup: share of the steps over which every layer's keep share falls from 1 to its final value; 0: the
             final value from the first step on.
+        length_drop: largest share of its tokens, in [0, 1), that a layer drops in the sub-models that each step trains
+            beside the model with all tokens (`training.loop.sandwich`). So one classifier answers at any keep share of
+            1 - `length_drop` or more. 0: a step trains at the shares of the settings alone.
+        length_samples: how many of these sub-models have random shares, beside the one with the smallest.
         head_lr_multiplier: learning rate of what starts at random (head, combination tokens, combining module), as a
             multiple of `learning_rate`.
         feature_epochs: epochs of feature distillation ahead of training, where a trained classifier gets other
@@ -99,6 +103,8 @@ class Recipe:
     distill_temperature: float = 2.0
     distill_pooled: float = 0.0
     pruning_warmup: float = 0.0
+    length_drop: float = 0.0
+    length_samples: int = 2
     head_lr_multiplier: float = 1.0
     feature_epochs: int = 0
     feature_learning_rate: float = 1e-3
@@ -137,7 +143,17 @@ class Recipe:
         self._check_teacher()
         self._check_feature_distillation()
         check_number(self, "pruning_warmup", lambda share: 0 <= share <= 1, "a number in [0, 1]")
+        self._check_lengths()
         check_number(self, "head_lr_multiplier", lambda rate: rate > 0, "a number above 0")
+
+    def _check_lengths(self) -> None:
+        check_number(self, "length_drop", lambda share: 0 <= share < 1, "a number in [0, 1)")
+        check_integer(self, "length_samples", 0)
+        if self.length_drop and self.pruning_warmup:
+            raise ConfigError(
+                f"length_drop={self.length_drop:g} with pruning_warmup={self.pruning_warmup:g}: both set the keep "
+                "shares of a step: give one of them"
+            )
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Recipe:

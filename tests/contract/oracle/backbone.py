@@ -88,11 +88,12 @@ class Backbone:
         sources: tuple[Tensor, Positions],
         visible: list[list[int]],
         asked: list[int],
+        sizes: Sequence[float] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Output projection of all heads' contexts; for each head the mean attention its keys receive of the `asked`.
 
         Queries are of `rows`, keys and values of `sources`, of which each head sees the `visible` ones. `number` is
-        that of the layer in the source checkpoint, from 0.
+        that of the layer in the source checkpoint, from 0. Each of `sources` is as many equal ones as its size says.
         """
         (values, at), (others, others_at) = rows, sources
         values, others = (self.norm(name + "attention.self.LayerNorm", part) for part in (values, others))
@@ -105,10 +106,16 @@ class Backbone:
             part = slice(head * size, (head + 1) * size)
             turned = self._turned(number, query[:, part], at) @ self._turned(number, key[:, part], others_at).T
             logits = turned / math.sqrt(size) + self._bias(number, head, at, others_at).to(turned)
+            logits = logits + torch.tensor([math.log(size) for size in sizes or [1.0] * len(others)]).to(logits)
             probabilities = torch.softmax(logits[:, alive], dim=1).nan_to_num(0)  # a window may have no key
             contexts.append(probabilities @ value[alive, part])
             received.append(torch.stack([probabilities[row] for row in asked]).mean(0))
         return self.linear(name + "attention.output.dense", torch.cat(contexts, dim=1)), received
+
+    def keys(self, name: str, rows: Tensor) -> list[Tensor]:
+        """The mean over the heads of each row's key, before it is turned."""
+        key = self.linear(name + "attention.self.key", self.norm(name + "attention.self.LayerNorm", rows))
+        return [sum(one.chunk(self.config.num_attention_heads)) / self.config.num_attention_heads for one in key]
 
     def _bias(self, number: int, head: int, at: Positions, others_at: Positions) -> Tensor:
         """What is added to a head's logits: the bias of the distance, and minus infinity beyond the window."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from contract.oracle.backbone import Backbone
+from contract.oracle.pairs import cosine, energy, key_similarity, takers
 from contract.oracle.rule import protected_places, select_positions
 from flat import flat_of
 from tokensieve import TokensieveForSequenceClassification
@@ -160,27 +161,39 @@ class Walk:
         """Take the document through layer `number`, from 1; return how many text tokens served as keys."""
         share = self.shares[number - 1]
         prunes = self.prune is not None and share < 1 and document.where and document.length >= self.flat.min_length
-        chosen = None
+        chosen, scored = None, list[float]()
         rows = torch.cat([document.states, document.extra])
-        before = (rows, document.positions)
-        if prunes and self.flat.score != "received":
-            chosen = self._chosen(document, share, [self._scores(document, name)])
+        before, sizes, keys = (rows, document.positions), document.sizes, self.backbone.keys(name, rows)
+        if prunes and self.flat.score in ("learned", "random"):
+            scored = self._scores(document, name)
+            chosen = self._chosen(document, share, [scored])
             if self.prune.site.ahead:
-                (rows,) = self._leave(document, chosen[0], rows)
+                (rows,) = self._leave(document, chosen[0], list(rows), rows, scored=scored)
         sources, served = (rows, document.positions), len(document.keys[0])
         visible = self._visible(document)
         if prunes and self.prune.site.keys_once_more:
             sources, visible = before, [list(range(len(before[0])))] * len(document.keys)
+        else:
+            sizes = document.sizes
+        if not (self.prune is not None and self.prune.merge is not None and self.prune.merge.proportional):
+            sizes = None
         asked = _queries_asked(self.flat, len(rows), len(document.extra))
         context, received = self.backbone.attention(
-            name, number - 1, (rows, document.positions), sources, visible, asked
+            name, number - 1, (rows, document.positions), sources, visible, asked, sizes
         )
-        if prunes and chosen is None:
+        alike = list(rows)
+        if self.prune is not None and self.prune.merge is not None and self.prune.merge.needs_keys:
+            alike = keys
+        if prunes and self.prune.score.needs_keys:
+            scored = self._key_scores(document, keys, number)
+            chosen = self._chosen(document, share, [scored])
+        elif prunes and chosen is None:
             scores = [column[: len(keys)] for column, keys in zip(received, document.keys, strict=True)]
             scores = [torch.stack(scores).mean(0)] if self.flat.heads == "shared" else scores
+            scored = scores[0].tolist()
             chosen = self._chosen(document, share, [own.tolist() for own in scores])
         if chosen is not None and self.prune.site.leaves and not self.prune.site.ahead:
-            rows, context = self._leave(document, chosen[0], rows, context)
+            rows, context = self._leave(document, chosen[0], alike, rows, context, scored=scored)
         elif chosen is not None and not self.prune.site.leaves:
             document.keys = chosen if len(chosen) > 1 else chosen * len(document.keys)
         rows = self.backbone.feed_forward(name, context, rows)
@@ -202,21 +215,33 @@ class Walk:
         vector = self.backbone.weights.get(name + "importance.weight", nothing)[0]
         return [float(document.states[document.where.index(position)] @ vector) for position in document.keys[0]]
 
+    def _key_scores(self, document: Document, keys: list[Tensor], number: int) -> list[float]:
+        """Scores of the tokens that serve as keys, from their own keys."""
+        places = [document.where.index(position) for position in document.keys[0]]
+        own, safe = [keys[j] for j in places], [document.protected[position] for position in document.keys[0]]
+        if self.flat.score == "energy":
+            fallen = self.prune.score.fall * (number - 1) / self.backbone.config.num_hidden_layers
+            return energy(own, self.prune.score.margin - fallen)
+        return key_similarity(own, safe)
+
     def _chosen(self, document: Document, share: Fraction, scores: list[list[float]]) -> list[list[int]]:
         """Positions that stay, for each set of scores."""
         rule = SimpleNamespace(**vars(self.flat) | {"keep_ratio": share})
         return select_positions(rule, scores, document.keys[: len(scores)], document.protected)
 
-    def _leave(self, document: Document, stay: list[int], *values: Tensor) -> list[Tensor]:
+    def _leave(
+        self, document: Document, stay: list[int], alike: list[Tensor], *values: Tensor, scored: Sequence[float] = ()
+    ) -> list[Tensor]:
         """Drop the text rows at all positions but those that stay, or merge them; `values` of all rows, as they become.
 
-        Rows are similar by the first of the values.
+        Rows are similar by the vectors `alike`, and have been `scored`.
         """
         stays = [*map(document.where.index, stay), *range(len(document.where), len(values[0]))]
         groups = [[j] for j in stays]
         if self.flat.merge_pruned:
-            takes = [j for j, position in zip(stays, stay, strict=False) if not document.protected[position]]
-            groups = _merged(values[0], stays, takes)
+            safe = [document.protected[position] for position in document.where]
+            takes = takers(self.prune, scored, safe, stays[: len(stay)])
+            groups = _merged(alike, stays, takes)
         means = [_means(groups, part, document.sizes) for part in values]
         document.sizes = [sum(document.sizes[j] for j in group) for group in groups]
         document.where, document.keys = stay, [stay] * len(document.keys)
@@ -232,12 +257,12 @@ def random_number(position: int, seed: int) -> float:
     return float(mixed % 2**31 // 2**7 / 2**24)
 
 
-def _merged(rows: Tensor, stays: Sequence[int], takes: Sequence[int]) -> list[list[int]]:
+def _merged(rows: Sequence[Tensor], stays: Sequence[int], takes: Sequence[int]) -> list[list[int]]:
     """For each row that stays, itself and the rows that leave and are more similar to it than to any other."""
     groups = {j: [j] for j in stays}
     for leaving in sorted(set(range(len(rows))) - set(stays)):
         if takes:
-            alike = [float(torch.cosine_similarity(rows[leaving], rows[j], dim=0)) for j in takes]
+            alike = [cosine(rows[leaving], rows[j]) for j in takes]
             groups[takes[alike.index(max(alike))]].append(leaving)
     return list(groups.values())
 

@@ -9,6 +9,8 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
+from contract.oracle.pairs import halves
+
 Scores = Sequence[float | Fraction]
 
 
@@ -75,11 +77,15 @@ def select(config: SimpleNamespace, scores: Sequence[Scores], protected: Sequenc
         count = max(1, *(safe + above(config, own, protected) for own in scores))
     else:
         count = max(1, safe, floor_share(config.keep_ratio, t))
+    if config.pruning == "pairs":
+        count = max(count, t - (t - safe) // 2)
     count = max(count, min(t, config.min_tokens))
     kept = []
     for own, marked in zip(scores, candidates, strict=True):
         # Candidates leave first, lowest score first, of equals the higher position; then others the same way.
         leaving = sorted((j for j in places if not protected[j]), key=lambda j: (j not in marked, own[j], -j))
+        if config.pruning == "pairs" and config.prune.select.targets == "alternate":
+            leaving = [j for j in leaving if j in halves(protected)[0]]
         gone = set(leaving[: t - count])
         kept.append([j for j in places if j not in gone])
     return kept

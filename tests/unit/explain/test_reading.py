@@ -12,6 +12,7 @@ from tokensieve.cascade.words_first import WordsFirst, WordsFirstSettings
 from tokensieve.data.documents import Document
 from tokensieve.errors import ConfigError
 from tokensieve.explain.reading import explain
+from tokensieve.methods import METHODS
 from tokensieve.runtime.bag_of_words import BagOfWords
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.words import WordsClassifier
@@ -26,6 +27,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "quartiles": {"pruning": "fuzzy", "ratio_scope": "candidates", "site": "hidden", "combine_layer": 4},
     "learned": {"site": "hidden", "score": "learned", "pruning": "ratio", "pooling": "mean", "leaving_keys": True},
     "merged": {"pruning": "ratio", "site": "hidden", "merge_pruned": True},
+    "tome": {"reduction": METHODS["tome"].settings},
     "insert": {"pruning": "ratio", "site": "hidden", "combine_layer": 2, "combine_mode": "insert"},
 }
 TEXTS = [

@@ -293,14 +293,17 @@ def test_documents_with_other_positions_are_calls_of_their_own(monkeypatch: pyte
     positions = torch.tensor([0, 1, 2] * 4 + [0, 1, 3])
     bias = RelativeBias(torch.randn(HEADS, 8), positions, positions.unsqueeze(0))
     attend(*packed((3,) * 5, (3,) * 5), (3,) * 5, (3,) * 5, backend="fused", bias=bias)
-    assert shapes == [(4, HEADS, 3, 3), (1, HEADS, 3, 3)]
+    assert shapes == [(4, 1, HEADS, 3, 3), (1, 1, HEADS, 3, 3)]
 
 
 @pytest.mark.parametrize("elements", [1, 7, 30, 10_000])
-def test_gradients_of_a_trained_bias_without_probabilities(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shape", [(1, HEADS, 5, 4), (2, HEADS, 5, 4), (2, 1, 1, 4), (1, 1, 5, 4)], ids=str)
+def test_gradients_of_a_trained_bias_without_probabilities(
+    elements: int, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(received_module, "_BLOCK_ELEMENTS", elements)
     q, k, v = (torch.randn(2, HEADS, rows, SIZE, requires_grad=True) for rows in (5, 4, 4))
-    bias = torch.randn(HEADS, 5, 4, requires_grad=True)
+    bias = torch.randn(shape, requires_grad=True)
     ours, theirs = BACKENDS["fused"](q, k, v, 0.0, None, bias)[0], BACKENDS["eager"](q, k, v, 0.0, None, bias)[0]
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
     weights = torch.randn_like(ours)
@@ -312,7 +315,7 @@ def test_gradients_of_a_trained_bias_without_probabilities(elements: int, monkey
 def test_a_trained_bias_keeps_no_probabilities_for_the_backward_pass() -> None:
     kept: list[int] = []
     q, k, v = (torch.randn(1, HEADS, 300, SIZE, requires_grad=True) for _ in range(3))
-    bias = torch.randn(HEADS, 300, 300, requires_grad=True)
+    bias = torch.randn(1, HEADS, 300, 300, requires_grad=True)
 
     def note(tensor: Tensor) -> Tensor:
         if tensor.untyped_storage().data_ptr() != bias.untyped_storage().data_ptr():
@@ -323,3 +326,36 @@ def test_a_trained_bias_keeps_no_probabilities_for_the_backward_pass() -> None:
         BACKENDS["blocked"](q, k, v, 0.0, None, bias)
     assert kept
     assert max(kept) == q.numel()
+
+
+@each_backend
+@each_scored
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_key_that_stands_for_many_is_as_many_equal_keys(
+    scored: Queries | None, backend: str, biased: bool, training: bool
+) -> None:
+    """Documents of equal lengths and other sizes in one call; the copies are really there on the other side."""
+    lengths, counts = (3, 3, 5), torch.tensor([1, 4, 2, 3, 1, 1, 1, 2, 1, 6, 1])
+    query, key, value = packed(lengths, lengths)
+    many = tuple(int(own.sum()) for own in counts.split(list(lengths)))
+    position, copied = torch.arange(11) % 3, [own.repeat_interleave(counts, 0) for own in (key, value)]
+    table = torch.randn(HEADS, 8, requires_grad=training)
+    bias, bias_of_copies = (
+        RelativeBias(table, position, at.unsqueeze(0)) if biased else None
+        for at in (position, position.repeat_interleave(counts))
+    )
+    with torch.set_grad_enabled(training):
+        context, columns = attend(
+            query, key, value, lengths, lengths, scored=scored, backend=backend, bias=bias, sizes=counts.float()
+        )
+        expected, theirs = attend(query, *copied, lengths, many, scored=scored, backend="eager", bias=bias_of_copies)
+    torch.testing.assert_close(context, expected, atol=1e-5, rtol=1e-4)
+    if columns is not None and theirs is not None:
+        row = torch.arange(11).repeat_interleave(counts)
+        torch.testing.assert_close(columns, torch.zeros(HEADS, 11).index_add(1, row, theirs), atol=1e-5, rtol=1e-4)
+    if training:
+        wanted = [query, key, value, table] if biased else [query, key, value]
+        pairs = (torch.autograd.grad(own.square().sum(), wanted) for own in (context, expected))
+        for found, right in zip(*pairs, strict=True):
+            torch.testing.assert_close(found, right, atol=1e-4, rtol=1e-3)

@@ -81,6 +81,33 @@ def test_each_query(queries: Documents, keys: Documents | None, block: int, monk
     torch.testing.assert_close(again, expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["survivors", "survivors see those that leave", "survivors and combination tokens"])
+@pytest.mark.parametrize("block", [4, 64])
+@torch.no_grad()
+def test_a_key_that_stands_for_many_is_as_many_equal_keys(
+    name: str, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK", block)
+    queries, keys = CASES[name]
+    sources = keys or queries
+    query, key, value = packed(queries), packed(sources), packed(sources)
+    positions = list(chain(*sources))
+    counts = torch.tensor([1 if at == -1 else 1 + at % 3 for at in positions])
+    context = attend_within(
+        WINDOW,
+        query,
+        key,
+        value,
+        rows_of(queries),
+        None if keys is None else rows_of(keys),
+        combination=sum(position == -1 for position in queries[0]),
+        sizes=counts.float(),
+    )
+    copies = [[at for at in own for _ in range(1 if at == -1 else 1 + at % 3)] for own in sources]
+    many = [own.repeat_interleave(counts, 0) for own in (key, value)]
+    torch.testing.assert_close(context, naive(query, *many, queries, [copies] * HEADS), atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("combination", [0, 3])
 @pytest.mark.parametrize("block", [4, 64])
 @torch.no_grad()

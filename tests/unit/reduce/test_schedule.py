@@ -1,6 +1,7 @@
 """How many tokens stay and in which layers: exact decimals, and the steps of every arrangement."""
 
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from contract.oracle import floor_share
 from flat import reduction
 from tokensieve import ConfigError, ReductionConfig
 from tokensieve.model.steps import encoder_steps
-from tokensieve.reduce.schedule import exact_ratio, next_count
+from tokensieve.reduce.schedule import Even, LastLayers, exact_ratio, next_count
 
 
 @pytest.mark.parametrize(
@@ -85,3 +86,26 @@ def test_steps(config: ReductionConfig, expected: str) -> None:
 def test_layers_out_of_range(mode: str, layer: int) -> None:
     with pytest.raises(ConfigError, match=f"combine.layer={layer}"):
         encoder_steps(reduction(combine_layer=layer, combine_mode=mode), 4)
+
+
+@pytest.mark.parametrize("last", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("layers", [1, 4, 12])
+def test_even_takes_as_many_in_each_layer(last: float, layers: int) -> None:
+    """To within the tokens that rounding down loses: one a layer, and what four decimals of a share are of 1,000."""
+    counts = [1000]
+    for share in Even(last).expand(layers):
+        counts.append(next_count(counts[-1], 0, exact_ratio(share)))
+    leaving = [before - after for before, after in pairwise(counts)]
+    assert all(abs(count - 1000 * (1 - last) / layers) <= 2 for count in leaving)
+    assert counts[-1] == pytest.approx(1000 * last, abs=layers + 1)
+
+
+@pytest.mark.parametrize(("layers", "expected"), [(5, (1, 1, 0.6, 0.6, 0.6)), (2, (0.6, 0.6)), (0, ())])
+def test_last_layers(layers: int, expected: tuple[float, ...]) -> None:
+    assert LastLayers(3, 0.6).expand(layers) == expected
+
+
+def test_even_needs_a_share() -> None:
+    assert Even().expand(0) == ()
+    with pytest.raises(ConfigError, match="last=0: give a number in"):
+        Even(0)

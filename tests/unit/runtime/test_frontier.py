@@ -123,6 +123,8 @@ def test_what_has_no_frontier(save_classifier: Callable[..., Path], folder: Path
     WordsClassifier.fit(["a goal", "the law"], [0, 1], ["film", "law"]).save(tmp_path / "bag")
     with pytest.raises(ConfigError, match="bag of words, which has one speed"):
         tokensieve.load(tmp_path / "bag", speed="8x")
+    with pytest.raises(ConfigError, match=r"keep=0\.5: .*bag of words, which prunes nothing"):
+        tokensieve.load(tmp_path / "bag", keep=0.5)
     for name in ("words_first.json", "words.json", "words.safetensors"):
         (folder / name).unlink()
     with pytest.raises(CheckpointError, match="tune the classifier again"):

@@ -368,3 +368,28 @@ def test_what_is_no_path(path: Any) -> None:
         load(path)
     with pytest.raises(CheckpointError, match="is no checkpoint: give a folder"):
         tokensieve.compress(path, tokensieve.ReductionConfig())
+
+
+def test_another_share_of_the_tokens(save_classifier: Callable[..., Path], tmp_path: Path) -> None:
+    """Counts are exact, the weights are the same, and saved is what was chosen."""
+    folder = save_classifier(tmp_path / "model", pruning="ratio", site="hidden", pooling="mean", keep_ratio=0.8)
+    counts = {}
+    for keep in (None, 0.5, 1.0):
+        classifier = load(folder, device="cpu", keep=keep)
+        (told,) = classifier.results(["the film was good and the price of it was not"])
+        counts[keep] = (told.length, *told.kept)
+    assert counts == {None: (13, 10, 8, 6, 4), 0.5: (13, 6, 3, 2, 2), 1.0: (13,) * 5}
+    classifier.model.save_pretrained(tmp_path / "again")
+    assert load(folder, device="cpu", keep=0.5).model.settings.shares(4) == (0.5,) * 4
+    assert read_config(tmp_path / "again")["reduction"]["prune"]["schedule"]["shares"] == [1.0] * 4
+
+
+def test_a_share_that_cannot_be_kept(save_classifier: Callable[..., Path], tmp_path: Path) -> None:
+    dense = save_classifier(tmp_path / "dense", pruning="none", pooling="host")
+    with pytest.raises(ConfigError, match=r"keep=0\.5: the model prunes in no layer"):
+        load(dense, device="cpu", keep=0.5)
+    cascade = save_classifier(tmp_path / "cascade", pruning="ratio", site="hidden", pooling="mean", reread=0.5)
+    with pytest.raises(ConfigError, match=r"keep=0\.5: .*cascade is a cascade, which defers by the confidence"):
+        load(cascade, device="cpu", keep=0.5)
+    with pytest.raises(ConfigError, match=r"keep=0\.5 with speed='8x': its points were measured"):
+        load(dense, device="cpu", keep=0.5, speed="8x")

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tokensieve.reduce.cell import Cell
+from tokensieve.reduce.contract import KeyRows
 from tokensieve.tokens import Tokens
 
 
 class Merge(Cell):
-    """The fate of the tokens that leave the model; without one they are dropped."""
+    """The fate of the tokens that leave the model; without one they are dropped.
+
+    Attributes:
+        proportional: a row that stands for many tokens counts as many keys in later attention.
+    """
+
+    proportional: bool = False
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether rows are compared by the layer's keys."""
+        return False
 
     @abstractmethod
-    def merging(self, tokens: Tokens, rows: Tensor, lengths: Sequence[int]) -> Merging:
+    def merging(self, tokens: Tokens, kept: KeyRows, keys: Tensor | None) -> Merging:
         """Decide into which row every row of the batch goes.
 
         Args:
             tokens: the batch before.
-            rows: [T'] rows that stay, ascending.
-            lengths: how many rows of each document stay.
+            kept: the rows that stay, one set, and which of them may take others.
+            keys: [T, d_head] of the rows before, the mean over the heads; None: not `needs_keys`.
         """
 
     @abstractmethod
     def flops(self, hidden_size: int, rows: float, rows_out: float) -> float:
-        """Multiply-adds times two for a document of `rows` rows, of which `rows_out` stay."""
+        """Multiply-adds times two for a document of `rows` rows, of which `rows_out` stay.
+
+        `hidden_size` is d, or the width of a head where rows are compared by keys.
+        """
 
 
 @dataclass(frozen=True)

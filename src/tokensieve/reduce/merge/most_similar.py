@@ -1,36 +1,54 @@
 """Token merging: a token that leaves is averaged into the most similar one that stays, so that it is not lost.
 
 Source: the weighted mean of token merging (Bolya et al., "Token Merging: Your ViT But Faster", ICLR 2023), with the
-selection's choice of what leaves in place of its matching of pairs, and the hidden states in place of the keys as what
-is compared. It has no parameters.
+selection's choice of what leaves, and of what may take it. By "keys" rows are compared as there, by "inputs" as the
+hidden states that enter the layer. It has no parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tokensieve.checks import BOOLEAN, Check, one_of
 from tokensieve.kernels.ragged import runs
+from tokensieve.reduce.contract import KeyRows
 from tokensieve.reduce.merge.contract import Merge, Merging
 from tokensieve.tokens import Tokens
 
+Compared = Literal["inputs", "keys"]
 _NOWHERE = -1
 
 
 @dataclass(frozen=True)
 class MostSimilar(Merge):
-    """Averages each token that leaves into the most similar one that stays."""
+    """Averages each token that leaves into the most similar one that stays.
+
+    Attributes:
+        by: what is compared: the "inputs" of the layer, or its "keys", averaged over the heads.
+        proportional: log(n) is added to the logits of a row that stands for n tokens, in all later attention.
+    """
+
+    by: Compared = "inputs"
+    proportional: bool = False
 
     name: ClassVar[str] = "most-similar"
+    checks: ClassVar[Mapping[str, Check]] = {"by": one_of(get_args(Compared)), "proportional": BOOLEAN}
 
-    def merging(self, tokens: Tokens, rows: Tensor, lengths: Sequence[int]) -> Merging:
+    @property
+    def needs_keys(self) -> bool:
+        """Whether keys are compared."""
+        return self.by == "keys"
+
+    def merging(self, tokens: Tokens, kept: KeyRows, keys: Tensor | None) -> Merging:
         """Call `most_similar`."""
-        return most_similar(tokens, rows, lengths)
+        takes = None if kept.takes is None else kept.takes[0]
+        return most_similar(tokens, kept.rows[0], kept.lengths, takes, keys if self.needs_keys else None)
 
     def flops(self, hidden_size: int, rows: float, rows_out: float) -> float:
         """The similarity of the rows that leave with those that stay."""
@@ -38,18 +56,22 @@ class MostSimilar(Merge):
 
 
 @torch.no_grad()
-def most_similar(tokens: Tokens, rows: Tensor, lengths: Sequence[int]) -> Merging:
+def most_similar(
+    tokens: Tokens, rows: Tensor, lengths: Sequence[int], takes: Tensor | None = None, vectors: Tensor | None = None
+) -> Merging:
     """Merge every text row that leaves into the most similar (cosine) unprotected text row of its document.
 
     Args:
         tokens: the batch before.
         rows: [T'] rows that stay, ascending; combination tokens and protected ones among them take nothing.
         lengths: how many rows of each document stay.
+        takes: [T'] bool, which of the rows that stay may take others; None: all.
+        vectors: [T, e] that are compared; None: the values.
     """
     stays = torch.zeros_like(tokens.protected).index_fill(0, rows, True)
-    text = tokens.origin >= 0
-    takes = stays & text & ~tokens.protected
-    unit = F.normalize(tokens.values.float(), dim=1)
+    taking = (tokens.origin >= 0) & ~tokens.protected
+    taking = taking & (stays if takes is None else torch.zeros_like(stays).index_fill(0, rows[takes], True))
+    unit = F.normalize((tokens.values if vectors is None else vectors).float(), dim=1)
     into = stays.cumsum(0) - 1  # place among the rows that stay
     start = first = 0
     for run in runs(tokens.lengths, lengths):
@@ -59,8 +81,9 @@ def most_similar(tokens: Tokens, rows: Tensor, lengths: Sequence[int]) -> Mergin
             places = torch.arange(start, end, device=rows.device).view(run.documents, before)
             removed = places[~stays[start:end].view_as(places)].view(run.documents, -1)
             kept = places[stays[start:end].view_as(places)].view(run.documents, -1)
-            alike = torch.bmm(unit[removed], unit[kept].transpose(1, 2))
-            alike.masked_fill_(~takes[kept].unsqueeze(1), -torch.inf)
+            with torch.autocast(unit.device.type, enabled=False):  # coarser cosines would be equal ones
+                alike = torch.bmm(unit[removed], unit[kept].transpose(1, 2))
+            alike.masked_fill_(~taking[kept].unsqueeze(1), -torch.inf)
             best, place = alike.max(2)
             offset = torch.arange(run.documents, device=rows.device).view(-1, 1) * after + first
             into[removed] = torch.where(best.isfinite(), place + offset, _NOWHERE)

@@ -1,4 +1,4 @@
-"""keep_top: the choice of a fixed number of tokens by score, which all selections share."""
+"""The choice of a fixed number of tokens by score, which all selections share."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ def keep_top(scored: Scored, counts: Tensor) -> Tensor:
     Returns:
         [B, S, L] bool.
     """
+    return ranks(scored) < counts.unsqueeze(-1)
+
+
+def ranks(scored: Scored) -> Tensor:
+    """The rank of each token in its document, [B, S, L] int64 from 0: protected ones, then by score, highest first."""
     order = scored.scores.masked_fill(scored.protected, torch.inf)  # tokens that are gone come last
     ranked = order.sort(dim=-1, descending=True, stable=True).indices
-    rank = torch.empty_like(ranked).scatter_(
+    return torch.empty_like(ranked).scatter_(
         -1, ranked, torch.arange(ranked.shape[-1], device=ranked.device).expand_as(ranked)
     )
-    return rank < counts.unsqueeze(-1)

@@ -17,6 +17,7 @@ from tokensieve.training.loop.epoch_order import EpochOrder, PaddedDocuments, Se
 from tokensieve.training.loop.options import RunOptions
 from tokensieve.training.loop.processes import processes
 from tokensieve.training.loop.pruning_warmup import PruningWarmup
+from tokensieve.training.loop.sandwich import Sandwich
 from tokensieve.training.lora import new_parameters
 from tokensieve.training.losses.batch import WithTargets
 from tokensieve.training.recipe import Recipe
@@ -58,6 +59,7 @@ def make_trainer(
             new_parameters=new_parameters(model),
             head_lr_multiplier=recipe.head_lr_multiplier,
             validation_weights=validation.weights,
+            sandwich=Sandwich(model, recipe) if recipe.length_drop else None,
             args=training_arguments(recipe, len(order), number, validates, options, saves=saves),
             train_dataset=PaddedDocuments(train, order.total),
             eval_dataset=validation if validates else None,

@@ -14,7 +14,9 @@ from transformers import Trainer, TrainerCallback
 from tokensieve.data.tokenized import WEIGHT
 from tokensieve.training.files.checkpoints import mark_complete, unmark
 from tokensieve.training.loop.epoch_order import EpochOrder
+from tokensieve.training.loop.sandwich import Sandwich
 from tokensieve.training.losses.batch import LABELS, items_in, taken_for_the_loss
+from tokensieve.training.losses.in_place import in_place_loss
 
 
 class TokensieveTrainer(Trainer):
@@ -25,6 +27,7 @@ class TokensieveTrainer(Trainer):
         new_parameters: those that start at random: head and combining parts.
         head_lr_multiplier: their learning rate, as a multiple of the others'.
         validation_weights: of the validation documents [N]; None: each counts once.
+        sandwich: the passes of a step, each with other keep shares; None: one pass.
         options: as Trainer takes them.
     """
 
@@ -34,11 +37,12 @@ class TokensieveTrainer(Trainer):
         new_parameters: Collection[nn.Parameter] = (),
         head_lr_multiplier: float = 1.0,
         validation_weights: Tensor | None = None,
+        sandwich: Sandwich | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.order, self.head_lr_multiplier = order, head_lr_multiplier
-        self.validation_weights = validation_weights
+        self.validation_weights, self.sandwich = validation_weights, sandwich
         self.new_ids = {id(parameter) for parameter in new_parameters}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
@@ -50,8 +54,14 @@ class TokensieveTrainer(Trainer):
         """The loss of a batch; labels, weights and a teacher's targets go to the loss, and not to the model."""
         assert self.compute_loss_func is not None
         labels, arguments = taken_for_the_loss(inputs)
-        outputs = model(**inputs)
-        loss = self.compute_loss_func(outputs, labels, num_items_in_batch, **arguments)
+        if self.sandwich is not None and model.training:
+            assert labels is not None, "run_without_labels has a recipe without length_drop"
+            passes = self.sandwich.run(model, inputs, self.state.global_step)
+            loss = in_place_loss(passes, labels, self.compute_loss_func, num_items_in_batch, arguments)
+            outputs = passes[0]
+        else:
+            outputs = model(**inputs)
+            loss = self.compute_loss_func(outputs, labels, num_items_in_batch, **arguments)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # the items are those of all processes, and gradients a mean
         return (loss, outputs) if return_outputs else loss

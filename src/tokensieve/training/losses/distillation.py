@@ -51,22 +51,29 @@ class DistillationLoss:
             return on_labels
         weight, items = self.recipe.distill_weight, counted(labels, sample_weight)
         number = number_of(items, num_items_in_batch)
-        distance = self._distance(outputs["logits"].float(), targets[LOGITS], items) / number
-        loss = (1 - weight) * on_labels + weight * distance
+        apart = distance(outputs["logits"].float(), targets[LOGITS], items, self.recipe.distill_temperature)
+        loss = (1 - weight) * on_labels + weight * apart / number
         if POOLED in targets:
-            apart = 1 - F.cosine_similarity(outputs["pooled"].float(), targets[POOLED], dim=1)
+            turned = 1 - F.cosine_similarity(outputs["pooled"].float(), targets[POOLED], dim=1)
             # With several labels an item is a pair of document and label.
             counts, documents = (items, number) if items.dim() == 1 else (items.amax(1), number / items.shape[1])
-            loss = loss + self.recipe.distill_pooled * (apart * counts).sum() / documents
+            loss = loss + self.recipe.distill_pooled * (turned * counts).sum() / documents
         return loss
 
-    def _distance(self, logits: Tensor, teacher: Tensor, items: Tensor) -> Tensor:
-        """The distance to the teacher, summed over the documents, or over documents and labels."""
-        temperature = self.recipe.distill_temperature
-        if items.dim() == 2:
-            targets = (teacher / temperature).sigmoid()
-            each = F.binary_cross_entropy_with_logits(logits / temperature, targets, reduction="none")
-            return temperature**2 * (each * items).sum()
-        student, target = (logits / temperature).log_softmax(1), (teacher / temperature).softmax(1)
-        each = F.kl_div(student, target, reduction="none").sum(1)
+
+def distance(logits: Tensor, teacher: Tensor, items: Tensor, temperature: float = 1.0) -> Tensor:
+    """The distance to a teacher's logits, summed over the documents, or over documents and labels.
+
+    Args:
+        logits: [B, C].
+        teacher: [B, C].
+        items: how much each document counts, [B], or each label of each, [B, C], which is then a question of its own.
+        temperature: T of both.
+    """
+    if items.dim() == 2:
+        targets = (teacher / temperature).sigmoid()
+        each = F.binary_cross_entropy_with_logits(logits / temperature, targets, reduction="none")
         return temperature**2 * (each * items).sum()
+    student, target = (logits / temperature).log_softmax(1), (teacher / temperature).softmax(1)
+    each = F.kl_div(student, target, reduction="none").sum(1)
+    return temperature**2 * (each * items).sum()

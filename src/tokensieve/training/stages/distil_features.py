@@ -128,6 +128,7 @@ def _recipe_of_distillation(recipe: Recipe) -> Recipe:
         select="loss",
         patience=None,
         pruning_warmup=0.0,
+        length_drop=0.0,
     )
 
 

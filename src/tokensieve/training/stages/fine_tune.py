@@ -31,6 +31,11 @@ class FineTune(Stage):
         recipe = job.recipe
         if recipe.lora_rank is not None:
             require_peft()
+        if recipe.length_drop and job.settings.prune is None:
+            raise ConfigError(
+                f"length_drop={recipe.length_drop:g} with settings that prune nothing: give a preset that prunes, such "
+                "as length-adaptive, or leave length_drop out"
+            )
         if not job.splits.validation and (recipe.select != "loss" or recipe.patience is not None):
             wanted = f"patience={recipe.patience}" if recipe.patience is not None else f"select={recipe.select!r}"
             raise ConfigError(f"{wanted} needs validation documents: give some, or a validation_fraction above 0")

@@ -60,6 +60,7 @@ def test_the_model_reads_its_inputs_and_the_loss_the_rest(processes: int) -> Non
 
     trainer = object.__new__(TokensieveTrainer)
     trainer.compute_loss_func = loss
+    trainer.sandwich = None
     trainer.args = SimpleNamespace(average_tokens_across_devices=True)
     trainer.accelerator = SimpleNamespace(num_processes=processes)
     batch = {"input_ids": IDS, "labels": LABELS, WEIGHT: WEIGHTS, **TARGETS}

@@ -1,0 +1,66 @@
+"""Numbers of tokens that follow from the cosines of their keys, which are taken in blocks.
+
+All cosines of a document of 8,192 tokens would be 256 MB. A block is small enough for the processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tokensieve.kernels.ragged import runs
+from tokensieve.reduce.contract import KeyVectors
+
+_BLOCK_ELEMENTS, _BLOCK_ELEMENTS_GPU = 1 << 20, 1 << 26
+
+
+class Cosines(NamedTuple):
+    """The cosines of some tokens with all tokens of their documents, for D documents of n text tokens.
+
+    Attributes:
+        values: [D, some, n] float32.
+        rows: which of the n tokens they are of.
+        free: [D, n] bool, the tokens that may leave.
+    """
+
+    values: Tensor
+    rows: slice
+    free: Tensor
+
+
+@torch.no_grad()
+def from_cosines(seen: KeyVectors, number: Callable[[Cosines], Tensor]) -> Tensor:
+    """A number for each key, [1, K] float32; 0 for combination tokens.
+
+    Args:
+        seen: the keys.
+        number: gives [D, some] of a block of cosines.
+    """
+    unit, found, start = F.normalize(seen.vectors.float(), dim=1), seen.vectors.new_zeros(len(seen.vectors)).float(), 0
+    for run in runs(seen.lengths):
+        length, end = run.lengths[0], start + run.documents * run.lengths[0]
+        text = length - seen.combination
+        own = unit[start:end].view(run.documents, length, -1)[:, :text]
+        free = ~seen.protected[start:end].view(run.documents, length)[:, :text]
+        into = found[start:end].view(run.documents, length)[:, :text]
+        for documents, rows in _blocks(run.documents, text, unit.device):
+            with torch.autocast(unit.device.type, enabled=False):  # coarser cosines would be equal ones
+                cosines = torch.bmm(own[documents, rows], own[documents].transpose(1, 2))
+            into[documents, rows] = number(Cosines(cosines, rows, free[documents]))
+        start = end
+    return found.unsqueeze(0)
+
+
+def _blocks(documents: int, text: int, device: torch.device) -> list[tuple[slice, slice]]:
+    """Slices of the documents and of their tokens, so that a block is no larger than it may be."""
+    most = _BLOCK_ELEMENTS if device.type == "cpu" else _BLOCK_ELEMENTS_GPU
+    together, rows = max(1, most // max(1, text * text)), max(1, most // max(1, text))
+    return [
+        (slice(first, first + together), slice(row, min(row + rows, text)))
+        for first in range(0, documents, together)
+        for row in range(0, text, rows)
+    ]
