@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,13 @@ import torch
 
 from tokensieve.data import DataSplits, load_splits
 from tokensieve.data.documents import Document
-from tokensieve.tune.assistants import Row, Trial, choose, row_of, trials
+from tokensieve.tune.assistants import Trial, choose, row_of, trials
 from tokensieve.tune.configurations import Configuration, Encoders, Grid
 from tokensieve.tune.few_shot import FewShotTask, few_shot_task
 from tokensieve.tune.measure import paired_ratios
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
+from tokensieve_bench.report.assistants import rows_of
 
 FOLDER = RESULTS / "assistants"
 ROUNDS = 5
@@ -74,9 +75,7 @@ class Family:
         self.shots = tuple(config["shots"])
         self.encoders = Encoders(max_length=config["max_length"])
         self.splits: Callable[[str], DataSplits] = cache(lambda set_name: load_splits(data / set_name))
-        found = json.loads(self.file.read_text(encoding="utf-8")) if self.file.is_file() else {}
-        whole = {"config": config, "tasks": {}, "trials": [], "held_out": []}
-        self.record: Record = found if found.get("config") == json.loads(json.dumps(config)) else whole
+        self.record = as_far_as(self.file, json.loads(json.dumps(config)))
 
     def run(self, threads: int) -> None:
         tasks = [self.task(name, self.config["test"]) for name in self.config["tasks"]]
@@ -136,7 +135,7 @@ class Family:
         if not wanted:
             return
         others = self.others(name)
-        taken = {each: choose(self.rows(others, each[0]), each[1]) for each in wanted}
+        taken = {each: choose(rows_of(self.record, others, each[0]), each[1]) for each in wanted}
         task = self.task(name, self.config["whole_test" if name in self.config["whole"] else "held_test"])
         self.record["tasks"][f"{name}, held out"] = self.told(task)
         found: dict[Configuration | None, Trial] = {}
@@ -158,9 +157,6 @@ class Family:
         if whole is None:
             return [other for other in self.config["tasks"] if other != name]
         return [other for other, given in self.config["tasks"].items() if given["data"] != whole["data"]]
-
-    def rows(self, names: Sequence[str], shots: int) -> list[Row]:
-        return rows_of(self.record, names, shots)
 
     def time(self, end: float, threads: int) -> None:
         """Time what was taken, as a share of the unpruned encoder's time, in batches and a text at a time."""
@@ -197,24 +193,23 @@ class Family:
         part.replace(self.file)
 
 
+def as_far_as(file: Path, config: Record) -> Record:
+    """The record that there is, as far as the config lets it be; a wider grid keeps the trials."""
+    found: Record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if found.get("config") == config:
+        return found
+    start: Record = {"config": config, "tasks": {}, "trials": [], "held_out": []}
+    if found and {**found["config"], "grid": config["grid"]} == config:
+        start["trials"] = found["trials"]
+    return start
+
+
 def labels_of(given: Record, names: Sequence[str]) -> Sequence[str]:
     """The labels of a task: those that are named, one of several runs of all in order, or all."""
     if "labels" in given:
         return list(given["labels"])
     number, parts = given.get("part", (0, 1))
     return [str(name) for name in np.array_split(np.array(names), parts)[number]]
-
-
-def rows_of(record: Mapping[str, Any], names: Sequence[str], shots: int) -> list[Row]:
-    """The trials of a record on some tasks, beside the unpruned encoder."""
-    draws, dense, rows = record["config"]["draws"], record["trials"][0], []
-    for trial in record["trials"]:
-        right, before = trial["right"][str(shots)], dense["right"][str(shots)]
-        changes = {name: 100 * (right[name] - before[name]) / draws / record["tasks"][name]["test"] for name in names}
-        flops = float(np.mean([trial["megaflops"][name] / dense["megaflops"][name] for name in names]))
-        own = trial["configuration"]
-        rows.append(Row(None if own is None else Configuration(*own), changes, flops))
-    return rows
 
 
 def held_out(task: FewShotTask, trial: Trial, dense: Trial, shots: int) -> Record:
