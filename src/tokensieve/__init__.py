@@ -28,12 +28,13 @@ from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.old_names import install
 from tokensieve.runtime.load import load
+from tokensieve.runtime.sentences import SentenceEncoder, load_encoder
 from tokensieve.training.lora import lora_config
 from tokensieve.training.recipe import Recipe
 from tokensieve.version import __version__
 
 if TYPE_CHECKING:
-    from tokensieve.estimator import TokensieveClassifier
+    from tokensieve.estimator import TokensieveClassifier, TokensieveEncoder
 
 __all__ = [
     "METHODS",
@@ -48,9 +49,11 @@ __all__ = [
     "Prune",
     "Recipe",
     "ReductionConfig",
+    "SentenceEncoder",
     "TokensieveCascadeForSequenceClassification",
     "TokensieveClassifier",
     "TokensieveConfig",
+    "TokensieveEncoder",
     "TokensieveError",
     "TokensieveForSequenceClassification",
     "TokensieveModel",
@@ -58,6 +61,7 @@ __all__ = [
     "__version__",
     "compress",
     "load",
+    "load_encoder",
     "lora_config",
 ]
 
@@ -70,12 +74,12 @@ AutoModelForSequenceClassification.register(CascadeConfig, TokensieveCascadeForS
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use: TokensieveClassifier, which brings scikit-learn, and the names of version 0.1.0."""
+    """Import on first use: what brings scikit-learn, and the names of version 0.1.0."""
     if name == "PTCConfig":
         from tokensieve.config.ptc import PTCConfig
 
         return PTCConfig
-    if name in ("TokensieveClassifier", "PTCClassifier"):
+    if name in ("TokensieveClassifier", "TokensieveEncoder", "PTCClassifier"):
         import tokensieve.estimator
 
         return getattr(tokensieve.estimator, name)

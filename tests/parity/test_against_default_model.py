@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer, BertForSequenceClassification
+from transformers import AutoModel, AutoTokenizer, BertForSequenceClassification
 
 from contract import oracle
 from flat import reduction
-from tokensieve import ReductionConfig, compress
+from tokensieve import ReductionConfig, compress, load_encoder
 
 TEXTS = [inspect.getsource(json.JSONDecoder), json.__doc__, "token", inspect.getsource(json.loads)]
 REDUCED: dict[str, dict[str, Any]] = {
@@ -57,3 +57,19 @@ def test_reduced_is_the_method_and_minds_no_batch(
     short = {name: value[2:3, :3] for name, value in inputs.items()}
     torch.testing.assert_close(output.logits[2:3], model(**short).logits, atol=1e-5, rtol=0)
     assert sum(output.trace.kept[-1]) < sum(inputs["attention_mask"].sum(1).tolist())
+
+
+def test_vectors_of_texts_are_mean_pooling_by_transformers(default_model_dir: Path) -> None:
+    """As sentence-transformers pools this model: the mean of all tokens, then length 1."""
+    tokenizer, model = AutoTokenizer.from_pretrained(default_model_dir), AutoModel.from_pretrained(default_model_dir)
+    padded = tokenizer(TEXTS, truncation=True, max_length=256, padding=True, return_tensors="pt")
+    mask = padded["attention_mask"].unsqueeze(-1)
+    with torch.no_grad():
+        hidden = model.eval()(**padded).last_hidden_state
+    means = (hidden * mask).sum(1) / mask.sum(1)
+    encoder = load_encoder(device="cpu", max_length=256)
+    plain = torch.from_numpy(encoder.encode(TEXTS, normalize=False))
+    torch.testing.assert_close(plain, means, atol=1e-4, rtol=0)
+    assert means.abs().max() > 0.1
+    vectors = torch.from_numpy(encoder.encode(TEXTS))
+    torch.testing.assert_close(vectors, torch.nn.functional.normalize(means, dim=1), atol=1e-4, rtol=0)

@@ -18,6 +18,7 @@ from tokensieve_bench.places import RESULTS, ROOT, SHOWN
 from tokensieve_bench.plot import plot
 from tokensieve_bench.records import Results, command_of_today
 from tokensieve_bench.report.accuracy import accuracy_table, dtype_table, score_table
+from tokensieve_bench.report.assistants import assistants_tables
 from tokensieve_bench.report.cascades import cascade_table
 from tokensieve_bench.report.frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
 from tokensieve_bench.report.leaderboard import leaderboard, set_tables
@@ -74,6 +75,7 @@ def report(results: Results, root: Path) -> None:
     place_leaderboard(page)
     _place(page["cascade"], "cascades", cascade_table(Results(RESULTS)))
     _place(page["bag-of-words"], "worth", worth_tables(Results(RESULTS)))  # 0.1.0 measured none of it
+    _place(page["few-shot"], "assistants", assistants_tables(Results(RESULTS)))
     rivals = ("\n".join(_section(own, name)) for name, own in _of_rivals(Results(RESULTS)))
     _place(page["rivals"], "rivals", "\n\n".join(rivals))
     _place(page["serving"], "serving", serving_tables(Results(RESULTS)))

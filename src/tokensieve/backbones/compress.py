@@ -1,4 +1,4 @@
-"""compress(): a checkpoint of the BERT family -> a tokensieve model with the same weights."""
+"""compress(), compress_body(): a checkpoint of the BERT family -> a tokensieve model with the same weights."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from tokensieve.backbones.source import COMBINE, SourceCheckpoint, read_source, renumbered
 from tokensieve.config import ReductionConfig
 from tokensieve.errors import CheckpointError, ConfigError
+from tokensieve.model.body import Body, TokensieveModel
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.reduce.combine.combining_module import TokenCombiner
 
@@ -41,21 +42,50 @@ def compress(
     """
     source = read_source(given)
     _set_labels(source, num_labels, id2label, problem_type)
-    config.check_depth(source.config.num_hidden_layers)
-    source.config.reduction = config.to_dict()
-    if tokenizer is not None:
-        source.config.special_token_ids = special_token_ids(tokenizer)
+    _set_reduction(source, config, tokenizer)
     model = TokensieveForSequenceClassification(source.config)
     state = _pick(source, model)
     renewed = any(own is not None for own in (num_labels, id2label, problem_type)) or _LAST_LAYER not in state
     if renewed:
         model.config.calibration_temperature, model.config.thresholds = 1.0, None
+    _fill(model, state, given)
+    return model
+
+
+def compress_body(given: PreTrainedModel, config: ReductionConfig, *, tokenizer: Any = None) -> TokensieveModel:
+    """Build a body, which has no head, by the settings.
+
+    Args:
+        given: as in `compress`; a head that it has is left out.
+        config: the reduction settings.
+        tokenizer: as in `compress`.
+
+    Raises:
+        CheckpointError: an unknown family, or layers that do not serve the settings.
+        ConfigError: settings that do not fit the model's depth.
+    """
+    source = read_source(given)
+    _set_reduction(source, config, tokenizer)
+    model = TokensieveModel(source.config)
+    _fill(model, _pick(source, model), given)
+    return model
+
+
+def _set_reduction(source: SourceCheckpoint, config: ReductionConfig, tokenizer: Any) -> None:
+    config.check_depth(source.config.num_hidden_layers)
+    source.config.reduction = config.to_dict()
+    if tokenizer is not None:
+        source.config.special_token_ids = special_token_ids(tokenizer)
+
+
+def _fill(model: Body, state: dict[str, Tensor], given: PreTrainedModel) -> None:
+    """Load the parameters, and take over device, type and mode of the source."""
     _load(model, state)
-    if config.combine is not None and config.combine.starts_as_identity:
+    combine = model.settings.combine
+    if combine is not None and combine.starts_as_identity:
         _start_as_identity(model, state)
     nn.Module.to(model, device=given.device, dtype=given.dtype)
     model.train(given.training)
-    return model
 
 
 def special_token_ids(tokenizer: Any) -> list[int]:
@@ -87,7 +117,7 @@ def _set_labels(
         source.config.problem_type = problem_type  # type: ignore[assignment]
 
 
-def _pick(source: SourceCheckpoint, model: TokensieveForSequenceClassification) -> dict[str, Tensor]:
+def _pick(source: SourceCheckpoint, model: Body) -> dict[str, Tensor]:
     """The source's parameters under the names of the steps that use them."""
     steps = enumerate(model.encoder.steps)
     places = {COMBINE if step.source is None else str(step.source): str(i) for i, step in steps}
@@ -101,7 +131,7 @@ def _pick(source: SourceCheckpoint, model: TokensieveForSequenceClassification) 
     }
 
 
-def _start_as_identity(model: TokensieveForSequenceClassification, state: Mapping[str, Tensor]) -> None:
+def _start_as_identity(model: Body, state: Mapping[str, Tensor]) -> None:
     """Start the combining module and its tokens as the identity, where the checkpoint has none."""
     if model.settings.combination_tokens and _COMBINATION not in state:
         model.embeddings.start_from_words()
@@ -110,7 +140,7 @@ def _start_as_identity(model: TokensieveForSequenceClassification, state: Mappin
             module.start_as_identity()
 
 
-def _load(model: TokensieveForSequenceClassification, state: dict[str, Tensor]) -> None:
+def _load(model: Body, state: dict[str, Tensor]) -> None:
     """Copy the parameters; only what is new may be missing."""
     missing = model.load_state_dict(state, strict=False).missing_keys
     steps = model.encoder.steps

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tokensieve.cli.benchmarks import add_benchmarks
+from tokensieve.cli.encode import encode_command
 from tokensieve.cli.evaluate import evaluate_command
 from tokensieve.cli.explain import explain_command
 from tokensieve.cli.export import export_command
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command("train", cls=CommandWithOldOptions)(train_command)
 app.command("evaluate", cls=CommandWithOldOptions)(evaluate_command)
 app.command("predict", cls=CommandWithOldOptions)(predict_command)
+app.command("encode")(encode_command)
 app.command("info", cls=CommandWithOldOptions)(info_command)
 app.command("explain")(explain_command)
 app.command("report")(report_command)

@@ -161,7 +161,7 @@ def recipe_option(*names: str, help: str) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=RECIPE)
 
 
-def _number_or_word(text: str) -> int | str:
+def number_or_word(text: str) -> int | str:
     """The value of an option that takes a number or a word; which ones, its user knows."""
     try:
         return int(text)
@@ -199,7 +199,7 @@ def load_options(
         "device": device,
         "dtype": dtype,
         "max_length": max_length,
-        "batch_tokens": _number_or_word(batch_tokens),
+        "batch_tokens": number_or_word(batch_tokens),
         "offload_embeddings": offload_embeddings,
         "speed": speed,
         "keep": keep,
@@ -259,11 +259,11 @@ def training_splits(data: str | None, reading: dict[str, Any], seed: int) -> Any
     return splits.limited(train=most, validation=most, test=most, unlabelled=most)
 
 
-def bar(total: int | None, description: str, quiet: bool) -> Any:
+def bar(total: int | None, description: str, quiet: bool, unit: str = "documents") -> Any:
     """A progress bar over a stream, on stderr."""
     from tqdm import tqdm
 
-    return lambda stream: tqdm(stream, total=total, desc=description, unit=" documents", disable=quiet)
+    return lambda stream: tqdm(stream, total=total, desc=description, unit=f" {unit}", disable=quiet)
 
 
 def emit(record: dict[str, Any], lines: Sequence[str], as_json: bool) -> None:

@@ -141,13 +141,13 @@ def train_settings(options: Mapping[str, Any], assigned: Sequence[str] | None, f
     )
 
 
-def info_settings(options: Mapping[str, Any], assigned: Sequence[str] | None) -> Reduction:
-    """Put together the reduction settings that `info` is asked for.
+def info_settings(options: Mapping[str, Any], assigned: Sequence[str] | None, file: Path | None = None) -> Reduction:
+    """Put together the reduction settings that `info` or `encode` is asked for.
 
     Raises:
         ConfigError: as `train_settings`.
     """
-    return _reduction(options, _sources(assigned, None, INFO_HEADS))
+    return _reduction(options, _sources(assigned, file, INFO_HEADS))
 
 
 @dataclass(frozen=True)

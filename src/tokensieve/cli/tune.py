@@ -1,4 +1,4 @@
-"""`tokensieve tune`, and `train` with a goal."""
+"""`tokensieve tune`, and `train` with a goal; `tune_tasks.py` has `tune --tasks`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,32 @@ from tokensieve.cli.options import (
 )
 from tokensieve.cli.settings import given_options, train_settings
 from tokensieve.cli.signals import terminable
+from tokensieve.cli.tune_tasks import (
+    BY,
+    OF_TASKS,
+    SHOTS,
+    TOLERANCE,
+    By,
+    EveryTask,
+    Grids,
+    MaxLength,
+    Shots,
+    Tasks,
+    Tolerance,
+    search_tasks,
+)
 from tokensieve.errors import ConfigError
 
 if TYPE_CHECKING:
     from tokensieve.tune.tune import Tuned
 
 GOAL = "Goal"
+_NOT_OF_TASKS = ("data", "budget", "target_speed", "max_latency_ms", "dense", "feature_epochs", "pair_column", "device")
+"""Options that say nothing to a search on few-shot tasks."""
 
-Folder = Annotated[Path, typer.Option("--model", help="Folder of a classifier that 'tokensieve train' made, float32.")]
+Folder = Annotated[
+    Path | None, typer.Option("--model", help="Folder of a classifier that 'tokensieve train' made, float32.")
+]
 Output = Annotated[Path, typer.Option("--output", help="Folder to make.")]
 Data = Annotated[str | None, typer.Option("--data", help="The documents that it was trained on, as for train.")]
 Dense = Annotated[
@@ -72,14 +90,21 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if 
 
 def tune_command(
     context: typer.Context,
-    model: Folder,
     output: Output,
+    model: Folder = None,
     data: Data = None,
     budget: Budget = None,
     target_speed: TargetSpeed = None,
     max_latency_ms: Latency = None,
     dense: Dense = None,
     feature_epochs: FeatureEpochs = 0,
+    tasks: Tasks = None,
+    shots: Shots = SHOTS,
+    tolerance: Tolerance = TOLERANCE,
+    every_task: EveryTask = False,
+    by: By = BY,
+    grid: Grids = None,
+    max_length: MaxLength = None,
     text_column: TextColumn = "text",
     label_column: LabelColumn = "label",
     pair_column: PairColumn = None,
@@ -98,25 +123,63 @@ def tune_command(
     of predict, evaluate and serve moves. Without a goal the budget is 0 points. How the data is read goes by
     --set data.X.
 
+    With --tasks it searches something else: one setting of quantile pruning for the frozen vectors of many few-shot
+    tasks. OUTPUT is then a JSON file, which 'tokensieve encode --config' takes for tasks that the search did not see.
+
     Example: tokensieve tune --model news.dense --data news/ --output news --target-speed 10x
     """
-    given = {name: value for name, value in given_options(context).items() if name != "threads"}
+    options = given_options(context)
+    given = {name: value for name, value in options.items() if name not in ("threads", "max_length")}
     settings = train_settings(given, assignments, None)
     prepare(threads, quiet=json)
+    if foreign := [text for text in assignments or () if not text.strip().startswith("data.")]:
+        raise ConfigError(f"--set {foreign[0]}: tune takes data.X alone, as nothing is trained on labels: leave it out")
+    _refuse_mixed(options)
+    named = None if model is None else str(model)
+    if tasks:
+        how = {name: context.params[name] for name in OF_TASKS}
+        with terminable():
+            search_tasks(tasks, named, output, settings.data, how, overwrite=overwrite, json=json)
+        return
+    if model is None:
+        raise ConfigError("name the classifier to tune (--model), or few-shot tasks to search on (--tasks)")
+    goal = goal_of(budget, target_speed, max_latency_ms, default=0.0)
+    done = _tuned(model, output, goal, data, settings.data, device, not json, dense, feature_epochs, overwrite)
+    emit({"model": named, "data": name_of_data(data), **tuned_record(done, output)}, summary(done, output), json)
+
+
+def _refuse_mixed(options: dict[str, Any]) -> None:
+    """Refuse options of one search that are given for the other."""
+    of_tasks = [name for name in OF_TASKS if name in options]
+    if "tasks" not in options and of_tasks:
+        raise ConfigError(f"--{of_tasks[0].replace('_', '-')} is for few-shot tasks: give --tasks, or leave it out")
+    if "tasks" in options and (others := [name for name in _NOT_OF_TASKS if name in options]):
+        raise ConfigError(f"--{others[0].replace('_', '-')} is for a trained classifier: leave it out with --tasks")
+
+
+def _tuned(
+    model: Path,
+    output: Path,
+    goal: Any,
+    data: str | None,
+    reading: dict[str, Any],
+    device: str,
+    progress: bool,
+    dense: Path | None,
+    feature_epochs: int,
+    overwrite: bool,
+) -> Tuned:
+    """What `tokensieve.tune.tune.tune` makes of a trained classifier."""
     from tokensieve.backbones.loading import load_config
     from tokensieve.runtime.load import resolve_device
     from tokensieve.tune.tune import tune
 
-    if foreign := [text for text in assignments or () if not text.strip().startswith("data.")]:
-        raise ConfigError(f"--set {foreign[0]}: tune takes data.X alone, as nothing is trained on labels: leave it out")
-    goal = goal_of(budget, target_speed, max_latency_ms, default=0.0)
     place = training_device(resolve_device(device))
-    reading = settings.data | {"multi_label": getattr(load_config(model), "is_multi_label", False)}
-    splits = training_splits(data, reading, _seed_of(model))
-    options: dict[str, Any] = {"device": place, "overwrite": overwrite, "progress": not json}
+    read = reading | {"multi_label": getattr(load_config(model), "is_multi_label", False)}
+    splits = training_splits(data, read, _seed_of(model))
+    options: dict[str, Any] = {"device": place, "overwrite": overwrite, "progress": progress}
     with terminable():
-        done = tune(model, splits, output, goal, dense=dense, feature_epochs=feature_epochs, **options)
-    emit({"model": str(model), "data": name_of_data(data), **tuned_record(done, output)}, summary(done, output), json)
+        return tune(model, splits, output, goal, dense=dense, feature_epochs=feature_epochs, **options)
 
 
 def goal_of(

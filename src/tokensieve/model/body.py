@@ -14,8 +14,10 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput
 
 from tokensieve.kernels.backends import resolve_backend
+from tokensieve.kernels.ragged import document_means
+from tokensieve.model.answers import Answers
 from tokensieve.model.attention import SelfAttention
-from tokensieve.model.batch import check_batch
+from tokensieve.model.batch import Batch, check_batch
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.inputs.combination import CombinationTokens
 from tokensieve.model.inputs.text import Embeddings
@@ -90,6 +92,15 @@ class TokensieveModel(Body):
         super().__init__(config)
         put_int8(self, [name for name in config.int8 or () if not name.startswith("head.")])
         self.post_init()  # type: ignore[no-untyped-call]
+
+    def read(self, batch: Batch) -> Answers:
+        """Read a checked batch: logits [B, 0], as there is no head, and the mean of each document's tokens [B, d].
+
+        A token weighs as many as it stands for.
+        """
+        tokens, trace = self.encoder(self.embeddings(batch))
+        means = document_means(tokens.values, tokens.lengths, tokens.sizes)
+        return Answers(means.new_empty(len(means), 0), means, trace)
 
     def forward(
         self,

@@ -132,6 +132,18 @@ def make_plan(
     return Plan(length, basis, planned, flops, dense_flops(config, length))
 
 
+def body_flops(config: TokensieveConfig, length: int, kept: Sequence[int]) -> float:
+    """FLOPs of the body, without a head, for one document that was read.
+
+    Args:
+        config: the model.
+        length: tokens of the document, special tokens included.
+        kept: tokens that it kept at each step, as `Trace.kept` counts them.
+    """
+    plan = make_plan(config, length, shares=[count / length for count in kept])
+    return plan.flops - head_flops(config)
+
+
 def kept_shares(kept: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[float]:
     """Mean share of its tokens that a document keeps at each step, from `Trace.kept` and the documents' lengths."""
     return [sum(count / length for count, length in zip(step, lengths, strict=True)) / len(lengths) for step in kept]

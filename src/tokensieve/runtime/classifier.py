@@ -76,8 +76,8 @@ class Classifier:
 
     def results(self, texts: Iterable[Text], *, tokens: bool = False) -> list[Result]:
         """Everything the engine tells of each text; with `tokens` also the tokens that survived."""
-        found = self._texts(texts)
-        stream = self.engine.stream(documents_of(found), tokens=tokens, prefetch=_is_large(found))
+        found = texts_of(texts, self.model.config.text_pairs)
+        stream = self.engine.stream(documents_of(found), tokens=tokens, prefetch=is_large(found))
         return [result for _, result in stream]
 
     def encode(self, texts: Iterable[Text], *, normalize_embeddings: bool = False) -> np.ndarray:
@@ -93,17 +93,25 @@ class Classifier:
         Raises:
             InputError, DataError, ConfigError: as `predict`.
         """
-        found = self._texts(texts)
-        vectors = self.engine.embed(documents_of(found), prefetch=_is_large(found))
+        found = texts_of(texts, self.model.config.text_pairs)
+        vectors = self.engine.embed(documents_of(found), prefetch=is_large(found))
         return (torch.nn.functional.normalize(vectors, dim=1) if normalize_embeddings else vectors).numpy()
 
-    def _texts(self, texts: Iterable[Text]) -> Iterable[Text]:
-        if isinstance(texts, str):
-            raise ConfigError("give a list of texts, not one string: [text]")
-        return texts_in(texts, self.model.config.text_pairs)
+
+def texts_of(texts: Iterable[Text], paired: bool | None) -> Iterable[Text]:
+    """The texts of a collection, a table or an iterator, as `texts_in`.
+
+    Raises:
+        ConfigError: one string.
+        DataError: as `texts_in`.
+    """
+    if isinstance(texts, str):
+        raise ConfigError("give a list of texts, not one string: [text]")
+    return texts_in(texts, paired)
 
 
-def _is_large(texts: Iterable[Text]) -> bool:
+def is_large(texts: Iterable[Text]) -> bool:
+    """Whether a thread that reads and tokenizes beside the model is worth it."""
     return isinstance(texts, Collection) and len(texts) > _PREFETCH_FROM
 
 

@@ -24,7 +24,7 @@ from tokensieve.old_names import renamed_keyword
 from tokensieve.runtime.batching import batches_by_tokens, padded_batch
 from tokensieve.runtime.budget import BATCH_TOKENS, fastest_budget
 from tokensieve.runtime.micro_batches import run_in_micro_batches
-from tokensieve.runtime.results import Result, results_of
+from tokensieve.runtime.results import Embedded, Result, results_of
 from tokensieve.runtime.windows import cut, encode_documents, prepared_windows
 
 STAGES = ("encoder", "second encoder")
@@ -64,7 +64,8 @@ class Engine:
     """Runs a model over documents.
 
     Args:
-        model: one model or a cascade, in eval mode, on its device.
+        model: one model or a cascade, in eval mode, on its device. A body (`TokensieveModel`) has no classes: its
+            engine only embeds.
         tokenizer: of the model.
         max_length: documents are truncated to this many tokens; None: what the checkpoint was trained with, or fits.
         batch_tokens: most tokens of a batch; "auto": the fastest on the first window that is large enough to tell.
@@ -147,7 +148,6 @@ class Engine:
         return self._answered(self.prepare(documents), tokens)
 
     @renamed_keyword("ahead", "prefetch")
-    @torch.inference_mode()
     def embed(self, documents: Iterable[Document], *, prefetch: bool = True) -> Tensor:
         """Document vectors [N, d] float32 on the CPU, which the head's last layer reads; any number of documents.
 
@@ -160,12 +160,27 @@ class Engine:
             DataError: some documents have a second text and others have not.
         """
         vectors = [torch.empty(0, self.model.config.hidden_size)]
+        with closing(self.embed_windows(documents, prefetch=prefetch)) as windows:
+            vectors += [window.vectors for window in windows]
+        return torch.cat(vectors)
+
+    def embed_windows(
+        self, documents: Iterable[Document], *, prefetch: bool = True
+    ) -> Generator[Embedded[Document], None, None]:
+        """As `embed`, a window at a time, with the tokens that each document has and keeps."""
         with closing(prepared_windows(documents, self._encode, 0, prefetch)) as windows:
             for window in windows:
-                vectors.append(torch.empty(len(window.documents), self.model.config.hidden_size))
-                for _, batch, answers in self._answers(window.prepared):
-                    vectors[-1][batch] = answers.pooled.float().cpu()
-        return torch.cat(vectors)
+                yield self._embedded(window.documents, window.prepared)
+
+    @torch.inference_mode()
+    def _embedded(self, documents: Sequence[Document], encodings: Encodings) -> Embedded[Document]:
+        vectors = torch.empty(len(documents), self.model.config.hidden_size)
+        kept: list[tuple[int, ...]] = [()] * len(documents)
+        for _, batch, answers in self._answers(encodings):
+            vectors[batch] = answers.pooled.float().cpu()
+            for document, counts in zip(batch, zip(*answers.trace.kept, strict=True), strict=True):
+                kept[document] = counts
+        return Embedded(tuple(documents), vectors, tuple(encodings.lengths), tuple(kept))
 
     @torch.inference_mode()
     def choose_budget(self, documents: Iterable[Document]) -> int:
@@ -176,7 +191,7 @@ class Engine:
 
     def _choose(self, encodings: Encodings) -> None:
         def run(batch: list[int]) -> None:
-            self._read_batch(encodings, stages_of(self.model)[0], batch).logits.cpu()  # a GPU is waited for
+            self._read_batch(encodings, stages_of(self.model)[0], batch).pooled.cpu()  # a GPU is waited for
 
         if self.batch_tokens == "auto":
             self.batch_tokens = fastest_budget(encodings.lengths, run) or "auto"

@@ -127,22 +127,36 @@ def part_file(path: Path, ours: Callable[[IO[str]], bool]) -> Iterator[IO[str]]:
     """
     place = output_place(path)
     opener: Any = gzip.open if path.suffix == ".gz" else open
+    if is_stream(str(path)):
+        with system_errors_explained(path), opener(path, "wt", encoding="utf-8", newline="") as out:
+            yield out
+        return
     with system_errors_explained(path):
-        if is_stream(str(path)):
-            with opener(path, "wt", encoding="utf-8", newline="") as out:
-                yield out
-            return
-        part = part_name(place)
         check_replaceable(path, ours)
+    with part_bytes(path) as file:
+        binary: Any = gzip.GzipFile("", "wb", fileobj=file) if place.suffix == ".gz" else file
+        with io.TextIOWrapper(binary, encoding="utf-8", newline="") as out:
+            yield out
+
+
+@contextmanager
+def part_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """As `part_file`, of bytes, which are appended; whether `path` may be replaced the caller has checked.
+
+    Raises:
+        ConfigError: as `output_place`, `check_part` and `keep_alone`.
+        OperatingSystemError: as `part_file`.
+    """
+    place = output_place(path)
+    part = part_name(place)
+    with system_errors_explained(path):
         check_part(part)
         with open(part, "ab") as file:
             keep_alone(file, part)
             file.truncate(0)
             try:
                 write_state(part, {"fingerprint": {}, "documents": 0, "size": 0})
-                binary: Any = gzip.GzipFile("", "wb", fileobj=file) if place.suffix == ".gz" else file
-                with io.TextIOWrapper(binary, encoding="utf-8", newline="") as out:
-                    yield out
+                yield file
             except BaseException:
                 part.unlink(missing_ok=True)
                 remove_state(part)

@@ -4,11 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor
 
 from tokensieve.model.answers import Answers
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.probabilities import class_probabilities
+
+Given = TypeVar("Given")
+
+
+@dataclass(frozen=True)
+class Embedded(Generic[Given]):
+    """Vectors of some documents.
+
+    Attributes:
+        documents: as they were given.
+        vectors: [N, d] float32 on the CPU.
+        lengths: tokens that the encoder saw of each, special tokens included.
+        kept: of each, the tokens kept at every step, see `Trace.kept`.
+    """
+
+    documents: tuple[Given, ...]
+    vectors: Tensor
+    lengths: tuple[int, ...]
+    kept: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
-"""Speed of points on this machine: from text to label, in interleaved rounds beside the dense encoder."""
+"""Speed on this machine, in interleaved rounds beside the dense encoder: from text to label, or to vector."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from statistics import median, quantiles
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tokensieve.runtime.classifier import Classifier, Text
 from tokensieve.runtime.frontier import Point
+from tokensieve.runtime.sentences import SentenceEncoder
 
 ROUNDS = 3
 TEXTS = 256
@@ -53,6 +54,32 @@ def timings(
         alone = _latency(classifier, point, texts[:LATENCY_TEXTS]) if latency else None
         found.append(Timing(len(texts) / median(own), speed, alone))
     return found
+
+
+def paired_ratios(
+    encoder: SentenceEncoder, dense: SentenceEncoder, texts: Sequence[Any], rounds: int, alone: bool = False
+) -> list[float]:
+    """Seconds of an encoder as a share of another one's, a round each; a round before warms up.
+
+    Args:
+        encoder: timed.
+        dense: timed in the same rounds, ahead of the other one by turns.
+        texts: encoded in each round.
+        rounds: that count.
+        alone: encode the texts one at a time.
+    """
+    batches = [[text] for text in texts] if alone else [list(texts)]
+    ratios = []
+    for number in range(rounds + 1):
+        spent = {}
+        for one in (encoder, dense) if number % 2 else (dense, encoder):
+            start = time.perf_counter()
+            for batch in batches:
+                one.encode(batch)
+            spent[one is dense] = time.perf_counter() - start
+        if number:
+            ratios.append(spent[False] / spent[True])
+    return ratios
 
 
 def _seconds(classifier: Classifier, texts: Sequence[Text]) -> float:
