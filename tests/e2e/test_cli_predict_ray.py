@@ -53,18 +53,20 @@ def kill_a_worker(process: "subprocess.Popen[str]", folder: Path, parts: int) ->
     raise AssertionError("".join(said))
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_no_answer(cli: Cli, work: Path, address: str) -> None:
     """Each row once, as one process answers it; then a second start does nothing, and another model is refused."""
     write_rows(work / "data.jsonl", labelled_rows(60_000))
     asked = [*PREDICT, "--input", "data.jsonl", "--output", "out", "--ray", address, "--workers", "2"]
     command = [sys.executable, "-m", "tokensieve", *asked]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         killed, said = kill_a_worker(process, work / "out", 15)
-        _, rest = process.communicate(timeout=240)
+        told, rest = process.communicate(timeout=240)
     finally:
         process.kill()
     assert process.returncode == 0, rest
+    assert told == "", "what Ray says of the killed worker is not on stdout"
     workers = [int(number) for number in re.findall(r"worker \d+: process (\d+) on ", "".join(said) + rest)]
     assert killed in workers
     assert len(set(workers)) == 3, "the killed one came back as another process"

@@ -22,6 +22,7 @@ from tokensieve_bench.report.cascades import cascade_table
 from tokensieve_bench.report.frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
 from tokensieve_bench.report.methods import methods_table
 from tokensieve_bench.report.result_pages import ALL_PAGES, AVX2, BENCHMARKS, PAGES, columns
+from tokensieve_bench.report.scale import scale_tables
 from tokensieve_bench.report.serving import serving_tables
 from tokensieve_bench.report.worth import worth_tables
 from tokensieve_bench.table import bars_table, conditions, figure_table, sections
@@ -70,6 +71,7 @@ def report(results: Results, root: Path) -> None:
     rivals = ("\n".join(_section(own, name)) for name, own in _of_rivals(Results(RESULTS)))
     _place(page["rivals"], "rivals", "\n\n".join(rivals))
     _place(page["serving"], "serving", serving_tables(Results(RESULTS)))
+    _place(page["machines"], "scale", scale_tables(Results(RESULTS)))
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
     _place_accuracy(results, page, pictures)

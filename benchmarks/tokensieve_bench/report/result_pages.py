@@ -11,7 +11,7 @@ PAGES = {
         name: f"docs/results/{name}.md"
         for name in (
             *("five-sets", "long-documents", "memory", "trained-to-prune", "testbed", "demonstration", "speed"),
-            *("bfloat16", "scores", "cascade", "bag-of-words", "rivals", "serving"),
+            *("bfloat16", "scores", "cascade", "bag-of-words", "rivals", "serving", "machines"),
         )
     },
 }

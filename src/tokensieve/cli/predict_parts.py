@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Generator, Iterable
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,12 @@ def _make(
     else:
         made = _on_cluster(task, spread.cluster, folder, *loaded, todo)
     try:
-        with bar(None, "classifying", task.quiet)(None) as progress, closing(made), terminable():
+        with (
+            redirect_stdout(sys.stderr),  # Ray tells of workers that died on stdout, which is for the counts
+            bar(None, "classifying", task.quiet)(None) as progress,
+            closing(made),
+            terminable(),
+        ):
             for documents, truncated in made:
                 counts["parts"] += 1
                 counts["documents"] += documents
