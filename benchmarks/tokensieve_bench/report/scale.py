@@ -16,10 +16,10 @@ def scale_tables(results: Results) -> str:
     parts = []
     if results.has("scale/killed"):
         record = results.read("scale/killed")
-        parts.append("\n".join(["### One worker killed", "", *killed_table(record, "markdown")]))
+        parts.append("\n".join(["## One worker killed", "", *killed_table(record, "markdown")]))
     if results.has("scale/speed"):
         record = results.read("scale/speed")
-        parts.append("\n".join(["### Speed", "", *speed_table(record, "markdown")]))
+        parts.append("\n".join(["## Speed", "", *speed_table(record, "markdown")]))
     return "\n\n".join(parts)
 
 
