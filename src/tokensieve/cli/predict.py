@@ -14,7 +14,6 @@ from tokensieve.cli.options import (
     Delimiter,
     Device,
     Dtype,
-    Input,
     InputFormat,
     MaxLength,
     Model,
@@ -41,6 +40,13 @@ if TYPE_CHECKING:
 
 MACHINES = "Several processes and machines"
 
+Input = Annotated[
+    str,
+    typer.Option(
+        "--input",
+        help="CSV, TSV, JSONL, JSON, TXT (a document a line; all also .gz), Parquet, a folder of these; - for stdin.",
+    ),
+]
 Output = Annotated[
     str,
     typer.Option(
