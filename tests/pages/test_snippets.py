@@ -38,6 +38,8 @@ REASONS = {
     "takes minutes, and is a run of its own in CI",
 }
 """Why a block cannot run here. Nothing else is a reason."""
+NEEDED = {"more-machines": "ray", "spark": "pyspark"}
+"""Packages that a guide needs, and that need not be there."""
 
 each_guide = pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
 
@@ -92,7 +94,10 @@ def reader(commands: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.mark.slow
 @each_guide
-def test_a_guide_runs(page: Path, reader: Reader, tmp_path: Path) -> None:
+def test_a_guide_runs(page: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    if needed := NEEDED.get(page.stem):
+        pytest.importorskip(needed, reason=f"{page.name} needs the package {needed}")
+    reader: Reader = request.getfixturevalue("reader")
     folder = tmp_path / "folder"
     shutil.copytree(reader.folder, folder)
     printed = reader.read(page, folder)

@@ -12,7 +12,17 @@ PAGES = {
         name: f"docs/results/{name}.md"
         for name in (
             *("five-sets", "long-documents", "memory", "trained-to-prune", "testbed", "demonstration", "speed"),
-            *("bfloat16", "scores", "cascade", "bag-of-words", "rivals", "serving", "methods-compared", "few-shot"),
+            *(
+                "bfloat16",
+                "scores",
+                "cascade",
+                "bag-of-words",
+                "rivals",
+                "serving",
+                "methods-compared",
+                "few-shot",
+                "machines",
+            ),
         )
     },
 }

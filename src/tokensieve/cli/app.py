@@ -12,6 +12,7 @@ from tokensieve.cli.evaluate import evaluate_command
 from tokensieve.cli.explain import explain_command
 from tokensieve.cli.export import export_command
 from tokensieve.cli.info import info_command
+from tokensieve.cli.merge import merge_command
 from tokensieve.cli.old_options import CommandWithOldOptions
 from tokensieve.cli.predict import predict_command
 from tokensieve.cli.push import push_command
@@ -34,6 +35,7 @@ app.command("train", cls=CommandWithOldOptions)(train_command)
 app.command("evaluate", cls=CommandWithOldOptions)(evaluate_command)
 app.command("predict", cls=CommandWithOldOptions)(predict_command)
 app.command("encode")(encode_command)
+app.command("merge")(merge_command)
 app.command("info", cls=CommandWithOldOptions)(info_command)
 app.command("explain")(explain_command)
 app.command("report")(report_command)

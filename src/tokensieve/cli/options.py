@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -208,14 +207,12 @@ def load_options(
 
 def prepare(threads: int | None, quiet: bool) -> None:
     """Set the number of threads, the tokenizer's too, and send our log to stderr: all of it, or warnings alone."""
-    import torch
     from transformers.utils import logging as transformers_logging
 
+    from tokensieve.runtime.threads import set_threads
+
     if threads is not None:
-        if threads < 1:
-            raise ConfigError(f"threads={threads}: give 1 or more")
-        torch.set_num_threads(threads)
-        os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # read by the tokenizer when it first needs threads
+        set_threads(threads)
     transformers_logging.disable_progress_bar()  # reading and writing weights takes no time worth a bar
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +14,6 @@ from tokensieve.cli.options import (
     Delimiter,
     Device,
     Dtype,
-    Input,
     InputFormat,
     KeptShare,
     MaxLength,
@@ -27,20 +25,65 @@ from tokensieve.cli.options import (
     TextColumn,
     Threads,
     bar,
-    load_classifier,
+    load_options,
     prepare,
 )
+from tokensieve.cli.predict_parts import check_parts, predict_parts, spread_of
+from tokensieve.cli.predict_task import Task, how_read, report, source_of
 from tokensieve.cli.signals import terminable
 from tokensieve.runtime.budget import BATCH_TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
-    from tokensieve.data import Document, Tally
+    from tokensieve.data import Document
     from tokensieve.runtime.classifier import Classifier
 
+MACHINES = "Several processes and machines"
 
-Output = Annotated[str, typer.Option("--output", help=".jsonl or .csv file (also .gz), or - for stdout.")]
+Input = Annotated[
+    str,
+    typer.Option(
+        "--input",
+        help="CSV, TSV, JSONL, JSON, TXT (a document a line; all also .gz), Parquet, a folder of these; - for stdin.",
+    ),
+]
+Output = Annotated[
+    str,
+    typer.Option(
+        "--output", help=".jsonl or .csv file (also .gz), or - for stdout; with --shard and --ray a folder of parts."
+    ),
+]
+ShardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        help="Make part I of N of the output, such as 1/4. Start N such commands, on any machines, with one --output.",
+        metavar="I/N",
+        rich_help_panel=MACHINES,
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Spread the work over a Ray cluster: its HOST:PORT, auto, or local for one on this machine.",
+        metavar="ADDRESS|local",
+        rich_help_panel=MACHINES,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        help="Ray workers, each with --threads CPUs (1 by default); by default as many as fit.",
+        rich_help_panel=MACHINES,
+    ),
+]
+Gpus = Annotated[
+    float,
+    typer.Option("--gpus", help="GPUs of a Ray worker; 0.5 lets two share one.", rich_help_panel=MACHINES),
+]
 Tokens = Annotated[bool, typer.Option("--tokens", help="Add the tokens that survived pruning.")]
 Resume = Annotated[
     bool,
@@ -93,6 +136,10 @@ def predict_command(
     threads: Threads = None,
     batch_tokens: BatchTokens = str(BATCH_TOKENS),
     offload_embeddings: OffloadEmbeddings = False,
+    shard: ShardOption = None,
+    ray: Ray = None,
+    workers: Workers = None,
+    gpus: Gpus = 0,
     json: CountsAsJson = False,
 ) -> None:
     """Classify a stream of documents, in order: label (or labels) and probability of every class.
@@ -102,87 +149,79 @@ def predict_command(
     cut off, however abruptly, --resume with the same options makes the file that it would have made; at most the last
     1024 documents are classified again. Reading and tokenizing go on in a thread while the model is at work.
 
+    The input may be a folder: all data files below it, in the order of their paths. Records then name the file, too.
+    With --shard or --ray several processes write a folder of parts, which 'tokensieve merge' joins. The same command
+    goes on after a run that was cut off, and does nothing when all parts are there.
+
     Example: zcat mail.jsonl.gz | tokensieve predict --model mail-classifier --output labels.csv
     """
     prepare(threads, quiet=json)
-    from tokensieve.data import Tally, read_documents
-    from tokensieve.data.folders import sole_source
-    from tokensieve.runtime.fingerprint import format_of, input_files
-    from tokensieve.runtime.predict import is_prediction
     from tokensieve.runtime.predict import output_format as resolve_output_format
+
+    spread = spread_of(shard, ray, workers, gpus, threads)
+    kind = resolve_output_format("-" if spread is not None else output, output_format)
+    source, root = source_of(input, input_format)
+    task = Task(
+        model=model,
+        load=load_options(device, dtype, max_length, batch_tokens, offload_embeddings, speed, keep),
+        source=source,
+        root=root,
+        format=input_format,
+        table={"text_column": text_column, "pair_column": pair_column, "delimiter": delimiter},
+        policy=on_bad_rows,
+        kind=kind,
+        tokens=tokens,
+        label_separator=label_separator,
+        quiet=json,
+    )
+    if spread is not None:
+        check_parts(task, output, restart)
+        predict_parts(task, output, spread)
+    else:
+        _predict_file(task, output, resume, restart)
+
+
+def _predict_file(task: Task, output: str, resume: bool, restart: bool) -> None:
+    """Write one file, or to a stream, and print the counts."""
+    from tokensieve.data import Tally
+    from tokensieve.runtime.predict import is_prediction
     from tokensieve.runtime.resume import check_output, check_resume
 
-    kind = resolve_output_format(output, output_format)
-    source = sole_source(input) if input_format is None else input
-    files = input_files(source)
-    check_output(files, output, is_prediction)
-    check_resume(files, output, resume=resume, restart=restart)
+    check_output(task.files, output, is_prediction)
+    check_resume(task.files, output, resume=resume, restart=restart)
     tally = Tally()
-    table: dict[str, Any] = {"text_column": text_column, "pair_column": pair_column, "delimiter": delimiter}
-    how: dict[str, Any] = {"label_column": None, "policy": on_bad_rows, "format": input_format}
-    documents = read_documents(source, **table, **how, tally=tally)
-    classifier = load_classifier(model, device, dtype, max_length, batch_tokens, offload_embeddings, speed, keep)
-    settings = {  # what a record depends on; a resumed run meets the bad rows once more
-        "--input-format": format_of(source, input_format),
-        "--output-format": kind,
-        **{f"--{name.replace('_', '-')}": value for name, value in table.items()},
-        "--label-separator": label_separator,
-        "--dtype": classifier.dtype,
-        "--tokens": tokens,
-    }
+    documents = task.documents(tally)
+    classifier = task.classifier()
     with terminable():
-        written, truncated = _write(classifier, documents, files, output, settings, resume, quiet=json)
-    _report(classifier, tally, written, truncated, as_json=json, on_stderr=output == "-")
-
-
-def _report(
-    classifier: Classifier, tally: Tally, written: int, truncated: int, *, as_json: bool, on_stderr: bool
-) -> None:
-    """Print the counts: an object for machines, else lines for people, who see them on stderr."""
-    if as_json:
-        record = {
-            "written": written,
-            "truncated": truncated,
-            "batch_tokens": classifier.engine.budget,
-            "dtype": classifier.dtype,
-            "rows": tally.to_dict(),
-        }
-        typer.echo(json_module.dumps(record, ensure_ascii=False), err=on_stderr)
-        return
-    budget = classifier.engine.budget
-    how = f"in {classifier.dtype}, by batches of at most {budget} tokens" if budget else "by a bag of words"
-    for line in [*tally.summary(), f"{written} documents classified, {truncated} truncated; {how}"]:
-        typer.echo(line, err=True)
+        written, truncated = _write(task, classifier, documents, output, resume)
+    record = {
+        "written": written,
+        "truncated": truncated,
+        "batch_tokens": classifier.engine.budget,
+        "dtype": classifier.dtype,
+        "rows": tally.to_dict(),
+    }
+    lines = [*tally.summary(), f"{written} documents classified, {truncated} truncated; {how_read(classifier)}"]
+    report(record, lines, as_json=task.quiet, on_stderr=output == "-")
 
 
 def _write(
-    classifier: Classifier,
-    documents: Iterable[Document],
-    files: tuple[Path, ...],
-    output: str,
-    settings: dict[str, Any],
-    resume: bool,
-    quiet: bool,
+    task: Task, classifier: Classifier, documents: Iterator[Document], output: str, resume: bool
 ) -> tuple[int, int]:
     """Write the records to where they go; how many there are in all, and how many documents were truncated."""
-    from tokensieve.runtime.fingerprint import fingerprint
     from tokensieve.runtime.part import is_stream, part_file
-    from tokensieve.runtime.predict import check_label_cells, is_prediction, write_predictions, write_resumable
+    from tokensieve.runtime.predict import is_prediction, write_predictions, write_resumable
     from tokensieve.runtime.resume import resumable_part
 
-    kind = settings["--output-format"]
-    progress = bar(None, "classifying", quiet)
-    how = {"tokens": settings["--tokens"], "label_separator": settings["--label-separator"], "progress": progress}
-    check_label_cells(classifier, kind, how["label_separator"])
+    how = {**task.form, "progress": bar(None, "classifying", task.quiet)}
     if output == "-":
-        written = write_predictions(classifier, documents, sys.stdout, kind, **how)
+        written = write_predictions(classifier, documents, sys.stdout, task.kind, **how)
         sys.stdout.flush()
-    elif not files or is_stream(output):
+    elif not task.files or is_stream(output):
         with part_file(Path(output), is_prediction) as out:
-            written = write_predictions(classifier, documents, out, kind, **how)
+            written = write_predictions(classifier, documents, out, task.kind, **how)
     else:
-        expected = fingerprint(classifier, files, settings)
-        with resumable_part(Path(output), expected, resume=resume) as part:
-            write_resumable(classifier, documents, part, kind, **how)
+        with resumable_part(Path(output), task.fingerprint(classifier), resume=resume) as part:
+            write_resumable(classifier, documents, part, task.kind, **how)
         return part.state.documents, part.state.truncated
     return written, classifier.engine.truncated

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
-from tokensieve.data.folders import SingleSource
+from tokensieve.data.folders import SingleSource, Source
 from tokensieve.data.huggingface import DatasetSplit
 from tokensieve.data.sources import check_source
 from tokensieve.runtime.bag_of_words import BagOfWords
@@ -32,8 +32,10 @@ _CONFIG_IGNORES = ("_name_or_path", "transformers_version")
 _TOKENIZER_IGNORES = ("name_or_path", "is_local", "local_files_only")
 
 
-def input_files(source: SingleSource) -> tuple[Path, ...]:
+def input_files(source: Source) -> tuple[Path, ...]:
     """The files that hold an input; none for a stream, or for a data set that is in memory alone."""
+    if isinstance(source, tuple):
+        return source
     if isinstance(source, DatasetSplit):
         return tuple(Path(file["filename"]) for file in source.data.cache_files)
     return () if is_stream(str(source)) else (Path(source),)
@@ -44,7 +46,9 @@ def format_of(source: SingleSource, format: str | None) -> str:
     return "data set" if isinstance(source, DatasetSplit) else check_source(source, format)
 
 
-def fingerprint(classifier: Classifier, files: Sequence[Path], settings: Mapping[str, Any]) -> Fingerprint:
+def fingerprint(
+    classifier: Classifier, files: Sequence[Path], settings: Mapping[str, Any], root: Path | None = None
+) -> Fingerprint:
     """Input, model, length, version and settings of a run, as JSON-ready values under the names that messages use.
 
     Args:
@@ -53,8 +57,12 @@ def fingerprint(classifier: Classifier, files: Sequence[Path], settings: Mapping
             its old name would otherwise give an output of two halves that do not belong together, and size and time
             of a file tell neither for sure.
         settings: options of the run that its output depends on, by the name of the option.
+        root: the folder that the files lie below; their paths from there count, too, and one hash stands for all.
     """
     hashes = [f"sha256 {hash_of_file(file)}, {file.stat().st_size} bytes" for file in files]
+    if root is not None:
+        names = [file.relative_to(root).as_posix() for file in files]
+        hashes = [f"sha256 {hashlib.sha256(_canonical(dict(zip(names, hashes, strict=True)))).hexdigest()}"]
     return {
         INPUT: "; ".join(hashes),
         MODEL: f"sha256 {hash_of_model(classifier)}",

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Generator, Iterable
 from contextlib import closing
+from pathlib import Path
 from typing import IO, Any, Literal
 
 from tokensieve.data.documents import Document
@@ -16,7 +17,7 @@ from tokensieve.runtime.results import Result
 from tokensieve.runtime.resume import ResumablePart
 
 OutputFormat = Literal["jsonl", "csv"]
-_FIELDS = {"line", "label", "labels", "probabilities", "tokens", "joined"}
+_FIELDS = {"source", "line", "label", "labels", "probabilities", "tokens", "joined"}
 _LONGEST_LINE = 1 << 24  # characters that are read of a file which may be of another kind
 
 
@@ -29,13 +30,15 @@ def write_predictions(
     tokens: bool = False,
     label_separator: str = "|",
     progress: Any = None,
+    root: Path | None = None,
 ) -> int:
     """Classify a stream and write a record a document, in order.
 
     A record has the source line, the label (of a multi-label model the list of its labels), the probability of each
     class and, with `tokens`, the surviving tokens and the combination token that each of them joined (null without a
     combining module). `progress` wraps the stream of results, such as tqdm. `label_separator` stands between the labels
-    of a cell of CSV.
+    of a cell of CSV. With `root`, the folder that the input's files lie below, a record begins with its file's path
+    from there, so that file and line name the row.
 
     Returns:
         The number of documents written.
@@ -44,9 +47,10 @@ def write_predictions(
         ConfigError: as `check_label_cells`.
     """
     check_label_cells(classifier, kind, label_separator)
-    writer = _JsonlWriter(out) if kind == "jsonl" else _CsvWriter(out, classifier, tokens, label_separator)
+    header = _header(classifier, tokens, root) if kind == "csv" else []
+    writer = _JsonlWriter(out) if kind == "jsonl" else _CsvWriter(out, header, label_separator)
     with closing(classifier.engine.stream(documents, tokens=tokens)) as stream:
-        return _write(writer, classifier, stream, progress)
+        return _write(writer, classifier, stream, progress, root)
 
 
 def write_resumable(
@@ -58,6 +62,7 @@ def write_resumable(
     tokens: bool = False,
     label_separator: str = "|",
     progress: Any = None,
+    root: Path | None = None,
 ) -> None:
     """As `write_predictions`, to a part file that is committed at the end of each of the engine's windows.
 
@@ -72,6 +77,7 @@ def write_resumable(
         tokens: as in `write_predictions`.
         label_separator: as in `write_predictions`.
         progress: as in `write_predictions`, over the results that are still to come.
+        root: as in `write_predictions`.
 
     Raises:
         ConfigError: as `check_label_cells`.
@@ -81,10 +87,10 @@ def write_resumable(
     truncated = start.truncated - engine.truncated
     if engine.batch_tokens == "auto" and start.batch_tokens is not None:
         engine.batch_tokens = start.batch_tokens
-    header = not start.documents
+    header = [] if start.documents else _header(classifier, tokens, root)
     writer: _JsonlWriter | _CsvWriter = _JsonlWriter(part.records)
     if kind == "csv":
-        writer = _CsvWriter(part.records, classifier, tokens, label_separator, header)
+        writer = _CsvWriter(part.records, header, label_separator)
 
     def results() -> Generator[tuple[Document, Result], None, None]:
         with closing(engine.stream_windows(documents, tokens=tokens, skip=start.documents)) as windows:
@@ -94,7 +100,7 @@ def write_resumable(
                 part.commit(part.state.documents + len(window), truncated + engine.truncated, chosen)
 
     with closing(results()) as stream:
-        _write(writer, classifier, stream, progress)
+        _write(writer, classifier, stream, progress, root)
 
 
 def output_format(path: str, kind: str | None) -> OutputFormat:
@@ -141,8 +147,8 @@ def is_prediction(file: IO[str]) -> bool:
     A column or a field that predictions do not have is the user's: a correction, a note.
     """
     line = file.readline(_LONGEST_LINE)
-    if line.startswith(("line,label,", "line,labels,")):
-        columns = next(csv.reader([line]))[2:]
+    if line.removeprefix("source,").startswith(("line,label,", "line,labels,")):
+        columns = next(csv.reader([line.removeprefix("source,")]))[2:]
         if columns[-2:] == ["tokens", "joined"]:
             columns = columns[:-2]
         return bool(columns) and all(column.startswith("probability:") for column in columns)
@@ -158,17 +164,19 @@ def _write(
     classifier: Classifier,
     stream: Iterable[tuple[Document, Result]],
     progress: Any,
+    root: Path | None,
 ) -> int:
     count = 0
     for document, result in progress(stream) if progress is not None else stream:
-        writer.write(_record(classifier, document, result))
+        writer.write(_record(classifier, document, result, root))
         count += 1
     return count
 
 
-def _record(classifier: Classifier, document: Document, result: Result) -> dict[str, Any]:
+def _record(classifier: Classifier, document: Document, result: Result, root: Path | None) -> dict[str, Any]:
     names = [classifier.labels[number] for number in result.labels]
     record: dict[str, Any] = {
+        **({} if root is None else {"source": Path(document.source).relative_to(root).as_posix()}),
         "line": document.line,
         **({"labels": names} if classifier.model.config.is_multi_label else {"label": names[0]}),
         "probabilities": dict(zip(classifier.labels, result.probabilities, strict=True)),
@@ -186,22 +194,28 @@ class _JsonlWriter:
         self.out.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-class _CsvWriter:
-    """Columns: line, label, a probability:<label> for each class, then tokens and joined, space-separated.
+def _header(classifier: Classifier, tokens: bool, root: Path | None) -> list[str]:
+    """Columns of CSV: (source), line, label, a probability:<label> for each class, then tokens and joined.
 
-    The second column of a multi-label model is `labels`, with the separator between them.
+    The column of a multi-label model is `labels`.
     """
+    label = "labels" if classifier.model.config.is_multi_label else "label"
+    probabilities = (f"probability:{name}" for name in classifier.labels)
+    return [*["source"][: root is not None], "line", label, *probabilities, *["tokens", "joined"][: 2 * tokens]]
 
-    def __init__(self, out: IO[str], classifier: Classifier, tokens: bool, separator: str, header: bool = True) -> None:
+
+class _CsvWriter:
+    """Rows in the order of `_header`; a separator stands between several labels, a space between tokens."""
+
+    def __init__(self, out: IO[str], header: list[str], separator: str) -> None:
         self.writer, self.separator = csv.writer(out, lineterminator="\n"), separator
-        label = "labels" if classifier.model.config.is_multi_label else "label"
         if header:
-            probabilities = (f"probability:{name}" for name in classifier.labels)
-            self.writer.writerow(["line", label, *probabilities, *["tokens", "joined"][: 2 * tokens]])
+            self.writer.writerow(header)
 
     def write(self, record: dict[str, Any]) -> None:
+        row = [record["source"]] if "source" in record else []
         label = self.separator.join(record["labels"]) if "labels" in record else record["label"]
-        row = [record["line"], label, *record["probabilities"].values()]
+        row += [record["line"], label, *record["probabilities"].values()]
         if "tokens" in record:
             row += [" ".join(record["tokens"]), " ".join(map(str, record["joined"] or ()))]
         self.writer.writerow(row)

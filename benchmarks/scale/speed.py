@@ -1,0 +1,62 @@
+"""One worker against several on a local Ray cluster, each with its own CPU -> results/scale/speed.json.
+
+    python benchmarks/scale/speed.py benchmarks/configs/scale/workers.json --data DATA --model FOLDER
+
+FOLDER is a classifier of `tokensieve train` or `tokensieve quantize`. Rounds are interleaved. Documents per second are
+those between the first part that is complete and the last. So the start of Ray and of the workers is not in them; it is
+in the seconds of the command. The machine has to have a core for each worker. The process that reads the rows shares
+them.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from local import Run, command, parts_of, read_config, write_rows
+
+from tokensieve_bench.machine import machine
+from tokensieve_bench.places import RESULTS
+from tokensieve_bench.report.scale import speed_table
+
+
+def main() -> None:
+    """Measure, write, print."""
+    parser = read_config()
+    parser.add_argument("--model", type=Path, required=True)
+    arguments = parser.parse_args()
+    config = json.loads(arguments.config.read_text(encoding="utf-8"))
+    rounds = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        rows = write_rows(folder, arguments.data / config["data"], config["speed_rows"])
+        for number in range(config["rounds"]):
+            order = [1, config["workers"]] if number % 2 == 0 else [config["workers"], 1]
+            own = {
+                str(count): _run(arguments.model, rows, folder / f"{number}-{count}", count, config) for count in order
+            }
+            rounds.append(own)
+            print(json.dumps(own))
+    record = {"config": config, "model": arguments.model.name, "rounds": rounds, "machine": machine(config["threads"])}
+    target = RESULTS / "scale" / "speed.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(speed_table(record)))
+
+
+def _run(model: Path, rows: Path, output: Path, workers: int, config: dict[str, Any]) -> dict[str, Any]:
+    """Documents and seconds between the first complete part and the last, and the seconds of the whole command."""
+    options = ["--ray", "local", "--workers", workers, "--threads", config["threads"]]
+    begun = time.monotonic()
+    Run(command("predict", "--model", model, "--input", rows, "--output", output, *options), config["threads"]).finish()
+    seconds = time.monotonic() - begun
+    parts = list(parts_of(output))
+    counted = sum(documents for _, documents in parts[1:])
+    return {"documents": counted, "seconds": parts[-1][0] - parts[0][0], "command_seconds": seconds}
+
+
+if __name__ == "__main__":
+    main()
