@@ -13,12 +13,16 @@ from typing import Any
 from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfig
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.merge.most_similar import MostSimilar
-from tokensieve.reduce.schedule import OneLayer, Taper
+from tokensieve.reduce.schedule import Constant, OneLayer, Open, Taper
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
+from tokensieve.reduce.score.skim_predictor import SkimPredictor
 from tokensieve.reduce.select.fuzzy import Fuzzy
+from tokensieve.reduce.select.learned_threshold import LearnedThreshold
 from tokensieve.reduce.select.quantile import Quantile
+from tokensieve.reduce.select.skim import Skim
+from tokensieve.reduce.select.soft_extract import SoftExtract
 from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.reduce.site import Ahead, Hidden
 
@@ -92,6 +96,21 @@ METHODS: dict[str, Method] = {
     "quantile": Method(
         ReductionConfig(prune=Prune(Received(), Quantile(), OneLayer(2, 0.5), Hidden()), pooling="mean", min_length=32),
         "Qi et al., arXiv 2408.11799, by its abstract",
+    ),
+    "ltp": Method(
+        ReductionConfig(prune=Prune(Received(), LearnedThreshold(), Open(), Hidden())),
+        "Kim et al., KDD 2022",
+        {"gate_epochs": 2, "gate_learning_rate": 1e-4},
+    ),
+    "transkimmer": Method(
+        ReductionConfig(prune=Prune(SkimPredictor(), Skim(), Open(), Ahead())),
+        "Guan et al., ACL 2022",
+        {"gate_epochs": 5, "gate_learning_rate": 1e-4, "epochs": 0},
+    ),
+    "power-bert": Method(
+        ReductionConfig(prune=Prune(Received(own=False), SoftExtract(), Constant(0.9), Hidden())),
+        "Goyal et al., ICML 2020",
+        {"gate_epochs": 2, "gate_learning_rate": 3e-3},
     ),
     "accurate": _ours(0.95, 0.48),
     "balanced": _ours(0.9, 0.3),

@@ -23,6 +23,10 @@ class Tokens:
         protected_counts: protected rows of each document; they never leave, so the count holds in every layer.
         combination: m, combination tokens at the end of each document (0 before they join, or where there are none).
         sizes: [T] float32, tokens that each row stands for; None where nothing was merged: one each.
+        weights: [T], how far each row is still there, in [0, 1]; None: fully. Only where gates are trained
+            (`reduce.gate`): elsewhere rows are there, or are gone.
+        key_weights: [T], how far each row still counts as a key, in the same way.
+        penalty: [B], what the gates of the layers so far add to the loss of each document; None: there were none.
     """
 
     values: Tensor
@@ -32,6 +36,17 @@ class Tokens:
     protected_counts: tuple[int, ...]
     combination: int = 0
     sizes: Tensor | None = None
+    weights: Tensor | None = None
+    key_weights: Tensor | None = None
+    penalty: Tensor | None = None
+
+    @property
+    def shares(self) -> Tensor | None:
+        """How much each row counts in a mean of its document, [T]; None: all alike."""
+        if self.weights is None:
+            return self.sizes
+        there = self.weights + 1e-12  # a document has a mean even if all its gates are closed
+        return there if self.sizes is None else there * self.sizes
 
     @property
     def text_lengths(self) -> tuple[int, ...]:

@@ -11,8 +11,9 @@ from tokensieve.kernels.attend import attend
 from tokensieve.kernels.backends import resolve_backend
 from tokensieve.kernels.int8 import Int8Linear, attention_dtype
 from tokensieve.kernels.linear import Linear
-from tokensieve.kernels.received import Queries
+from tokensieve.kernels.received import Scoring
 from tokensieve.kernels.relative import RelativeBias
+from tokensieve.kernels.weighted import Near, weighted_attention
 from tokensieve.kernels.window import Rows, attend_within
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.norms import norm_of
@@ -48,9 +49,10 @@ class SelfAttention(nn.Module):
         tokens: Tokens,
         keys: KeyRows | None,
         places: Places,
-        scored: Queries | None,
+        scored: Scoring | None,
         exempt: Sequence[bool],
         attended: Tokens | None = None,
+        weights: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Compute the context [T, d] and, with `scored`, the attention that each key receives, [H, K].
 
@@ -58,15 +60,16 @@ class SelfAttention(nn.Module):
             tokens: the batch; all of them are queries.
             keys: rows that serve as keys and values; None: all.
             places: what the positions of the batch mean.
-            scored: queries whose attention the score needs; None: no score needs any.
+            scored: the attention that the score is made of; None: no score needs any.
             exempt: for each document, whether it is neither pruned nor scored.
             attended: tokens of the same documents that keys and values are made of; None: `tokens`.
+            weights: [T], how much each row counts as a key, where gates are trained; None: fully.
         """
         attended = attended or tokens
         rows = self._ready(tokens.values)
         query = self._projected(self.query, rows)
         key, value = self._keys_and_values(rows if attended is tokens else self._ready(attended.values), keys)
-        bias, key_lengths = None, attended.lengths if keys is None else keys.lengths
+        bias, near, key_lengths = None, None, attended.lengths if keys is None else keys.lengths
         dropout = self.dropout if self.training else 0.0
         if places.longest:  # else no layer asks for positions
             at = tokens.origin.unsqueeze(0)
@@ -74,7 +77,9 @@ class SelfAttention(nn.Module):
             rotation = places.local_rotation if self.window else places.rotation
             if rotation is not None:
                 query, key = rotated(query, rotation, at), rotated(key, rotation, key_at)
-            if self.window and places.longest - 1 > self.window:
+            if self.window and weights is not None:
+                near = Near(self.window, tokens.origin)
+            elif self.window and places.longest - 1 > self.window:
                 assert scored is None, "received attention is scored in global layers alone (`model.steps`)"
                 same = keys is None and attended is tokens
                 queries, seen = Rows(at, tokens.lengths), None if same else Rows(key_at, key_lengths)
@@ -83,6 +88,9 @@ class SelfAttention(nn.Module):
                     self.window, query, key, value, queries, seen, combination=m, dropout=dropout
                 ), None
             bias = None if places.bias is None else RelativeBias(places.bias, at[0], key_at)
+        if weights is not None:
+            lengths = tokens.lengths
+            return weighted_attention(query, key, value, lengths, weights, dropout=dropout, bias=bias, near=near), None
         return attend(
             query,
             key,
@@ -90,10 +98,12 @@ class SelfAttention(nn.Module):
             tokens.lengths,
             key_lengths,
             dropout=dropout,
-            scored=scored,
+            scored=None if scored is None else scored.queries,
             exempt=exempt,
             backend=self.backend,
             bias=bias,
+            own=scored is None or scored.own,
+            attached=scored is not None and scored.attached,
         )
 
     def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:

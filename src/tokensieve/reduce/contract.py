@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tokensieve.kernels.ragged import Slots
 from tokensieve.kernels.received import ALL, Rows
 from tokensieve.reduce.cell import Cell
+from tokensieve.reduce.gate import Gate
 from tokensieve.tokens import Tokens
 
 
@@ -24,11 +25,15 @@ class Score(Cell):
         needs_attention: the score is made of the attention that tokens receive in the layer. Otherwise it is known
             ahead of the layer.
         fitted: the score is fitted to a trained classifier before it tells tokens apart.
+        decides: a score above 0 says by itself that the token stays; a selection that reads it so goes with it.
         per_head: every head has scores of its own, and a kept set of its own.
+        own: where it is made of attention, whether what a token receives from itself counts.
     """
 
     needs_attention: ClassVar[bool] = False
     fitted: ClassVar[bool] = False
+    decides: ClassVar[bool] = False
+    own: bool = True
 
     @property
     def per_head(self) -> bool:
@@ -66,12 +71,16 @@ class Score(Cell):
 
 
 class Scorer(nn.Module):
-    """Scores rows ahead of a layer. Its buffers and parameters are saved with the model."""
+    """Scores rows ahead of a layer. Its buffers and parameters are saved with the model; parameters are trained."""
 
     @property
     def fitted(self) -> bool:
         """Whether its scores differ between tokens; False: training has to fit it first."""
         return True
+
+    def first_values(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The parameters and buffers that do not start as torch makes them, with their first values."""
+        yield from ()
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Scores [1, T] float32 of the packed rows; comparable within a document."""
@@ -104,9 +113,24 @@ class Select(Cell):
 
     Attributes:
         min_tokens: minimum number of tokens kept per document, 1 or more.
+        gated: it learns, and has a gate in each layer that prunes.
+        reads_decisions: it keeps what has a score above 0, of a score that `decides`.
+        reads_share: how many stay follows from the share of the layer. Otherwise the schedule says where alone.
     """
 
     min_tokens: int = 1
+    gated: ClassVar[bool] = False
+    reads_decisions: ClassVar[bool] = False
+    reads_share: ClassVar[bool] = True
+
+    def gate(self, layer: int, depth: int) -> Gate | None:
+        """The gate of a layer, from 1, of a model of `depth` layers; None: nothing is learned."""
+        return None
+
+    @property
+    def learned(self) -> Select:
+        """The selection that takes its place once its gates have learned the shares of a schedule."""
+        return self
 
     @abstractmethod
     def counts(
@@ -153,15 +177,8 @@ def select_rows(
         The rows that stay. The other rows of `keys` are in no later tensor of the chosen site.
     """
     combination, protected = tokens.combination, tokens.protected_counts
-    slots = Slots(keys.lengths, combination, scores.device)
-    text = tuple(length - combination for length in keys.lengths)
-    scored = Scored(
-        scores=slots.pad(scores, -torch.inf),
-        alive=slots.alive,
-        protected=slots.pad(tokens.protected[keys.rows], False),
-        lengths=text,
-        protected_counts=protected,
-    )
+    slots, scored = padded_scores(scores, keys, tokens)
+    text = scored.lengths
     keep = select.select(scored, share)
     if any(exempt):
         keep = keep | (torch.tensor(exempt, device=keep.device).view(-1, 1, 1) & slots.alive)
@@ -172,3 +189,23 @@ def select_rows(
         (length if out else count) + combination for length, out, count in zip(text, exempt, counts, strict=True)
     )
     return KeyRows(keys.rows[slots.unpad(keep, True)].view(len(keys.rows), -1), lengths)
+
+
+def padded_scores(scores: Tensor, keys: KeyRows, tokens: Tokens) -> tuple[Slots, Scored]:
+    """The input of a selection, of scores [S, K] for each of `keys`; and how it is padded."""
+    combination = tokens.combination
+    slots = Slots(keys.lengths, combination, scores.device)
+    scored = Scored(
+        scores=slots.pad(scores, -torch.inf),
+        alive=slots.alive,
+        protected=slots.pad(tokens.protected[keys.rows], False),
+        lengths=tuple(length - combination for length in keys.lengths),
+        protected_counts=tokens.protected_counts,
+    )
+    return slots, scored
+
+
+def all_rows(tokens: Tokens, sets: int = 1) -> KeyRows:
+    """All rows of the batch, the same for each of S sets of scores."""
+    everything = torch.arange(len(tokens.values), device=tokens.values.device)
+    return KeyRows(everything.expand(sets, -1), tokens.lengths)

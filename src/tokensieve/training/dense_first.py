@@ -89,6 +89,7 @@ def _recipe_of_dense(recipe: Recipe) -> Recipe:
         teacher=None,
         pruning_warmup=0.0,
         feature_epochs=0,
+        gate_epochs=0,
         max_expected_loss=None,
         words_first=None,
         floors="none",

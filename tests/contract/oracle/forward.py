@@ -164,7 +164,9 @@ class Walk:
         rows = torch.cat([document.states, document.extra])
         before = (rows, document.positions)
         if prunes and self.flat.score != "received":
-            chosen = self._chosen(document, share, [self._scores(document, name)])
+            chosen = self._chosen(
+                document, share, [self._above(name, torch.tensor(self._scores(document, name))).tolist()]
+            )
             if self.prune.site.ahead:
                 (rows,) = self._leave(document, chosen[0], rows)
         sources, served = (rows, document.positions), len(document.keys[0])
@@ -173,12 +175,12 @@ class Walk:
             sources, visible = before, [list(range(len(before[0])))] * len(document.keys)
         asked = _queries_asked(self.flat, len(rows), len(document.extra))
         context, received = self.backbone.attention(
-            name, number - 1, (rows, document.positions), sources, visible, asked
+            name, number - 1, (rows, document.positions), sources, visible, asked, self.flat.score_own
         )
         if prunes and chosen is None:
             scores = [column[: len(keys)] for column, keys in zip(received, document.keys, strict=True)]
             scores = [torch.stack(scores).mean(0)] if self.flat.heads == "shared" else scores
-            chosen = self._chosen(document, share, [own.tolist() for own in scores])
+            chosen = self._chosen(document, share, [self._above(name, own).tolist() for own in scores])
         if chosen is not None and self.prune.site.leaves and not self.prune.site.ahead:
             rows, context = self._leave(document, chosen[0], rows, context)
         elif chosen is not None and not self.prune.site.leaves:
@@ -196,9 +198,19 @@ class Walk:
         """Scores of the keys that need no attention."""
         if self.flat.score == "random":
             return [random_number(position, self.prune.score.seed) for position in document.keys[0]]
+        if self.flat.score == "skim-predictor":
+            return [self.backbone.skim_score(name, document.states[document.where.index(p)]) for p in document.keys[0]]
         nothing = document.states.new_zeros(1, document.states.shape[1])
         vector = self.backbone.weights.get(name + "importance.weight", nothing)[0]
         return [float(document.states[document.where.index(position)] @ vector) for position in document.keys[0]]
+
+    def _above(self, name: str, scores: Tensor) -> Tensor:
+        """How far the scores are above the layer's threshold; the scores where it has none."""
+        difference = self.backbone.weights.get(name + "gate.difference")
+        if difference is None:
+            return scores
+        layer = int(name.split(".")[2]) + 1
+        return scores - max(self.prune.select.final * layer / self.backbone.config.num_hidden_layers + difference, 1e-5)
 
     def _chosen(self, document: Document, share: Fraction, scores: list[list[float]]) -> list[list[int]]:
         """Positions that stay, for each set of scores."""

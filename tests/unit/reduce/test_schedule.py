@@ -10,7 +10,7 @@ from contract.oracle import floor_share
 from flat import reduction
 from tokensieve import ConfigError, ReductionConfig
 from tokensieve.model.steps import encoder_steps
-from tokensieve.reduce.schedule import exact_ratio, next_count
+from tokensieve.reduce.schedule import Open, exact_ratio, next_count
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,9 @@ def test_steps(config: ReductionConfig, expected: str) -> None:
 def test_layers_out_of_range(mode: str, layer: int) -> None:
     with pytest.raises(ConfigError, match=f"combine.layer={layer}"):
         encoder_steps(reduction(combine_layer=layer, combine_mode=mode), 4)
+
+
+def test_open_says_in_which_layers_alone() -> None:
+    assert [share < 1 for share in Open(first=3).expand(4)] == [False, False, True, True]
+    with pytest.raises(ConfigError, match="first=5: 4 layers can prune; give 1 to 4"):
+        Open(first=5).expand(4)

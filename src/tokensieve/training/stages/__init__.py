@@ -14,6 +14,7 @@ from tokensieve.training.stages.fine_tune import FineTune
 from tokensieve.training.stages.fit_bag import FitBag
 from tokensieve.training.stages.fit_cascade import FitCascade
 from tokensieve.training.stages.fit_score import FitScore
+from tokensieve.training.stages.learn_gates import LearnGates
 from tokensieve.training.stages.put_words_first import PutWordsFirst
 from tokensieve.training.stages.read_static_vectors import ReadStaticVectors
 from tokensieve.training.stages.refit_head import RefitHead
@@ -34,6 +35,7 @@ STAGES: tuple[type[Stage], ...] = (
     RefitHead,
     # training on labels
     AskTeacher,
+    LearnGates,
     FineTune,
     # what is fitted to the validation documents
     FitCascade,
