@@ -1,12 +1,15 @@
 """Selections that learn: softly as the method is written down once more, and then by tokens that really leave."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
 from contract.oracle.soft import soft_answer
 from contract.test_really_gone import rows_entering
 from contract.variants import DEPTH, METHODS_TRIED, UNEQUAL, VARIANTS, batch, documents, tiny_model
-from tokensieve import ReductionConfig, TokensieveForSequenceClassification
+from tokensieve import ReductionConfig, TokensieveForSequenceClassification, compress
 from tokensieve.model.gates import gate_parameters, gated_layers, set_soft
 from tokensieve.reduce.select import skim
 
@@ -119,6 +122,39 @@ def test_the_penalty_closes_gates(reduction: ReductionConfig) -> None:
     assert penalties[-1] < penalties[0]
     after = model.eval()(**inputs).trace.kept
     assert sum(map(sum, after)) <= sum(map(sum, before))
+
+
+@pytest.mark.parametrize("name", ["ltp", "transkimmer", "power-bert"])
+@torch.no_grad()
+def test_what_starts_without_gates_gets_the_first_ones(name: str) -> None:
+    """From a dense checkpoint: base thresholds, a predictor by which all tokens stay, ranks that weigh 1."""
+    reduction, texts = METHODS_TRIED[f"method {name}"], documents(UNEQUAL)
+    dense = tiny_model(replace(reduction, prune=None))
+    model = compress(dense, reduction).eval()
+    softly = model.train()(**batch(texts))
+    gates = [layer.gate for layer in gated_layers(model)]
+    if name == "ltp":
+        assert [float(gate.threshold) for gate in gates] == pytest.approx([0.0025, 0.005, 0.0075, 0.01])
+        return
+    assert model.eval()(**batch(texts)).trace.kept[0] == (UNEQUAL if name == "transkimmer" else (15, 1, 36, 2))
+    expected = dense(**batch(texts)).logits
+    torch.manual_seed(0)
+    fresh = compress(tiny_model(replace(reduction, prune=None), **NO_DROPOUT), reduction).train()
+    torch.testing.assert_close(fresh(**batch(texts)).logits, expected, atol=1e-5, rtol=1e-5)
+    penalty = {"transkimmer": 0.5, "power-bert": 1e-3 * (1 + 2 + 3 + 4) * 64}[name]
+    assert softly.penalty.tolist() == pytest.approx([penalty] * len(texts))
+
+
+@each_learning
+@torch.no_grad()
+def test_saved_and_loaded(reduction: ReductionConfig, tmp_path: Path) -> None:
+    """Gates that are saved tell the same tokens to leave."""
+    model, inputs = tiny_model(reduction), batch(documents(UNEQUAL))
+    model.save_pretrained(tmp_path)
+    again = TokensieveForSequenceClassification.from_pretrained(tmp_path)
+    output, expected = again(**inputs), model(**inputs)
+    assert torch.equal(output.logits, expected.logits)
+    assert output.trace.kept == expected.trace.kept
 
 
 def test_noise_is_that_of_two_gumbels() -> None:

@@ -24,8 +24,7 @@ from tokensieve.model.layer import Encoder
 from tokensieve.model.output import refuse_padded_outputs
 from tokensieve.model.pretrained import TokensievePreTrainedModel
 from tokensieve.model.trace import Trace
-from tokensieve.reduce.contract import Scorer
-from tokensieve.reduce.gate import Gate
+from tokensieve.reduce.starts import Starts
 from tokensieve.tokens import Tokens, unpack
 
 
@@ -56,7 +55,7 @@ class Body(TokensievePreTrainedModel):
         super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, CombinationTokens):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
-        if isinstance(module, (Scorer, Gate)):
+        if isinstance(module, Starts):
             for parameter, value in module.first_values():
                 init.copy_(parameter, value)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import ClassVar
@@ -15,6 +15,7 @@ from tokensieve.kernels.ragged import Slots
 from tokensieve.kernels.received import ALL, Rows
 from tokensieve.reduce.cell import Cell
 from tokensieve.reduce.gate import Gate
+from tokensieve.reduce.starts import Starts
 from tokensieve.tokens import Tokens
 
 
@@ -70,17 +71,13 @@ class Score(Cell):
         return 0.0
 
 
-class Scorer(nn.Module):
+class Scorer(Starts, nn.Module):
     """Scores rows ahead of a layer. Its buffers and parameters are saved with the model; parameters are trained."""
 
     @property
     def fitted(self) -> bool:
         """Whether its scores differ between tokens; False: training has to fit it first."""
         return True
-
-    def first_values(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The parameters and buffers that do not start as torch makes them, with their first values."""
-        yield from ()
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Scores [1, T] float32 of the packed rows; comparable within a document."""

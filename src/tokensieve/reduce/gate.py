@@ -8,7 +8,7 @@ weights fall. Once it is hard, rows leave in training as they do at evaluation.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from tokensieve.kernels.ragged import document_means
+from tokensieve.reduce.starts import Starts
 from tokensieve.tokens import Tokens
 
 
-class Gate(nn.Module):
+class Gate(Starts, nn.Module):
     """The gate of one layer; its parameters are saved with the model.
 
     Attributes:
@@ -59,10 +60,6 @@ class Gate(nn.Module):
     def behind(self, computed: Tensor, entered: Tensor, weights: Tensor) -> Tensor:
         """What leaves the layer, [T, d], of what it computed and of what entered it."""
         return computed
-
-    def first_values(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The parameters that do not start as torch makes them, with their first values."""
-        yield from ()
 
     def project(self) -> None:
         """Take the parameters back into their range, after a step of the optimizer."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tokensieve.checks import Check, number
 from tokensieve.reduce.contract import Score, Scorer
+from tokensieve.reduce.starts import Starts
 from tokensieve.tokens import Tokens
 
 
@@ -44,6 +45,19 @@ class SkimPredictor(Score):
         return 2 * hidden_size * (hidden_size + 2) * before
 
 
+class Logits(Starts, nn.Linear):
+    """The last map, which starts with logits by which all tokens stay, but for small differences."""
+
+    def __init__(self, hidden_size: int, start: float) -> None:
+        super().__init__(hidden_size, 2)
+        self.start = start
+
+    def first_values(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Weights of a normal distribution, and the biases."""
+        yield self.weight, torch.randn_like(self.weight) * 0.02
+        yield self.bias, self.bias.new_tensor([-self.start, self.start])
+
+
 class Predictor(Scorer):
     """The network of one layer.
 
@@ -54,14 +68,8 @@ class Predictor(Scorer):
 
     def __init__(self, hidden_size: int, start: float) -> None:
         super().__init__()
-        self.start = start
         self.norm, self.dense = nn.LayerNorm(hidden_size), nn.Linear(hidden_size, hidden_size)
-        self.dense_norm, self.logits = nn.LayerNorm(hidden_size), nn.Linear(hidden_size, 2)
-
-    def first_values(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Logits by which all tokens stay, but for small differences."""
-        yield self.logits.weight, torch.randn_like(self.logits.weight) * 0.02
-        yield self.logits.bias, self.logits.bias.new_tensor([-self.start, self.start])
+        self.dense_norm, self.logits = nn.LayerNorm(hidden_size), Logits(hidden_size, start)
 
     def forward(self, tokens: Tokens) -> Tensor:
         """Scores [1, T] float32; above 0 the token stays."""

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, TrainerCallback
 
 from tokensieve import METHODS, ConfigError, Deferral, ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.data import DataSplits
+from tokensieve.reduce.score.skim_predictor import SkimPredictor
 from tokensieve.reduce.select.learned_threshold import LearnedThreshold
 from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.training.loop.trainer import TokensieveTrainer
@@ -28,7 +29,12 @@ LTP = replace(
     prune=replace(METHODS["ltp"].settings.prune, select=LearnedThreshold(final=0.1, temperature=0.02)),
 )
 """With thresholds for documents of about ten tokens, which receive a tenth of the attention each."""
-SETTINGS = {name: METHODS[name].settings for name in RATES} | {"ltp": LTP}
+SKIM = replace(
+    METHODS["transkimmer"].settings,
+    prune=replace(METHODS["transkimmer"].settings.prune, score=SkimPredictor(start=0.3)),
+)
+"""With gates that few steps close."""
+SETTINGS = {name: METHODS[name].settings for name in RATES} | {"ltp": LTP, "transkimmer": SKIM}
 Learn = Callable[..., dict[str, Any]]
 each_method = pytest.mark.parametrize("name", RATES)
 
