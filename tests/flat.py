@@ -30,7 +30,7 @@ def flat_of(settings: ReductionConfig, depth: int = 4) -> SimpleNamespace:
     score, select, site = prune.score, prune.select, prune.site
     received = score if isinstance(score, Received) else Received()
     module = combine if isinstance(combine, CombiningModule) else CombiningModule()
-    selects = {"top-share": "ratio"}
+    selects = {"top-share": "ratio", "soft-extract": "ratio"}
     return SimpleNamespace(
         pruning="none" if settings.prune is None else selects.get(select.name, select.name),
         keep_ratio=(*settings.shares(depth), 1.0)[0],
@@ -45,6 +45,7 @@ def flat_of(settings: ReductionConfig, depth: int = 4) -> SimpleNamespace:
         score=score.name,
         score_queries=received.queries,
         score_sample=received.sample,
+        score_own=received.own,
         score_noise=getattr(score, "noise", 0.0),
         heads=received.heads,
         site="hidden" if site.leaves else "keys",

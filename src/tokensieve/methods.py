@@ -14,7 +14,7 @@ from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfi
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.combine.projection import Projection
 from tokensieve.reduce.merge.most_similar import MostSimilar
-from tokensieve.reduce.schedule import Constant, Even, LastLayers, OneLayer, Taper
+from tokensieve.reduce.schedule import Constant, Even, LastLayers, OneLayer, Open, Taper
 from tokensieve.reduce.score.energy import Energy
 from tokensieve.reduce.score.first import First
 from tokensieve.reduce.score.gradient import Gradient  # noqa: F401 - puts the cell into its registry; no row has it
@@ -22,9 +22,13 @@ from tokensieve.reduce.score.key_similarity import KeySimilarity
 from tokensieve.reduce.score.learned import Learned
 from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
+from tokensieve.reduce.score.skim_predictor import SkimPredictor
 from tokensieve.reduce.select.fuzzy import Fuzzy
+from tokensieve.reduce.select.learned_threshold import LearnedThreshold
 from tokensieve.reduce.select.pairs import Pairs
 from tokensieve.reduce.select.quantile import Quantile
+from tokensieve.reduce.select.skim import Skim
+from tokensieve.reduce.select.soft_extract import SoftExtract
 from tokensieve.reduce.select.threshold import Threshold
 from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.reduce.site import Ahead, Hidden
@@ -128,6 +132,21 @@ METHODS: dict[str, Method] = {
     ),
     "summary-p": _account(),
     "summary-pc": _account(Projection(layer="7/12")),
+    "ltp": Method(
+        ReductionConfig(prune=Prune(Received(), LearnedThreshold(), Open(), Hidden())),
+        "Kim et al., KDD 2022",
+        {"gate_epochs": 2, "gate_learning_rate": 1e-4},
+    ),
+    "transkimmer": Method(
+        ReductionConfig(prune=Prune(SkimPredictor(), Skim(), Open(), Ahead())),
+        "Guan et al., ACL 2022",
+        {"gate_epochs": 5, "gate_learning_rate": 1e-4, "epochs": 0},
+    ),
+    "power-bert": Method(
+        ReductionConfig(prune=Prune(Received(own=False), SoftExtract(), Constant(0.9), Hidden())),
+        "Goyal et al., ICML 2020",
+        {"gate_epochs": 2, "gate_learning_rate": 3e-3},
+    ),
     "accurate": _ours(0.95, 0.48),
     "balanced": _ours(0.9, 0.3),
     "fast": _FAST,

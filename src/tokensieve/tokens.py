@@ -24,6 +24,10 @@ class Tokens:
         combination: m, combination tokens at the end of each document (0 before they join, or where there are none).
         sizes: [T] float32, tokens that each row stands for; None where nothing was merged: one each.
         scores: [T] float32, ready-made scores that the caller gave, 0 for combination tokens; None: none were given.
+        weights: [T], how far each row is still there, in [0, 1]; None: fully. Only where gates are trained
+            (`reduce.gate`): elsewhere rows are there, or are gone.
+        key_weights: [T], how far each row still counts as a key, in the same way.
+        penalty: [B], what the gates of the layers so far add to the loss of each document; None: there were none.
     """
 
     values: Tensor
@@ -34,6 +38,17 @@ class Tokens:
     combination: int = 0
     sizes: Tensor | None = None
     scores: Tensor | None = None
+    weights: Tensor | None = None
+    key_weights: Tensor | None = None
+    penalty: Tensor | None = None
+
+    @property
+    def shares(self) -> Tensor | None:
+        """How much each row counts in a mean of its document, [T]; None: all alike."""
+        if self.weights is None:
+            return self.sizes
+        there = self.weights + 1e-12  # a document has a mean even if all its gates are closed
+        return there if self.sizes is None else there * self.sizes
 
     @property
     def text_lengths(self) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from flat import flat_of
 from tokensieve import ConfigError, ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.kernels import backends as kernel
 from tokensieve.model import layer as layer_module
+from tokensieve.model.gates import set_soft
 
 
 def enable(model: TokensieveForSequenceClassification, **options: Any) -> None:
@@ -25,7 +26,7 @@ def gradients(model: TokensieveForSequenceClassification) -> dict[str, torch.Ten
     model.zero_grad()
     torch.manual_seed(3)
     model.train()(**batch(documents(UNEQUAL)), labels=torch.arange(len(UNEQUAL)) % 3).loss.backward()
-    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 @contextmanager
@@ -57,6 +58,7 @@ def test_gradients_are_those_without(reduction: ReductionConfig) -> None:
 @each_pruning_variant
 def test_tokens_are_chosen_once(reduction: ReductionConfig) -> None:
     model = tiny_model(reduction)
+    set_soft(model, False)  # while gates are soft, no token leaves
     with counted_selections() as plain:
         gradients(model)
     enable(model)
@@ -96,9 +98,9 @@ def test_a_second_run_follows_the_choice_of_the_first(monkeypatch: pytest.Monkey
     enable(model)
     original, seen = kernel.received_attention, []
 
-    def unsteady(q: torch.Tensor, k: torch.Tensor, rows: Sequence[int], bias: None) -> torch.Tensor:
+    def unsteady(q: torch.Tensor, k: torch.Tensor, rows: Sequence[int], *rest: Any) -> torch.Tensor:
         seen.append(1)
-        scores = original(q, k, rows, bias)
+        scores = original(q, k, rows, *rest)
         return scores if len(seen) <= first else -scores
 
     first = 10**6

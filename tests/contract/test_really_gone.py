@@ -47,6 +47,14 @@ def expected_rows(step: PlanStep, per_head: bool, combine: Combine | None = None
     return own | {name: step.rows_out for name in after}
 
 
+def predictor_maps(model: TokensieveForSequenceClassification, number: int) -> list[str]:
+    """Names of the linear maps, of a layer from 0, that score its tokens."""
+    part = f"encoder.layer.{number}.importance."
+    return [
+        name for name, module in model.named_modules() if name.startswith(part) and isinstance(module, torch.nn.Linear)
+    ]
+
+
 @each_variant
 def test_rows_are_those_of_the_plan(reduction: ReductionConfig) -> None:
     model = tiny_model(reduction)
@@ -56,6 +64,8 @@ def test_rows_are_those_of_the_plan(reduction: ReductionConfig) -> None:
         for step in plan.steps:
             for name, rows in expected_rows(step, flat_of(reduction).heads == "per_head", reduction.combine).items():
                 expected[f"encoder.layer.{step.number - 1}.{name}"] += rows
+            for name in predictor_maps(model, step.number - 1):  # they score what the step before has left
+                expected[name] += plan.steps[step.number - 2].rows_out if step.number > 1 else len(ids)
     seen = rows_entering(model, UNEQUAL)
     assert {name: rows for name, rows in seen.items() if name.startswith("encoder")} == pytest.approx(dict(expected))
     assert {rows for name, rows in seen.items() if name.startswith("head")} == {len(UNEQUAL)}

@@ -12,12 +12,20 @@ import torch
 from torch import Tensor
 
 from flat import reduction
-from tokensieve import ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification
+from tokensieve import Prune, ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification
 from tokensieve.cascade.build import cascade_of
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
 from tokensieve.methods import METHODS
 from tokensieve.model.norms import norms_and_biases
-from tokensieve.reduce.score.learned import Importance
+from tokensieve.reduce.merge.most_similar import MostSimilar
+from tokensieve.reduce.schedule import Constant, Listed, OneLayer, Open
+from tokensieve.reduce.score.learned import Importance, Learned
+from tokensieve.reduce.score.received import Received
+from tokensieve.reduce.score.skim_predictor import SkimPredictor
+from tokensieve.reduce.select.learned_threshold import LearnedThreshold, Threshold
+from tokensieve.reduce.select.skim import Skim
+from tokensieve.reduce.select.soft_extract import RankWeights, SoftExtract
+from tokensieve.reduce.site import Ahead, Hidden
 from tokensieve.tokens import Tokens
 
 DEPTH, WIDTH, HEADS, POSITIONS, LABELS = 4, 32, 4, 64, 3
@@ -129,12 +137,45 @@ FEWEST: tuple[dict[str, Any], ...] = (
 """A minimum number of tokens that stay in every document."""
 
 
+GATED = {
+    "ltp-mean": ReductionConfig(prune=Prune(Received(), LearnedThreshold(), Open(), Hidden()), pooling="mean"),
+    "ltp-few": ReductionConfig(
+        prune=Prune(
+            Received(queries="sample", sample=5), LearnedThreshold(9, through_scores=False), Open(first=2), Hidden()
+        ),
+        protect_special=False,
+    ),
+    "ltp-learned": ReductionConfig(
+        prune=Prune(Learned(), LearnedThreshold(final=0.0, temperature=1.0), OneLayer(3), Ahead())
+    ),
+    "skim-mean": ReductionConfig(prune=Prune(SkimPredictor(), Skim(), Open(), Ahead()), pooling="mean"),
+    "skim-few": ReductionConfig(
+        prune=Prune(SkimPredictor(), Skim(9, temperature=0.5), Open(first=2), Ahead()), protect_special=False
+    ),
+    "skim-hidden": ReductionConfig(prune=Prune(SkimPredictor(), Skim(), OneLayer(2), Hidden()), min_length=12),
+    "skim-once-more": ReductionConfig(
+        prune=Prune(SkimPredictor(), Skim(), Listed((0.5, 1.0, 0.5, 1.0)), Ahead(keys_once_more=True)), pooling="mean"
+    ),
+    "power-mean": ReductionConfig(
+        prune=Prune(Received(), SoftExtract(bins=8), Constant(0.6), Hidden()), pooling="mean"
+    ),
+    "power-few": ReductionConfig(
+        prune=Prune(Received(own=False), SoftExtract(9), Listed((0.5, 1.0, 0.6, 0.7)), Hidden()), protect_special=False
+    ),
+    "power-learned": ReductionConfig(prune=Prune(Learned(), SoftExtract(), Constant(0.6), Ahead()), min_length=12),
+    "ltp-own": ReductionConfig(
+        prune=Prune(Received(own=False), LearnedThreshold(), Listed((0.5, 1.0, 0.5, 1.0)), Hidden(), MostSimilar())
+    ),
+}
+"""Selections that learn."""
+
+
 GROUPS = (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT, *LEARNED, *FEWEST)
 METHODS_TRIED = {
     f"method {name}": replace(method.settings, min_length=0, defer=None) for name, method in METHODS.items()
 }
 """Every method of the package; without `min_length`, so that short documents are pruned, too."""
-VARIANTS = {_name(changes): settings(**changes) for changes in GROUPS} | METHODS_TRIED
+VARIANTS = {_name(changes): settings(**changes) for changes in GROUPS} | GATED | METHODS_TRIED
 """Every variant of the settings, and every method."""
 COUNTED = {
     name: config
@@ -200,6 +241,10 @@ def tiny_model(settings: ReductionConfig, **sizes: Any) -> TokensieveForSequence
         for module in model.modules():
             if isinstance(module, Importance):
                 module.weight.normal_()
+            if isinstance(module, Threshold):
+                module.difference.uniform_(0.01, 0.05)  # near the mean of the scores, and other in each layer
+            if isinstance(module, RankWeights):
+                module.retention.uniform_(0.2, 1.0)
     return model
 
 

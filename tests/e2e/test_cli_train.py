@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 import tokensieve
 from e2e.conftest import LABELS, Cli, labelled_rows, listing, write_rows
-from tokensieve import ReductionConfig
+from tokensieve import METHODS, ReductionConfig
 from tokensieve.training.recipe import Recipe
 
 TRAIN = ("train", "--model", "base", "--output", "out", "--max-length", "32", "--device", "cpu", "--epochs", "1")
@@ -56,6 +56,18 @@ def test_learning_from_the_command_line(cli: Cli, work: Path) -> None:
         json.loads(line)["label"] == row["label"] for line, row in zip(predicted, labelled_rows(60, 1), strict=True)
     )
     assert right / 60 == pytest.approx(scores["accuracy"])
+
+
+@pytest.mark.parametrize("name", ["ltp", "transkimmer", "power-bert"])
+def test_methods_that_learn_gates(cli: Cli, work: Path, name: str) -> None:
+    """Both parts of the training by the preset alone, whose fields of the recipe hold unless they are given."""
+    gates = ("--set", "train.gate_epochs=1", "--set", "train.floors=none")
+    record = cli(*TRAIN, "--data", "good.jsonl", "--preset", name, *gates, "--json").json()
+    assert record["gates"]["epochs"] == 1
+    assert set(record["gates"]["layers"]) == {"1", "2", "3", "4"}
+    assert record["recipe"]["gate_learning_rate"] == METHODS[name].recipe["gate_learning_rate"]
+    scores = cli("evaluate", "--model", "out", "--data", "good.jsonl", "--json").json()
+    assert scores["documents"] == 24
 
 
 def test_what_is_said_to_people(cli: Cli, work: Path) -> None:

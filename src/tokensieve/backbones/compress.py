@@ -16,7 +16,8 @@ from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.reduce.combine.combining_module import TokenCombiner
 
 _LAST_LAYER = "head.classifier.weight"
-_IMPORTANCE = ".importance.weight"
+_LEARNED = (".importance.", ".gate.")
+"""Parts of a layer that a score and a selection learn: a checkpoint may lack them."""
 _COMBINATION = "embeddings.combination_tokens.weight"
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 
@@ -146,7 +147,7 @@ def _load(model: Body, state: dict[str, Tensor]) -> None:
     steps = model.encoder.steps
     combine = tuple(f"encoder.layer.{i}." for i, step in enumerate(steps) if step.kind == "combine")
     new = ("head.", "embeddings.combination_tokens", *combine)
-    lacking = [name for name in missing if not name.startswith(new) and not name.endswith(_IMPORTANCE)]
+    lacking = [name for name in missing if not name.startswith(new) and not any(part in name for part in _LEARNED)]
     if lacking:
         raise CheckpointError(
             f"the checkpoint has no parameter for {lacking[0]} ({len(lacking)} in all): its sizes or layers do not "

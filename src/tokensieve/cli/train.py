@@ -250,7 +250,7 @@ def _reading(data: dict[str, Any]) -> dict[str, Any]:
 
 def _summary(record: dict[str, Any], output: Path) -> list[str]:
     counts, cut, best = record["documents"], record["truncated"], record["best"]
-    verb = "trained on" if record["recipe"]["epochs"] else "fitted to"
+    verb = "trained on" if record["recipe"]["epochs"] or record["gates"] else "fitted to"
     lines = [
         f"{verb} {counts['train']} documents ({cut['train']} truncated) of {len(record['labels'])} classes "
         f"in {record['seconds']:.0f} s",

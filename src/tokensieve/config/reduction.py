@@ -18,7 +18,7 @@ from tokensieve.reduce.cell import Cell
 from tokensieve.reduce.combine.contract import Combine
 from tokensieve.reduce.contract import Score, Select
 from tokensieve.reduce.merge.contract import Merge
-from tokensieve.reduce.schedule import Constant, Listed, Schedule
+from tokensieve.reduce.schedule import Constant, Listed, Open, Schedule
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.fuzzy import Fuzzy
 from tokensieve.reduce.site import Keys, Site
@@ -63,19 +63,47 @@ class Prune:
                 f"score={self.score.name} with site={self.site.name}: attention is not known ahead of the layer; use "
                 "site=hidden, or a score of hidden states such as learned"
             )
-        self._check_keys()
+        self._check_vectors()
         if self.score.per_head and self.site.leaves:
             raise ConfigError(
                 f"score.heads='per_head' with site={self.site.name}: a token leaves the model for all heads at once; "
                 "use heads='shared' or site=keys"
             )
-        if self.merge is not None and not self.site.leaves:
+        if not self.site.leaves:
+            self._check_keys()
+        self._check_decisions()
+
+    def _check_keys(self) -> None:
+        """Refuse what needs tokens that leave the model, where they only stop being keys."""
+        if self.merge is not None:
             raise ConfigError(
                 f"merge={self.merge.name} with site={self.site.name}: there pruned tokens stay in the model; use "
                 "site=hidden"
             )
+        if self.select.gated:
+            raise ConfigError(
+                f"select={self.select.name} with site={self.site.name}: it learns by tokens that leave the model; use "
+                "site=hidden"
+            )
+        if not self.score.own:
+            raise ConfigError(
+                f"score.own=False with site={self.site.name}: there queries and keys are other tokens; use site=hidden"
+            )
 
-    def _check_keys(self) -> None:
+    def _check_decisions(self) -> None:
+        """Refuse a score, a selection and a schedule of which none says how many tokens stay, or two do."""
+        if self.score.decides != self.select.reads_decisions:
+            raise ConfigError(
+                f"score={self.score.name} with select={self.select.name}: score=skim-predictor and select=skim belong "
+                "together; give both or none"
+            )
+        if isinstance(self.schedule, Open) and self.select.reads_share:
+            raise ConfigError(
+                f"schedule=open with select={self.select.name}: nothing says how many tokens stay; use another "
+                "schedule, such as constant"
+            )
+
+    def _check_vectors(self) -> None:
         """Raise ConfigError where keys are needed ahead of the attention that makes them."""
         merge = self.merge
         if self.site.ahead and (self.score.needs_keys or (merge is not None and merge.needs_keys)):
@@ -143,6 +171,11 @@ class ReductionConfig:
             object.__setattr__(self, "prune", replace(self.prune, schedule=Constant(keep)))
         if self.defer is not None and self.prune is None:
             raise ConfigError(f"defer.share={self.defer.share:g} with prune=none: prune some tokens, or defer nothing")
+        if self.combine is not None and self.prune is not None and self.prune.select.gated:
+            raise ConfigError(
+                f"prune.select={self.prune.select.name} with a combining module: it does not read the weights that "
+                "rows have while the selection learns; use combine=none"
+            )
         if self.pooling == "pretrained" and self.combine is not None:
             raise ConfigError(
                 "pooling='pretrained' with a combining module: the first token, which the checkpoint's head reads, is "

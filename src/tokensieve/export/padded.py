@@ -248,6 +248,9 @@ def _attention(
     probabilities = logits.masked_fill(~columns, -torch.inf).softmax(-1)
     context = (probabilities @ value).transpose(1, 2).flatten(2)
     weights = scored_rows(prune, block.rows, block.combination.shape[1])[:, None, :, None].to(probabilities.dtype)
+    if not prune.score.own:  # queries and keys are the same rows
+        place = torch.arange(probabilities.shape[3], device=probabilities.device)
+        probabilities = probabilities.masked_fill(place.unsqueeze(1) == place, 0.0)
     received = (probabilities * weights).sum(2)[..., :width] / weights.sum(2)
     return context, received if prune.score.per_head else received.mean(1, keepdim=True)
 

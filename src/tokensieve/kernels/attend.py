@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from tokensieve.kernels.backends import BACKENDS
+from tokensieve.kernels.backends import BACKENDS, eager
 from tokensieve.kernels.ragged import Run, runs
 from tokensieve.kernels.received import Queries
 from tokensieve.kernels.relative import RelativeBias
@@ -26,6 +27,8 @@ def attend(
     backend: str = "blocked",
     bias: RelativeBias | None = None,
     sizes: Tensor | None = None,
+    own: bool = True,
+    attached: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention of every document's queries over its own keys; nothing is padded.
 
@@ -41,12 +44,18 @@ def attend(
         backend: a key of `BACKENDS`.
         bias: what is added to the logits; None: nothing is.
         sizes: [Tk] above 0, how many keys each stands for: attention is that over so many equal ones; None: one each.
+        own: as in `Scoring`.
+        attached: as in `Scoring`; then the backend is "eager", the one that keeps the probabilities.
 
     Returns:
-        context [Tq, H * d_head], and [H, Tk] float32 means of the probabilities over the scored queries (detached), or
-        None.
+        context [Tq, H * d_head], and [H, Tk] float32 means of the probabilities over the scored queries (detached,
+        unless they are to be `attached`), or None.
     """
-    run_attention = BACKENDS[backend]
+    run_attention: Callable[..., tuple[Tensor, Tensor | None]] = BACKENDS[backend]
+    if attached:
+        run_attention = partial(eager, attached=True)
+    if not own:
+        run_attention = partial(run_attention, own=False)
     contexts, columns, q_start, k_start = [], [], 0, 0
     # Only where there is a score, exemption parts documents of equal lengths.
     apart = (False,) * len(query_lengths) if scored is None or exempt is None else exempt

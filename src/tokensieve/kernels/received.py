@@ -7,6 +7,7 @@ see backends.py): in place, in blocks of (document, head) pairs that stay in the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,8 +25,24 @@ Queries = Callable[[int], Rows]
 _BLOCK_ELEMENTS, _BLOCK_ELEMENTS_GPU = 1 << 20, 1 << 26
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """The attention that a score is made of.
+
+    Attributes:
+        queries: whose attention counts.
+        own: whether what a key receives from its own query counts. Where it does not, queries and keys are the same
+            rows in the same order.
+        attached: the gradient of what is made of it reaches queries and keys; every probability is kept for that.
+    """
+
+    queries: Queries
+    own: bool = True
+    attached: bool = False
+
+
 @torch.no_grad()
-def received_attention(q: Tensor, k: Tensor, rows: Rows, bias: Tensor | None = None) -> Tensor:
+def received_attention(q: Tensor, k: Tensor, rows: Rows, bias: Tensor | None = None, own: bool = True) -> Tensor:
     """Mean over the queries in `rows` of the attention each key receives.
 
     Args:
@@ -33,25 +50,34 @@ def received_attention(q: Tensor, k: Tensor, rows: Rows, bias: Tensor | None = N
         k: [documents, H, k, d_head].
         rows: queries to look at, the same of every document.
         bias: on the logits, of four dimensions that broadcast to [documents, H, n, k], or None.
+        own: as in `Scoring`.
 
     Returns:
         [documents, H, k] float32.
     """
+    asked = range(q.shape[2])[rows] if isinstance(rows, slice) else rows
     q = q[:, :, rows]
     if bias is not None and bias.shape[2] > 1:
         bias = bias[:, :, rows]
     columns = q.new_zeros(len(q) * q.shape[1], k.shape[2], dtype=torch.float32)
-    for block, _, probabilities in probability_blocks(q, k, bias):
-        add_means(columns[block], probabilities, q.shape[2])
+    for block, some, probabilities in probability_blocks(q, k, bias):
+        add_means(columns[block], probabilities, q.shape[2], None if own else asked[some])
     return columns.view(len(q), q.shape[1], -1)
 
 
-def add_means(columns: Tensor, probabilities: Tensor, queries: int) -> None:
-    """Add to the mean over all `queries` the part of some of them: columns [block, k], probabilities [block, n, k]."""
+def add_means(columns: Tensor, probabilities: Tensor, queries: int, own: Sequence[int] | None = None) -> None:
+    """Add to the mean over all `queries` the part of some of them: columns [block, k], probabilities [block, n, k].
+
+    With `own`, the key that is each query's own row, [n], that key gets nothing from it.
+    """
     if probabilities.shape[1] == queries:
         torch.mean(probabilities, 1, out=columns)
     else:
         columns.add_(probabilities.sum(1), alpha=1 / queries)
+    if own is not None:
+        keys = torch.as_tensor(own, device=columns.device)
+        given = probabilities.gather(2, keys.view(1, -1, 1).expand(len(probabilities), -1, 1)).squeeze(2)
+        columns.index_add_(1, keys, given, alpha=-1 / queries)
 
 
 def probability_blocks(q: Tensor, k: Tensor, bias: Tensor | None = None) -> Iterator[tuple[slice, slice, Tensor]]:

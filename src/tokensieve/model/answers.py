@@ -18,11 +18,13 @@ class Answers(NamedTuple):
         logits: [B, C].
         pooled: [B, d] document vectors, which the head's last layer reads.
         trace: which tokens were kept in each step; ragged.
+        penalty: [B], what gates that are trained add to the loss of each document; None where none is trained.
     """
 
     logits: Tensor
     pooled: Tensor
     trace: Trace
+    penalty: Tensor | None = None
 
     @staticmethod
     def joined(parts: Sequence[Answers]) -> Answers:

@@ -12,8 +12,9 @@ from tokensieve.kernels.attend import attend
 from tokensieve.kernels.backends import resolve_backend
 from tokensieve.kernels.int8 import Int8Linear, attention_dtype
 from tokensieve.kernels.linear import Linear
-from tokensieve.kernels.received import Queries
+from tokensieve.kernels.received import Scoring
 from tokensieve.kernels.relative import RelativeBias
+from tokensieve.kernels.weighted import Near, weighted_attention
 from tokensieve.kernels.window import Rows, attend_within
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.norms import norm_of
@@ -65,10 +66,11 @@ class SelfAttention(nn.Module):
         tokens: Tokens,
         keys: KeyRows | None,
         places: Places,
-        scored: Queries | None,
+        scored: Scoring | None,
         exempt: Sequence[bool],
         attended: Tokens | None = None,
         compared: bool = False,
+        weights: Tensor | None = None,
     ) -> Attended:
         """Compute the context and, with `scored`, the attention that each key receives.
 
@@ -76,10 +78,11 @@ class SelfAttention(nn.Module):
             tokens: the batch; all of them are queries.
             keys: rows that serve as keys and values; None: all.
             places: what the positions of the batch mean.
-            scored: queries whose attention the score needs; None: no score needs any.
+            scored: the attention that the score is made of; None: no score needs any.
             exempt: for each document, whether it is neither pruned nor scored.
             attended: tokens of the same documents that keys and values are made of; None: `tokens`.
             compared: whether to give the keys too, by which tokens are compared.
+            weights: [T], how much each row counts as a key, where gates are trained; None: fully.
         """
         attended = attended or tokens
         rows = self._ready(tokens.values)
@@ -87,7 +90,7 @@ class SelfAttention(nn.Module):
         key, value = self._keys_and_values(rows if attended is tokens else self._ready(attended.values), keys)
         vectors = key.detach().float().mean(1) if compared else None
         sizes = attended.sizes if self.proportional else None
-        bias, key_lengths = None, attended.lengths if keys is None else keys.lengths
+        bias, near, key_lengths = None, None, attended.lengths if keys is None else keys.lengths
         dropout = self.dropout if self.training else 0.0
         if places.longest:  # else no layer asks for positions
             at = tokens.origin.unsqueeze(0)
@@ -95,7 +98,9 @@ class SelfAttention(nn.Module):
             rotation = places.local_rotation if self.window else places.rotation
             if rotation is not None:
                 query, key = rotated(query, rotation, at), rotated(key, rotation, key_at)
-            if self.window and places.longest - 1 > self.window:
+            if self.window and weights is not None:
+                near = Near(self.window, tokens.origin)
+            elif self.window and places.longest - 1 > self.window:
                 assert scored is None, "received attention is scored in global layers alone (`model.steps`)"
                 same = keys is None and attended is tokens
                 queries, seen = Rows(at, tokens.lengths), None if same else Rows(key_at, key_lengths)
@@ -105,6 +110,10 @@ class SelfAttention(nn.Module):
                 )
                 return Attended(context, None, vectors)
             bias = None if places.bias is None else RelativeBias(places.bias, at[0], key_at)
+        if weights is not None:
+            lengths = tokens.lengths
+            context = weighted_attention(query, key, value, lengths, weights, dropout=dropout, bias=bias, near=near)
+            return Attended(context, None, vectors)
         context, received = attend(
             query,
             key,
@@ -112,11 +121,13 @@ class SelfAttention(nn.Module):
             tokens.lengths,
             key_lengths,
             dropout=dropout,
-            scored=scored,
+            scored=None if scored is None else scored.queries,
             exempt=exempt,
             backend=self.backend,
             bias=bias,
             sizes=sizes,
+            own=scored is None or scored.own,
+            attached=scored is not None and scored.attached,
         )
         return Attended(context, received, vectors)
 

@@ -26,8 +26,7 @@ from tokensieve.model.layer import Encoder
 from tokensieve.model.output import refuse_padded_outputs
 from tokensieve.model.pretrained import TokensievePreTrainedModel
 from tokensieve.model.trace import Trace
-from tokensieve.reduce.combine.projection import SequenceProjection
-from tokensieve.reduce.score.learned import Importance
+from tokensieve.reduce.starts import Starts
 from tokensieve.tokens import Tokens, unpack
 
 
@@ -58,10 +57,9 @@ class Body(TokensievePreTrainedModel):
         super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, CombinationTokens):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
-        if isinstance(module, SequenceProjection):
-            init.copy_(module.weight, module.start())
-        if isinstance(module, Importance):
-            init.zeros_(module.weight)
+        if isinstance(module, Starts):
+            for parameter, value in module.first_values():
+                init.copy_(parameter, value)
 
 
 @dataclass

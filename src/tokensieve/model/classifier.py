@@ -41,7 +41,7 @@ class TokensieveForSequenceClassification(Body, ClassifierModel):
         """Answer a checked batch in one pass."""
         tokens, trace = self.encoder(self.embeddings(batch))
         logits, pooled = self.head(tokens)
-        return Answers(logits, pooled, trace)
+        return Answers(logits, pooled, trace, tokens.penalty)
 
     def plan(self, length: int, *, special: int = 2, samples: Mapping[str, Tensor] | None = None) -> Plan:
         """Plan a document of `length` tokens: the tokens kept at each step, and the FLOPs.

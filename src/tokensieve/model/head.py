@@ -37,7 +37,7 @@ class PretrainedHead(nn.Module):
     def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""
         if self.reads_mean:
-            read = document_means(tokens.values, tokens.lengths, tokens.sizes)
+            read = document_means(tokens.values, tokens.lengths, tokens.shares)
         else:
             lengths = torch.tensor(tokens.lengths, device=tokens.values.device)
             read = tokens.values.index_select(0, lengths.cumsum(0) - lengths)
@@ -60,7 +60,7 @@ class MeanHead(nn.Module):
 
     def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""
-        pooled = document_means(tokens.values, tokens.lengths, tokens.sizes)
+        pooled = document_means(tokens.values, tokens.lengths, tokens.shares)
         return self.classifier(self.dropout(pooled)), pooled
 
 

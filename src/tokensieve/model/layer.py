@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tokensieve.config import Prune
-from tokensieve.kernels.received import Queries
+from tokensieve.kernels.received import Scoring
 from tokensieve.model.attention import Attended, Attention
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.feed_forward import Intermediate, feed_forward
@@ -24,7 +24,7 @@ from tokensieve.model.positions import Places, Positions
 from tokensieve.model.residual import ResidualOutput
 from tokensieve.model.steps import Step, encoder_steps
 from tokensieve.model.trace import Trace
-from tokensieve.reduce.contract import KeyRows, KeyVectors, select_rows
+from tokensieve.reduce.contract import KeyRows, KeyVectors, all_rows, select_rows
 from tokensieve.reduce.merge.contract import Merging
 from tokensieve.tokens import Tokens
 
@@ -115,8 +115,9 @@ def combining_module(config: TokensieveConfig) -> nn.Module:
 
 
 def _first_share(step: Step) -> float:
-    """The share of a document's tokens that enters the first layer: below 1 if tokens leave ahead of it."""
-    return float(step.share) if step.prune is not None and step.prune.site.ahead else 1.0
+    """The share of a document's tokens that enters the first layer: below 1 if so many leave ahead of it."""
+    prune = step.prune
+    return float(step.share) if prune is not None and prune.site.ahead and prune.select.reads_share else 1.0
 
 
 class Layer(GradientCheckpointingLayer):
@@ -139,6 +140,7 @@ class Layer(GradientCheckpointingLayer):
         self.prune, self.share = prune, share
         self.depth = number / config.num_hidden_layers
         self.importance = None if prune is None else prune.score.scorer(config.hidden_size)
+        self.gate = None if prune is None else prune.select.gate(number + 1, config.num_hidden_layers)
 
     def forward(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice, places: Places
@@ -157,15 +159,16 @@ class Layer(GradientCheckpointingLayer):
         """
         prune, before = self.prune, tokens
         choice.share = choice.share or self.share
-        self._choose_by_hidden_states(tokens, keys, exempt, choice)
+        tokens, weights = self._choose_by_hidden_states(tokens, keys, exempt, choice)
         if prune is not None and prune.site.ahead and choice.kept is not None:
             tokens, _ = self._leave(tokens, choice.kept, choice)
         attended = before if prune is not None and prune.site.keys_once_more else None
-        scored = self._scored_queries(tokens, keys, exempt, choice)
+        scored = self._scored_attention(tokens, keys, exempt, choice)
         compared = self._compares_keys(tokens, keys, exempt, choice)
-        found = self.attention.self(tokens, keys, places, scored, exempt, attended, compared)
-        self._choose_by_attention(tokens, keys, exempt, choice, found)
-        context = found.context
+        weighed = tokens if prune is not None and prune.site.ahead and attended is None else before
+        found = self.attention.self(tokens, keys, places, scored, exempt, attended, compared, weighed.key_weights)
+        tokens, by_attention = self._choose_by_attention(tokens, keys, exempt, choice, found)
+        weights, context = weights if by_attention is None else by_attention, found.context
         if prune is not None and choice.kept is not None and not prune.site.ahead:
             if prune.site.leaves:
                 tokens, onward = self._leave(tokens, choice.kept, choice)
@@ -173,28 +176,47 @@ class Layer(GradientCheckpointingLayer):
             else:
                 keys = choice.kept
         mixed = self.attention.output(context, tokens.values)
-        return tokens.with_values(feed_forward(mixed, self.intermediate, self.output)), keys
+        if self.gate is None or weights is None:
+            return tokens.with_values(feed_forward(mixed, self.intermediate, self.output)), keys
+        computed = feed_forward(self.gate.between(mixed, weights), self.intermediate, self.output)
+        return tokens.with_values(self.gate.behind(computed, before.values, weights)), keys
 
     def _choose_by_hidden_states(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
-    ) -> None:
+    ) -> tuple[Tokens, Tensor | None]:
         """Choose the tokens that stay ahead of the layer, if the score needs no attention."""
         if self.importance is None or not self._may_lose(tokens, keys, exempt, choice):
-            return
+            return tokens, None
         scores = self.importance(tokens)  # in a second run, too: noise draws its random numbers ahead of dropout
+        return self._choose(tokens, keys, scores if keys is None else scores[:, keys.rows[0]], exempt, choice)
+
+    def _choose(
+        self, tokens: Tokens, keys: KeyRows | None, scores: Tensor, exempt: Sequence[bool], choice: Choice
+    ) -> tuple[Tokens, Tensor | None]:
+        """Choose the rows that stay; or, where the gate is trained, weigh the rows, of which none leaves.
+
+        Returns:
+            The tokens, with the weights of the layers so far, and the weights [T] of this layer; None: rows leave.
+        """
+        if self.gate is not None and self.gate.acts:
+            return self.gate(scores, tokens, exempt)  # type: ignore[no-any-return]
         if choice.kept is None:
-            scores = scores if keys is None else scores[:, keys.rows[0]]
-            choice.kept = self._select(tokens, keys, scores, exempt, choice)
+            with torch.no_grad():  # a second run does not come here, and has to save as many tensors for the gradient
+                margins = scores if self.gate is None else self.gate.margins(scores)
+                choice.kept = self._select(tokens, keys, margins, exempt, choice)
+        return tokens, None
 
     def _choose_by_attention(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice, found: Attended
-    ) -> None:
-        """Choose the tokens that stay, and where the others go, by what attention was asked to give beside context."""
+    ) -> tuple[Tokens, Tensor | None]:
+        """As `_choose`, and where the others go, by what attention was asked to give beside context."""
         scores, merge = self.scores_of(tokens, keys, found), None if self.prune is None else self.prune.merge
+        weights = None
         if scores is not None:
-            choice.kept = self._select(tokens, keys, scores, exempt, choice)
+            tokens, weights = self._choose(tokens, keys, scores, exempt, choice)
         if found.keys is not None and choice.kept is not None and merge is not None and merge.needs_keys:
             choice.merging = merge.merging(tokens, choice.kept, found.keys)
+        return tokens, weights
 
     def scores_of(self, tokens: Tokens, keys: KeyRows | None, found: Attended) -> Tensor | None:
         """Scores [S, K] of the tokens that serve as keys by what attention gave; None: it was asked for nothing."""
@@ -225,16 +247,17 @@ class Layer(GradientCheckpointingLayer):
         merged = replace(left, values=merging.means(tokens.values, before, sizes), sizes=sizes)
         return merged, lambda values: merging.means(values, before, sizes)
 
-    def _scored_queries(
+    def _scored_attention(
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
-    ) -> Queries | None:
-        """The queries whose attention the score needs; None: it needs none, or tokens are chosen already."""
+    ) -> Scoring | None:
+        """The attention that the score is made of; None: it needs none, or tokens are chosen already."""
         if self.prune is None or choice.kept is not None or not self.prune.score.needs_attention:
             return None
         if not self._may_lose(tokens, keys, exempt, choice):
             return None
-        score, combination = self.prune.score, tokens.combination
-        return lambda rows: score.rows_scored(rows, combination)
+        score, combination, gate = self.prune.score, tokens.combination, self.gate
+        attached = gate is not None and gate.acts and gate.attached
+        return Scoring(lambda rows: score.rows_scored(rows, combination), score.own, attached)
 
     def _compares_keys(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice) -> bool:
         """Whether the layer's keys are needed: by the score, or by merging, for a choice that is not made yet."""
@@ -246,6 +269,8 @@ class Layer(GradientCheckpointingLayer):
 
     def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice) -> bool:
         """Whether a token may leave, so that scores are needed: False if the counts alone keep every token."""
+        if self.gate is not None and self.gate.acts:
+            return True  # a penalty is told for each document
         if self.prune is None or all(exempt):
             return False
         lengths = tokens.lengths if keys is None else keys.lengths
@@ -260,9 +285,7 @@ class Layer(GradientCheckpointingLayer):
     ) -> KeyRows:
         """The rows that the selection keeps, of `keys` or (None) of all rows."""
         assert self.prune is not None
-        if keys is None:
-            everything = torch.arange(len(tokens.values), device=scores.device)
-            keys = KeyRows(everything.expand(len(scores), -1), tokens.lengths)
+        keys = all_rows(tokens, len(scores)) if keys is None else keys
         prune, share = self.prune, choice.share or self.share
         return select_rows(prune.select, share, scores, keys, tokens, exempt, prune.score.is_log)
 

@@ -16,26 +16,30 @@ from tokensieve.model.trace import Trace
 
 @dataclass
 class TokensieveOutput(SequenceClassifierOutput):
-    """transformers' classifier output with two more fields, which Trainer ignores.
+    """transformers' classifier output with further fields, which Trainer ignores.
 
     Attributes:
         pooled: [B, d] document vectors, which the head's last layer reads.
         trace: which tokens were kept in each step; ragged.
+        penalty: [B], what gates that are trained have added to the loss of each document; None where none is trained.
     """
 
     pooled: Tensor | None = None
     trace: Trace | None = None
+    penalty: Tensor | None = None
 
 
 def output_of(
     answers: Answers, labels: Tensor | None, problem_type: str | None, return_dict: bool | None
 ) -> TokensieveOutput | tuple[Any, ...]:
     """The answers in transformers' form, with the loss where there are labels; as a plain tuple if asked for."""
-    logits, pooled, trace = answers
+    logits, pooled, trace, penalty = answers
     loss = None if labels is None else classification_loss(logits, labels, problem_type)
+    if loss is not None and penalty is not None:
+        loss = loss + penalty.mean()
     if return_dict is False:
         return (logits,) if loss is None else (loss, logits)
-    return TokensieveOutput(loss=loss, logits=logits, pooled=pooled, trace=trace)
+    return TokensieveOutput(loss=loss, logits=logits, pooled=pooled, trace=trace, penalty=penalty)
 
 
 def refuse_padded_outputs(attentions: bool | None, hidden_states: bool | None) -> None:

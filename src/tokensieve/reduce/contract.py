@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from tokensieve.kernels.ragged import Slots
 from tokensieve.kernels.received import ALL, Rows
 from tokensieve.reduce.cell import Cell
+from tokensieve.reduce.gate import Gate
+from tokensieve.reduce.starts import Starts
 from tokensieve.tokens import Tokens
 
 
@@ -28,13 +30,17 @@ class Score(Cell):
         needs_keys: the score is made of the layer's keys.
         fitted: the score is fitted to a trained classifier before it tells tokens apart.
         is_log: the score is the logarithm of an importance, so that a difference of scores is a factor.
+        decides: a score above 0 says by itself that the token stays; a selection that reads it so goes with it.
         per_head: every head has scores of its own, and a kept set of its own.
+        own: where it is made of attention, whether what a token receives from itself counts.
     """
 
     needs_attention: ClassVar[bool] = False
     needs_keys: ClassVar[bool] = False
     fitted: ClassVar[bool] = False
     is_log: ClassVar[bool] = False
+    decides: ClassVar[bool] = False
+    own: bool = True
 
     @property
     def per_head(self) -> bool:
@@ -75,8 +81,8 @@ class Score(Cell):
         return 0.0
 
 
-class Scorer(nn.Module):
-    """Scores rows ahead of a layer. Its buffers and parameters are saved with the model."""
+class Scorer(Starts, nn.Module):
+    """Scores rows ahead of a layer. Its buffers and parameters are saved with the model; parameters are trained."""
 
     @property
     def fitted(self) -> bool:
@@ -135,9 +141,24 @@ class Select(Cell):
 
     Attributes:
         min_tokens: minimum number of tokens kept per document, 1 or more.
+        gated: it learns, and has a gate in each layer that prunes.
+        reads_decisions: it keeps what has a score above 0, of a score that `decides`.
+        reads_share: how many stay follows from the share of the layer. Otherwise the schedule says where alone.
     """
 
     min_tokens: int = 1
+    gated: ClassVar[bool] = False
+    reads_decisions: ClassVar[bool] = False
+    reads_share: ClassVar[bool] = True
+
+    def gate(self, layer: int, depth: int) -> Gate | None:
+        """The gate of a layer, from 1, of a model of `depth` layers; None: nothing is learned."""
+        return None
+
+    @property
+    def learned(self) -> Select:
+        """The selection that takes its place once its gates have learned the shares of a schedule."""
+        return self
 
     @abstractmethod
     def counts(
@@ -198,16 +219,8 @@ def select_rows(
         The rows that stay. The other rows of `keys` are in no later tensor of the chosen site.
     """
     combination, protected = tokens.combination, tokens.protected_counts
-    slots = Slots(keys.lengths, combination, scores.device)
-    text = tuple(length - combination for length in keys.lengths)
-    scored = Scored(
-        scores=slots.pad(scores, -torch.inf),
-        alive=slots.alive,
-        protected=slots.pad(tokens.protected[keys.rows], False),
-        lengths=text,
-        protected_counts=protected,
-        is_log=is_log,
-    )
+    slots, scored = padded_scores(scores, keys, tokens, is_log)
+    text = scored.lengths
     keep = select.select(scored, share)
     if any(exempt):
         keep = keep | (torch.tensor(exempt, device=keep.device).view(-1, 1, 1) & slots.alive)
@@ -220,3 +233,24 @@ def select_rows(
     stays, takers = slots.unpad(keep, True), select.takers(scored, share)
     takes = None if takers is None else slots.unpad(takers, False)[stays].view(len(keys.rows), -1)
     return KeyRows(keys.rows[stays].view(len(keys.rows), -1), lengths, takes)
+
+
+def padded_scores(scores: Tensor, keys: KeyRows, tokens: Tokens, is_log: bool = False) -> tuple[Slots, Scored]:
+    """The input of a selection, of scores [S, K] for each of `keys`; and how it is padded."""
+    combination = tokens.combination
+    slots = Slots(keys.lengths, combination, scores.device)
+    scored = Scored(
+        scores=slots.pad(scores, -torch.inf),
+        alive=slots.alive,
+        protected=slots.pad(tokens.protected[keys.rows], False),
+        lengths=tuple(length - combination for length in keys.lengths),
+        protected_counts=tokens.protected_counts,
+        is_log=is_log,
+    )
+    return slots, scored
+
+
+def all_rows(tokens: Tokens, sets: int = 1) -> KeyRows:
+    """All rows of the batch, the same for each of S sets of scores."""
+    everything = torch.arange(len(tokens.values), device=tokens.values.device)
+    return KeyRows(everything.expand(sets, -1), tokens.lengths)

@@ -152,6 +152,26 @@ class LastLayers(Schedule):
 
 
 @dataclass(frozen=True)
+class Open(Schedule):
+    """No share: from some layer on tokens leave, as many as the selection decides document by document.
+
+    Attributes:
+        first: 1-based number of the first layer in which tokens leave.
+    """
+
+    first: int = 1
+
+    name: ClassVar[str] = "open"
+    checks: ClassVar[Mapping[str, Check]] = {"first": whole(1)}
+
+    def expand(self, layers: int) -> tuple[float, ...]:
+        """1 ahead of the first layer, then one in a thousand, which no selection of such a schedule reads."""
+        if self.first > layers:
+            raise ConfigError(f"first={self.first}: {layers} layers can prune; give 1 to {layers}")
+        return (1.0,) * (self.first - 1) + (0.001,) * (layers - self.first + 1)
+
+
+@dataclass(frozen=True)
 class Listed(Schedule):
     """A list of shares, one for each layer.
 

@@ -90,6 +90,7 @@ def _recipe_of_dense(recipe: Recipe) -> Recipe:
         pruning_warmup=0.0,
         length_drop=0.0,
         feature_epochs=0,
+        gate_epochs=0,
         max_expected_loss=None,
         words_first=None,
         floors="none",

@@ -66,6 +66,9 @@ class Recipe:
             settings: norms and biases learn to reproduce its document vectors from fewer tokens, without labels
             (`training.stages.distil_features`).
         feature_learning_rate: peak learning rate of these epochs.
+        gate_epochs: epochs ahead of training in which a selection that learns has soft gates
+            (`training.stages.learn_gates`). In the `epochs` that follow tokens leave. 0: gates stay as they are.
+        gate_learning_rate: peak learning rate of the gates in these epochs; the weights have `learning_rate`.
         max_expected_loss: points of accuracy that a cascade may be expected to lose (`cascade.fit`). It defers as few
             documents as that takes, in place of the settings' `defer.share`; None: the settings' share.
         refit_head: refit the head's last layer first, where a trained classifier gets other settings. It is not
@@ -108,6 +111,8 @@ class Recipe:
     head_lr_multiplier: float = 1.0
     feature_epochs: int = 0
     feature_learning_rate: float = 1e-3
+    gate_epochs: int = 0
+    gate_learning_rate: float = 1e-3
     max_expected_loss: float | None = None
     refit_head: bool = True
     calibrate: bool = True
@@ -118,7 +123,9 @@ class Recipe:
     def __post_init__(self) -> None:
         check_integer(self, "epochs", 0)
         check_integer(self, "feature_epochs", 0)
-        check_number(self, "feature_learning_rate", lambda rate: rate > 0, "a number above 0")
+        check_integer(self, "gate_epochs", 0)
+        for name in ("learning_rate", "feature_learning_rate", "gate_learning_rate"):
+            check_number(self, name, lambda rate: rate > 0, "a number above 0")
         for name in ("batch_size", "accumulation", "max_length"):
             check_integer(self, name, 1)
         check_integer(self, "seed", 0, 2**32 - 1)
@@ -130,7 +137,6 @@ class Recipe:
             check_number(self, "words_first", lambda points: points >= 0, "points of accuracy, 0 or more")
         if self.attention_dropout is not None:
             check_number(self, "attention_dropout", lambda p: 0 <= p < 1, "a number in [0, 1)")
-        check_number(self, "learning_rate", lambda rate: rate > 0, "a number above 0")
         check_number(self, "clip", lambda norm: norm > 0, "a number above 0")
         check_number(self, "weight_decay", lambda decay: decay >= 0, "a number of 0 or more")
         check_number(self, "warmup", lambda share: 0 <= share < 1, "a number in [0, 1)")

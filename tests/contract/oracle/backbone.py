@@ -89,11 +89,13 @@ class Backbone:
         visible: list[list[int]],
         asked: list[int],
         sizes: Sequence[float] | None = None,
+        own: bool = True,
     ) -> tuple[Tensor, list[Tensor]]:
         """Output projection of all heads' contexts; for each head the mean attention its keys receive of the `asked`.
 
         Queries are of `rows`, keys and values of `sources`, of which each head sees the `visible` ones. `number` is
         that of the layer in the source checkpoint, from 0. Each of `sources` is as many equal ones as its size says.
+        Without `own` no key receives anything from its own query.
         """
         (values, at), (others, others_at) = rows, sources
         values, others = (self.norm(name + "attention.self.LayerNorm", part) for part in (values, others))
@@ -109,7 +111,9 @@ class Backbone:
             logits = logits + torch.tensor([math.log(size) for size in sizes or [1.0] * len(others)]).to(logits)
             probabilities = torch.softmax(logits[:, alive], dim=1).nan_to_num(0)  # a window may have no key
             contexts.append(probabilities @ value[alive, part])
-            received.append(torch.stack([probabilities[row] for row in asked]).mean(0))
+            others = [[own or j != row for j in alive] for row in asked]
+            counted = [probabilities[row] * torch.tensor(told) for row, told in zip(asked, others, strict=True)]
+            received.append(torch.stack(counted).mean(0))
         return self.linear(name + "attention.output.dense", torch.cat(contexts, dim=1)), received
 
     def keys(self, name: str, rows: Tensor) -> list[Tensor]:
@@ -147,9 +151,14 @@ class Backbone:
         product = torch.complex(first, second) * torch.polar(torch.ones_like(angle), angle)
         return torch.cat([product.real, product.imag], -1)
 
-    def feed_forward(self, name: str, context: Tensor, rows: Tensor) -> Tensor:
-        """The end of a layer: residual and norm around attention, then the feed-forward block with its own."""
+    def feed_forward(self, name: str, context: Tensor, rows: Tensor, scale: Sequence[float] | None = None) -> Tensor:
+        """The end of a layer: residual and norm around attention, then the feed-forward block with its own.
+
+        Between them each row is multiplied by its number of the `scale`, if there is one.
+        """
         attended = self.norm(name + "attention.output.LayerNorm", context + rows)
+        if scale is not None:
+            attended = torch.stack([factor * row for factor, row in zip(scale, attended, strict=True)])
         wide = self.linear(name + "intermediate.dense", self.norm(name + "intermediate.LayerNorm", attended))
         activation = ACTIVATIONS[self.config.hidden_act]
         if self.config.block.gated:
@@ -158,6 +167,14 @@ class Backbone:
         else:
             wide = activation(wide)
         return self.norm(name + "output.LayerNorm", self.linear(name + "output.dense", wide) + attended)
+
+    def skim_score(self, name: str, row: Tensor) -> float:
+        """The logit of staying less that of leaving: norm, linear map, norm, GELU, linear map of one row [d]."""
+        for norm, linear in (("norm", "dense"), ("dense_norm", "logits")):
+            weight, bias = (self.weights[f"{name}importance.{norm}.{part}"] for part in ("weight", "bias"))
+            row = (row - row.mean()) / (row.var(correction=0) + 1e-5).sqrt() * weight + bias
+            row = self.linear(f"{name}importance.{linear}", row if norm == "norm" else gelu(row))
+        return float(row[1] - row[0])
 
     def combine(self, settings: SimpleNamespace, name: str, text: Tensor, combination: Tensor) -> Tensor:
         """The combination tokens [m, d] after each text token joined the most similar one, or gave to all."""

@@ -164,8 +164,8 @@ class Walk:
         chosen, scored = None, list[float]()
         rows = torch.cat([document.states, document.extra])
         before, sizes, keys = (rows, document.positions), document.sizes, self.backbone.keys(name, rows)
-        if prunes and self.flat.score in ("learned", "random"):
-            scored = self._scores(document, name)
+        if prunes and not (self.prune.score.needs_attention or self.prune.score.needs_keys):
+            scored = self._above(name, torch.tensor(self._scores(document, name))).tolist()
             chosen = self._chosen(document, share, [scored])
             if self.prune.site.ahead:
                 (rows,) = self._leave(document, chosen[0], list(rows), rows, scored=scored)
@@ -179,7 +179,7 @@ class Walk:
             sizes = None
         asked = _queries_asked(self.flat, len(rows), len(document.extra))
         context, received = self.backbone.attention(
-            name, number - 1, (rows, document.positions), sources, visible, asked, sizes
+            name, number - 1, (rows, document.positions), sources, visible, asked, sizes, self.flat.score_own
         )
         alike = list(rows)
         if self.prune is not None and self.prune.merge is not None and self.prune.merge.needs_keys:
@@ -191,7 +191,7 @@ class Walk:
             scores = [column[: len(keys)] for column, keys in zip(received, document.keys, strict=True)]
             scores = [torch.stack(scores).mean(0)] if self.flat.heads == "shared" else scores
             scored = scores[0].tolist()
-            chosen = self._chosen(document, share, [own.tolist() for own in scores])
+            chosen = self._chosen(document, share, [self._above(name, own).tolist() for own in scores])
         if chosen is not None and self.prune.site.leaves and not self.prune.site.ahead:
             rows, context = self._leave(document, chosen[0], alike, rows, context, scored=scored)
         elif chosen is not None and not self.prune.site.leaves:
@@ -211,6 +211,8 @@ class Walk:
             return [-position for position in document.keys[0]]
         if self.flat.score == "random":
             return [random_number(position, self.prune.score.seed) for position in document.keys[0]]
+        if self.flat.score == "skim-predictor":
+            return [self.backbone.skim_score(name, document.states[document.where.index(p)]) for p in document.keys[0]]
         nothing = document.states.new_zeros(1, document.states.shape[1])
         vector = self.backbone.weights.get(name + "importance.weight", nothing)[0]
         return [float(document.states[document.where.index(position)] @ vector) for position in document.keys[0]]
@@ -223,6 +225,14 @@ class Walk:
             fallen = self.prune.score.fall * (number - 1) / self.backbone.config.num_hidden_layers
             return energy(own, self.prune.score.margin - fallen)
         return key_similarity(own, safe)
+
+    def _above(self, name: str, scores: Tensor) -> Tensor:
+        """How far the scores are above the layer's threshold; the scores where it has none."""
+        difference = self.backbone.weights.get(name + "gate.difference")
+        if difference is None:
+            return scores
+        layer = int(name.split(".")[2]) + 1
+        return scores - max(self.prune.select.final * layer / self.backbone.config.num_hidden_layers + difference, 1e-5)
 
     def _chosen(self, document: Document, share: Fraction, scores: list[list[float]]) -> list[list[int]]:
         """Positions that stay, for each set of scores."""

@@ -75,6 +75,10 @@ def select(config: SimpleNamespace, scores: Sequence[Scores], protected: Sequenc
         count = max(1, *(safe + reach(config.keep_ratio, own, protected) for own in scores))
     elif config.pruning == "threshold":
         count = max(1, *(safe + above(config, own, protected) for own in scores))
+    elif config.pruning in ("learned-threshold", "skim"):  # scores are told from the threshold on
+        reaches = {"learned-threshold": lambda score: score >= 0, "skim": lambda score: score > 0}[config.pruning]
+        free = [[score for score, is_safe in zip(own, protected, strict=True) if not is_safe] for own in scores]
+        count = max(1, *(safe + sum(map(reaches, own)) for own in free))
     else:
         count = max(1, safe, floor_share(config.keep_ratio, t))
     if config.pruning == "pairs":

@@ -26,7 +26,7 @@ def test_defaults_are_the_written_ones() -> None:
     assert ReductionConfig().to_dict() == {
         "format_version": 2,
         "prune": {
-            "score": {"name": "received", "heads": "shared", "queries": "all", "sample": 32},
+            "score": {"name": "received", "heads": "shared", "queries": "all", "sample": 32, "own": True},
             "select": {"name": "fuzzy", **FUZZY},
             "schedule": {"name": "constant", "keep": 0.9},
             "site": {"name": "keys"},
@@ -112,6 +112,16 @@ def test_short_form() -> None:
         ({"prune": {"merge": "most-similar"}}, "merge=most-similar with site=keys"),
         ({"prune": None, "defer": {"share": 0.1}}, "defer.share=0.1 with prune=none"),
         ({"pooling": "pretrained", "combine": {"layer": 3}}, "pretrained.*combining module"),
+        ({"prune": {"select": "learned-threshold"}}, "select=learned-threshold with site=keys"),
+        (
+            {"prune": {"select": "soft-extract", "site": "hidden"}, "combine": {"layer": 3}},
+            "soft-extract with a combin",
+        ),
+        ({"prune": {"score": {"name": "received", "own": False}}}, r"score\.own=False with site=keys"),
+        ({"prune": {"schedule": "open", "site": "hidden"}}, "schedule=open with select=fuzzy: nothing says how many"),
+        ({"prune": {"score": "skim-predictor", "site": "ahead"}}, "score=skim-predictor with select=fuzzy"),
+        ({"prune": {"select": "skim", "site": "hidden"}}, "score=received with select=skim"),
+        ({"prune": {"select": {"name": "skim", "temperature": 0}}}, "temperature=0"),
     ],
     ids=str,
 )

@@ -79,6 +79,8 @@ def test_pruned_keys_are_not_projected() -> None:
         ("method merge", "prune.merge=most-similar"),
         ("method random", "prune.score=random"),
         ("method quantile", "prune.select=quantile"),
+        ("method ltp", "prune.select=learned-threshold"),
+        ("method transkimmer", "prune.score=skim-predictor"),
         ("fuzzy-candidates-host", "prune.select=fuzzy, prune.select.scope=candidates"),
     ],
 )

@@ -359,3 +359,39 @@ def test_a_key_that_stands_for_many_is_as_many_equal_keys(
         pairs = (torch.autograd.grad(own.square().sum(), wanted) for own in (context, expected))
         for found, right in zip(*pairs, strict=True):
             torch.testing.assert_close(found, right, atol=1e-4, rtol=1e-3)
+
+
+@each_backend
+@pytest.mark.parametrize("scored", [every, lambda rows: list(range(0, rows, 3))], ids=["all", "every third"])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("block", [1 << 20, 64])
+def test_what_a_key_receives_from_itself_is_left_out(
+    backend: str, scored: Queries, training: bool, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokensieve.kernels.received._BLOCK_ELEMENTS", block)
+    lengths = (5, 1, 30)
+    tensors = packed(lengths, lengths)
+    with torch.set_grad_enabled(training):
+        context, columns = attend(*tensors, lengths, lengths, scored=scored, backend=backend, own=False)
+    torch.testing.assert_close(context, naive(*tensors, lengths, lengths)[0], atol=1e-5, rtol=1e-5)
+    start, expected = 0, []
+    for length in lengths:
+        rows = slice(start, start + length)
+        q, k = (part[rows].detach().transpose(0, 1) for part in tensors[:2])
+        probabilities = (q @ k.transpose(1, 2) / math.sqrt(SIZE)).softmax(-1)
+        for row in range(length):
+            probabilities[:, row, row] = 0
+        expected.append(probabilities[:, scored(length)].mean(1))
+        start += length
+    torch.testing.assert_close(columns, torch.cat(expected, 1), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["blocked", "fused"])
+def test_an_attached_score_has_a_gradient(backend: str) -> None:
+    lengths = (5, 1, 7)
+    tensors = packed(lengths, lengths)
+    columns = attend(*tensors, lengths, lengths, scored=every, backend=backend, attached=True)[1]
+    direction = torch.randn_like(columns)
+    ours = torch.autograd.grad((columns * direction).sum(), tensors[:2])
+    expected = torch.autograd.grad((naive(*tensors, lengths, lengths)[1] * direction).sum(), tensors[:2])
+    torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-4)

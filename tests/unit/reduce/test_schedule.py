@@ -11,7 +11,7 @@ from contract.oracle import floor_share
 from flat import reduction
 from tokensieve import ConfigError, ReductionConfig
 from tokensieve.model.steps import encoder_steps
-from tokensieve.reduce.schedule import Even, LastLayers, exact_ratio, next_count
+from tokensieve.reduce.schedule import Even, LastLayers, Open, exact_ratio, next_count
 
 
 @pytest.mark.parametrize(
@@ -109,3 +109,9 @@ def test_even_needs_a_share() -> None:
     assert Even().expand(0) == ()
     with pytest.raises(ConfigError, match="last=0: give a number in"):
         Even(0)
+
+
+def test_open_says_in_which_layers_alone() -> None:
+    assert [share < 1 for share in Open(first=3).expand(4)] == [False, False, True, True]
+    with pytest.raises(ConfigError, match="first=5: 4 layers can prune; give 1 to 4"):
+        Open(first=5).expand(4)

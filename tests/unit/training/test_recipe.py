@@ -44,6 +44,8 @@ REFUSED: dict[str, list[Any]] = {
     "head_lr_multiplier": [0, -1, NAN, "fast"],
     "feature_epochs": [-1, 1.5, "1", True],
     "feature_learning_rate": [0, -1e-3, NAN, INF, "fast"],
+    "gate_epochs": [-1, 1.5, "1", True],
+    "gate_learning_rate": [0, -1e-3, NAN, INF, "fast"],
     "max_expected_loss": [-0.1, NAN, INF, "some"],
 }
 ALLOWED: dict[str, list[Any]] = {
@@ -80,6 +82,8 @@ ALLOWED: dict[str, list[Any]] = {
     "head_lr_multiplier": [0.1, 100],
     "feature_epochs": [0, 3],
     "feature_learning_rate": [1e-5, 1],
+    "gate_epochs": [0, 3],
+    "gate_learning_rate": [1e-5, 1],
     "max_expected_loss": [None, 0, 0.5, 100],
 }
 
@@ -140,6 +144,8 @@ def test_the_defaults_are_the_papers() -> None:
         "head_lr_multiplier": 1.0,
         "feature_epochs": 0,
         "feature_learning_rate": 1e-3,
+        "gate_epochs": 0,
+        "gate_learning_rate": 1e-3,
         "max_expected_loss": None,
         "refit_head": True,
         "calibrate": True,

@@ -10,7 +10,7 @@ from all tokens, and neither keys nor values have a map of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from tokensieve.checks import Check, one_of, whole
 from tokensieve.kernels.ragged import zip_runs
 from tokensieve.reduce.combine.contract import Combine, Mode
+from tokensieve.reduce.starts import Starts
 from tokensieve.tokens import Tokens
 
 By = Literal["content", "position"]
@@ -60,7 +61,7 @@ class Projection(Combine):
         return 2 * hidden_size * self.tokens * text * (2 if self.by == "content" else 1)
 
 
-class SequenceProjection(nn.Module):
+class SequenceProjection(Starts, nn.Module):
     """Folds n text tokens into m.
 
     By content, c_i = sum_j softmax_j(w_i . LN(e_j) / sqrt(d)) e_j, where LN is a norm without parameters. By position,
@@ -80,6 +81,10 @@ class SequenceProjection(nn.Module):
         self.weight = nn.Parameter(torch.empty(settings.tokens, hidden_size if self.by_content else self.buckets))
         with torch.no_grad():
             self.weight.copy_(self.start())
+
+    def first_values(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `Starts.first_values`."""
+        yield self.weight, self.start()
 
     def start(self) -> Tensor:
         """What `weight` starts with, drawn anew: random queries; by position, a stretch of the text for each token."""

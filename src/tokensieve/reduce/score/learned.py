@@ -11,7 +11,7 @@ not trained: `training/fits/importance.py` regresses on it the gradients of a tr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -81,6 +81,10 @@ class Importance(Scorer):
         if self.training and self.noise:
             scores = scores - self.noise * torch.empty_like(scores).exponential_().log()
         return scores
+
+    def first_values(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Zeros."""
+        yield self.weight, torch.zeros_like(self.weight)
 
     @property
     def fitted(self) -> bool:

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
-from tokensieve.checks import Check, one_of, whole
+from tokensieve.checks import BOOLEAN, Check, one_of, whole
 from tokensieve.kernels.received import ALL, Rows
 from tokensieve.reduce.contract import Score
 
@@ -29,11 +29,13 @@ class Received(Score):
         queries: whose attention counts: "all" queries (the paper); "anchors": the first token's and the combination
             tokens'; "sample": some, evenly spaced.
         sample: number of queries of a document that "sample" looks at.
+        own: whether what a token receives from itself counts (where tokens leave the model, not as keys alone).
     """
 
     heads: Heads = "shared"
     queries: Queries = "all"
     sample: int = 32
+    own: bool = True
 
     name: ClassVar[str] = "received"
     needs_attention: ClassVar[bool] = True
@@ -41,6 +43,7 @@ class Received(Score):
         "heads": one_of(get_args(Heads)),
         "queries": one_of(get_args(Queries)),
         "sample": whole(1),
+        "own": BOOLEAN,
     }
 
     @property

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tokensieve.checks import Check, whole
 from tokensieve.reduce.contract import Scored, Select
-from tokensieve.reduce.select.ranking import keep_top
+from tokensieve.reduce.select.ranking import keep_reaching
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,7 @@ class Quantile(Select):
         values = scored.scores.masked_fill(~free, torch.inf).sort(dim=-1).values  # the free ones first
         number = free.sum(-1, keepdim=True)  # [B, S, 1]
         place = (number - 1).clamp(min=0) * (share.denominator - share.numerator) // share.denominator
-        reach = free & (scored.scores >= values.gather(-1, place))
-        counts = (scored.alive & ~free).sum(-1) + reach.sum(-1)  # [B, S]
-        counts = torch.maximum(counts, scored.alive.sum(-1).clamp(max=self.min_tokens))
-        return keep_top(scored, counts.amax(-1, keepdim=True).clamp(min=1))
+        return keep_reaching(scored, scored.scores >= values.gather(-1, place), self.min_tokens)
 
     def bounds(self, alive: int, protected: int, share: Fraction) -> tuple[int, int]:
         """Fewest: all scores differ. Most: all are equal."""

@@ -170,8 +170,8 @@ def label_table(config: TokensieveConfig) -> str:
 
 
 def unused_in_recipe(recipe: Mapping[str, Any]) -> tuple[str, ...]:
-    """The beginnings of names of fields without effect: of LoRA and distillation that the recipe leaves out."""
-    parts = {"lora_": "lora_rank", "distill_": "teacher", "feature_": "feature_epochs"}
+    """The beginnings of names of fields without effect: of LoRA, distillation and gates that the recipe leaves out."""
+    parts = {"lora_": "lora_rank", "distill_": "teacher", "feature_": "feature_epochs", "gate_": "gate_epochs"}
     return tuple(start for start, needed in parts.items() if not recipe.get(needed))
 
 

@@ -12,8 +12,10 @@ from torch import Tensor
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.errors import ConfigError
 from tokensieve.metrics import accuracy_and_f1, multi_label_scores
+from tokensieve.model.gates import gate_parameters, gated_layers
 from tokensieve.training.loop.arguments import training_arguments
 from tokensieve.training.loop.epoch_order import EpochOrder, PaddedDocuments, SetEpoch
+from tokensieve.training.loop.gates import ProjectGates
 from tokensieve.training.loop.options import RunOptions
 from tokensieve.training.loop.processes import processes
 from tokensieve.training.loop.pruning_warmup import PruningWarmup
@@ -56,8 +58,10 @@ def make_trainer(
         trainer = TokensieveTrainer(
             order=order,
             model=model,
-            new_parameters=new_parameters(model),
-            head_lr_multiplier=recipe.head_lr_multiplier,
+            rates=[
+                (new_parameters(model), recipe.head_lr_multiplier),
+                (gate_parameters(model), recipe.gate_learning_rate / recipe.learning_rate),
+            ],
             validation_weights=validation.weights,
             sandwich=Sandwich(model, recipe) if recipe.length_drop else None,
             args=training_arguments(recipe, len(order), number, validates, options, saves=saves),
@@ -92,6 +96,8 @@ def _callbacks(model: Any, recipe: Recipe, options: RunOptions, order: EpochOrde
     from tokensieve.training.loop.trainer import CheckpointEverySteps
 
     callbacks: list[Any] = [SetEpoch(order), *options.callbacks]
+    if gated_layers(model):
+        callbacks.append(ProjectGates(model))
     if recipe.pruning_warmup:
         callbacks.append(PruningWarmup(model, recipe.pruning_warmup))
     if recipe.patience is not None and validates:

@@ -116,23 +116,23 @@ def _best(trainer: Any, model: Any, validation: TokenizedDocuments, recipe: Reci
     return Trained(history, predicted.predictions, predicted.label_ids)
 
 
-def run_without_labels(
+def run_without_validation(
     model: Any,
     tokenizer: Any,
-    train: WithTargets,
+    train: TokenizedDocuments | WithTargets,
     recipe: Recipe,
     options: RunOptions,
     loss: Callable[..., Tensor],
 ) -> list[dict[str, Any]]:
-    """Train in place on a loss that reads no labels. Nothing is validated, reported or saved.
+    """Train in place ahead of the run that is validated. Nothing is validated, reported or saved.
 
     Args:
         model: one of ours in float32.
         tokenizer: pads the batches.
-        train: documents without labels.
+        train: documents, with what the loss reads of each.
         recipe: how.
         options: where to.
-        loss: reads the targets of a batch.
+        loss: takes outputs and labels, if there are any, and what `losses.batch` finds in a batch.
 
     Returns:
         Trainer's log.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,7 @@ class TokensieveTrainer(Trainer):
 
     Args:
         order: of the training documents.
-        new_parameters: those that start at random: head and combining parts.
-        head_lr_multiplier: their learning rate, as a multiple of the others'.
+        rates: parameters with a learning rate of their own, and that as a multiple of the others'.
         validation_weights: of the validation documents [N]; None: each counts once.
         sandwich: the passes of a step, each with other keep shares; None: one pass.
         options: as Trainer takes them.
@@ -34,16 +33,14 @@ class TokensieveTrainer(Trainer):
     def __init__(
         self,
         order: EpochOrder,
-        new_parameters: Collection[nn.Parameter] = (),
-        head_lr_multiplier: float = 1.0,
+        rates: Sequence[tuple[Collection[nn.Parameter], float]] = (),
         validation_weights: Tensor | None = None,
         sandwich: Sandwich | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.order, self.head_lr_multiplier = order, head_lr_multiplier
-        self.validation_weights, self.sandwich = validation_weights, sandwich
-        self.new_ids = {id(parameter) for parameter in new_parameters}
+        self.order, self.validation_weights, self.sandwich = order, validation_weights, sandwich
+        self.rates = [({id(parameter) for parameter in own}, rate) for own, rate in rates if rate != 1]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return self.order
@@ -80,16 +77,15 @@ class TokensieveTrainer(Trainer):
         return batches, total
 
     def create_optimizer(self, *arguments: Any, **options: Any) -> Any:
-        """Trainer's optimizer, in which new parameters may have another learning rate."""
+        """Trainer's optimizer, in which some parameters may have other learning rates."""
         made = self.optimizer is None
         optimizer = super().create_optimizer(*arguments, **options)
-        if not made or self.head_lr_multiplier == 1:
-            return optimizer
-        for group in list(optimizer.param_groups):
-            new = [parameter for parameter in group["params"] if id(parameter) in self.new_ids]
-            if new:
-                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in self.new_ids]
-                optimizer.add_param_group({**group, "params": new, "lr": group["lr"] * self.head_lr_multiplier})
+        for ids, rate in self.rates if made else ():
+            for group in list(optimizer.param_groups):
+                own = [parameter for parameter in group["params"] if id(parameter) in ids]
+                if own:
+                    group["params"] = [parameter for parameter in group["params"] if id(parameter) not in ids]
+                    optimizer.add_param_group({**group, "params": own, "lr": group["lr"] * rate})
         return optimizer
 
     def evaluation_loop(self, *arguments: Any, **keywords: Any) -> Any:

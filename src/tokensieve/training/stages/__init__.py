@@ -16,6 +16,7 @@ from tokensieve.training.stages.fit_cascade import FitCascade
 from tokensieve.training.stages.fit_projection import FitProjection
 from tokensieve.training.stages.fit_score import FitScore
 from tokensieve.training.stages.fit_threshold import FitThreshold
+from tokensieve.training.stages.learn_gates import LearnGates
 from tokensieve.training.stages.put_words_first import PutWordsFirst
 from tokensieve.training.stages.read_static_vectors import ReadStaticVectors
 from tokensieve.training.stages.refit_head import RefitHead
@@ -38,6 +39,7 @@ STAGES: tuple[type[Stage], ...] = (
     RefitHead,
     # training on labels
     AskTeacher,
+    LearnGates,
     FineTune,
     # what is fitted to the validation documents
     FitCascade,

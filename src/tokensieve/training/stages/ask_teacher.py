@@ -17,7 +17,8 @@ class AskTeacher(Stage):
 
     def needs(self, job: TrainingJob) -> None:
         """A teacher is a classifier of the same labels."""
-        if job.recipe.teacher is not None and job.recipe.epochs and finished_record(job) is None:
+        learns = job.recipe.epochs or job.recipe.gate_epochs
+        if job.recipe.teacher is not None and learns and finished_record(job) is None:
             teacher_config(job.recipe.teacher, job.splits.label_names)
 
     def run(self, context: Context) -> None:
@@ -26,6 +27,6 @@ class AskTeacher(Stage):
         if recipe.teacher is None:
             return
         start = time.perf_counter()
-        if recipe.epochs:
+        if recipe.epochs or recipe.gate_epochs:
             context.targets = teacher_targets(recipe, job.splits.train, job.splits.label_names, job.device)
         self.record["teacher_seconds"] = time.perf_counter() - start

@@ -26,7 +26,7 @@ from tokensieve.training.fits.projection import projection_of
 from tokensieve.training.job import TrainingJob
 from tokensieve.training.loop.frozen import only_trainable, without_dropout
 from tokensieve.training.loop.options import RunOptions
-from tokensieve.training.loop.run import run_without_labels
+from tokensieve.training.loop.run import run_without_validation
 from tokensieve.training.losses.batch import POOLED, WithTargets
 from tokensieve.training.losses.features import FeatureLoss
 from tokensieve.training.recipe import Recipe
@@ -89,7 +89,7 @@ def distil_features(
     tokenized = TokenizedDocuments(documents, tokenizer, recipe.max_length)  # without labels: the loss reads none
     training = WithTargets(tokenized, {POOLED: targets})
     with only_trainable(first, trained), without_dropout(first):
-        history = run_without_labels(first, tokenizer, training, _recipe_of_distillation(recipe), options, loss)
+        history = run_without_validation(first, tokenizer, training, _recipe_of_distillation(recipe), options, loss)
     distances = [entry["loss"] for entry in history if "loss" in entry]
     return {
         "epochs": recipe.feature_epochs,

@@ -41,8 +41,8 @@ class FineTune(Stage):
             raise ConfigError(f"{wanted} needs validation documents: give some, or a validation_fraction above 0")
 
     def needs_of_start(self, job: TrainingJob, start: Start) -> None:
-        """Without epochs nothing is trained that starts at random."""
-        if job.recipe.epochs == 0:
+        """Without epochs nothing is trained that starts at random; but learning gates trains all weights."""
+        if job.recipe.epochs == job.recipe.gate_epochs == 0:
             wanted = "epochs=0 trains nothing and needs a whole trained classifier of the same labels"
             check_start(start.why_untrained, wanted)
 
@@ -58,12 +58,12 @@ class FineTune(Stage):
             recipe,
             context.options,
             context.targets,
-            begins_trained=context.start.is_trained,
+            begins_trained=context.start.is_trained or context.gates_learned,
         )
         if recipe.lora_rank is not None:
             merged(trainable)  # into the model that it was put around
         torch.nn.Module.to(model, device=context.job.device)  # a second stage was not trained
-        if recipe.epochs == 0:
+        if recipe.epochs == 0 and not context.gates_learned:
             keep_calibration(model, context.job.base)
         context.best = best_epoch(context.trained.history, recipe)
         self.record |= {"history": context.trained.history, "best": context.best}

@@ -37,6 +37,7 @@ class Context:
         static: mean vectors of the documents, by the word vectors of the base.
         bag: a bag of words, fitted to the training documents.
         targets: a teacher's answers to the training documents, by their names in a batch.
+        gates_learned: whether weights and gates were trained on the labels.
         trained: the log of the training, and the answers to the validation documents.
         best: the entry of the log whose weights were kept; None without validation.
         words_first: the bag of words that stands ahead of the model.
@@ -51,6 +52,7 @@ class Context:
     static: StaticVectors | None = None
     bag: WordsClassifier | None = None
     targets: dict[str, Tensor] | None = None
+    gates_learned: bool = False
     trained: Trained | None = None
     best: dict[str, Any] | None = None
     words_first: WordsFirst | None = None
