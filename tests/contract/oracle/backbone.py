@@ -111,8 +111,8 @@ class Backbone:
             logits = logits + torch.tensor([math.log(size) for size in sizes or [1.0] * len(others)]).to(logits)
             probabilities = torch.softmax(logits[:, alive], dim=1).nan_to_num(0)  # a window may have no key
             contexts.append(probabilities @ value[alive, part])
-            others = [[own or j != row for j in alive] for row in asked]
-            counted = [probabilities[row] * torch.tensor(told) for row, told in zip(asked, others, strict=True)]
+            counts = [[own or j != row for j in alive] for row in asked]
+            counted = [probabilities[row] * torch.tensor(told) for row, told in zip(asked, counts, strict=True)]
             received.append(torch.stack(counted).mean(0))
         return self.linear(name + "attention.output.dense", torch.cat(contexts, dim=1)), received
 
