@@ -11,6 +11,7 @@ from contract.test_really_gone import rows_entering
 from contract.variants import DEPTH, METHODS_TRIED, UNEQUAL, VARIANTS, batch, documents, tiny_model
 from tokensieve import ReductionConfig, TokensieveForSequenceClassification, compress
 from tokensieve.model.gates import gate_parameters, gated_layers, set_soft
+from tokensieve.reduce.score.skim_predictor import Logits
 from tokensieve.reduce.select import skim
 
 LEARNING = {name: own for name, own in VARIANTS.items() if own.prune is not None and own.prune.select.gated}
@@ -110,10 +111,13 @@ def test_hard_gates_are_not_trained(reduction: ReductionConfig) -> None:
 def test_the_penalty_closes_gates(reduction: ReductionConfig) -> None:
     """Steps against the penalty alone, on the gates alone, make it smaller, and let fewer tokens stay or none more."""
     model, inputs = trained_model(reduction), batch(documents(UNEQUAL))
+    for module in model.modules():
+        if isinstance(module, Logits):  # else random ones may have closed all gates already
+            module.bias.data = torch.tensor([-1.0, 1.0])
     before = model.eval()(**inputs).trace.kept
-    optimizer = torch.optim.Adam(gate_parameters(model), lr=2e-3)
+    optimizer = torch.optim.Adam(gate_parameters(model), lr=1e-2)
     penalties = []
-    for _ in range(12):
+    for _ in range(25):
         optimizer.zero_grad()
         penalty = model.train()(**inputs).penalty.sum()
         penalty.backward()
