@@ -137,7 +137,7 @@ PLACES: list[tuple[str, ...]] = [
     ("predict", "--model absent", "absent", "no such folder"),
     ("predict", "--model base", "base", "'bert'"),
     ("predict", "--input absent.csv", "absent.csv", "no such file"),
-    ("predict", "--input empty", "empty", "not a file"),
+    ("predict", "--input empty", "empty", "has no data file"),
     ("predict", "--input good.jsonl --input-format xml", "'xml'", "jsonl"),
     ("predict", "--input - --input-format parquet", "Parquet", "file"),
     ("predict", "--input - ", "<stdin>", "empty"),

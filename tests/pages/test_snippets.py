@@ -93,6 +93,7 @@ def reader(commands: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # a page may start Ray several times
 @each_guide
 def test_a_guide_runs(page: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if needed := NEEDED.get(page.stem):
