@@ -45,6 +45,8 @@ def rows_of(record: Record, names: Sequence[str], shots: int) -> list[Row]:
 
 def _held_out(record: Record) -> list[str]:
     """A row for each task that was left out, at each number of shots; means below."""
+    if unfinished := _unfinished(record):
+        return [unfinished]
     strict = record["config"]["tolerances"][0]
     rows = [["task left out, shots", "accuracy", "configuration", "points [95 %]", "FLOPs", "time, batch / alone"]]
     for entry in record["held_out"]:
@@ -62,6 +64,18 @@ def _held_out(record: Record) -> list[str]:
             )
     means = [f"- {line}" for tolerance in record["config"]["tolerances"] for line in _means(record, tolerance)]
     return [*render(rows, "markdown"), "", *means]
+
+
+def _unfinished(record: Record) -> str:
+    """What is missing, where the search was cut off; "" where it was not."""
+    grid = record["config"]["grid"]
+    whole = 1 + len(grid["min_lengths"]) * len(grid["quantiles"]) * len(grid["layers"]) * len(grid["merged"])
+    if len(record["trials"]) >= whole:
+        return ""
+    return (
+        f"The search is not finished: {len(record['trials']) - 1} of {whole - 1} configurations are tried, and none is "
+        "applied to a task that was left out yet. What it sees so far:"
+    )
 
 
 def _means(record: Record, tolerance: float) -> list[str]:

@@ -97,6 +97,11 @@ def test_a_task_is_left_out_of_its_own_search_and_a_set_of_all_of_its_tasks(run:
     table = assistants_tables(Results(tmp_path / "results"))
     assert table.count("| first: a, ") == 2
     assert "Time was not measured yet" in table
+    file = tmp_path / "results" / "assistants" / "short.json"
+    file.write_text(json.dumps({**record, "trials": record["trials"][:-1], "held_out": []}), encoding="utf-8")
+    table = assistants_tables(Results(tmp_path / "results"))
+    assert "3 of 4 configurations are tried" in table
+    assert "| first: a, " not in table
 
 
 def test_a_second_run_goes_on_and_a_wider_grid_keeps_the_trials(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
