@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tokensieve.cascade.build import EncoderClassifier
 from tokensieve.config import ReductionConfig
+from tokensieve.methods import METHODS
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.plan import Plan
 from tokensieve.settings_paths import assignments_of
@@ -107,6 +108,7 @@ def card_text(name: str, model: EncoderClassifier, record: Mapping[str, Any]) ->
         "config": config,
         "settings": settings,
         "prunes": settings.prune is not None,
+        "source": source_of(settings),
         "combine_step": config.settings.before(config.num_hidden_layers) + 1,
         "multi_label": record["multi_label"],
         "pairs": bool(record.get("pairs") or (record.get("reading") or {}).get("pair_column")),
@@ -173,6 +175,18 @@ def unused_in_recipe(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     """The beginnings of names of fields without effect: of LoRA, distillation and gates that the recipe leaves out."""
     parts = {"lora_": "lora_rank", "distill_": "teacher", "feature_": "feature_epochs", "gate_": "gate_epochs"}
     return tuple(start for start, needed in parts.items() if not recipe.get(needed))
+
+
+def source_of(settings: ReductionConfig) -> str | None:
+    """Where the method comes from, as the row of METHODS says that is made of the same cells; None: no row is."""
+    wanted = _cells(settings)
+    return next((method.source for method in METHODS.values() if _cells(method.settings) == wanted), None)
+
+
+def _cells(settings: ReductionConfig) -> tuple[type, ...]:
+    prune = settings.prune
+    parts = () if prune is None else (prune.score, prune.select, prune.site, prune.merge)
+    return tuple(type(part) for part in (*parts, settings.combine))
 
 
 def by_path(settings: ReductionConfig) -> dict[str, Any]:

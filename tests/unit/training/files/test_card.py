@@ -111,6 +111,16 @@ def test_the_title_and_tags_say_what_is_reduced(write: Write) -> None:
     assert "combining module" not in write(site="hidden")
 
 
+def test_the_card_names_the_source_of_its_own_method(write: Write) -> None:
+    """PTC is one method of many: a card cites it for its own cells alone."""
+    assert "pruned while it runs (PTC, Findings of EMNLP 2023)." in flat(write(pruning="ratio"))
+    other = flat(write(pruning="ratio", site="hidden", merge_pruned=True))
+    assert "token merging (Bolya et al., ICLR 2023)" in other
+    assert "EMNLP" not in other
+    unknown = flat(write(pruning="fuzzy", site="hidden", merge_pruned=True))  # of no paper
+    assert "Tokens that matter little are pruned while it runs." in unknown
+
+
 def test_data_and_scores(write: Write) -> None:
     text = write()
     data, accuracy, calibration = (section(text, title) for title in ("Data", "Accuracy", "Calibration"))
