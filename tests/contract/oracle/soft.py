@@ -57,7 +57,8 @@ class _Layer:
         asked, own = _queries_asked(self.flat, t, 0), self.flat.score_own
         positions = (rows, list(range(t)))
         heads = [keys] * self.backbone.config.num_attention_heads
-        context, received = self.backbone.attention(self.name, self.number, positions, positions, heads, asked, own)
+        place = (self.name, self.number)
+        context, received = self.backbone.attention(*place, positions, positions, heads, asked, own=own)
         if gated and not ahead:
             weights = self.weights([float(score) for score in torch.stack(received).mean(0)], left)
         extracts = self.select.name == "soft-extract"
