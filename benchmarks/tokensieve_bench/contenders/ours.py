@@ -7,12 +7,15 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
 
+from tokensieve.backbones.loading import load_weights
 from tokensieve.cascade.build import EncoderClassifier, compress
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
 from tokensieve.cascade.fit import fit_defer
@@ -144,11 +147,14 @@ class Tokensieve(ContenderConfig):
         settings.check_depth(layers)
         return settings
 
+    def prepare(self, setting: Setting) -> None:
+        """Quantise once for all processes: in one whose memory is measured, what that leaves behind would count."""
+        if self.dtype == INT8 and not (folder := self._int8_folder(setting)).is_dir():
+            quantized(self._model(setting), setting).save_pretrained(folder)
+
     def load(self, setting: Setting) -> Contender:
         """The model; in company it shares the backbone's tensors, until `calls` lays some out; alone it has its own."""
-        model = self._model(setting)
-        if self.dtype == INT8:
-            model = quantized(model, setting)
+        model = self._read_int8(setting) if self.dtype == INT8 else self._model(setting)
         dtype = torch.float32 if self.dtype == INT8 else resolve_dtype(self.dtype, CPU)
         if self.offload_embeddings:
             offload_input_embeddings(model, _saved(model, setting))
@@ -176,6 +182,15 @@ class Tokensieve(ContenderConfig):
             facts["batch_tokens"] = classifier.engine.budget  # of "auto" it is known from now on
 
         return classify, facts
+
+    def _read_int8(self, setting: Setting) -> EncoderClassifier:
+        self.prepare(setting)
+        kind: Any = AutoModelForSequenceClassification
+        model: Any = load_weights(kind, self._int8_folder(setting), strict=True, dtype=torch.float32)
+        return model.eval()  # type: ignore[no-any-return]
+
+    def _int8_folder(self, setting: Setting) -> Path:
+        return setting.folder / f"int8-{sha256(repr(self).encode()).hexdigest()[:12]}"
 
     def _model(self, setting: Setting) -> EncoderClassifier:
         torch.manual_seed(setting.backbone.seed)  # a head of its own, combination tokens and module start at random
