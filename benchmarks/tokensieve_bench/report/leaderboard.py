@@ -12,8 +12,11 @@ import numpy as np
 
 from tokensieve.methods import METHODS
 from tokensieve_bench.leaderboard import PUBLISHED
+from tokensieve_bench.places import METHOD_CONFIGS
 from tokensieve_bench.report.accuracy import interval, with_interval
 from tokensieve_bench.table import render
+
+LEFT_OUT = json.loads((METHOD_CONFIGS / "leaderboard.json").read_text(encoding="utf-8"))["left_out"]
 
 Record = dict[str, Any]
 Rows = dict[tuple[str, str], dict[str, Record]]
@@ -44,7 +47,7 @@ def leaderboard(folder: Path) -> str:
         sets = sorted(records.keys() & dense.keys())
         if row != "dense" and sets:
             table.append(_cells(row, share, [records[name] for name in sets], [dense[name] for name in sets]))
-    return "\n".join([*render(table, "markdown"), "", *_conditions(dense)])
+    return "\n".join([*render(table, "markdown"), "", *_conditions(dense), *_missing(rows)])
 
 
 def set_tables(folder: Path) -> str:
@@ -102,6 +105,12 @@ def _speed(records: list[Record]) -> str:
 def _group(record: Record) -> int:
     """Rows at half of the FLOPs, then those at fewer, then those that were measured as published."""
     return 10**6 if record["share"] == PUBLISHED else -round(1000 * float(record["share"]))
+
+
+def _missing(rows: Rows) -> list[str]:
+    """Which rows of METHODS have no record yet."""
+    absent = [row for row in METHODS if row not in LEFT_OUT and not any(row == found for found, _ in rows)]
+    return [f"- Not measured yet: {', '.join(f'`{row}`' for row in absent)}."] if absent else []
 
 
 def _conditions(dense: dict[str, Record]) -> list[str]:

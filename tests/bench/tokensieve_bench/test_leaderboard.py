@@ -81,6 +81,8 @@ def test_the_table_pairs_documents_and_sets(tmp_path: Path) -> None:
     assert "-50.00 [" in layers  # against the one set that it has
     assert lines.index(ours) < lines.index(layers)
     assert set_tables(tmp_path).count("`random`") == 2
+    assert "`tome`" in lines[-1]  # has no record
+    assert "`random`" not in lines[-1]
 
 
 def test_without_records_the_table_says_so(tmp_path: Path) -> None:
