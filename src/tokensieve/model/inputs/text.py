@@ -55,7 +55,11 @@ class Embeddings(nn.Module):
         """Vectors [T, hidden_size] of packed ids [T], or of the batch's own word vectors, at places `origin` [T]."""
         vectors: Tensor = pack(batch.embeds, batch.mask) if batch.embeds is not None else self.word_embeddings(ids)
         if self.position_embeddings is not None:
-            vectors += self.position_embeddings(self.positions(batch, ids, origin))  # in place: a copy of all rows less
+            places = self.position_embeddings(self.positions(batch, ids, origin))
+            if vectors.dtype == places.dtype:
+                vectors += places  # a copy of all rows less
+            else:  # the caller's vectors, of half precision
+                vectors = vectors + places
         if self.token_type_embeddings is not None:
             segments, table = batch.token_type_ids, self.token_type_embeddings
             vectors += table.weight[0] if segments is None else table(pack(segments, batch.mask))
