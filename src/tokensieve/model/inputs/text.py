@@ -56,9 +56,9 @@ class Embeddings(nn.Module):
         vectors: Tensor = pack(batch.embeds, batch.mask) if batch.embeds is not None else self.word_embeddings(ids)
         if self.position_embeddings is not None:
             places = self.position_embeddings(self.positions(batch, ids, origin))
-            if vectors.dtype == places.dtype:
+            if vectors.dtype == places.dtype and not torch.is_grad_enabled():
                 vectors += places  # a copy of all rows less
-            else:  # the caller's vectors, of half precision
+            else:  # PEFT may ask for the gradient of what the table gave; the caller's vectors may be of half precision
                 vectors = vectors + places
         if self.token_type_embeddings is not None:
             segments, table = batch.token_type_ids, self.token_type_embeddings
