@@ -161,7 +161,7 @@ def test_bad_rows_are_counted_once_by_each_shard(cli: Cli, work: Path) -> None:
         (("--shard", "1/2", "--batch-tokens", "auto"), "give a number"),
         (("--shard", "1/2", "--output", "good.jsonl"), "give a folder, existing or not"),
         (("--workers", "2"), "give --ray ADDRESS"),
-        (("--gpus", "1"), "give --ray ADDRESS"),
+        (("--workers", "2:0.5"), "give --ray ADDRESS"),
     ],
 )
 def test_what_cannot_be_sharded(cli: Cli, work: Path, flags: tuple[str, ...], message: str) -> None:

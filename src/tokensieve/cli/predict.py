@@ -73,16 +73,13 @@ Ray = Annotated[
     ),
 ]
 Workers = Annotated[
-    int | None,
+    str | None,
     typer.Option(
         "--workers",
-        help="Ray workers, each with --threads CPUs (1 by default); by default as many as fit.",
+        help="Ray workers, each with --threads CPUs (1); 2:0.5 gives each half a GPU (default: as many as fit).",
+        metavar="N|N:GPUS",
         rich_help_panel=MACHINES,
     ),
-]
-Gpus = Annotated[
-    float,
-    typer.Option("--gpus", help="GPUs of a Ray worker; 0.5 lets two share one.", rich_help_panel=MACHINES),
 ]
 Tokens = Annotated[bool, typer.Option("--tokens", help="Add the tokens that survived pruning.")]
 Resume = Annotated[
@@ -139,7 +136,6 @@ def predict_command(
     shard: ShardOption = None,
     ray: Ray = None,
     workers: Workers = None,
-    gpus: Gpus = 0,
     json: CountsAsJson = False,
 ) -> None:
     """Classify a stream of documents, in order: label (or labels) and probability of every class.
@@ -158,7 +154,7 @@ def predict_command(
     prepare(threads, quiet=json)
     from tokensieve.runtime.predict import output_format as resolve_output_format
 
-    spread = spread_of(shard, ray, workers, gpus, threads)
+    spread = spread_of(shard, ray, workers, threads)
     kind = resolve_output_format("-" if spread is not None else output, output_format)
     source, root = source_of(input, input_format)
     task = Task(

@@ -39,16 +39,14 @@ class Spread:
     cluster: Cluster | None
 
 
-def spread_of(
-    shard: str | None, ray: str | None, workers: int | None, gpus: float, threads: int | None
-) -> Spread | None:
+def spread_of(shard: str | None, ray: str | None, workers: str | None, threads: int | None) -> Spread | None:
     """What the options of the same names ask for; None: one process writes one file.
 
     Raises:
         ConfigError: a value that cannot be, or options of Ray without it.
     """
-    if ray is None and (workers is not None or gpus):
-        raise ConfigError("--workers and --gpus are for a Ray cluster: give --ray ADDRESS, or leave them out")
+    if ray is None and workers is not None:
+        raise ConfigError(f"--workers {workers} is for a Ray cluster: give --ray ADDRESS, or leave it out")
     if shard is None and ray is None:
         return None
     from tokensieve.runtime.shards import Shard
@@ -59,7 +57,7 @@ def spread_of(
     from tokensieve.ray.cluster import Cluster, require_ray
 
     require_ray("tokensieve predict --ray")
-    return Spread(own, Cluster(ray, workers, threads or 1, gpus))
+    return Spread(own, Cluster.of(ray, workers, threads or 1))
 
 
 def check_parts(task: Task, output: str, restart: bool) -> None:

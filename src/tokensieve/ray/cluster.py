@@ -35,8 +35,27 @@ class Cluster:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"--workers {self.workers}: give 1 or more")
-        if self.gpus < 0 or (self.gpus > 1 and self.gpus != int(self.gpus)):
-            raise ConfigError(f"--gpus {self.gpus}: give a fraction below 1, such as 0.5, or a whole number")
+        if not (0 <= self.gpus <= 1 or (self.gpus > 1 and float(self.gpus).is_integer())):
+            raise ConfigError(
+                f"--workers: {self.gpus:g} GPUs for each: give a fraction below 1, such as 0.5, or a whole number"
+            )
+
+    @classmethod
+    def of(cls, address: str, workers: str | None, threads: int) -> Cluster:
+        """As the command line says it: workers "2", or "2:0.5" with GPUs for each; None: as many as fit.
+
+        Raises:
+            ConfigError: it is neither, or a number is out of range.
+        """
+        if workers is None:
+            return cls(address, None, threads)
+        count, sign, gpus = workers.partition(":")
+        try:
+            return cls(address, int(count), threads, float(gpus) if sign else 0)
+        except ValueError as error:
+            raise ConfigError(
+                f"--workers {workers}: give a number such as 2, or with GPUs for each, as 2:0.5"
+            ) from error
 
 
 def require_ray(feature: str) -> Any:
@@ -119,6 +138,7 @@ def _fitting(cluster: Cluster, resources: dict[str, float]) -> int:
     if wanted > fitting:
         raise ConfigError(
             f"--workers {wanted}: the cluster has {cpus:g} CPUs and {gpus:g} GPUs, and each worker takes "
-            f"{cluster.threads} and {cluster.gpus:g}, so {fitting} fit: give fewer, or less to each (--threads, --gpus)"
+            f"{cluster.threads} and {cluster.gpus:g}, so {fitting} fit: give fewer, or less to each "
+            "(--threads, --workers N:GPUS)"
         )
     return wanted

@@ -36,6 +36,7 @@ PRUNING = {
     if flat_of(variant).pruning == "ratio"
     and not flat_of(variant).score_noise
     and flat_of(variant).score_queries == "all"
+    and not variant.min_length  # short documents go by the first stage
 }
 ALL_TOKENS = {name: replace(variant, defer=Deferral(0.4)) for name, variant in PRUNING.items()}
 MORE_TOKENS = {

@@ -54,3 +54,17 @@ def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tokensieve\[ray\]'"):
         require_ray("this")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [(None, Cluster("auto", threads=3)), ("2", Cluster("auto", 2, 3)), ("4:0.5", Cluster("auto", 4, 3, 0.5))],
+)
+def test_workers_of_the_command_line(given: str | None, found: Cluster) -> None:
+    assert Cluster.of("auto", given, 3) == found
+
+
+@pytest.mark.parametrize("given", ["", "two", "2:", "2:half", "1.5", ":0.5", "2:1.5", "2:nan", "0"])
+def test_what_are_no_workers(given: str) -> None:
+    with pytest.raises(ConfigError, match="--workers"):
+        Cluster.of("auto", given, 1)
