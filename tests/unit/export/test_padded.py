@@ -14,7 +14,7 @@ from tokensieve.export.samples import sample_batch
 def refused(reduction: ReductionConfig) -> bool:
     """What `check_settings` is to refuse."""
     prune = reduction.prune
-    return prune is not None and (prune.merge is not None or prune.score.name == "random")
+    return prune is not None and (prune.merge is not None or prune.score.name in ("random", "first"))
 
 
 EXPORTED = {name: reduction for name, reduction in COUNTED.items() if not refused(reduction)}

@@ -39,6 +39,7 @@ def test_the_order() -> None:
         "DistilFeatures",
         "RefitHead",
         "AskTeacher",
+        "LearnGates",
         "FineTune",
         "FitCascade",
         "Calibrate",
