@@ -32,6 +32,7 @@ from tokensieve.tune.few_shot import FewShotTask, few_shot_task
 from tokensieve.tune.measure import paired_ratios
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
+from tokensieve_bench.record_files import write_whole
 from tokensieve_bench.report.assistants import rows_of
 
 FOLDER = RESULTS / "assistants"
@@ -188,9 +189,7 @@ class Family:
         lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in self.record.items() if key not in lists]
         for key, value in lists.items():
             lines.append(f"{json.dumps(key)}: [\n    " + ",\n    ".join(map(json.dumps, value)) + "\n  ]")
-        part = self.file.with_name(f"{self.file.name}.part")
-        part.write_text("{\n  " + ",\n  ".join(lines) + "\n}\n", encoding="utf-8")
-        part.replace(self.file)
+        write_whole(self.file, "{\n  " + ",\n  ".join(lines) + "\n}\n")
 
 
 def as_far_as(file: Path, config: Record) -> Record:
@@ -213,7 +212,7 @@ def labels_of(given: Record, names: Sequence[str]) -> Sequence[str]:
 
 
 def held_out(task: FewShotTask, trial: Trial, dense: Trial, shots: int) -> Record:
-    """What a configuration does to a task: the interval is over the test documents, whose draws are averaged."""
+    """The effect of a configuration on a task: the interval is over the test documents, whose draws are averaged."""
     row = row_of(trial, dense, shots, [task])
     before, after = (own.right[shots][task.name] for own in (dense, trial))
     gaps = 100 * (after - before) / len(task.draws)

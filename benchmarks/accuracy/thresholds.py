@@ -1,4 +1,4 @@
-"""What a pruning threshold changes: tokens, accuracy, speed and memory -> results/thresholds/<set>.json.
+"""The effect of a pruning threshold: tokens, accuracy, speed and memory -> results/thresholds/<set>.json.
 
     python benchmarks/accuracy/thresholds.py benchmarks/configs/accuracy/thresholds.json --data DATA --threads 1 \
         --dense 20newsgroups=FOLDER --dense imdb=FOLDER
@@ -43,6 +43,7 @@ from tokensieve.training.fits.sample import Sample
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS, ROOT
 from tokensieve_bench.process import resident_bytes, thread_variables
+from tokensieve_bench.record_files import write_whole
 from tokensieve_bench.runs import config_parser, configs_of, run_folder, splits_of
 
 CPU = torch.device("cpu")
@@ -156,16 +157,14 @@ class Study:
         """Write what is known."""
         self.target.parent.mkdir(parents=True, exist_ok=True)
         lines = ",\n  ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in self.record.items())
-        part = self.target.with_suffix(".part")
-        part.write_text(f"{{\n  {lines}\n}}\n", encoding="utf-8")
-        os.replace(part, self.target)
+        write_whole(self.target, f"{{\n  {lines}\n}}\n")
 
     def folder(self, name: str) -> Path:
-        """Where a contender's classifier lies."""
+        """The folder of a contender's classifier."""
         return self.dense if name == DENSE else self.folders / name
 
     def answered(self, name: str) -> dict[str, Any]:
-        """What a contender answers to the test documents, and which share of their tokens it keeps."""
+        """A contender's answers to the test documents, and the share of their tokens that it keeps."""
         if name != DENSE:
             self.make(float(name), self.folder(name))
         labels = self.splits.label_names

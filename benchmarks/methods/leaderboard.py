@@ -62,12 +62,12 @@ def main() -> None:
 
 
 def folder_of(job: Job) -> Path:
-    """Where its classifier lies."""
+    """The folder of its classifier."""
     return RUNS / "methods" / job.data / job.name
 
 
 def run_all(jobs: list[Job]) -> None:
-    """Those without a record, each in a process of its own. One that fails is told, and the others go on."""
+    """Run jobs without a record, each in a process of its own. One that fails is told, and the others go on."""
     failed = []
     for job in jobs:
         if not job.record.is_file():

@@ -1,4 +1,4 @@
-"""What the scripts of this folder share: many short rows, and a command whose memory is watched."""
+"""Parts that the scripts of this folder share: many short rows, and a command whose memory is watched."""
 
 from __future__ import annotations
 

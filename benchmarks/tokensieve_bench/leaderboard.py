@@ -54,7 +54,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Of its file and folder."""
+        """The name of its file and folder."""
         return re.sub(r"[^\w.]+", "-", f"{self.row}-at-{self.share}")
 
     @property

@@ -52,9 +52,9 @@ def write_record(place: Path, record: Record) -> None:
     place.mkdir(parents=True, exist_ok=True)
     for name, runs in files.items():
         text = ",\n  ".join(json.dumps(run) for run in runs)
-        _write(place / name, f'{{"runs": [\n  {text}\n]}}\n')
+        write_whole(place / name, f'{{"runs": [\n  {text}\n]}}\n')
     lines = ",\n  ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items() if key != "runs")
-    _write(place / COMMON, f"{{\n  {lines}\n}}\n")
+    write_whole(place / COMMON, f"{{\n  {lines}\n}}\n")
     for file in _run_files(place):
         if file.name not in files:
             file.unlink()
@@ -88,7 +88,7 @@ def _run_files(place: Path) -> list[Path]:
     return sorted(file for file in place.glob("*.json") if file.name != COMMON)
 
 
-def _write(file: Path, text: str) -> None:
+def write_whole(file: Path, text: str) -> None:
     """Write a file as a whole: a writer that is killed leaves the old one."""
     part = file.with_name(f"{file.name}.part")
     part.write_text(text, encoding="utf-8")

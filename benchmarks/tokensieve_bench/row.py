@@ -16,21 +16,19 @@ from tokensieve.data import DataSplits
 from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.flops import dense_flops
-from tokensieve.runtime.precision import is_native
 from tokensieve.runtime.results import Result
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
 from tokensieve_bench.leaderboard import Job
 from tokensieve_bench.machine import machine
-from tokensieve_bench.runs import few_layers
+from tokensieve_bench.record_files import write_whole
+from tokensieve_bench.runs import few_layers, for_this_machine
 
 
 def measure(job: Job, config: dict[str, Any], dense: Path, splits: DataSplits, folder: Path, threads: int) -> None:
     """Fit the row, score it; train it, score it; write the record. The trained classifier stays in `folder`."""
     base = dense if job.layers is None else few_layers(dense, list(job.layers), f"methods/{job.data}")
-    wanted = dict(config["recipe"])
-    if not is_native(torch.bfloat16, torch.device("cpu")):
-        wanted["bf16"] = False
+    wanted = for_this_machine(config["recipe"])
     record: dict[str, Any] = {
         "row": job.row,
         "share": job.share,
@@ -93,8 +91,5 @@ def finish(job: Job, record: dict[str, Any], rounds: dict[str, list[float]], doc
 
 
 def _write(job: Job, record: dict[str, Any]) -> None:
-    """As a whole, so that a job that is cut off leaves no record."""
     job.record.parent.mkdir(parents=True, exist_ok=True)
-    part = job.record.with_name(f"{job.record.name}.part")
-    part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    part.replace(job.record)
+    write_whole(job.record, json.dumps(record, indent=1) + "\n")

@@ -98,12 +98,15 @@ def recipe_of(config: dict[str, Any], name: str, variant: str, seed: int) -> Rec
     The teacher is another variant's run of the same seed. "bf16" is off on a processor that would have to emulate it.
     """
     given = config["variants"][variant]
-    own = dict(given.get("recipe", {}))
-    if not is_native(torch.bfloat16, torch.device("cpu")):
-        own["bf16"] = False
+    own = for_this_machine(given.get("recipe", {}))
     if "teacher" in given:
         own["teacher"] = str(run_folder(name, given["teacher"], seed))
     return Recipe.from_record(config["recipe"] | own | {"seed": seed})
+
+
+def for_this_machine(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's fields, without bfloat16 on a processor that would have to emulate it."""
+    return dict(recipe) if is_native(torch.bfloat16, torch.device("cpu")) else recipe | {"bf16": False}
 
 
 def base_of(given: dict[str, Any], name: str = "", seed: int = 0) -> Path:

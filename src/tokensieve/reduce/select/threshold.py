@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tokensieve.checks import AT_LEAST_ZERO, BOOLEAN, Check, one_of, whole
 from tokensieve.reduce.contract import Scored, Select
-from tokensieve.reduce.select.ranking import keep_top
+from tokensieve.reduce.select.ranking import keep_reaching
 
 Relative = Literal["mean", "maximum", "nothing"]
 
@@ -63,9 +63,7 @@ class Threshold(Select):
         if share == 1:
             return scored.alive.expand_as(scored.scores)
         free = scored.alive & ~scored.protected
-        counts = (scored.alive & ~free).sum(-1) + self._reach(scored, free).sum(-1)  # [B, S]
-        counts = torch.maximum(counts, scored.alive.sum(-1).clamp(max=self.min_tokens))
-        return keep_top(scored, counts.amax(-1, keepdim=True).clamp(min=1))
+        return keep_reaching(scored, self._reach(scored, free), self.min_tokens)
 
     def bounds(self, alive: int, protected: int, share: Fraction) -> tuple[int, int]:
         """Fewest: no unprotected token reaches the threshold. Most: all do."""

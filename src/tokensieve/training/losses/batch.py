@@ -77,6 +77,18 @@ def number_of(items: Tensor, num_items_in_batch: Any = None) -> Tensor:
     return torch.where(total > 0, total, 1)
 
 
+def mean_of_documents(values: Tensor, items: Tensor, number: Tensor) -> Tensor:
+    """The mean of values [B] over the documents, by how much their items count.
+
+    Args:
+        values: of the documents.
+        items: as `counted` gives them; with several labels an item is a pair of document and label.
+        number: as `number_of` gives it.
+    """
+    counts, documents = (items, number) if items.dim() == 1 else (items.amax(1), number / items.shape[1])
+    return (values * counts).sum() / documents
+
+
 def items_in(batch: Mapping[str, Any]) -> Tensor:
     """What a batch adds to the items of its step: its documents by weight, of several labels for each label."""
     rows = batch[LABELS] if LABELS in batch else batch["input_ids"][:, 0]

@@ -11,7 +11,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokensieve.training.losses.batch import LOGITS, POOLED, counted, number_of
+from tokensieve.training.losses.batch import LOGITS, POOLED, counted, mean_of_documents, number_of
 from tokensieve.training.recipe import Recipe
 
 
@@ -55,9 +55,7 @@ class DistillationLoss:
         loss = (1 - weight) * on_labels + weight * apart / number
         if POOLED in targets:
             turned = 1 - F.cosine_similarity(outputs["pooled"].float(), targets[POOLED], dim=1)
-            # With several labels an item is a pair of document and label.
-            counts, documents = (items, number) if items.dim() == 1 else (items.amax(1), number / items.shape[1])
-            loss = loss + self.recipe.distill_pooled * (turned * counts).sum() / documents
+            loss = loss + self.recipe.distill_pooled * mean_of_documents(turned, items, number)
         return loss
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tokensieve.training.losses.batch import counted, number_of
+from tokensieve.training.losses.batch import counted, mean_of_documents, number_of
 
 
 class PenalisedLoss:
@@ -41,7 +41,4 @@ class PenalisedLoss:
         of_answers: Tensor = self.loss(outputs, labels, num_items_in_batch, sample_weight, **given)
         penalty, items = outputs["penalty"], counted(labels, sample_weight)
         number = number_of(items, num_items_in_batch)
-        # With several labels an item is a pair of document and label.
-        counts, documents = (items, number) if items.dim() == 1 else (items.amax(1), number / items.shape[1])
-        of_gates: Tensor = (penalty.float() * counts).sum() / documents
-        return of_answers + of_gates
+        return of_answers + mean_of_documents(penalty.float(), items, number)
