@@ -47,14 +47,16 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
-    for name in arguments.series or config["series"]:
-        bench = Bench(name, config, arguments.results / f"{name}.json")
-        if arguments.time:
-            bench.time(arguments.threads)
-        else:
-            bench.run(arguments.threads)
+    names = arguments.series or config["series"]
+    benches = [Bench(name, config, arguments.results / f"{name}.json") for name in names]
     if arguments.time:
+        for bench in benches:
+            bench.time(arguments.threads)
         time_long(config, arguments.results / "long.json", arguments.threads)
+        return
+    for seed in config["seeds"]:
+        for bench in benches:
+            bench.run(seed, arguments.threads)
 
 
 class Bench:
@@ -74,19 +76,18 @@ class Bench:
                 raise SystemExit(f"{file}: made with another config: move it away, or use the config that it names")
             self.record = found
 
-    def run(self, threads: int) -> None:
-        """Train and score what the record lacks."""
+    def run(self, seed: int, threads: int) -> None:
+        """Train and score what the record lacks of a seed."""
         past, future = self.test
         parts = {part: len(self.series.windows(part)[0]) for part in ("training", "validation", "test")}
         self.record |= {"windows": parts, "naive": naive_errors(past, future, self.own["season"])}
         done = {(run["head"], run["seed"]) for run in self.record["runs"]}
-        for seed in self.config["seeds"]:
-            for head in HEADS:
-                if (head, seed) not in done:
-                    self.record["runs"] += self.runs_of(head, seed)
-                    self.record["machine"] = machine(threads)
-                    self.save()
-                    print(self.name, head, seed, flush=True)
+        for head in HEADS:
+            if (head, seed) not in done:
+                self.record["runs"] += self.runs_of(head, seed)
+                self.record["machine"] = machine(threads)
+                self.save()
+                print(self.name, head, seed, flush=True)
 
     def runs_of(self, head: str, seed: int) -> list[Record]:
         """Dense, the reductions applied to it, and those that are trained."""

@@ -22,14 +22,16 @@ class Series:
         values: [N] float32.
         context: values that a forecast reads.
         horizon: values that it tells.
+        stride: every so many steps in time a window of validation and test begins; those of training are all.
     """
 
     values: Tensor
     context: int
     horizon: int
+    stride: int = 1
 
     def windows(self, part: str) -> tuple[Tensor, Tensor]:
-        """Contexts [W, context] and what follows them [W, horizon], one for each step in time.
+        """Contexts [W, context] and what follows them [W, horizon], for steps in time.
 
         What a window of validation or test follows may reach back into the part before; what it tells does not.
 
@@ -40,7 +42,7 @@ class Series:
         ends = [0, int(TRAINING * total), int((TRAINING + VALIDATION) * total), total]
         number = ("training", "validation", "test").index(part)
         first = max(self.context, ends[number])
-        starts = range(first, ends[number + 1] - self.horizon + 1)
+        starts = range(first, ends[number + 1] - self.horizon + 1, 1 if part == "training" else self.stride)
         whole = torch.stack([self.values[at - self.context : at + self.horizon] for at in starts])
         return whole[:, : self.context], whole[:, self.context :]
 
@@ -50,7 +52,7 @@ def read_series(name: str, settings: Mapping[str, Any]) -> Series:
 
     Args:
         name: "co2" (weekly, Mauna Loa), "elnino" (monthly sea temperatures) or "sunspots" (yearly).
-        settings: `context` and `horizon`.
+        settings: `context`, `horizon` and `stride`.
 
     Raises:
         SystemExit: statsmodels is not there.
@@ -58,7 +60,7 @@ def read_series(name: str, settings: Mapping[str, Any]) -> Series:
     values = torch.tensor(_readers()[name](), dtype=torch.float64)
     training = values[: int(TRAINING * len(values))]
     scaled = (values - training.mean()) / training.std()
-    return Series(scaled.float(), settings["context"], settings["horizon"])
+    return Series(scaled.float(), settings["context"], settings["horizon"], settings["stride"])
 
 
 def _readers() -> dict[str, Any]:
