@@ -26,6 +26,7 @@ from tokensieve.methods import METHODS
 from tokensieve.model.body import TokensieveModel
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.unmerge import unmerge
 from tokensieve.old_names import install
 from tokensieve.runtime.load import load
 from tokensieve.runtime.sentences import SentenceEncoder, load_encoder
@@ -63,6 +64,7 @@ __all__ = [
     "load",
     "load_encoder",
     "lora_config",
+    "unmerge",
 ]
 
 install()

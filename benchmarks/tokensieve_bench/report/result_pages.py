@@ -21,6 +21,7 @@ PAGES = {
                 "serving",
                 "methods-compared",
                 "few-shot",
+                "series",
                 "machines",
             ),
         )
