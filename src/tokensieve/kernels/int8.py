@@ -32,9 +32,9 @@ UNITS_APART = 4
 """How many units of a feed-forward block are computed in float32."""
 _LEAST, _MOST = -128, 127
 _MIDDLE = 128
+"""What is added to a number of int8 to make it one of uint8."""
 _ROWS_AT_ONCE = 1024
 """Float rows that are rounded at once: of a batch of 8,000 a second copy in float32 would be most of the peak."""
-"""What is added to a number of int8 to make it one of uint8."""
 _LARGEST = 127
 _SMALLEST_SCALE = 1e-30  # of a row of zeros
 _SMALL = 1e-5  # of a column

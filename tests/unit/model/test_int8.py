@@ -151,9 +151,9 @@ def inputs() -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def quantized_by(plain: Any, names: list[str]) -> Any:
-    """The model in int8, with ranges of `inputs`."""
-    return in_int8(plain, names, ranges_of(plain, names, lambda stage: stage(**inputs())))
+def quantized_by(plain: Any, names: list[str], batch: dict[str, Tensor] | None = None) -> Any:
+    """The model in int8, with ranges of a batch, or of other `inputs` for each stage."""
+    return in_int8(plain, names, ranges_of(plain, names, lambda stage: stage(**(batch or inputs()))))
 
 
 MODELS: dict[str, Callable[[], Any]] = {
@@ -222,6 +222,29 @@ def test_a_stage_with_biases_of_its_own() -> None:
         assert torch.equal(first.up, second.up)
         assert not torch.equal(first.bias, second.bias)
     assert far < 0.05
+
+
+@pytest.mark.parametrize("gated", [False, True], ids=["plain", "gated"])
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu_new", "quick_gelu", "gelu_pytorch_tanh", "tanh"])
+def test_any_activation(activation: str, gated: bool, tmp_path: Path) -> None:
+    """Weights are smaller than in other tests here: a gate multiplies the errors of both of its halves."""
+    sizes: dict[str, Any] = {"hidden_act": activation, "blocks": {"gated": gated}, "initializer_range": 0.1}
+    plain, batch = tiny_model(reduction(pruning="none"), **sizes).eval(), inputs()
+    made = quantized_by(plain, int8_names(plain), batch)
+    with torch.no_grad():
+        before, after = plain(**batch).logits, made(**batch).logits
+        assert 0 < (before - after).abs().mean() < 0.1 * before.abs().mean().clamp(min=1)
+        documents = zip(*batch.values(), strict=True)
+        alone = torch.cat([made(input_ids=row[: int(own.sum())][None]).logits for row, own in documents])
+        assert torch.allclose(alone, after, atol=1e-5)
+        made.save_pretrained(tmp_path)
+        loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path, dtype=torch.float32).eval()
+        assert torch.equal(loaded(**batch).logits, after)
+    layer = made.encoder.layer[0]
+    assert all(isinstance(half, Int8Linear) for half in (layer.intermediate.dense, layer.output.dense))
+    whole = activation.startswith("gelu") and not gated
+    assert (layer.output.dense.smoothing == 1).all() == whole, "what GELU leaves in a product has one scale"
+    assert (layer.intermediate.apart is not None) == whole
 
 
 def test_a_model_that_answered_can_be_asked_with_gradients_on() -> None:
