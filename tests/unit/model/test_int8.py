@@ -106,6 +106,27 @@ def test_what_follows_a_product() -> None:
     assert (nothing.shape, nothing.dtype) == ((0, 24), torch.uint8)
 
 
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("count", [1, 6, 17, 100, 300])
+def test_rows_that_are_filled_up(count: int) -> None:
+    """The rows may lie at the end of their memory, in its middle, or apart from one another."""
+    _, quantized = layer()
+    rows, residual = torch.rand(count, 40) * 4 - 1.4, torch.randn(count, 24)
+    exact, ready = exact_product(quantized, rows), quantized.ready(rows)
+    wide = ready.new_zeros(count, 80)
+    wide[:, ::2] = ready
+    for given in (rows, ready, ready.clone(), torch.cat([ready, ready, ready])[count : 2 * count], wide[:, ::2]):
+        assert torch.allclose(quantized(given).double(), exact, atol=1e-5)
+        assert torch.allclose(quantized(given, residual).double(), exact + residual.double(), atol=1e-5)
+
+
+def test_products_have_few_numbers_of_rows() -> None:
+    sizes = {count: int8._filled_up(count) for count in range(1, 2049)}
+    assert all(count <= filled <= 1.25 * count + 15 for count, filled in sizes.items())
+    assert len(set(sizes.values())) <= 32
+    assert all(int8._filled_up(2**power) == 2**power for power in range(4, 12))
+
+
 def test_a_row_does_not_depend_on_the_others() -> None:
     _, quantized = layer()
     rows = torch.randn(9, 40) * torch.logspace(-3, 3, 9)[:, None]
