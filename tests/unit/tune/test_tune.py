@@ -60,6 +60,8 @@ def test_the_folder_is_what_the_table_says(
         for name in ("dense", "balanced", "fast", "fastest")
         for kind in ("", ", bfloat16", ", int8")
     }
+    assert {entry.name for entry in done.entries} <= set(done.candidates)
+    assert {"dense", "words -> dense", "balanced", "fast", "fastest"} <= set(done.candidates)
     assert len(done.entries) <= MOST_TIMED
     assert [entry.point.speed for entry in done.entries] == sorted(entry.point.speed for entry in done.entries)
     assert all((entry.point.latency_ms is not None) == (goal.latency_ms is not None) for entry in done.entries)
