@@ -43,7 +43,9 @@ def main() -> None:
     for name, config in configs_of(arguments).items():
         run = arguments.runs / run_folder(name, "dense", arguments.seed).relative_to(RUNS)
         if not (run / "training.json").is_file():
-            raise SystemExit(f"{run}: no dense classifier is there: train it with train.py, or name its folder (--runs)")
+            raise SystemExit(
+                f"{run}: no dense classifier is there: train it with train.py, or name its folder (--runs)"
+            )
         record = measured(config, run, run_folder(name, "dense", arguments.seed), arguments)
         FOLDER.mkdir(parents=True, exist_ok=True)
         write_whole(FOLDER / f"{config['data']}.json", json.dumps(record, indent=1) + "\n")

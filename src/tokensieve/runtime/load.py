@@ -55,8 +55,9 @@ def load(
         path: the folder, or a hub name.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
         dtype: "float32", "bfloat16", "float16", or "auto": the type that `tokensieve tune` chose for the folder; of
-            others bfloat16 where the device has instructions for it, else float32. A folder with int8 weights (`tokensieve quantize`) is read as such, whether "int8", "auto" or
-            "float32" is asked for: what else there is, is float32.
+            others bfloat16 where the device has instructions for it, else float32. A folder with int8 weights
+            (`tokensieve quantize`) is read as such, whether "int8", "auto" or "float32" is asked for: what else there
+            is, is float32.
         max_length: documents are truncated to this many tokens; None: as in training.
         batch_tokens: most tokens of a batch, or "auto": the fastest of some on the first documents, if they are many.
         offload_embeddings: leave the word vectors in their file, and read those that a batch needs

@@ -28,7 +28,10 @@ def test_a_record_and_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     def tune(run: Path, splits: DataSplits, output: Path, goal: Goal, **options: Any) -> Tuned:
         asked.append((run, output, goal, options))
-        rows: Any = (SimpleNamespace(name="dense", point=point(1, 0.0)), SimpleNamespace(name="fast", point=point(4, 0.01)))
+        rows: Any = (
+            SimpleNamespace(name="dense", point=point(1, 0.0)),
+            SimpleNamespace(name="fast", point=point(4, 0.01)),
+        )
         frontier = Frontier((point(4, 0.01), point(5, -0.02)), 0, MEASURED)
         return Tuned(("dense", "words -> dense", "fast"), rows, "fast", frontier, True)
 
