@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from tokensieve_bench.records import Record, Results
+from tokensieve_bench.record_files import Record
+from tokensieve_bench.records import Results
 from tokensieve_bench.report.accuracy import interval, with_interval
 from tokensieve_bench.table import render
 
 MOST_LOST, MOST_CHANGED = 0.2, 0.015
 """The bars: points of accuracy lost on all sets together, and the share of labels changed."""
-_HEAD = ("set", "classifier", "seeds", "test documents", "float32", "int8", "points [95 %]", "labels changed")
+_HEAD = ["set", "classifier", "seeds", "test documents", "float32", "int8", "points [95 %]", "labels changed"]
 
 
 def int8_tables(results: Results) -> str:
@@ -37,7 +38,8 @@ def gaps(record: Record, variants: Sequence[str]) -> np.ndarray[Any, Any]:
         (np.array(run["int8"]) == truth).astype(float) - (np.array(run["float32"]) == truth)
         for run in _runs(record, variants)
     ]
-    return 100 * np.mean(found, axis=0)
+    by_document: np.ndarray[Any, Any] = 100 * np.mean(found, axis=0)
+    return by_document
 
 
 def changed(records: Iterable[Record], variants: Sequence[str]) -> float:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tokensieve_bench.records import Record, Results
+from tokensieve_bench.record_files import Record
+from tokensieve_bench.records import Results
 from tokensieve_bench.table import render
 
 MOST_MINUTES = 10
 """The bar."""
-_HEAD = ("", "documents/s", "times dense", "score", "points [95 %]", "answered by")
+_HEAD = ["", "documents/s", "times dense", "score", "points [95 %]", "answered by"]
 
 
 def tuned_tables(results: Results) -> str:

@@ -156,8 +156,8 @@ class Int8Linear(nn.Module):
         """[T, d_out] by oneDNN, of `dtype`: with what comes after the product, and uint8 by that scale and zero."""
         own, offsets = self._operands(), _no_offsets(self.out_features)
         product: Tensor = torch.ops.onednn.qlinear_pointwise(
-            _with_room(rows), own.scale, own.zero, own.weight, self.weight_scale, offsets, self.bias, scale, zero, dtype,
-            after, [], approximate,
+            _with_room(rows), own.scale, own.zero, own.weight, self.weight_scale, offsets, self.bias, scale, zero,
+            dtype, after, [], approximate,
         )  # fmt: skip
         return product[: len(rows)]
 
