@@ -317,7 +317,7 @@ def _filled_up(count: int) -> int:
     """The number of rows that a product of so many rows has."""
     if count <= _VERY_FEW_ROWS:
         return count
-    step = max(_TILE, 2 ** (count - 1).bit_length() // (2 * _SIZES))
+    step = max(_TILE, (1 << (count - 1).bit_length()) // (2 * _SIZES))
     return count + -count % step
 
 
