@@ -1,109 +1,100 @@
-"""What int8 changes in the answers to test documents -> results/int8/accuracy.json.
+"""What int8 changes in the answers to test documents -> results/int8/SET.json.
 
     python benchmarks/accuracy/quantized.py benchmarks/configs/accuracy/cascade.json --data DATA --threads 2
 
 Every run of train.py that is there is quantized as `tokensieve quantize` does it: by validation documents and 1,000
 training documents that the run did not have, all without labels. The gate is told and not applied, so that a run that
 would be refused counts too. Then both classifiers answer the test documents.
+
+Runs that the record has are not repeated, unless they were trained anew, and each is written when it is done: the
+command can be stopped and given again. --set, --variant and --seed pick some; --runs names the folder of runs of
+another clone, which is only read.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from tokensieve import load
 from tokensieve.quantize.gate import Gate
 from tokensieve.quantize.quantize import quantize
 from tokensieve_bench.machine import machine
-from tokensieve_bench.places import RESULTS
+from tokensieve_bench.places import RESULTS, RUNS
+from tokensieve_bench.record_files import in_order, write_whole
+from tokensieve_bench.records import Results
+from tokensieve_bench.report.int8 import int8_tables
 from tokensieve_bench.runs import config_parser, configs_of, run_folder, splits_of
-from tokensieve_bench.table import render
 
 UNLABELLED = 1000
-TARGET = RESULTS / "int8" / "accuracy.json"
-_Z = 1.959964
+FOLDER = RESULTS / "int8"
 
 
 def main() -> None:
-    """All runs that are there, beside those that the record has of other sets and seeds."""
-    arguments = config_parser().parse_args()
+    """All runs that are there and not in the record yet."""
+    parser = config_parser()
+    parser.add_argument("--variant", action="append", help="this one of the config's (repeatable)")
+    parser.add_argument("--seed", type=int, action="append", help="this one of the config's (repeatable)")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the runs (default: build/accuracy)")
+    arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    record = json.loads(TARGET.read_text(encoding="utf-8")) if TARGET.is_file() else {"runs": []}
     for name, config in configs_of(arguments).items():
-        for variant in config["headline"]:
-            for seed in config["seeds"]:
-                run = run_folder(name, variant, seed)
-                if (run / "run.json").is_file():
-                    mark = {"data": config["data"], "variant": variant, "seed": seed}
-                    others = [own for own in record["runs"] if mark != {key: own[key] for key in mark}]
-                    record["runs"] = [*others, mark | measured(config, run, arguments)]
-                    TARGET.parent.mkdir(parents=True, exist_ok=True)
-                    TARGET.write_text(json.dumps(record) + "\n", encoding="utf-8")
-    print("\n".join(table(record)))
+        for variant, seed in _asked(config, arguments.variant, arguments.seed):
+            place = arguments.runs / run_folder(name, variant, seed).relative_to(RUNS)
+            if (place / "run.json").is_file():
+                add_run(FOLDER / f"{config['data']}.json", config, variant, place, arguments)
+    print(int8_tables(Results(RESULTS)))
 
 
-def measured(config: dict[str, Any], run: Path, arguments: Any) -> dict[str, Any]:
+def _asked(config: dict[str, Any], variants: list[str] | None, seeds: list[int] | None) -> Iterator[tuple[str, int]]:
+    for variant in config["headline"]:
+        for seed in config["seeds"]:
+            if (not variants or variant in variants) and (not seeds or seed in seeds):
+                yield variant, seed
+
+
+def add_run(file: Path, config: dict[str, Any], variant: str, place: Path, arguments: Any) -> None:
+    """Measure a run and write it into the record of its set, unless it is there."""
+    trained, text = json.loads((place / "run.json").read_text(encoding="utf-8")), (place / "run.json").read_bytes()
+    mark = {"variant": variant, "seed": trained["seed"], "run": sha256(text).hexdigest()[:12]}
+    empty = {"data": config["data"], "truth": trained["truth"], "runs": []}
+    record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else empty
+    if any(mark.items() <= own.items() for own in record["runs"]):
+        return
+    if record["truth"] != trained["truth"]:
+        raise SystemExit(f"{file}: its test documents are not those of {place}: remove the record, or train it again")
+    others = [own for own in record["runs"] if (own["variant"], own["seed"]) != (variant, trained["seed"])]
+    found = mark | measured(config, place, trained, arguments)
+    record["runs"] = in_order([*others, found], config["variants"])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    runs = ",\n  ".join(json.dumps(own) for own in record["runs"])
+    head = json.dumps({key: value for key, value in record.items() if key != "runs"}).removesuffix("}")
+    write_whole(file, f'{head}, "runs": [\n  {runs}\n]}}\n')
+
+
+def measured(config: dict[str, Any], place: Path, trained: dict[str, Any], arguments: Any) -> dict[str, Any]:
     """What the gate says, and the answers of both to the test documents."""
     splits = splits_of(config, arguments.data, UNLABELLED)
     documents = [replace(each, label=None) for each in (*splits.validation, *splits.unlabelled)]
-    folder = run.with_name(f"{run.name}-int8")
-    shutil.rmtree(folder, ignore_errors=True)
-    report = quantize(run, folder, documents, gate=Gate(1.0, 1.0))
-    before = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    results = load(folder, device="cpu").engine.classify(splits.test)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "int8"
+        report = quantize(place, made, documents, gate=Gate(1.0, 1.0))
+        results = load(made, device="cpu").engine.classify(splits.test)
     return {
         "gate": {key: report[key] for key in ("documents", "labels_changed", "mean_change", "attention")},
         "bytes": report["bytes"],
         "bytes_float32": report["bytes_float32"],
-        "truth": before["truth"],
-        "float32": before["predicted"],
+        "float32": trained["predicted"],
         "int8": [result.label for result in results],
         "machine": machine(arguments.threads),
     }
-
-
-def table(record: dict[str, Any]) -> list[str]:
-    """A row a run, and one for the mean over the sets of each variant."""
-    rows = [["", "seed", "documents", "float32", "int8", "difference, points", "labels changed"]]
-    for variant in dict.fromkeys(own["variant"] for own in record["runs"]):
-        runs = [own for own in record["runs"] if own["variant"] == variant]
-        found = [figures(own) for own in runs]
-        for own, each in zip(runs, found, strict=True):
-            rows.append([f"{variant}, {own['data']}", str(own["seed"]), *told(each)])
-        count, mean = len(found), {key: float(np.mean([own[key] for own in found])) for key in found[0]}
-        mean |= {"documents": sum(own["documents"] for own in found)}
-        mean["variance"] = sum(own["variance"] for own in found) / count**2
-        rows.append([f"{variant}, mean of {count}", "", *told(mean)])
-    return render(rows, "plain")
-
-
-def figures(own: dict[str, Any]) -> dict[str, float]:
-    """Accuracy of both, and the variance of the mean difference of the same documents."""
-    truth, before, after = (np.array(own[key]) for key in ("truth", "float32", "int8"))
-    gaps = (after == truth).astype(float) - (before == truth)
-    return {
-        "documents": len(truth),
-        "float32": float((before == truth).mean()),
-        "int8": float((after == truth).mean()),
-        "variance": float(gaps.var(ddof=1)) / len(gaps),
-        "changed": float((before != after).mean()),
-    }
-
-
-def told(own: dict[str, float]) -> list[str]:
-    """The cells of a row."""
-    gap, half = 100 * (own["int8"] - own["float32"]), 100 * _Z * math.sqrt(own["variance"])
-    interval = f"{gap:+.2f} [{gap - half:+.2f}, {gap + half:+.2f}]"
-    scores = [f"{own[key]:.4f}" for key in ("float32", "int8")]
-    return [f"{own['documents']:.0f}", *scores, interval, f"{own['changed']:.2%}"]
 
 
 if __name__ == "__main__":

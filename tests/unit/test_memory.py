@@ -118,3 +118,30 @@ def test_where_nobody_tells_the_size_pages_stay(monkeypatch: pytest.MonkeyPatch,
 def test_resident_bytes_are_those_that_the_kernel_counts_in_pages() -> None:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     assert memory._status_bytes("VmRSS") == pytest.approx(pages * PAGESIZE, rel=0.1)
+
+
+@on_linux
+def test_a_tensor_of_a_file_goes_back_and_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "numbers"
+    file.write_bytes(bytes(range(256)) * (MB // 8))  # 32 MB
+    with open(file, "rb") as written:
+        os.fsync(written.fileno())  # pages that are not on the disk yet would have to stay
+    numbers = torch.from_file(str(file), shared=False, size=32 * MB, dtype=torch.uint8)
+    assert numbers.max() == 255
+    held = memory._status_bytes("RssFile")
+    memory.page_out(numbers)
+    left = memory._status_bytes("RssFile")
+    assert held is not None
+    assert left is not None
+    assert torch.equal(numbers.view(-1, 256).sum(1), torch.full((MB // 8,), 255 * 128))
+    if held - left == 0:
+        pytest.skip("this kernel takes nothing back")
+    assert held - left > 30 * MB
+
+
+def test_a_tensor_that_is_in_no_file_stays_as_it_is() -> None:
+    numbers = torch.arange(1_000_000)
+    memory.page_out(numbers)
+    memory.page_out(numbers[:3])
+    memory.page_out(torch.empty(0))
+    assert torch.equal(numbers, torch.arange(1_000_000))

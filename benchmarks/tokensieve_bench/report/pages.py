@@ -21,6 +21,7 @@ from tokensieve_bench.report.accuracy import accuracy_table, dtype_table, score_
 from tokensieve_bench.report.assistants import assistants_tables
 from tokensieve_bench.report.cascades import cascade_table
 from tokensieve_bench.report.frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
+from tokensieve_bench.report.int8 import int8_tables
 from tokensieve_bench.report.leaderboard import leaderboard, set_tables
 from tokensieve_bench.report.methods import methods_table
 from tokensieve_bench.report.result_pages import ALL_PAGES, AVX2, BENCHMARKS, PAGES, columns
@@ -28,6 +29,7 @@ from tokensieve_bench.report.scale import scale_tables
 from tokensieve_bench.report.series import series_tables
 from tokensieve_bench.report.serving import serving_tables
 from tokensieve_bench.report.thresholds import threshold_plot, threshold_records, threshold_tables
+from tokensieve_bench.report.tuned import tuned_tables
 from tokensieve_bench.report.worth import worth_tables
 from tokensieve_bench.table import bars_table, conditions, figure_table, sections
 
@@ -78,6 +80,8 @@ def report(results: Results, root: Path) -> None:
     _place(page["cascade"], "cascades", cascade_table(Results(RESULTS)))
     _place(page["bag-of-words"], "worth", worth_tables(Results(RESULTS)))  # 0.1.0 measured none of it
     _place(page["few-shot"], "assistants", assistants_tables(Results(RESULTS)))
+    _place(page["int8"], "int8", int8_tables(Results(RESULTS)))
+    _place(page["tuning"], "tune", tuned_tables(Results(RESULTS)))
     rivals = ("\n".join(_section(own, name)) for name, own in _of_rivals(Results(RESULTS)))
     _place(page["rivals"], "rivals", "\n\n".join(rivals))
     _place(page["serving"], "serving", serving_tables(Results(RESULTS)))

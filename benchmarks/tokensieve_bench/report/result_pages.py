@@ -14,6 +14,8 @@ PAGES = {
             *("five-sets", "long-documents", "memory", "trained-to-prune", "testbed", "demonstration", "speed"),
             *(
                 "bfloat16",
+                "int8",
+                "tuning",
                 "scores",
                 "cascade",
                 "bag-of-words",

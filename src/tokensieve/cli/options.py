@@ -29,7 +29,7 @@ Dtype = Annotated[
     typer.Option(
         "--dtype",
         help="Weights and activations: float32, bfloat16, float16, int8 (of a folder by 'tokensieve quantize'); auto: "
-        "int8 of such a folder, else bfloat16 where the processor has instructions for it, else float32.",
+        "int8 of such a folder, else what 'tokensieve tune' chose, else bfloat16 where the processor has instructions.",
         rich_help_panel=RUNNING,
     ),
 ]

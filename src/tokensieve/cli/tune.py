@@ -204,6 +204,7 @@ def tuned_record(done: Tuned, output: Path) -> dict[str, Any]:
         "output": str(output),
         "chosen": done.chosen,
         "met": done.met,
+        "candidates": list(done.candidates),
         "table": [{"name": entry.name, **entry.point.to_dict()} for entry in done.entries],
         "frontier": [point.to_dict() for point in done.frontier.points],
         "point": done.frontier.chosen,

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from tokensieve.memory import page_out
 from tokensieve.processor import cpu_instructions
 
 _INSTRUCTIONS = {"avx512_vnni", "avx_vnni", "amx_int8"}
@@ -32,9 +33,14 @@ UNITS_APART = 4
 """How many units of a feed-forward block are computed in float32."""
 _LEAST, _MOST = -128, 127
 _MIDDLE = 128
+"""What is added to a number of int8 to make it one of uint8."""
 _ROWS_AT_ONCE = 1024
 """Float rows that are rounded at once: of a batch of 8,000 a second copy in float32 would be most of the peak."""
-"""What is added to a number of int8 to make it one of uint8."""
+_SIZES = 4
+_TILE, _VERY_FEW_ROWS = 16, 6
+"""oneDNN keeps code for each number of rows that it has met, and pruned batches have a new one in every layer (30 MB
+for `fast` over 128 documents). So products have a multiple of `_TILE` rows, and at most `_SIZES` numbers of rows
+between two powers of two. Up to `_VERY_FEW_ROWS` rows stay as they are."""
 _LARGEST = 127
 _SMALLEST_SCALE = 1e-30  # of a row of zeros
 _SMALL = 1e-5  # of a column
@@ -127,12 +133,12 @@ class Int8Linear(nn.Module):
         if rows.dtype == torch.uint8:
             return rows
         flat = rows.detach().flatten(0, -2)
-        if len(flat) <= _ROWS_AT_ONCE:
-            return self._rounded(flat).view(rows.shape)
-        made = torch.empty(flat.shape, dtype=torch.uint8, device=rows.device)
+        made = torch.empty(_filled_up(len(flat)), flat.shape[1], dtype=torch.uint8, device=rows.device)
         for start in range(0, len(flat), _ROWS_AT_ONCE):
-            made[start : start + _ROWS_AT_ONCE] = self._rounded(flat[start : start + _ROWS_AT_ONCE])
-        return made.view(rows.shape)
+            some = flat[start : start + _ROWS_AT_ONCE]
+            made[start : start + len(some)] = self._rounded(some)
+        made[len(flat) :] = _MIDDLE
+        return made[: len(flat)].view(rows.shape)
 
     def _rounded(self, rows: Tensor) -> Tensor:
         """Rows [T, d_in] uint8 of float ones."""
@@ -150,13 +156,15 @@ class Int8Linear(nn.Module):
         """[T, d_out] by oneDNN, of `dtype`: with what comes after the product, and uint8 by that scale and zero."""
         own, offsets = self._operands(), _no_offsets(self.out_features)
         product: Tensor = torch.ops.onednn.qlinear_pointwise(
-            rows, own.scale, own.zero, own.weight, self.weight_scale, offsets, self.bias, scale, zero, dtype, after, [],
-            approximate,
+            _with_room(rows), own.scale, own.zero, own.weight, self.weight_scale, offsets, self.bias, scale, zero,
+            dtype, after, [], approximate,
         )  # fmt: skip
-        return product
+        return product[: len(rows)]
 
     def _add(self, rows: Tensor, residual: Tensor) -> Tensor:
         """[T, d_out] float32 by oneDNN: the product and the residual."""
+        if _filled_up(len(rows)) != len(rows):
+            return self._multiply(rows, torch.float32, "none", "").add_(residual)
         own, offsets = self._operands(), _no_offsets(self.out_features)
         summed: Tensor = torch.ops.onednn.qlinear_pointwise.binary(
             rows, own.scale, own.zero, own.weight, self.weight_scale, offsets, residual, self.bias, 1.0, 0,
@@ -177,6 +185,7 @@ class Int8Linear(nn.Module):
             if _LAID_OUT.get(self.weight, (None, None))[0] != version:
                 laid_out = torch.ops.onednn.qlinear_prepack(self.weight, None) if native else self.weight.float()
                 _LAID_OUT[self.weight] = version, laid_out
+                page_out(self.weight)  # it is only read again when the model is saved or copied
             factor = 1 / (self.smoothing * self.input_scale)
             scale, zero = float(self.input_scale), int(self.input_zero) + _MIDDLE
             self._made = _Operands(native, _LAID_OUT[self.weight][1], factor, scale, zero, version)
@@ -302,6 +311,31 @@ def attention_dtype(device: torch.device) -> torch.dtype:
     """
     fast = device.type == "cpu" and has_int8() and "amx_bf16" in cpu_instructions()
     return torch.bfloat16 if fast else torch.float32
+
+
+def _filled_up(count: int) -> int:
+    """The number of rows that a product of so many rows has."""
+    if count <= _VERY_FEW_ROWS:
+        return count
+    step = max(_TILE, (1 << (count - 1).bit_length()) // (2 * _SIZES))
+    return count + -count % step
+
+
+def _with_room(rows: Tensor) -> Tensor:
+    """Rows [T, d] uint8, and as many behind them as a product has more; whatever these hold, they are left out later.
+
+    Where rows begin memory that goes on behind them, as `ready` and products leave it, nothing is copied.
+    """
+    count, width = rows.shape
+    whole = _filled_up(count)
+    if whole == count:
+        return rows
+    memory = rows.untyped_storage()
+    if rows.is_contiguous() and memory.nbytes() >= rows.storage_offset() + whole * width:
+        return rows.as_strided((whole, width), (width, 1))
+    filled = rows.new_full((whole, width), _MIDDLE)
+    filled[:count] = rows
+    return filled
 
 
 @cache

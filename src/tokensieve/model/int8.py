@@ -36,8 +36,8 @@ def int8_names(model: nn.Module) -> list[str]:
 
 _STAGE = re.compile(r"^stages\.\d+\.")
 _FEED_FORWARD = ("intermediate.dense.weight", "intermediate.dense.bias", "output.dense.weight")
-_AFTER_GELU = re.compile(r"layer\.\d+\.output\.dense$")
-"""Such a layer reads what an int8 product leaves: numbers with one scale."""
+_AFTER_ACTIVATION = re.compile(r"layer\.\d+\.output\.dense$")
+"""Such a layer reads what an activation leaves: most numbers are on one side of zero."""
 
 
 def put_int8(model: nn.Module, names: Sequence[str]) -> None:
@@ -61,14 +61,17 @@ def put_int8(model: nn.Module, names: Sequence[str]) -> None:
             raise ConfigError(f"int8: {name} is a {type(module).__name__}, which has no int8 weights: leave it out")
         setattr(model.get_submodule(place), leaf, new)
     for module in modules.values():
-        if _has_units_apart(module):
+        if _stays_int8(module) and module.intermediate.LayerNorm is None:
             module.intermediate.apart = UnitsApart(module.intermediate.dense.in_features)
 
 
-def _has_units_apart(module: Any) -> bool:
-    """Whether it is a layer whose feed-forward block is int8 from end to end."""
+def _stays_int8(module: Any) -> bool:
+    """Whether it is a layer whose feed-forward block is int8 from end to end.
+
+    GELU is computed as part of the product. Other activations and gates are computed in float32 between two products.
+    """
     block = getattr(module, "intermediate", None)
-    if not isinstance(block, Intermediate) or block.gelu is None or block.LayerNorm is not None:
+    if not isinstance(block, Intermediate) or block.gelu is None:
         return False
     return isinstance(block.dense, Int8Linear) and isinstance(module.output.dense, Int8Linear)
 
@@ -93,8 +96,9 @@ def in_int8(
     wanted = made.state_dict()
     given, found = _with_units_apart(_of_each_stage(model.state_dict(), wanted), columns, wanted)
     converted = {name: tensor for name, tensor in given.items() if f"{name}_scale" not in wanted}
+    one_scale = {f"{name}.output.dense.weight" for name, module in made.named_modules() if _stays_int8(module)}
     for name in given.keys() - converted.keys():
-        converted |= _quantized(name, given, found)
+        converted |= _quantized(name, given, found, name in one_scale)
     made.load_state_dict(converted)
     return made
 
@@ -128,19 +132,27 @@ def _with_units_apart(
     return moved, left
 
 
-def _quantized(name: str, state: dict[str, Tensor], columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors that take the place of a weight of this name."""
+def _quantized(
+    name: str, state: dict[str, Tensor], columns: Mapping[str, Tensor], one_scale: bool
+) -> dict[str, Tensor]:
+    """The tensors that take the place of a weight of this name.
+
+    Args:
+        name: of the weight.
+        state: of the float32 model.
+        columns: as of `in_int8`.
+        one_scale: whether the layer reads the int8 numbers that a product leaves, whose columns cannot be divided.
+    """
     weight, place = state[name], name.removesuffix(".weight")
     within = _within_stage(place)
     if within not in columns:  # a table of words reads no columns
         return dict(zip((name, f"{name}_scale"), quantized_weight(weight), strict=True))
     stage = place.removesuffix(within)
     readers = [state[f"{stage}{reader}.weight"] for reader in sharing(within)]
-    plain = _AFTER_GELU.search(within) is not None
-    divided = torch.ones(weight.shape[1]) if plain else smoothing(columns[within], readers)
+    divided = torch.ones(weight.shape[1]) if one_scale else smoothing(columns[within], readers)
     smooth = columns[within] / divided
     least, most = float(smooth.min()), float(smooth.max())
-    if not plain:  # symmetric, with zero at 0: a pass over the rows less
+    if not _AFTER_ACTIVATION.search(within):  # symmetric, with zero at 0: a pass over the rows less
         least, most = -max(-least, most), max(-least, most)
     scale, zero = quantized_range(least, most)
     whole, weight_scale = quantized_weight(weight * divided)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +19,10 @@ from tokensieve.cascade.words_first import WordsFirstSettings
 from tokensieve.checks import SHARE, check_values, is_number, list_of, number, read_object, shown
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.runtime.classifier import Classifier
+from tokensieve.runtime.precision import AUTO
 from tokensieve.runtime.words_first import engine_like
+
+logger = logging.getLogger(__name__)
 
 FRONTIER = "frontier.json"
 FORMAT = 1
@@ -183,6 +187,26 @@ def read_frontier(path: str | Path) -> Frontier:
     except (OSError, ValueError, TypeError, KeyError) as error:
         told = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
         raise CheckpointError(f"{file}: cannot be used ({told}); tune the classifier again") from error
+
+
+def tuned_dtype(path: str | Path, dtype: str, speed: str | float | None) -> str:
+    """The type in which to read a folder of float weights.
+
+    For "auto" it is the one in which its frontier was measured. So it is for the default, float32, if a speed is asked
+    for: the type is a part of each point. A warning is logged where a folder that was measured in bfloat16 is read in
+    another type.
+
+    Raises:
+        CheckpointError: as `read_frontier`, if there is a frontier.
+    """
+    if file_in(path, FRONTIER) is None:
+        return dtype
+    measured = read_frontier(path).measured.get("dtype")
+    if dtype == AUTO or (dtype == "float32" and speed is not None):
+        return AUTO if measured == "bfloat16" else "float32" if measured == "float32" else dtype
+    if measured == "bfloat16" and dtype != measured:
+        logger.warning("%s: tuned in bfloat16, and read in %s: its speeds are those of dtype=auto", path, dtype)
+    return dtype
 
 
 def _point(record: Mapping[str, Any]) -> Point:

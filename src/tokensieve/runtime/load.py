@@ -24,7 +24,7 @@ from tokensieve.old_names import renamed, renamed_keyword
 from tokensieve.runtime.bag_of_words import is_bag_of_words, load_bag_of_words
 from tokensieve.runtime.budget import BATCH_TOKENS
 from tokensieve.runtime.classifier import Classifier
-from tokensieve.runtime.frontier import choose_speed
+from tokensieve.runtime.frontier import choose_speed, tuned_dtype
 from tokensieve.runtime.offload import offload_input_embeddings
 from tokensieve.runtime.precision import resolve_dtype
 from tokensieve.runtime.words_first import engine_of
@@ -54,16 +54,18 @@ def load(
     Args:
         path: the folder, or a hub name.
         device: "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1".
-        dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device has instructions for it, else
-            float32. A folder with int8 weights (`tokensieve quantize`) is read as such, whether "int8", "auto" or
-            "float32" is asked for: what else there is, is float32.
+        dtype: "float32", "bfloat16", "float16", or "auto": the type that `tokensieve tune` chose for the folder; of
+            others bfloat16 where the device has instructions for it, else float32. A folder with int8 weights
+            (`tokensieve quantize`) is read as such, whether "int8", "auto" or "float32" is asked for: what else there
+            is, is float32.
         max_length: documents are truncated to this many tokens; None: as in training.
         batch_tokens: most tokens of a batch, or "auto": the fastest of some on the first documents, if they are many.
         offload_embeddings: leave the word vectors in their file, and read those that a batch needs
             (`OffloadedEmbeddings`): the same answers in less memory. The model is for inference alone. Its file may be
             replaced once it is loaded, but not written to.
         speed: a point of the frontier that `tokensieve tune` measured: "accurate", "balanced", "fastest", or how many
-            times as fast as the dense encoder it is at least, as "8x" (`Frontier.at`). None: as the folder says.
+            times as fast as the dense encoder it is at least, as "8x" (`Frontier.at`). The folder is then read in the
+            type that it was measured in, unless `dtype` names another one than float32. None: as the folder says.
         keep: share of its tokens that a document keeps in each pruning layer, in (0, 1], in place of the folder's. A
             classifier that was trained for many shares (preset "length-adaptive") is meant for it; any other answers
             the worse, the further the share is from that of its training. None: as the folder says.
@@ -92,7 +94,7 @@ def load(
         )
     place = resolve_device(device)
     check_int8(path, config.int8 is not None, dtype, offload_embeddings)
-    kind = torch.float32 if config.int8 is not None else resolve_dtype(dtype, place)
+    kind = torch.float32 if config.int8 is not None else resolve_dtype(tuned_dtype(path, dtype, speed), place)
     with encoder_alone():
         model: Any = load_weights(AutoModelForSequenceClassification, path, strict=True, dtype=kind)
     if unfitted(model):

@@ -1,4 +1,4 @@
-"""Candidates: classifiers made of a trained dense one, each in a folder, float32 and int8.
+"""Candidates: classifiers made of a trained dense one, each in a folder, in float32, bfloat16 and int8.
 
 Nothing is trained on labels. Scores are fitted to the dense classifier's gradients, the head's last layer is refitted,
 and, if asked for, norms and biases are distilled from its document vectors.
@@ -20,12 +20,13 @@ from tokensieve.data.splits import DataSplits
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.int8 import has_int8
 from tokensieve.quantize.quantize import quantize
+from tokensieve.runtime.precision import is_native
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
 
 logger = logging.getLogger(__name__)
 
-PRESETS = ("fast", "fastest")
+PRESETS = ("balanced", "fast", "fastest")
 """Presets that are made of a dense classifier. Thresholds reach what lies between them."""
 DEFERRED_LOSS = 0.5
 """Points that the first stage of a preset with two may be expected to lose; thresholds are chosen anew afterwards."""
@@ -38,10 +39,12 @@ class Candidate:
     Attributes:
         name: for people.
         folder: of the classifier.
+        dtype: that it is read in, as `load` takes it; int8 weights are read as such.
     """
 
     name: str
     folder: Path
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,17 @@ class Workshop:
     progress: bool
 
     def candidates(self, model: Path) -> Iterator[Candidate]:
-        """The classifier itself; if it is dense, the presets made of it; and each of them with int8 weights."""
+        """The classifier itself; if it is dense, the presets made of it; and each of them in the faster types.
+
+        These are bfloat16 and, on a CPU, int8, where there are instructions for them.
+        """
         for candidate in self._encoders(model):
             yield candidate
-            if self.device.type == "cpu" and has_int8() and load_config(candidate.folder).int8 is None:
+            if load_config(candidate.folder).int8 is not None:
+                continue
+            if is_native(torch.bfloat16, self.device):
+                yield Candidate(f"{candidate.name}, bfloat16", candidate.folder, "bfloat16")
+            if self.device.type == "cpu" and has_int8():
                 yield from self._quantized(candidate)
 
     def _encoders(self, model: Path) -> Iterator[Candidate]:

@@ -71,7 +71,7 @@ class Search:
 
     def entries(self, candidate: Candidate) -> list[Entry]:
         """The compositions of a candidate that no other one of it beats, alone and behind the bag of words."""
-        plain = load(candidate.folder, device=str(self.dense.model.device))
+        plain = load(candidate.folder, device=str(self.dense.model.device), dtype=candidate.dtype)
         answers = ask_stages(plain, self.documents)
         found = []
         for words in (None, self.words):

@@ -52,12 +52,14 @@ class Tuned:
     """The result of `tune`.
 
     Attributes:
-        entries: what was timed of all candidates, the slowest first.
+        candidates: names of all that were tried.
+        entries: what was timed of them, the slowest first.
         chosen: what was written: its name, and its frontier.
         frontier: of the chosen candidate.
         met: whether the chosen point meets the goal.
     """
 
+    candidates: tuple[str, ...]
     entries: tuple[Entry, ...]
     chosen: str
     frontier: Frontier
@@ -112,7 +114,8 @@ def tune(
         best = entries[goal.best([entry.point for entry in entries])]
         frontier = search.frontier([entry for entry in every if entry.classifier is best.classifier])
         _write(Path(output), best, frontier)
-    return Tuned(tuple(entries), best.name, frontier, goal.is_met(frontier.points[frontier.chosen]))
+    tried = tuple(dict.fromkeys(entry.name for entry in every))
+    return Tuned(tried, tuple(entries), best.name, frontier, goal.is_met(frontier.points[frontier.chosen]))
 
 
 def _dense_of(model: str | Path, dense: str | Path | None) -> Path:

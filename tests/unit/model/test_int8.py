@@ -106,6 +106,27 @@ def test_what_follows_a_product() -> None:
     assert (nothing.shape, nothing.dtype) == ((0, 24), torch.uint8)
 
 
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("count", [1, 6, 17, 100, 300])
+def test_rows_that_are_filled_up(count: int) -> None:
+    """The rows may lie at the end of their memory, in its middle, or apart from one another."""
+    _, quantized = layer()
+    rows, residual = torch.rand(count, 40) * 4 - 1.4, torch.randn(count, 24)
+    exact, ready = exact_product(quantized, rows), quantized.ready(rows)
+    wide = ready.new_zeros(count, 80)
+    wide[:, ::2] = ready
+    for given in (rows, ready, ready.clone(), torch.cat([ready, ready, ready])[count : 2 * count], wide[:, ::2]):
+        assert torch.allclose(quantized(given).double(), exact, atol=1e-5)
+        assert torch.allclose(quantized(given, residual).double(), exact + residual.double(), atol=1e-5)
+
+
+def test_products_have_few_numbers_of_rows() -> None:
+    sizes = {count: int8._filled_up(count) for count in range(1, 2049)}
+    assert all(count <= filled <= 1.25 * count + 15 for count, filled in sizes.items())
+    assert len(set(sizes.values())) <= 32
+    assert all(int8._filled_up(2**power) == 2**power for power in range(4, 12))
+
+
 def test_a_row_does_not_depend_on_the_others() -> None:
     _, quantized = layer()
     rows = torch.randn(9, 40) * torch.logspace(-3, 3, 9)[:, None]
@@ -151,9 +172,9 @@ def inputs() -> dict[str, Tensor]:
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def quantized_by(plain: Any, names: list[str]) -> Any:
-    """The model in int8, with ranges of `inputs`."""
-    return in_int8(plain, names, ranges_of(plain, names, lambda stage: stage(**inputs())))
+def quantized_by(plain: Any, names: list[str], batch: dict[str, Tensor] | None = None) -> Any:
+    """The model in int8, with ranges of a batch, or of other `inputs` for each stage."""
+    return in_int8(plain, names, ranges_of(plain, names, lambda stage: stage(**(batch or inputs()))))
 
 
 MODELS: dict[str, Callable[[], Any]] = {
@@ -222,6 +243,29 @@ def test_a_stage_with_biases_of_its_own() -> None:
         assert torch.equal(first.up, second.up)
         assert not torch.equal(first.bias, second.bias)
     assert far < 0.05
+
+
+@pytest.mark.parametrize("gated", [False, True], ids=["plain", "gated"])
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu_new", "quick_gelu", "gelu_pytorch_tanh", "tanh"])
+def test_any_activation(activation: str, gated: bool, tmp_path: Path) -> None:
+    """Weights are smaller than in other tests here: a gate multiplies the errors of both of its halves."""
+    sizes: dict[str, Any] = {"hidden_act": activation, "blocks": {"gated": gated}, "initializer_range": 0.1}
+    plain, batch = tiny_model(reduction(pruning="none"), **sizes).eval(), inputs()
+    made = quantized_by(plain, int8_names(plain), batch)
+    with torch.no_grad():
+        before, after = plain(**batch).logits, made(**batch).logits
+        assert 0 < (before - after).abs().mean() < 0.1 * before.abs().mean().clamp(min=1)
+        documents = zip(*batch.values(), strict=True)
+        alone = torch.cat([made(input_ids=row[: int(own.sum())][None]).logits for row, own in documents])
+        assert torch.allclose(alone, after, atol=1e-5)
+        made.save_pretrained(tmp_path)
+        loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path, dtype=torch.float32).eval()
+        assert torch.equal(loaded(**batch).logits, after)
+    layer = made.encoder.layer[0]
+    assert all(isinstance(half, Int8Linear) for half in (layer.intermediate.dense, layer.output.dense))
+    whole = activation.startswith("gelu") and not gated
+    assert (layer.output.dense.smoothing == 1).all() == whole, "what GELU leaves in a product has one scale"
+    assert (layer.intermediate.apart is not None) == whole
 
 
 def test_a_model_that_answered_can_be_asked_with_gradients_on() -> None:

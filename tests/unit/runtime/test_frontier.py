@@ -11,6 +11,7 @@ import pytest
 import tokensieve
 from tokensieve.cascade.words_first import WordsFirst, WordsFirstSettings
 from tokensieve.errors import CheckpointError, ConfigError
+from tokensieve.runtime import precision
 from tokensieve.runtime.frontier import FRONTIER, Frontier, Point, pareto, read_frontier, times
 from tokensieve.words import WordsClassifier
 
@@ -115,6 +116,29 @@ def test_load_sets_the_thresholds(folder: Path) -> None:
     plain = tokensieve.load(folder, device="cpu")
     assert plain.engine.words_first is not None
     assert plain.engine.words_first.settings.defer_below == 0.5, "no speed: as the folder says"
+
+
+@pytest.mark.parametrize(
+    ("measured", "asked", "speed", "read"),
+    [
+        ("bfloat16", "auto", None, "bfloat16"),
+        ("bfloat16", "float32", "fastest", "bfloat16"),
+        ("bfloat16", "float32", None, "float32"),
+        ("bfloat16", "float16", "fastest", "float16"),
+        ("float32", "auto", None, "float32"),
+        ("float32", "float32", "fastest", "float32"),
+        (None, "auto", None, "bfloat16"),
+        (None, "float32", "fastest", "float32"),
+    ],
+)
+def test_a_folder_is_read_in_the_type_that_it_was_measured_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, measured: str | None, asked: str,
+    speed: str | None, read: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(precision, "is_native", lambda dtype, device: True)
+    Frontier(FRONT.points, 2, {} if measured is None else {"dtype": measured}).write(folder)
+    assert tokensieve.load(folder, device="cpu", dtype=asked, speed=speed).dtype == read
+    assert ("tuned in bfloat16" in caplog.text) == (measured == "bfloat16" != read)
 
 
 def test_what_has_no_frontier(save_classifier: Callable[..., Path], folder: Path, tmp_path: Path) -> None:

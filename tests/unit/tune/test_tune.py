@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import tokensieve
 from tokensieve import ReductionConfig
@@ -56,9 +57,11 @@ def test_the_folder_is_what_the_table_says(
     assert {entry.name for entry in done.entries} <= {
         f"{ahead}{name}{kind}"
         for ahead in ("", "words -> ")
-        for name in ("dense", "fast", "fastest")
-        for kind in ("", ", int8")
+        for name in ("dense", "balanced", "fast", "fastest")
+        for kind in ("", ", bfloat16", ", int8")
     }
+    assert {entry.name for entry in done.entries} <= set(done.candidates)
+    assert {"dense", "words -> dense", "balanced", "fast", "fastest"} <= set(done.candidates)
     assert len(done.entries) <= MOST_TIMED
     assert [entry.point.speed for entry in done.entries] == sorted(entry.point.speed for entry in done.entries)
     assert all((entry.point.latency_ms is not None) == (goal.latency_ms is not None) for entry in done.entries)
@@ -66,7 +69,8 @@ def test_the_folder_is_what_the_table_says(
     point = done.frontier.points[done.frontier.chosen]
     assert point.difference == pytest.approx(point.score - before)
     assert point.interval[0] <= point.difference <= point.interval[1]
-    made = tokensieve.load(tmp_path / "out", device="cpu")
+    made = tokensieve.load(tmp_path / "out", device="cpu", dtype="auto")
+    assert made.dtype == done.frontier.measured["dtype"]
     results = made.results(TEXTS)
     shares = {name: [result.stage for result in results].count(name) / len(TEXTS) for name in made.engine.stages}
     assert shares == pytest.approx(point.shares)
@@ -74,13 +78,26 @@ def test_the_folder_is_what_the_table_says(
     assert score == pytest.approx(point.score, abs=0.05), "weights of the combination are cross-fitted in the table"
     assert "<svg" in (tmp_path / "out" / "frontier.svg").read_text(encoding="utf-8")
     for number, other in enumerate(done.frontier.points):
-        moved = tokensieve.load(tmp_path / "out", device="cpu", speed=other.speed)
+        moved = tokensieve.load(tmp_path / "out", device="cpu", dtype="auto", speed=other.speed)
         stages = [result.stage for result in moved.results(TEXTS)]
         best = done.frontier.at(other.speed)
         assert {name: stages.count(name) / len(TEXTS) for name in moved.engine.stages} == pytest.approx(best.shares), (
             number
         )
     assert not list(tmp_path.glob(".out*")), "nothing is left beside it"
+
+
+def test_every_encoder_is_tried_in_the_types_that_the_processor_has(
+    dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "has_int8", lambda: False)
+    workshop = candidates.Workshop(SPLITS, tmp_path, Recipe(max_length=64), 0, torch.device("cpu"), False)
+    for native, kinds in ((True, ["float32", "bfloat16"]), (False, ["float32"])):
+        monkeypatch.setattr(candidates, "is_native", lambda dtype, device, native=native: native)
+        monkeypatch.setattr(candidates.Workshop, "_preset", lambda workshop, model, preset: model)
+        found = list(workshop.candidates(dense))
+        assert [own.dtype for own in found] == kinds * 4
+        assert [own.name for own in found if own.dtype == "float32"] == ["dense", "balanced", "fast", "fastest"]
 
 
 def test_a_goal_that_nothing_meets_gets_the_nearest(dense: Path, tmp_path: Path) -> None:
@@ -95,7 +112,7 @@ def test_a_classifier_that_prunes_is_compared_with_the_dense_one_beside_it(dense
     with pytest.raises(ConfigError, match=r"prunes, and there is no dense classifier .*--dense"):
         tune(folder, SPLITS, tmp_path / "out", Goal(budget=50), progress=False)
     done = tune(folder, SPLITS, tmp_path / "out", Goal(budget=100), dense=dense, progress=False)
-    names = {"the classifier", "the classifier, int8"}
+    names = {"the classifier", "the classifier, bfloat16", "the classifier, int8"}
     assert {entry.name.removeprefix("words -> ") for entry in done.entries} <= names
     with pytest.raises(ConfigError, match=r"pruned prunes: name a dense classifier"):
         tune(folder, SPLITS, tmp_path / "other", Goal(budget=50), dense=folder, progress=False)
