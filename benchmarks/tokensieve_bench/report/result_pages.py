@@ -20,6 +20,7 @@ PAGES = {
                 "rivals",
                 "serving",
                 "methods-compared",
+                "images",
                 "few-shot",
                 "machines",
             ),

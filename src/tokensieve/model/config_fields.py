@@ -66,6 +66,7 @@ FIELDS: dict[str, Check] = {
     "head_norm": BOOLEAN,
     "head_pooling": one_of(("cls", "mean", "others", "cls+others")),
     "head_dense": BOOLEAN,
+    "patches": Check(lambda patches: isinstance(patches, Mapping), "give the record of the family's patches").or_none(),
     "initializer_range": number(lambda spread: 0 <= spread <= 100, "a number of 0 or more, at most 100"),
     "layer_norm_eps": _EPSILON,
     "special_token_ids": list_of(_ID, "ids of the vocabulary").or_none(),
