@@ -76,7 +76,7 @@ def read_images(folder: Path, side: int, most: int | None = None) -> ImageSet:
 
 def body_of(host: Path, settings: ReductionConfig) -> TokensieveModel:
     """The host's body with these settings, in eval mode."""
-    return compress_body(load_source_model(host), settings).eval()
+    return compress_body(load_source_model(host), settings).train(False)
 
 
 def settings_at(row: dict[str, Any], host: TokensieveModel, length: int, share: float) -> ReductionConfig:
