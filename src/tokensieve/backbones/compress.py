@@ -1,4 +1,4 @@
-"""compress(), compress_body(): a checkpoint of the BERT family -> a tokensieve model with the same weights."""
+"""compress(), compress_body(): a checkpoint of transformers -> a tokensieve model with the same weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from tokensieve.config import ReductionConfig
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.body import Body, TokensieveModel
 from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.image_classifier import TokensieveForImageClassification
 from tokensieve.reduce.combine.combining_module import TokenCombiner
+
+Classifier = TokensieveForSequenceClassification | TokensieveForImageClassification
 
 _LAST_LAYER = "head.classifier.weight"
 _LEARNED = (".importance.", ".gate.")
@@ -30,7 +33,7 @@ def compress(
     num_labels: int | None = None,
     id2label: Mapping[int, str] | None = None,
     problem_type: str | None = None,
-) -> TokensieveForSequenceClassification:
+) -> Classifier:
     """Build a single model by the settings; `tokensieve.cascade.build.compress` describes arguments and errors.
 
     Args:
@@ -44,7 +47,8 @@ def compress(
     source = read_source(given)
     _set_labels(source, num_labels, id2label, problem_type)
     _set_reduction(source, config, tokenizer)
-    model = TokensieveForSequenceClassification(source.config)
+    kind = TokensieveForSequenceClassification if source.config.grid is None else TokensieveForImageClassification
+    model = kind(source.config)
     state = _pick(source, model)
     renewed = any(own is not None for own in (num_labels, id2label, problem_type)) or _LAST_LAYER not in state
     if renewed:
@@ -135,7 +139,7 @@ def _pick(source: SourceCheckpoint, model: Body) -> dict[str, Tensor]:
 def _start_as_identity(model: Body, state: Mapping[str, Tensor]) -> None:
     """Start the combining module and its tokens as the identity, where the checkpoint has none."""
     if model.settings.combination_tokens and _COMBINATION not in state:
-        model.embeddings.start_from_words()
+        model.embeddings.start_combination_tokens()
     for name, module in model.named_modules():
         if isinstance(module, TokenCombiner) and f"{name}.query.weight" not in state:
             module.start_as_identity()

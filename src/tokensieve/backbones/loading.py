@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from tokensieve.backbones.record import check_record
-from tokensieve.backbones.registry import BACKBONES
+from tokensieve.backbones.registry import ALL_BACKBONES
 from tokensieve.checks import read_object
 from tokensieve.errors import CheckpointError, TokensieveError
 from tokensieve.model.configuration import TokensieveConfig
@@ -53,7 +53,7 @@ def load_config(path: str | Path) -> Any:
     try:
         check_record(read_object(Path(str(cached_file(path, "config.json")))))
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        family = BACKBONES.get(config.model_type)
+        family = ALL_BACKBONES.get(config.model_type)
         # A kernel that the folder names would be fetched from a hub, and run.
         config._attn_implementation = "sdpa" if family is None else family.attention
         return config
@@ -155,9 +155,15 @@ def load_tokenizer(path: str | Path, config: TokensieveConfig) -> Any:
     """The tokenizer of a folder or hub name.
 
     Raises:
-        CheckpointError: none there, unreadable, or with more ids than the model's table of embeddings.
+        CheckpointError: the model reads images; there is none, it is unreadable, or it has more ids than the model's
+            table of embeddings.
         OperatingSystemError: the system does not let us read it, or refuses something else.
     """
+    if config.grid is not None:
+        raise CheckpointError(
+            f"{path}: the family {config.family} reads images, and this reads texts: give a checkpoint of texts, or "
+            "load this one with tokensieve.compress or AutoModelForImageClassification"
+        )
     if Path(path).is_dir() and not has_tokenizer(path):
         raise CheckpointError(
             f"{path}: no tokenizer in this folder ({', '.join(_VOCABULARIES)}); save it beside the model"

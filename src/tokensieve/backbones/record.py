@@ -12,7 +12,7 @@ from transformers import PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from tokensieve.backbones.family import Family
-from tokensieve.backbones.registry import BACKBONES
+from tokensieve.backbones.registry import ALL_BACKBONES
 from tokensieve.checks import Check, check_value, check_values, one_of
 from tokensieve.errors import ConfigError
 from tokensieve.model.config_fields import BASE_FIELDS, FIELDS, check_base_fields
@@ -43,16 +43,16 @@ def check_record(record: Mapping[str, object]) -> None:
     check_values(record, _BEFORE_ALL)
     kind = str(record.get("model_type"))
     if "model_type" in record and kind not in CONFIG_MAPPING:
-        known = ", ".join((TokensieveConfig.model_type, *BACKBONES))
+        known = ", ".join((TokensieveConfig.model_type, *ALL_BACKBONES))
         code = ", and the Python code that comes with it (auto_map) is never run" if "auto_map" in record else ""
         raise ConfigError(f"model_type={kind!r}: nothing here reads such a model{code}; give one of {known}")
-    if kind not in BACKBONES:
+    if kind not in ALL_BACKBONES:
         return
-    own = BACKBONES[kind].own_fields
+    own = ALL_BACKBONES[kind].own_fields
     check_values(record, {**_OF_SOURCES, **own})
     check_base_fields({name: value for name, value in record.items() if name not in own}, PreTrainedConfig)
     aliases = CONFIG_MAPPING[kind].attribute_map  # other names that transformers takes for the family's
-    for ours, theirs in BACKBONES[kind].fields.items():
+    for ours, theirs in ALL_BACKBONES[kind].fields.items():
         check = FIELDS.get(ours) or BASE_FIELDS[ours]
         for name in (theirs, *(alias for alias, field in aliases.items() if field == theirs)):
             if name in record:

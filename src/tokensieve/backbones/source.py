@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import AutoModel, AutoModelForImageClassification, AutoModelForSequenceClassification, PreTrainedModel
 
 from tokensieve.backbones.loading import load_config, load_weights
 from tokensieve.backbones.record import in_their_names
-from tokensieve.backbones.registry import BACKBONES
+from tokensieve.backbones.registry import ALL_BACKBONES, IMAGE_BACKBONES
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.body import Body
 from tokensieve.model.configuration import TokensieveConfig
@@ -22,6 +22,7 @@ from tokensieve.model.configuration import TokensieveConfig
 COMBINE = "combine"
 """Stands for the number of the combining module's step in parameter names, if the source is a model of ours."""
 _OF_STEPS = "encoder.layer."
+_CLASSIFIERS = ("ForSequenceClassification", "ForImageClassification")
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,24 @@ def read_source(model: PreTrainedModel) -> SourceCheckpoint:
     if isinstance(model, Body):
         return _read_own(model)
     config = source_config(model.config, f"a {type(model).__name__}")
-    classifies = type(model).__name__.endswith("ForSequenceClassification")
+    _refuse_two_heads(type(model).__name__)
+    classifies = type(model).__name__.endswith(_CLASSIFIERS)
     if classifies:
         config.id2label = copy.copy(model.config.id2label)
         config.problem_type = model.config.problem_type
-    state = BACKBONES[model.config.model_type].rename(model.state_dict())
+    state = ALL_BACKBONES[model.config.model_type].rename(model.state_dict())
     if not classifies:  # another task's output layer is no start for ours
         state = {name: tensor for name, tensor in state.items() if not name.startswith("head.classifier")}
     return SourceCheckpoint(config, state, "pretrained")
+
+
+def _refuse_two_heads(architecture: str) -> None:
+    """Raise CheckpointError for DeiT's classifier with a head for each of its two special tokens."""
+    if architecture.endswith("ForImageClassificationWithTeacher"):
+        raise CheckpointError(
+            f"{architecture}: it has a head on [CLS] and one on the distillation token, and one head is computed: load "
+            "it as DeiTForImageClassification, or give its body (model.deit) and train a head"
+        )
 
 
 def source_config(config: Any, name: str | Path) -> TokensieveConfig:
@@ -71,14 +82,14 @@ def source_config(config: Any, name: str | Path) -> TokensieveConfig:
     if isinstance(config, TokensieveConfig):
         return copy.deepcopy(config)
     kind = config.model_type
-    if kind not in BACKBONES:
-        raise CheckpointError(f"{name}: model_type {kind!r} is not supported: give one of {', '.join(BACKBONES)}")
+    if kind not in ALL_BACKBONES:
+        raise CheckpointError(f"{name}: model_type {kind!r} is not supported: give one of {', '.join(ALL_BACKBONES)}")
     if getattr(config, "is_decoder", False):
         raise CheckpointError(f"{name}: this {kind} is configured as a decoder (is_decoder=True): give an encoder")
     try:
-        return TokensieveConfig(**BACKBONES[kind].sizes(config))
+        return TokensieveConfig(**ALL_BACKBONES[kind].sizes(config))
     except ConfigError as error:
-        raise CheckpointError(f"{name}: {in_their_names(str(error), BACKBONES[kind])}") from error
+        raise CheckpointError(f"{name}: {in_their_names(str(error), ALL_BACKBONES[kind])}") from error
 
 
 def _read_own(model: Body) -> SourceCheckpoint:
@@ -112,9 +123,12 @@ def load_source_model(path: str | Path) -> PreTrainedModel:
             f"{path}: its weights are int8, which are not trained or compressed further: give the float32 classifier "
             "that it was made of"
         )
-    classifies = any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
-    loader: Any = AutoModelForSequenceClassification if classifies else AutoModel
+    for name in config.architectures or []:
+        _refuse_two_heads(name)
+    classifies = any(name.endswith(_CLASSIFIERS) for name in config.architectures or [])
     ours = isinstance(config, TokensieveConfig)
-    if ours and "TokensieveModel" not in (config.architectures or []):
-        loader = AutoModelForSequenceClassification  # of our own classes, whatever an adapter called itself
+    images = config.grid is not None if ours else config.model_type in IMAGE_BACKBONES
+    loader: Any = AutoModelForImageClassification if images else AutoModelForSequenceClassification
+    if not classifies and (not ours or "TokensieveModel" in (config.architectures or [])):
+        loader = AutoModel  # a model of ours is a classifier, whatever an adapter called itself
     return load_weights(loader, path, strict=ours, dtype=torch.float32)

@@ -18,9 +18,11 @@ from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassifica
 from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.cascade.defer import Defer
 from tokensieve.config import ReductionConfig
+from tokensieve.errors import ConfigError
 from tokensieve.model.answers import Answers
 from tokensieve.model.batch import check_batch
 from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.image_classifier import TokensieveForImageClassification
 
 EncoderClassifier = TokensieveForSequenceClassification | TokensieveCascadeForSequenceClassification
 """One model, or a cascade of two."""
@@ -52,8 +54,8 @@ def compress(
     norms, and with the same settings the confidence.
 
     Args:
-        model_or_dir: a model of transformers of any family in `BACKBONES`, or one of ours; or the folder or hub name of
-            one (loaded in float32, safetensors only).
+        model_or_dir: a model of transformers of any family in `BACKBONES` or `IMAGE_BACKBONES`, or one of ours; or the
+            folder or hub name of one (loaded in float32, safetensors only).
         config: the reduction settings.
         tokenizer: has the ids of the special tokens; None: a folder's own tokenizer if it has one, else the first and
             last token of each document are protected.
@@ -62,7 +64,8 @@ def compress(
         problem_type: as transformers' configs have it; None: the checkpoint's.
 
     Returns:
-        A `TokensieveForSequenceClassification`, or a `TokensieveCascadeForSequenceClassification`.
+        A `TokensieveForSequenceClassification`, or a `TokensieveCascadeForSequenceClassification`; of a family that
+        reads images a `TokensieveForImageClassification`.
 
     Raises:
         CheckpointError: unreadable, of an unknown family, or its layers do not serve the settings.
@@ -70,7 +73,8 @@ def compress(
     """
     if not isinstance(model_or_dir, PreTrainedModel):
         if tokenizer is None and has_tokenizer(model_or_dir):
-            tokenizer = load_tokenizer(model_or_dir, source_config(load_config(model_or_dir), model_or_dir))
+            sizes = source_config(load_config(model_or_dir), model_or_dir)
+            tokenizer = load_tokenizer(model_or_dir, sizes) if sizes.grid is None else None
         model_or_dir = load_source_model(model_or_dir)
     source = model_or_dir if isinstance(model_or_dir, TokensieveCascadeForSequenceClassification) else None
     fitted = source is not None and source.config.defer_below is not None
@@ -81,6 +85,11 @@ def compress(
     first = compress_one(start, replace(config, defer=None), tokenizer=tokenizer, **labels)
     if config.defer is None:
         return first
+    if isinstance(first, TokensieveForImageClassification):
+        raise ConfigError(
+            f"defer.share={config.deferred:g} with the family {first.config.family}: cascades are of texts; "
+            "leave defer out"
+        )
     cascade = cascade_of(first, config)
     if source is not None:
         _take_second(cascade, source, labels)

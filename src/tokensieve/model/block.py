@@ -1,8 +1,8 @@
 """Blocks: how the layers of a backbone are made, where families differ. The defaults are BERT's.
 
 A family states its blocks once (`tokensieve.backbones`); they are saved in the model's config, and every module of a
-layer is built from them. What no family here needs yet (layer scale, grouped keys) becomes one more field, which the
-module that it concerns reads.
+layer is built from them. What no family here needs yet (grouped keys) becomes one more field, which the module that it
+concerns reads.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ Norm = Literal["layer", "rms"]
 _CHECKS: dict[str, Check] = {
     "norm_first": BOOLEAN,
     "first_norm": BOOLEAN,
+    "last_norm": BOOLEAN,
     "norm": one_of(get_args(Norm)),
     "norm_bias": BOOLEAN,
     "attention_bias": BOOLEAN,
     "feed_forward_bias": BOOLEAN,
     "gated": BOOLEAN,
+    "layer_scale": BOOLEAN,
     "position_table": BOOLEAN,
     "rotary_base": number(lambda base: 1 < base <= 1e9, "a number above 1, at most 1e9").or_none(),
     "local_rotary_base": number(lambda base: 1 < base <= 1e9, "a number above 1, at most 1e9").or_none(),
@@ -41,12 +43,15 @@ class Blocks:
         norm_first: whether norms stand ahead of attention and feed-forward, with one more behind the last layer
             (pre-norm); False: they stand behind the residuals (post-norm).
         first_norm: with `norm_first`, whether the first layer has a norm ahead of its attention, too.
+        last_norm: with `norm_first`, whether there is the one behind the last layer.
         norm: "layer" (LayerNorm) or "rms" (RMSNorm).
         norm_bias: whether a LayerNorm has a bias.
         attention_bias: whether the linear maps of attention have biases.
         feed_forward_bias: whether those of the feed-forward block have.
         gated: whether one half of the widened numbers multiplies the other half's activation: GeGLU with "gelu" as
             `hidden_act`, SwiGLU with "silu".
+        layer_scale: whether a learned vector multiplies what each block adds to the residual (Touvron et al., ICCV
+            2021).
         position_table: whether a position's learned vector is added to the word's.
         relative_buckets: number of buckets by which the distance from query to key adds a learned bias to the logits of
             attention, the same in all layers (`model.positions`); 0: no bias.
@@ -61,11 +66,13 @@ class Blocks:
 
     norm_first: bool = False
     first_norm: bool = True
+    last_norm: bool = True
     norm: Norm = "layer"
     norm_bias: bool = True
     attention_bias: bool = True
     feed_forward_bias: bool = True
     gated: bool = False
+    layer_scale: bool = False
     position_table: bool = True
     relative_buckets: int = 0
     rotary_base: float | None = None

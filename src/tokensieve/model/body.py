@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +20,15 @@ from tokensieve.model.answers import Answers
 from tokensieve.model.attention import SelfAttention
 from tokensieve.model.batch import Batch, check_batch
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.images import Images, check_images, refuse_text
 from tokensieve.model.inputs.combination import CombinationTokens
+from tokensieve.model.inputs.patches import PatchEmbeddings
 from tokensieve.model.inputs.text import Embeddings
 from tokensieve.model.int8 import put_int8
 from tokensieve.model.layer import Encoder
 from tokensieve.model.output import refuse_padded_outputs
 from tokensieve.model.pretrained import TokensievePreTrainedModel
+from tokensieve.model.residual import ResidualOutput
 from tokensieve.model.trace import Trace
 from tokensieve.reduce.starts import Starts
 from tokensieve.tokens import Tokens, unpack
@@ -33,9 +37,12 @@ from tokensieve.tokens import Tokens, unpack
 class Body(TokensievePreTrainedModel):
     """What the models with one backbone share: embeddings and encoder, under the same names in each."""
 
+    embeddings: Any
+    """`Embeddings` of texts, or `PatchEmbeddings` of images."""
+
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__(config)
-        self.embeddings = Embeddings(config)
+        self.embeddings = Embeddings(config) if config.grid is None else PatchEmbeddings(config)
         self.encoder = Encoder(config)
 
     @property
@@ -45,18 +52,23 @@ class Body(TokensievePreTrainedModel):
         return next(backends, resolve_backend(self.config.attention_backend))
 
     def get_input_embeddings(self) -> nn.Module:
-        """The word embeddings."""
-        return self.embeddings.word_embeddings
+        """The word embeddings, or the projection of patches."""
+        return self.embeddings.word_embeddings if self.config.grid is None else self.embeddings.projection  # type: ignore[no-any-return]
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the word embeddings."""
-        self.embeddings.word_embeddings = value  # type: ignore[assignment]
+        """Replace the word embeddings, or the projection of patches."""
+        setattr(self.embeddings, "word_embeddings" if self.config.grid is None else "projection", value)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, CombinationTokens):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
+        if isinstance(module, PatchEmbeddings):
+            for token in module.parameters(recurse=False):  # the special ones
+                init.normal_(token, mean=0.0, std=self.config.initializer_range)
+        if isinstance(module, ResidualOutput) and module.scale is not None:
+            init.ones_(module.scale)
         if isinstance(module, Starts):
             for parameter, value in module.first_values():
                 init.copy_(parameter, value)
@@ -88,10 +100,12 @@ class TokensieveModel(Body):
 
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__(config)
+        if config.grid is not None:
+            self.main_input_name = "pixel_values"
         put_int8(self, [name for name in config.int8 or () if not name.startswith("head.")])
         self.post_init()  # type: ignore[no-untyped-call]
 
-    def read(self, batch: Batch) -> Answers:
+    def read(self, batch: Batch | Images) -> Answers:
         """Read a checked batch: logits [B, 0], as there is no head, and the mean of each document's tokens [B, d].
 
         A token weighs as many as it stands for.
@@ -112,8 +126,9 @@ class TokensieveModel(Body):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         token_scores: Tensor | None = None,
+        pixel_values: Tensor | Sequence[Tensor] | None = None,
     ) -> TokensieveModelOutput | tuple[Any, ...]:
-        """Read a padded batch; padding on either side is left out before the first layer.
+        """Read a padded batch of texts, or images; padding on either side is left out before the first layer.
 
         Args:
             input_ids: [B, L].
@@ -126,14 +141,20 @@ class TokensieveModel(Body):
             output_hidden_states: not offered; True is refused.
             return_dict: False for a tuple of the last hidden state alone.
             token_scores: [B, L], ready-made scores of the tokens, which prune.score=gradient reads.
+            pixel_values: of a family that reads images, and then alone: as `TokensieveForImageClassification` takes
+                them.
 
         Raises:
-            InputError: a document without tokens, or longer than the model takes.
+            InputError: a document without tokens, or longer than the model takes; or images that it does not take.
             ConfigError: attentions or hidden states asked for.
         """
         refuse_padded_outputs(output_attentions, output_hidden_states)
         inputs = (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, special_tokens_mask)
-        batch = check_batch(self.config, *inputs, token_scores=token_scores)
+        if pixel_values is None and self.config.grid is None:
+            batch: Batch | Images = check_batch(self.config, *inputs, token_scores=token_scores)
+        else:
+            refuse_text(self.config, *inputs, token_scores)
+            batch = check_images(self.config, pixel_values)
         tokens, trace = self.encoder(self.embeddings(batch))
         padded = unpack(tokens.values, tokens.lengths)
         if return_dict is False:

@@ -31,7 +31,7 @@ from tokensieve.kernels.backends import BACKENDS
 
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 _ACTIVATIONS = tuple(sorted(set(ACT2FN) - {"prelu", "xielu"}))  # these two have weights, which no family has
-_MOST_POSITIONS = 262_144
+MOST_POSITIONS = 262_144
 _SHORTEST = 3  # tokens of a document: two special ones, and text
 _MOST_PARAMETERS = 2**34
 """Most parameters of a whole model: 64 GB in float32. The largest model of these families has 11e9. A config that asks
@@ -55,16 +55,18 @@ FIELDS: dict[str, Check] = {
     "hidden_dropout_prob": _DROPOUT,
     "attention_probs_dropout_prob": _DROPOUT,
     "classifier_dropout": _DROPOUT.or_none(),
-    "max_position_embeddings": whole(1, _MOST_POSITIONS),
+    "max_position_embeddings": whole(1, MOST_POSITIONS),
     "type_vocab_size": whole(0, 1000),
     "embedding_size": whole(1, 16_384).or_none(),
-    "position_offset": whole(0, _MOST_POSITIONS),
+    "position_offset": whole(0, MOST_POSITIONS),
     "positions_skip_padding": BOOLEAN,
     "head_activation": one_of(_ACTIVATIONS),
     "head_input_dropout": BOOLEAN,
     "head_bias": BOOLEAN,
     "head_norm": BOOLEAN,
-    "head_pooling": one_of(("cls", "mean")),
+    "head_pooling": one_of(("cls", "mean", "others", "cls+others")),
+    "head_dense": BOOLEAN,
+    "patches": Check(lambda patches: isinstance(patches, Mapping), "give the record of the family's patches").or_none(),
     "initializer_range": number(lambda spread: 0 <= spread <= 100, "a number of 0 or more, at most 100"),
     "layer_norm_eps": _EPSILON,
     "special_token_ids": list_of(_ID, "ids of the vocabulary").or_none(),
@@ -196,7 +198,7 @@ def check_sizes(config: Any) -> None:
                 f"{name}={shown(getattr(config, name))} with vocab_size={config.vocab_size}: give ids of the "
                 "vocabulary, which count from 0"
             )
-    blocks, width, wide = config.block, config.hidden_size, config.intermediate_size
+    blocks, width = config.block, config.hidden_size
     if blocks.local_layers and max(blocks.local_layers) >= config.num_hidden_layers:
         raise ConfigError(
             f"blocks: local_layers={shown(list(blocks.local_layers))} with num_hidden_layers="
@@ -218,10 +220,17 @@ def check_sizes(config: Any) -> None:
             f"{config.position_offset}: padding stands at the position before the first one; give its id, and an "
             "offset of 1 or more"
         )
+    _check_parameters(config)
+
+
+def _check_parameters(config: Any) -> None:
+    blocks, width, wide = config.block, config.hidden_size, config.intermediate_size
     maps = 3 if blocks.gated else 2
     layers = config.num_hidden_layers * (4 * width * width + maps * width * wide)
     positions = config.max_position_embeddings if blocks.position_table else 0
     tables = (config.vocab_size + positions + config.type_vocab_size) * config.embedding_size
+    if config.grid is not None:
+        tables = (config.grid.positions + config.grid.pixels) * width
     if layers + tables > _MOST_PARAMETERS:
         raise ConfigError(
             f"vocab_size={config.vocab_size}, hidden_size={width}, intermediate_size={wide}, max_position_embeddings="

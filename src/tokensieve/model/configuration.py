@@ -1,4 +1,4 @@
-"""TokensieveConfig: one record for every BERT-family backbone, with the reduction settings nested as `reduction`."""
+"""TokensieveConfig: one record for backbones of every family, with the reduction settings nested as `reduction`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tokensieve.config import ReductionConfig
 from tokensieve.config.old import FIELDS as FLAT_FIELDS
 from tokensieve.errors import ConfigError
 from tokensieve.model.block import Blocks
-from tokensieve.model.config_fields import FIELDS, TEMPERATURE, check_base_fields, check_sizes
+from tokensieve.model.config_fields import FIELDS, MOST_POSITIONS, TEMPERATURE, check_base_fields, check_sizes
+from tokensieve.model.grid import PatchGrid
 
 _FIELDS_OF_0_1_0 = ("reread_below", "second_norms")
 """Fields of every config of 0.1.0. A cascade's have a meaning (`tokensieve.cascade.old`); others are dropped."""
@@ -23,6 +24,8 @@ _NAMED_ALONE: dict[str, Any] = {
     "head_bias": True,
     "head_norm": False,
     "head_pooling": "cls",
+    "head_dense": True,
+    "patches": None,
     "calibration_temperature": 1.0,
     "thresholds": None,
 }
@@ -44,7 +47,12 @@ class TokensieveConfig(PreTrainedConfig):
         head_input_dropout: whether the family's head has dropout on its input, too.
         head_bias: whether the first of its linear layers has a bias.
         head_norm: whether its activation is normed.
-        head_pooling: what it reads: the first token ("cls"), or the mean of the tokens that are left ("mean").
+        head_pooling: what it reads: the first token ("cls"), the mean of the tokens that are left ("mean"), the mean of
+            those behind the special tokens at the beginning ("others"), or the first token and that mean, one vector
+            behind the other ("cls+others"). The last two are without head_dense.
+        head_dense: whether a linear layer and its activation stand ahead of the last one.
+        patches: of a family that reads images, how they become tokens: a `PatchGrid`, or its record; None: it reads
+            texts.
         special_token_ids: ids of the tokens that begin and end a text. They tell where the second text of a pair begins
             if a caller gives bare ids, see `tokensieve.model.protected`. None: not known.
         reduction: a `ReductionConfig`, or its record as `to_dict` writes it. The flat record of version 0.1.0, which
@@ -124,7 +132,9 @@ class TokensieveConfig(PreTrainedConfig):
         self.reduction: dict[str, Any] = self._read_reduction(reduction, old).to_dict()
 
     def _take_head(self, named: Mapping[str, Any]) -> None:
-        """Set the fields of the pretrained head."""
+        """Set the fields of the pretrained head, and those of patches."""
+        self.patches: dict[str, Any] | None = _read_patches(named["patches"])
+        self.head_dense: bool = named["head_dense"]
         self.head_activation: str = named["head_activation"]
         self.head_input_dropout: bool = named["head_input_dropout"]
         self.head_bias: bool = named["head_bias"]
@@ -135,6 +145,11 @@ class TokensieveConfig(PreTrainedConfig):
         """Raise ConfigError unless all fields but the reduction settings are in range and go together."""
         check_values(vars(self), FIELDS)
         check_sizes(self)
+        if self.head_dense and self.head_pooling not in ("cls", "mean"):
+            raise ConfigError(
+                f"head_pooling={self.head_pooling!r} with head_dense=True: no family has such a head; give 'cls' or "
+                "'mean', or head_dense=False"
+            )
         self.check_calibration()
 
     def _read_reduction(self, reduction: Any, old: Any) -> ReductionConfig:
@@ -170,6 +185,16 @@ class TokensieveConfig(PreTrainedConfig):
     def block(self) -> Blocks:
         """How the layers are made."""
         return Blocks.from_dict(self.blocks)
+
+    @property
+    def grid(self) -> PatchGrid | None:
+        """How images become tokens; None: the family reads texts."""
+        return None if self.patches is None else PatchGrid.from_dict(self.patches)
+
+    @property
+    def special_ahead(self) -> int:
+        """Special tokens at the beginning of every document."""
+        return 1 if self.grid is None else self.grid.special
 
     @property
     def settings(self) -> ReductionConfig:
@@ -212,8 +237,8 @@ class TokensieveConfig(PreTrainedConfig):
 
     @property
     def longest_document(self) -> int:
-        """Text tokens that the position table takes, special tokens included."""
-        return int(self.max_position_embeddings - self.position_offset)
+        """Text tokens that the position table takes, special tokens included; that of images is interpolated."""
+        return MOST_POSITIONS if self.patches is not None else int(self.max_position_embeddings - self.position_offset)
 
     def truncation_length(self, asked: int | None = None) -> int:
         """Tokens that documents are truncated to: `asked`, else the checkpoint's own length, else what fits.
@@ -247,6 +272,22 @@ def _read_blocks(blocks: Any) -> Blocks:
         return blocks if isinstance(blocks, Blocks) else Blocks.from_dict(blocks or {})
     except ConfigError as error:
         raise ConfigError(f"blocks: {error}") from error
+
+
+def _read_patches(patches: Any) -> dict[str, Any] | None:
+    """The record of patches, checked.
+
+    Raises:
+        ConfigError: it is no record, has unknown fields, or refused values.
+    """
+    if patches is None:
+        return None
+    if not isinstance(patches, (PatchGrid, Mapping)):
+        raise ConfigError(f"patches={shown(patches)}: give the record of the family's patches")
+    try:
+        return (patches if isinstance(patches, PatchGrid) else PatchGrid.from_dict(patches)).to_dict()
+    except ConfigError as error:
+        raise ConfigError(f"patches: {error}") from error
 
 
 def _refuse_misplaced(values: Mapping[str, Any]) -> None:

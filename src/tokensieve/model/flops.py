@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from tokensieve.kernels.window import keys_seen
 from tokensieve.model.configuration import TokensieveConfig
+from tokensieve.model.head import pooled_width
 
 
 def layer_flops(
@@ -36,25 +37,30 @@ def layer_flops(
 
 
 def embedding_flops(config: TokensieveConfig, text: int) -> int:
-    """FLOPs of the projection in families with narrower embeddings (ELECTRA); look-ups are no multiply-adds."""
+    """FLOPs of the projection of patches, or in families with narrower embeddings (ELECTRA); look-ups cost none."""
+    if config.grid is not None:
+        return 2 * max(0, text - config.grid.special) * config.grid.pixels * config.hidden_size
     narrow = config.embedding_size != config.hidden_size
     return int(2 * text * config.embedding_size * config.hidden_size) if narrow else 0
 
 
 def head_flops(config: TokensieveConfig) -> int:
     """FLOPs of the head for one document."""
-    d = config.hidden_size
-    labels = config.num_labels or 0
-    dense = 2 * d * d if config.settings.resolved_pooling == "pretrained" else 0
-    return dense + 2 * d * labels
+    if config.settings.resolved_pooling == "pretrained":
+        return _pretrained_head_flops(config)
+    return 2 * config.hidden_size * (config.num_labels or 0)
+
+
+def _pretrained_head_flops(config: TokensieveConfig) -> int:
+    dense = 2 * config.hidden_size * config.hidden_size if config.head_dense else 0
+    return dense + 2 * pooled_width(config) * (config.num_labels or 0)
 
 
 def dense_flops(config: TokensieveConfig, length: int) -> int:
     """FLOPs of the same backbone with nothing reduced and its own head."""
-    d, labels = config.hidden_size, config.num_labels or 0
     local = config.block.local_layers
     layers = sum(
         layer_flops(config, length, length, length, length, local=layer in local)
         for layer in range(config.num_hidden_layers)
     )
-    return int(embedding_flops(config, length) + layers + 2 * d * d + 2 * d * labels)
+    return int(embedding_flops(config, length) + layers + _pretrained_head_flops(config))

@@ -27,7 +27,7 @@ class PretrainedHead(nn.Module):
     def __init__(self, config: TokensieveConfig) -> None:
         super().__init__()
         self.input_dropout = Dropout(config.classifier_dropout if config.head_input_dropout else 0.0)
-        self.reads_mean = config.head_pooling == "mean"
+        self.pooling, self.special = config.head_pooling, config.special_ahead
         self.dense = Linear(config.hidden_size, config.hidden_size, config.head_bias)
         self.activation = ACT2FN[config.head_activation]
         self.LayerNorm = norm_of(config.hidden_size, config) if config.head_norm else None
@@ -36,18 +36,28 @@ class PretrainedHead(nn.Module):
 
     def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""
-        if self.reads_mean:
-            read = document_means(tokens.values, tokens.lengths, tokens.shares)
-        else:
-            lengths = torch.tensor(tokens.lengths, device=tokens.values.device)
-            read = tokens.values.index_select(0, lengths.cumsum(0) - lengths)
-        pooled = self.document_vectors(read)
+        pooled = self.document_vectors(pooled_by(self.pooling, tokens, self.special))
         return self.classifier(self.dropout(pooled)), pooled
 
     def document_vectors(self, read: Tensor) -> Tensor:
         """What the last layer reads, [B, d], of the first token or the mean, [B, d]."""
         pooled: Tensor = self.activation(self.dense(self.input_dropout(read)))
         return pooled if self.LayerNorm is None else self.LayerNorm(pooled)
+
+
+class LinearHead(nn.Module):
+    """The checkpoint's own head where it is one linear layer: on the first token, the mean of the others, or both."""
+
+    def __init__(self, config: TokensieveConfig) -> None:
+        super().__init__()
+        self.pooling, self.special = config.head_pooling, config.special_ahead
+        self.dropout = Dropout(config.classifier_dropout)
+        self.classifier = Linear(pooled_width(config), config.num_labels or 0)
+
+    def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """Logits [B, num_labels], and the document vectors [B, d or 2 d] that the layer reads, before dropout."""
+        pooled = pooled_by(self.pooling, tokens, self.special)
+        return self.classifier(self.dropout(pooled)), pooled
 
 
 class MeanHead(nn.Module):
@@ -64,4 +74,46 @@ class MeanHead(nn.Module):
         return self.classifier(self.dropout(pooled)), pooled
 
 
-HEADS: dict[str, type[PretrainedHead] | type[MeanHead]] = {"pretrained": PretrainedHead, "mean": MeanHead}
+def head_of(config: TokensieveConfig) -> PretrainedHead | LinearHead | MeanHead:
+    """The head that the settings ask for."""
+    if config.settings.resolved_pooling == "mean":
+        return MeanHead(config)
+    return PretrainedHead(config) if config.head_dense else LinearHead(config)
+
+
+def pooled_width(config: TokensieveConfig) -> int:
+    """Width of what a pretrained head reads."""
+    return config.hidden_size * len(config.head_pooling.split("+"))
+
+
+def pooled_by(pooling: str, tokens: Tokens, special: int) -> Tensor:
+    """A vector for each document, [B, d], or one behind the other [B, 2 d] where `pooling` names two.
+
+    Args:
+        pooling: as `TokensieveConfig.head_pooling`.
+        tokens: those that are left. In a mean each weighs as many as it stands for.
+        special: tokens at the beginning of a document that are none of the "others".
+    """
+    vectors = [_pooled(name, tokens, special) for name in pooling.split("+")]
+    return vectors[0] if len(vectors) == 1 else torch.cat(vectors, 1)
+
+
+def _pooled(pooling: str, tokens: Tokens, special: int) -> Tensor:
+    if pooling == "cls":
+        return _first(tokens)
+    return _mean(tokens) if pooling == "mean" else _mean_of_others(tokens, special)
+
+
+def _first(tokens: Tokens) -> Tensor:
+    lengths = torch.tensor(tokens.lengths, device=tokens.values.device)
+    return tokens.values.index_select(0, lengths.cumsum(0) - lengths)
+
+
+def _mean(tokens: Tokens) -> Tensor:
+    return document_means(tokens.values, tokens.lengths, tokens.shares)
+
+
+def _mean_of_others(tokens: Tokens, special: int) -> Tensor:
+    counted = ((tokens.origin < 0) | (tokens.origin >= special)).float()  # combination tokens stand at no position
+    weights = counted if tokens.shares is None else counted * tokens.shares
+    return document_means(tokens.values, tokens.lengths, weights + 1e-12)  # a document has a mean if none is left

@@ -66,7 +66,8 @@ class Encoder(nn.Module):
             for step in self.steps
         )
         self.positions = Positions(config)
-        self.LayerNorm = norm_of(config.hidden_size, config) if config.block.norm_first else None
+        normed = config.block.norm_first and config.block.last_norm
+        self.LayerNorm = norm_of(config.hidden_size, config) if normed else None
         self.first_share = _first_share(self.steps[0])
 
     def forward(self, tokens: Tokens) -> tuple[Tokens, Trace]:

@@ -87,6 +87,11 @@ def load(
             f"{path}: holds a {config.model_type!r} model, not a tokensieve classifier: train one with "
             "'tokensieve train --model ...', or build one with tokensieve.compress"
         )
+    if config.grid is not None:
+        raise CheckpointError(
+            f"{path}: an image classifier, and this serves texts: load it with AutoModelForImageClassification, and "
+            "its image processor with AutoImageProcessor"
+        )
     if config.problem_type == "regression" or len(config.label_names) < (1 if config.is_multi_label else 2):
         found = f"problem_type={config.problem_type!r} and id2label={config.id2label!r}"
         raise CheckpointError(

@@ -26,6 +26,7 @@ def gelu(values: Tensor) -> Tensor:
 
 ACTIVATIONS = {
     "gelu": gelu,
+    "quick_gelu": lambda values: values * torch.sigmoid(1.702 * values),
     "relu": lambda values: values.clamp(min=0),
     "silu": lambda values: values * torch.sigmoid(values),
     "tanh": torch.tanh,
@@ -116,6 +117,37 @@ class Backbone:
             received.append(torch.stack(counted).mean(0))
         return self.linear(name + "attention.output.dense", torch.cat(contexts, dim=1)), received
 
+    def embed_image(self, pixels: Tensor) -> Tensor:
+        """Vectors [t, d] of an image [channels, height, width]: special tokens, then its patches row by row."""
+        grid, table = self.config.grid, self.weights["embeddings.position_embeddings.weight"]
+        special = [self.weights[f"embeddings.{name}_token"] for name in ("cls", "distillation")[: self._special]]
+        (high, wide), kernel = grid.patch_size, self.weights["embeddings.projection.weight"]
+        bias = self.weights.get("embeddings.projection.bias", torch.tensor(0.0))
+        rows, columns = pixels.shape[1] // high, pixels.shape[2] // wide
+        patches = [
+            (kernel * pixels[:, r * high : (r + 1) * high, c * wide : (c + 1) * wide]).sum((1, 2, 3)) + bias
+            for r in range(rows)
+            for c in range(columns)
+        ]
+        known = (grid.image_size[0] // high, grid.image_size[1] // wide)
+        places = table[self._special :]
+        if known != (rows, columns):
+            picture = places.reshape(*known, -1).permute(2, 0, 1)[None]
+            picture = F.interpolate(picture, size=(rows, columns), mode="bicubic", align_corners=False)
+            places = picture[0].permute(1, 2, 0).reshape(rows * columns, -1)
+        vectors = torch.stack([*special, *patches]) + torch.cat([table[: self._special], places])
+        return self.norm("embeddings.LayerNorm", vectors)
+
+    @property
+    def _special(self) -> int:
+        return 1 + ("embeddings.distillation_token" in self.weights)
+
+    def _of_image(self, rows: Tensor, sizes: Sequence[float], at: Positions) -> Tensor:
+        """What an image's head reads: the first row, the mean of the rows that are no special tokens, or both."""
+        others = [j for j, place in enumerate(at) if place is None or place >= self._special]
+        mean = mean_of(rows[others], [sizes[j] for j in others]) if others else mean_of(rows, sizes)
+        return {"cls": rows[0], "others": mean, "cls+others": torch.cat([rows[0], mean])}[self.config.head_pooling]
+
     def keys(self, name: str, rows: Tensor) -> list[Tensor]:
         """The mean over the heads of each row's key, before it is turned."""
         key = self.linear(name + "attention.self.key", self.norm(name + "attention.self.LayerNorm", rows))
@@ -156,7 +188,10 @@ class Backbone:
 
         Between them each row is multiplied by its number of the `scale`, if there is one.
         """
-        attended = self.norm(name + "attention.output.LayerNorm", context + rows)
+        weights = [
+            self.weights.get(f"{name}{block}.scale", torch.tensor(1.0)) for block in ("attention.output", "output")
+        ]
+        attended = self.norm(name + "attention.output.LayerNorm", context * weights[0] + rows)
         if scale is not None:
             attended = torch.stack([factor * row for factor, row in zip(scale, attended, strict=True)])
         wide = self.linear(name + "intermediate.dense", self.norm(name + "intermediate.LayerNorm", attended))
@@ -166,7 +201,8 @@ class Backbone:
             wide = activation(first) * second
         else:
             wide = activation(wide)
-        return self.norm(name + "output.LayerNorm", self.linear(name + "output.dense", wide) + attended)
+        added = self.linear(name + "output.dense", wide) * weights[1]
+        return self.norm(name + "output.LayerNorm", added + attended)
 
     def skim_score(self, name: str, row: Tensor) -> float:
         """The logit of staying less that of leaving: norm, linear map, norm, GELU, linear map of one row [d]."""
@@ -212,14 +248,21 @@ class Backbone:
             made.append(sum(part * row for part, row in zip(parts, text, strict=True)))
         return torch.stack(made)
 
-    def head(self, settings: SimpleNamespace, rows: Tensor, sizes: Sequence[float]) -> Tensor:
-        """Logits from the rows that are left, each of which stands for as many tokens as its size."""
-        mean = sum(size * row for size, row in zip(sizes, rows, strict=True)) / sum(sizes)
+    def head(self, settings: SimpleNamespace, rows: Tensor, sizes: Sequence[float], at: Positions = ()) -> Tensor:
+        """Logits from the rows that are left, each of which stands for as many tokens as its size; `at` of images."""
+        mean = mean_of(rows, sizes)
         if settings.pooling == "mean":
             return self.linear("head.classifier", mean)
+        if not self.config.head_dense:
+            return self.linear("head.classifier", self._of_image(rows, sizes, at))
         read = mean if self.config.head_pooling == "mean" else rows[0]
         pooled = ACTIVATIONS[self.config.head_activation](self.linear("head.dense", read))
         return self.linear("head.classifier", self.norm("head.LayerNorm", pooled))
+
+
+def mean_of(rows: Tensor, sizes: Sequence[float]) -> Tensor:
+    """The mean of rows, each of which counts as many times as its size says."""
+    return sum(size * row for size, row in zip(sizes, rows, strict=True)) / sum(sizes)
 
 
 def bucket(distance: int, buckets: int) -> int:

@@ -16,7 +16,7 @@ from contract.oracle.backbone import Backbone
 from contract.oracle.pairs import band_similarity, cosine, energy, is_near, key_similarity, takers
 from contract.oracle.rule import protected_places, select_positions
 from flat import flat_of
-from tokensieve import TokensieveForSequenceClassification
+from tokensieve import TokensieveForImageClassification, TokensieveForSequenceClassification
 
 
 def answers(
@@ -53,19 +53,35 @@ def logits(
         segments: of each token; None: 0.
         special: for each token whether the tokenizer added it; None: it is told by where the token stands.
     """
+    config, backbone = model.config, Backbone(model.config, model.state_dict())
+    places = protected_places(config, ids, segments) if special is None else {j for j, is_ in enumerate(special) if is_}
+    return _walked(model, backbone.embed(ids, segments), places)
+
+
+def image_answers(
+    model: TokensieveForImageClassification, images: Sequence[Tensor]
+) -> tuple[Tensor, list[tuple[int, ...]]]:
+    """As `answers`, of images [channels, height, width], whose special tokens stand ahead of all patches."""
+    backbone = Backbone(model.config, model.state_dict())
+    special = set(range(1 + ("embeddings.distillation_token" in backbone.weights)))
+    found = [_walked(model, backbone.embed_image(image), special) for image in images]
+    counts = zip(*(kept for _, kept in found), strict=True)
+    return torch.stack([values for values, _ in found]), list(counts)
+
+
+def _walked(model: Any, states: Tensor, places: set[int]) -> tuple[Tensor, list[int]]:
+    """Logits and kept counts of the vectors [t, d] that enter the first layer; special tokens stand at `places`."""
     config, settings = model.config, model.settings
     flat, depth = flat_of(settings, config.num_hidden_layers), config.num_hidden_layers
     backbone = Backbone(config, model.state_dict())
-    places = protected_places(config, ids, segments) if special is None else {j for j, is_ in enumerate(special) if is_}
-    states = backbone.embed(ids, segments)
     own = backbone.weights.get("embeddings.combination_tokens.weight")
     document = Document(
         states=states,
         extra=states[:0] if own is None else own,
-        where=list(range(len(ids))),
-        keys=[list(range(len(ids)))] * config.num_attention_heads,
-        sizes=[1.0] * (len(ids) + (0 if own is None else len(own))),
-        protected=[flat.protect_special and place in places for place in range(len(ids))],
+        where=list(range(len(states))),
+        keys=[list(range(len(states)))] * config.num_attention_heads,
+        sizes=[1.0] * (len(states) + (0 if own is None else len(own))),
+        protected=[flat.protect_special and place in places for place in range(len(states))],
     )
     walk = Walk(backbone, flat, settings.prune, shares_of(config, flat))
     kept: list[int] = []
@@ -80,7 +96,7 @@ def logits(
             counts = len(document.where) if flat.site == "hidden" else served
             kept.append(counts if document.where else len(document.extra))
     rows = backbone.norm("encoder.LayerNorm", torch.cat([document.states, document.extra]))
-    return backbone.head(flat, rows, document.sizes), kept
+    return backbone.head(flat, rows, document.sizes, document.positions), kept
 
 
 def shares_of(config: Any, flat: SimpleNamespace) -> list[Fraction]:

@@ -9,17 +9,17 @@ from tokensieve.kernels.linear import Linear
 from tokensieve.model.batch import Batch
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.dropout import Dropout
-from tokensieve.model.inputs.combination import CombinationTokens
+from tokensieve.model.inputs.contract import Inputs
 from tokensieve.model.norms import norm_of
 from tokensieve.model.protected import protected_tokens
 from tokensieve.tokens import Tokens, pack
 
 
-class Embeddings(nn.Module):
+class Embeddings(Inputs):
     """Word, position and segment vectors, norm, projection where the family has one, then the combination tokens."""
 
     def __init__(self, config: TokensieveConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
         width = config.embedding_size
         self.word_embeddings = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
@@ -29,11 +29,7 @@ class Embeddings(nn.Module):
         self.LayerNorm = norm_of(width, config)
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.projection = Linear(width, config.hidden_size) if width != config.hidden_size else None
-        settings = config.settings
-        self.protects = settings.protect_special
-        self.combination_tokens: CombinationTokens | None = None
-        if settings.joined_tokens:
-            self.combination_tokens = CombinationTokens(settings.joined_tokens, config.hidden_size)
+        self.combination_tokens = self.joining(config)
 
     def forward(self, batch: Batch) -> Tokens:
         """Pack and embed: the values of the result are [T, hidden_size], T counting no padding."""
@@ -41,15 +37,8 @@ class Embeddings(nn.Module):
         origin = torch.cat([torch.arange(length) for length in batch.lengths]).to(batch.mask.device)
         nothing = torch.zeros_like(origin, dtype=torch.bool)
         protected = protected_tokens(self.config, batch, origin) if self.protects else nothing
-        tokens = Tokens(
-            values=self.embed(ids, origin, batch),
-            lengths=batch.lengths,
-            origin=origin,
-            protected=protected,
-            protected_counts=tuple(int(part.sum()) for part in protected.cpu().split(list(batch.lengths))),
-            scores=None if batch.scores is None else pack(batch.scores, batch.mask),
-        )
-        return tokens if self.combination_tokens is None else self.combination_tokens(tokens)
+        scores = None if batch.scores is None else pack(batch.scores, batch.mask)
+        return self.packed(self.embed(ids, origin, batch), batch.lengths, origin, protected, scores)
 
     def embed(self, ids: Tensor | None, origin: Tensor, batch: Batch) -> Tensor:
         """Vectors [T, hidden_size] of packed ids [T], or of the batch's own word vectors, at places `origin` [T]."""
@@ -68,14 +57,11 @@ class Embeddings(nn.Module):
             vectors = self.projection(vectors)
         return vectors
 
-    @torch.no_grad()
-    def start_from_words(self) -> None:
-        """Start the combination tokens as words, evenly spaced in the vocabulary and normed as the text is."""
-        assert self.combination_tokens is not None
-        number = len(self.combination_tokens.weight)
+    def typical(self, number: int) -> Tensor:
+        """Words, evenly spaced in the vocabulary and normed as the text is."""
         ids = torch.arange(1, number + 1) * self.config.vocab_size // (number + 1)
-        vectors = self.LayerNorm(self.word_embeddings(ids.to(self.word_embeddings.weight.device)))
-        self.combination_tokens.weight.copy_(vectors if self.projection is None else self.projection(vectors))
+        vectors: Tensor = self.LayerNorm(self.word_embeddings(ids.to(self.word_embeddings.weight.device)))
+        return vectors if self.projection is None else self.projection(vectors)
 
     def positions(self, batch: Batch, ids: Tensor | None, origin: Tensor) -> Tensor:
         """Rows of the position table [T]. Padding is not counted, so that its side does not matter."""
