@@ -16,6 +16,7 @@ PAGES = {
                 "bfloat16",
                 "scores",
                 "cascade",
+                "frontier",
                 "bag-of-words",
                 "rivals",
                 "serving",
