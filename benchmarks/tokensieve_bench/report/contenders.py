@@ -198,3 +198,56 @@ def contender_plot(results: Results, path: Path) -> None:
         axes.legend(fontsize=8)
         path.parent.mkdir(exist_ok=True)
         figure.savefig(path, metadata={"Date": None})
+
+
+def promise_table(results: Results) -> str:
+    """A row a set and budget: what the validation documents promise and the test documents give, means over seeds."""
+    if not results.has("frontier/promises"):
+        return "Not measured yet."
+    found = results.read("frontier/promises")["rows"]
+    rows = [
+        [
+            "set",
+            "budget",
+            "seeds",
+            "times dense",
+            "promised, points [95 %]",
+            "test, points",
+            "inside",
+            "test against words",
+        ]
+    ]
+    for budget in dict.fromkeys(row["budget"] for row in found):
+        of_budget = [row for row in found if row["budget"] == budget]
+        for name in dict.fromkeys(row["data"] for row in of_budget):
+            own = [row for row in of_budget if row["data"] == name]
+            low, high = (float(np.mean([row["interval"][end] for row in own])) for end in (0, 1))
+            inside = sum(row["interval"][0] <= row["test"] <= row["interval"][1] for row in own)
+            promised, test, words = (
+                np.mean([row[key] for row in own]) for key in ("promised", "test", "test_against_words")
+            )
+            rows.append(
+                [
+                    *(name, f"{budget:g}", str(len(own)), _spread([row["speed"] for row in own])),
+                    *(
+                        f"{promised:+.2f} [{low:+.2f}, {high:+.2f}]",
+                        f"{test:+.2f}",
+                        f"{inside} of {len(own)}",
+                        f"{words:+.2f}",
+                    ),
+                ]
+            )
+        rows.append(_all_sets(of_budget))
+    return "\n".join(render(rows, "markdown"))
+
+
+def _all_sets(rows: list[dict[str, Any]]) -> list[str]:
+    """Pooled: a test document counts once."""
+    weights = [row["test_documents"] for row in rows]
+    promised, test, words = (
+        np.average([row[key] for row in rows], weights=weights) for key in ("promised", "test", "test_against_words")
+    )
+    inside = sum(row["interval"][0] <= row["test"] <= row["interval"][1] for row in rows)
+    speed = _spread([row["speed"] for row in rows])
+    cells = ("all", f"{rows[0]['budget']:g}", "", speed, f"{promised:+.2f}", f"{test:+.2f}", f"{inside} of {len(rows)}")
+    return [*cells, f"{words:+.2f}"]
