@@ -28,12 +28,12 @@ from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
 from tokensieve_bench.record_files import write_record
 from tokensieve_bench.runs import LOGITS, config_parser, configs_of, run_folder, splits_of
+from tokensieve_bench.trained import KIND
 
 FOLDER = RESULTS / "cascade"
 ENCODERS = ("dense", "fast", "pruned")
 """Runs, and the first stage of `fast` alone."""
 STAGES = ("words", *ENCODERS)
-KIND = "single_label_classification"
 ALLOWED = (0.0, 0.1, 0.25, 0.5, 1.0)
 """Points of accuracy that the first stage may be expected to lose."""
 TOLD = (0.25, 0.5)

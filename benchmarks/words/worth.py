@@ -25,9 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from cascade import KIND, cascade
-from cascade_speed import Contender, cascade_folder, interleaved
-from floors import encoded, static_floor, words_floor
+from cascade import cascade
 from transformers import AutoTokenizer
 
 from tokensieve import ReductionConfig, compress, load
@@ -39,10 +37,12 @@ from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.engine import Engine
 from tokensieve.training.fits.bag import targets_of, texts_of
 from tokensieve_bench.figures import speedup
+from tokensieve_bench.floors import encoded, static_floor, words_floor
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
 from tokensieve_bench.records import Results
 from tokensieve_bench.runs import LOGITS, config_parser, configs_of, run_folder, splits_of
+from tokensieve_bench.trained import KIND, Answer, cascade_folder, interleaved
 
 FOLDER = RESULTS / "worth"
 ALLOWED = 0.5
@@ -143,11 +143,11 @@ def lengths(tokenizer: Any, texts: list[Any], max_length: int) -> Record:
     }
 
 
-def floors_of(splits: DataSplits, config: dict[str, Any]) -> dict[str, Contender]:
+def floors_of(splits: DataSplits, config: dict[str, Any]) -> dict[str, Answer]:
     """Both floors, from texts to labels."""
     fitted = {"words": words_floor(splits, config["words"]), "static": static_floor(splits, **config["static"])}
 
-    def labels(answer: Any) -> Contender:
+    def labels(answer: Any) -> Answer:
         return lambda texts: [splits.label_names[own] for own in answer(texts).argmax(1)]
 
     return {name: labels(floor.answer) for name, floor in fitted.items()}
@@ -207,13 +207,13 @@ def logits_of_two(run: Record, truth: dict[str, torch.Tensor]) -> dict[str, torc
     return {split: own / heat for split, own in logits.items()}
 
 
-def untrained(labels: int, max_length: int) -> Contender:
+def untrained(labels: int, max_length: int) -> Answer:
     """The dense model with a random head, to time it."""
     folder: Path = default_model_dir()
     model = compress(folder, ReductionConfig(prune=None, pooling="mean"), num_labels=labels).eval()
     lay_out_weights(model)
     classifier = Classifier(Engine(model, AutoTokenizer.from_pretrained(folder), max_length=max_length))
-    answer: Contender = classifier.predict
+    answer: Answer = classifier.predict
     return answer
 
 

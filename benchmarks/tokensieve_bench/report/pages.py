@@ -20,6 +20,7 @@ from tokensieve_bench.records import Results, command_of_today
 from tokensieve_bench.report.accuracy import accuracy_table, dtype_table, score_table
 from tokensieve_bench.report.assistants import assistants_tables
 from tokensieve_bench.report.cascades import cascade_table
+from tokensieve_bench.report.contenders import contender_plot, contender_tables, promise_table
 from tokensieve_bench.report.frontier import accuracy_records, frontier_plot, frontier_table, preset_table, screen_table
 from tokensieve_bench.report.int8 import int8_tables
 from tokensieve_bench.report.leaderboard import leaderboard, set_tables
@@ -90,6 +91,9 @@ def report(results: Results, root: Path) -> None:
     _place(page["machines"], "scale", scale_tables(Results(RESULTS)))
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
+    _place(page["frontier"], "contenders", contender_tables(Results(RESULTS)))
+    _place(page["frontier"], "promises", promise_table(Results(RESULTS)))
+    contender_plot(Results(RESULTS), pictures / "contenders.svg")
     _place(page["account"], "thresholds", _thresholds(pictures / "thresholds.svg"))
     _place_accuracy(results, page, pictures)
     _place_benchmarks(results, root, page["speed"], pictures)

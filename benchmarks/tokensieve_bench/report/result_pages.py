@@ -18,6 +18,7 @@ PAGES = {
                 "tuning",
                 "scores",
                 "cascade",
+                "frontier",
                 "bag-of-words",
                 "rivals",
                 "serving",

@@ -1,0 +1,253 @@
+"""The records of results/frontier, cascade and int8 -> which classifier at which speed: tables and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import geometric_mean, median
+from typing import Any
+
+import numpy as np
+
+from tokensieve_bench.records import Results
+from tokensieve_bench.report.accuracy import interval, with_interval
+from tokensieve_bench.report.cascades import SHOWN as CASCADE
+from tokensieve_bench.table import render
+
+GROUPS = {
+    "floors": ("words", "static"),
+    "rivals": ("transformers", "ONNX Runtime int8", "OpenVINO int8", "3 layers"),
+    "tokensieve, float32": ("dense", "fast", "cascade"),
+    "tokensieve, int8": ("dense int8", "fast int8", "cascade int8", "cascade int8, 1 point"),
+}
+"""Contenders by what they are, in the order of the tables."""
+RIVAL = "transformers"
+DENSE = "dense"
+WORDS = "words"
+_STAGES = {"words": "words", "dense": "dense", RIVAL: "dense", "fast": "fast", "cascade": CASCADE}
+"""Contenders whose answers are those of a stage in results/cascade; transformers gives the same answers as `dense`."""
+_INT8 = {"dense int8": "dense", "fast int8": "fast"}
+"""Contenders whose answers are those of a variant in results/int8."""
+
+Right = Mapping[int, np.ndarray]
+"""By seed, whether each test document was classified rightly."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of all contenders.
+
+    Attributes:
+        right: by set and contender.
+        seconds: by set and contender, of each round.
+        documents: by set, that were timed.
+        machines: of the timings.
+    """
+
+    right: dict[str, dict[str, Right]]
+    seconds: dict[str, dict[str, list[float]]]
+    documents: dict[str, int]
+    machines: set[str]
+
+    def complete(self) -> Iterator[str]:
+        """Contenders whose answers are there for every set, in the order of the tables."""
+        for group in GROUPS.values():
+            yield from (own for own in group if all(own in found for found in self.right.values()))
+
+    def against(self, contender: str, other: str) -> np.ndarray:
+        """Points that a contender has more than another, by document of all sets, means over their seeds.
+
+        Seeds that both have are compared with each other; a contender without these with the mean of the other's.
+        """
+        points = []
+        for found in self.right.values():
+            own, theirs = found[contender], found[other]
+            common = sorted(own.keys() & theirs.keys())
+            rows = [[side[seed] for seed in common or side] for side in (own, theirs)]
+            points.append(100 * (np.mean(rows[0], axis=0) - np.mean(rows[1], axis=0)))
+        return np.concatenate(points)
+
+    def times(self, contender: str) -> list[float]:
+        """Times faster than transformers, by set: the median of paired rounds."""
+        return [
+            median(rival / mine for rival, mine in zip(found[RIVAL], found[contender], strict=True))
+            for found in self.seconds.values()
+            if contender in found
+        ]
+
+
+def measured(results: Results) -> Measured:
+    """All records that are there; a set counts from when its contenders were asked."""
+    folders = sorted(folder for folder in (results.folder / "frontier").glob("*") if folder.is_dir())
+    names = [folder.name for folder in folders if results.has(f"cascade/{folder.name}")]
+    speeds = {name: results.read(f"frontier/{name}/speed") for name in names if results.has(f"frontier/{name}/speed")}
+    return Measured(
+        {name: _right(results, name) for name in names},
+        {name: record["seconds"] for name, record in speeds.items()},
+        {name: record["documents"] for name, record in speeds.items()},
+        {record["machine"]["processor"] for record in speeds.values()},
+    )
+
+
+def _right(results: Results, name: str) -> dict[str, Right]:
+    record, found = results.read(f"cascade/{name}"), {}
+    truth = np.array(record["truth"]["test"])
+    for contender, stage in _STAGES.items():
+        found[contender] = {run["seed"]: _equal(run["predicted"][stage], truth) for run in record["runs"]}
+    int8 = results.read("int8/accuracy")["runs"] if results.has("int8/accuracy") else []
+    for contender, variant in _INT8.items():
+        runs = [run for run in int8 if run["data"] == name and run["variant"] == variant]
+        if runs:
+            found[contender] = {run["seed"]: _equal(run["int8"], np.array(run["truth"])) for run in runs}
+    for run in results.read_all(f"frontier/{name}/seed*").values():
+        found.setdefault(run["contender"], {})[run["seed"]] = _equal(run["predicted"], truth)
+    return found
+
+
+def _equal(answers: list[Any], truth: np.ndarray) -> np.ndarray:
+    own: np.ndarray = (np.array(answers) == truth).astype(float)
+    return own
+
+
+def contender_tables(results: Results) -> str:
+    """All sets together, then accuracy and speed of each."""
+    found = measured(results)
+    if not found.right:
+        return "Not measured yet."
+    parts = [_pooled(found), _by_set(found, "accuracy"), _by_set(found, "documents per second")]
+    return "\n\n".join(["\n".join(render(rows, "markdown")) for rows in parts] + ["\n".join(_conditions(found))])
+
+
+def _pooled(found: Measured) -> list[list[str]]:
+    heads = ("times transformers", "against `dense`, points [95 %]", "against words, points [95 %]", "seeds")
+    rows = [["contender", *heads]]
+    for own in found.complete():
+        points = [found.against(own, other) if own != other else None for other in (DENSE, WORDS)]
+        told = ["" if each is None or not each.any() else with_interval(each, interval(each)) for each in points]
+        seeds = sorted({len(sides[own]) for sides in found.right.values()})
+        rows.append(
+            [own, _spread(found.times(own)), *told, " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))]
+        )
+    return rows
+
+
+def _by_set(found: Measured, what: str) -> list[list[str]]:
+    rows = [[what, *found.right]]
+    for own in found.complete():
+        cells = []
+        for name, sides in found.right.items():
+            times = found.seconds.get(name, {}).get(own)
+            if what == "accuracy":
+                cells.append(f"{np.mean([*sides[own].values()]):.4f}")
+            else:
+                cells.append(f"{found.documents[name] / median(times):,.4g}" if times else "")
+        rows.append([own, *cells])
+    return rows
+
+
+def _spread(times: list[float]) -> str:
+    if not times:
+        return ""
+    return f"{geometric_mean(times):.3g} ({min(times):.3g}-{max(times):.3g})"
+
+
+def _conditions(found: Measured) -> list[str]:
+    counts = ", ".join(f"{name} {len(next(iter(sides[DENSE].values())))}" for name, sides in found.right.items())
+    lines = [
+        f"- Test documents: {counts}. The encoders read 256 tokens, the bag of words whole texts.",
+        "- Differences are of the same documents, all sets pooled, means over seeds; the interval is a bootstrap over "
+        "documents.",
+    ]
+    if found.documents:
+        timed = ", ".join(f"{name} {count}" for name, count in found.documents.items())
+        lines.append(
+            "- Times: geometric mean over the sets, with the lowest and the highest; medians of interleaved rounds over"
+            f" test documents ({timed}), from text to label, tokenizing included, two threads for all, on "
+            f"{', '.join(sorted(found.machines))}."
+        )
+    return lines
+
+
+def contender_plot(results: Results, path: Path) -> None:
+    """Points of accuracy against dense over times faster than transformers, a colour a group, with intervals."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    found = measured(results)
+    with rc_context({"svg.hashsalt": "tokensieve", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(8, 4.8), layout="constrained")
+        axes = figure.subplots()
+        complete = list(found.complete())
+        for group, contenders in GROUPS.items():
+            drawn = [own for own in contenders if own in complete and found.times(own)]
+            points = {own: (geometric_mean(found.times(own)), found.against(own, DENSE)) for own in drawn}
+            middles = [float(each.mean()) for _, each in points.values()]
+            ends = [interval(each) if each.any() else (0.0, 0.0) for _, each in points.values()]
+            bars = [[m - low for m, (low, _) in zip(middles, ends, strict=True)]]
+            bars += [[high - m for m, (_, high) in zip(middles, ends, strict=True)]]
+            xs = [x for x, _ in points.values()]
+            axes.errorbar(xs, middles, bars, fmt="o", capsize=2, markersize=5, label=group)
+            for own, x, middle in zip(points, xs, middles, strict=True):
+                axes.annotate(own, (x, middle), textcoords="offset points", xytext=(5, 5), fontsize=8)
+        axes.set_xscale("log")
+        axes.margins(x=0.15)
+        axes.axhline(0, color="black", linewidth=0.6)
+        axes.set_xlabel("documents per second, times transformers' dense model (float32, SDPA, sorted)")
+        axes.set_ylabel("points of accuracy against the dense encoder")
+        axes.legend(fontsize=8)
+        path.parent.mkdir(exist_ok=True)
+        figure.savefig(path, metadata={"Date": None})
+
+
+def promise_table(results: Results) -> str:
+    """A row a set and budget: what the validation documents promise and the test documents give, means over seeds."""
+    if not results.has("frontier/promises"):
+        return "Not measured yet."
+    found = results.read("frontier/promises")["rows"]
+    rows = [
+        [
+            "set",
+            "budget",
+            "seeds",
+            "times dense",
+            "promised, points [95 %]",
+            "test, points",
+            "inside",
+            "test against words",
+        ]
+    ]
+    for budget in dict.fromkeys(row["budget"] for row in found):
+        of_budget = [row for row in found if row["budget"] == budget]
+        for name in dict.fromkeys(row["data"] for row in of_budget):
+            own = [row for row in of_budget if row["data"] == name]
+            low, high = (float(np.mean([row["interval"][end] for row in own])) for end in (0, 1))
+            inside = sum(row["interval"][0] <= row["test"] <= row["interval"][1] for row in own)
+            promised, test, words = (
+                np.mean([row[key] for row in own]) for key in ("promised", "test", "test_against_words")
+            )
+            rows.append(
+                [
+                    *(name, f"{budget:g}", str(len(own)), _spread([row["speed"] for row in own])),
+                    *(
+                        f"{promised:+.2f} [{low:+.2f}, {high:+.2f}]",
+                        f"{test:+.2f}",
+                        f"{inside} of {len(own)}",
+                        f"{words:+.2f}",
+                    ),
+                ]
+            )
+        rows.append(_all_sets(of_budget))
+    return "\n".join(render(rows, "markdown"))
+
+
+def _all_sets(rows: list[dict[str, Any]]) -> list[str]:
+    """Pooled: a test document counts once."""
+    weights = [row["test_documents"] for row in rows]
+    promised, test, words = (
+        np.average([row[key] for row in rows], weights=weights) for key in ("promised", "test", "test_against_words")
+    )
+    inside = sum(row["interval"][0] <= row["test"] <= row["interval"][1] for row in rows)
+    speed = _spread([row["speed"] for row in rows])
+    cells = ("all", f"{rows[0]['budget']:g}", "", speed, f"{promised:+.2f}", f"{test:+.2f}", f"{inside} of {len(rows)}")
+    return [*cells, f"{words:+.2f}"]

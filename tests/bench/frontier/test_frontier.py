@@ -1,0 +1,104 @@
+"""The table of who could do the job, and the dense classifier in transformers' code, which the rivals run."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import contenders
+import pytest
+import torch
+
+from tokensieve import ReductionConfig, load
+from tokensieve_bench.records import Results
+from tokensieve_bench.report.contenders import GROUPS, contender_plot, contender_tables
+from tokensieve_bench.trained import TrainedBackbone, interleaved, padded
+
+TRUTH = [0, 1, 1, 0]
+
+
+def _write(file: Path, record: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(record), encoding="utf-8")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    """Two sets, of which one has no answers of ONNX Runtime; words are right once less than dense."""
+    stages = {"words": [0, 1, 0, 1], "dense": [0, 1, 1, 1], "fast": [0, 1, 1, 1], "words -> pruned, 0.5": TRUTH}
+    machine = {"processor": "a processor"}
+    for data in ("a", "b"):
+        runs = [{"seed": seed, "predicted": stages} for seed in (0, 1)]
+        config = {"config": {"variants": {}}, "truth": {"test": TRUTH}, "machine": machine}
+        _write(tmp_path / "cascade" / data / "common.json", config)
+        _write(tmp_path / "cascade" / data / "seed0.json", {"runs": runs})
+        seconds = {"transformers": [4.0, 8.0], "dense": [2.0, 2.0], "OpenVINO int8": [1.0, 1.0]}
+        speed = {"seconds": seconds, "documents": 4, "machine": machine}
+        _write(tmp_path / "frontier" / data / "speed.json", speed)
+        answers = {"contender": "OpenVINO int8", "seed": 1, "predicted": [0, 1, 1, 1] if data == "a" else [1, 1, 1, 1]}
+        _write(tmp_path / "frontier" / data / "seed1-OpenVINO-int8.json", answers)
+    _write(tmp_path / "frontier" / "a" / "seed0-x.json", {"contender": "static", "seed": 0, "predicted": TRUTH})
+    return Results(tmp_path)
+
+
+def test_contenders_are_compared_on_the_same_documents(results: Results) -> None:
+    pooled, accuracy, speed, notes = contender_tables(results).split("\n\n")
+    row = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:]] for line in pooled.splitlines()}
+    assert row["OpenVINO int8"][0] == "6 (6-6)"  # the median of 4 and 8
+    assert row["OpenVINO int8"][1].startswith("-12.50 [")  # one of eight documents, its seed against the same seed
+    assert row["cascade"][2].startswith("+50.00 [")
+    assert row["dense"][1] == ""
+    assert "static" not in row  # it has no answers for the set b
+    assert "| OpenVINO int8 | 0.7500 | 0.5000 |" in accuracy
+    assert "| dense | 2 | 2 |" in speed
+    assert "a 4, b 4" in notes
+
+
+def test_the_picture_has_every_timed_contender(results: Results, tmp_path: Path) -> None:
+    contender_plot(results, tmp_path / "pictures" / "picture.svg")
+    drawn = (tmp_path / "pictures" / "picture.svg").read_text(encoding="utf-8")
+    assert "OpenVINO int8" in drawn
+    assert "cascade" not in drawn  # nobody timed it
+
+
+def test_without_records_the_table_says_so(tmp_path: Path) -> None:
+    assert contender_tables(Results(tmp_path)) == "Not measured yet."
+
+
+def test_tables_and_script_know_the_same_contenders() -> None:
+    assert {own for group in GROUPS.values() for own in group} == contenders.CONTENDERS.keys()
+
+
+@pytest.fixture
+def dense(save_classifier: Callable[..., Path], tmp_path: Path) -> Path:
+    return save_classifier(tmp_path / "dense", reduction=ReductionConfig(prune=None, pooling="mean"))
+
+
+TEXTS = ["a film scene", "a court", "a film scene of a court and an actor"]
+
+
+def test_the_rivals_run_the_same_weights(dense: Path) -> None:
+    backbone, ours = TrainedBackbone(dense), load(dense, device="cpu")
+    theirs: Any = backbone.model
+    assert type(theirs.encoder).__module__.startswith("transformers.")
+    batch = backbone.tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        logits = theirs(batch["input_ids"], batch["attention_mask"]).logits
+        wanted = ours.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    assert (logits - wanted).abs().max() < 1e-4
+
+
+def test_answers_come_in_the_order_of_the_texts(dense: Path) -> None:
+    """Batches are sorted by length; the answer here is the length itself."""
+    tokenizer = TrainedBackbone(dense).tokenizer
+    answer = padded(lambda batch: torch.eye(64)[batch.attention_mask.sum(1)], tokenizer, tuple(range(64)), 6, 2)
+    assert answer(TEXTS) == [5, 4, 6]  # the last one is truncated
+
+
+def test_turns_are_taken_and_the_first_round_warms_up() -> None:
+    calls = []
+    contenders = {name: lambda texts, name=name: calls.append(name) or texts for name in ("one", "two")}
+    seconds, answers = interleaved(contenders, ["text"], 2)
+    assert calls == ["one", "two"] * 3
+    assert {name: len(own) for name, own in seconds.items()} == {"one": 2, "two": 2}
+    assert answers == {"one": ["text"], "two": ["text"]}
