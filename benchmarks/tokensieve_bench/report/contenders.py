@@ -95,11 +95,11 @@ def _right(results: Results, name: str) -> dict[str, Right]:
     truth = np.array(record["truth"]["test"])
     for contender, stage in _STAGES.items():
         found[contender] = {run["seed"]: _equal(run["predicted"][stage], truth) for run in record["runs"]}
-    int8 = results.read("int8/accuracy")["runs"] if results.has("int8/accuracy") else []
+    int8 = results.read(f"int8/{name}") if results.has(f"int8/{name}") else {"runs": []}
     for contender, variant in _INT8.items():
-        runs = [run for run in int8 if run["data"] == name and run["variant"] == variant]
+        runs = [run for run in int8["runs"] if run["variant"] == variant]
         if runs:
-            found[contender] = {run["seed"]: _equal(run["int8"], np.array(run["truth"])) for run in runs}
+            found[contender] = {run["seed"]: _equal(run["int8"], np.array(int8["truth"])) for run in runs}
     for run in results.read_all(f"frontier/{name}/seed*").values():
         found.setdefault(run["contender"], {})[run["seed"]] = _equal(run["predicted"], truth)
     return found
