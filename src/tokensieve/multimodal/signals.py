@@ -70,7 +70,7 @@ def vision_signals(tower: nn.Module, pixel_values: Tensor, layer: int = -2, head
             f"{type(tower).__name__} has {hidden.shape[1]} tokens for {patches} patches, so no [CLS] token: give "
             "reduce_visual_tokens an attention of your own"
         )
-    parts = 1 if heads == "one" else tower.config.num_attention_heads  # type: ignore[union-attr]
+    parts: Any = 1 if heads == "one" else tower.config.num_attention_heads  # type: ignore[union-attr]
     given = attention_of(seen.query[:, :1], seen.key, parts).mean(1)[:, 0]
     return VisionSignals(hidden[:, first:], given[:, first:], seen.key[:, first:])
 
@@ -84,7 +84,7 @@ def attention_of(query: Tensor, key: Tensor, heads: int, there: Tensor | None = 
     logits = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5
     if there is not None:
         logits = logits.masked_fill(~there[:, None, None], -torch.inf)
-    return logits.softmax(-1)
+    return torch.softmax(logits, -1)
 
 
 @contextmanager
