@@ -84,20 +84,20 @@ class PageRank(Score):
             free = ~seen.protected[rows].view(documents, length)
             free[:, text:] = False
             start = self._start(seen.origin[rows].view(documents, length))
-            copies = self._copies(votes, start, free, seen.leaving[numbers])
-            if copies is None:
-                found = self._importance(votes, start, rounds, free)
-            else:
+            if self.similar:
+                copies = self._copies(votes, start, free, seen.leaving[numbers])
                 stays = copies.isinf()
                 found = torch.where(stays, self._importance(votes, start, rounds, free, stays), -2 - copies)
+            else:
+                found = self._importance(votes, start, rounds, free)
             scores[rows] = found.flatten()
         return scores.unsqueeze(0)
 
     def flops(self, layer: ScoredLayer) -> float:
         """The probabilities once more, the votes of all heads, and the similarity of two halves."""
-        pairs, stages = layer.rows**2, int(self.similar > 0)
+        pairs, stages, half = layer.rows**2, int(self.similar > 0), layer.rows // 2
         votes = 2 * layer.heads * pairs * (self._rounds(layer.depth) + 2 * stages)
-        alike = 2 * layer.hidden_size * stages * (layer.rows - layer.combination) ** 2 / 4
+        alike = 2 * layer.hidden_size * stages * half * (layer.rows - half)
         return 2 * layer.hidden_size * pairs + votes + alike
 
     def _rounds(self, depth: float) -> int:
@@ -128,22 +128,15 @@ class PageRank(Score):
         mean = (values * weights).sum(1) / weights.sum(1)
         return mean.sqrt() if self.heads == "rms" else mean
 
-    def _copies(self, votes: Votes, start: Tensor, free: Tensor, leaving: Sequence[int]) -> Tensor | None:
+    def _copies(self, votes: Votes, start: Tensor, free: Tensor, leaving: Sequence[int]) -> Tensor:
         """How alike the near copies that leave are to a row that stays, [D, n]; minus infinity for all other rows.
 
         Stage I' ranks the rows by one round of votes, stage S takes the most alike of one half.
         """
         share = exact_ratio(self.similar)
         numbers = [count * share.numerator // share.denominator for count in leaving]
-        if not any(numbers):
-            return None
-        ranked = self._importance(votes, start, 1, free)
-        first = self._half(ranked, free)
-        unit = F.normalize(votes.keys.float(), dim=-1)
-        with torch.autocast(unit.device.type, enabled=False):  # coarser cosines would be equal ones
-            alike = unit @ unit.transpose(1, 2)
-        others = (free & ~first).unsqueeze(1)
-        best = alike.masked_fill(~others, -torch.inf).amax(2).masked_fill(~first, -torch.inf)
+        first = self._half(self._importance(votes, start, 1, free), free)
+        best = _most_alike(F.normalize(votes.keys.float(), dim=-1), first, free & ~first)
         counts = torch.tensor(numbers, device=best.device).unsqueeze(1)
         return best.masked_fill(~(_ranks(best) < counts), -torch.inf)
 
@@ -155,6 +148,22 @@ class PageRank(Score):
         if self.partition == "important":
             return free & (rank < number // 2)
         return free & (rank >= number - number // 2)
+
+
+def _most_alike(unit: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Of each row of the first half the largest cosine with one of the second, [D, n]; minus infinity for other rows.
+
+    The first half has at most half of the n rows, the second half at most one more.
+    """
+    documents, length, width = unit.shape
+    halves, found = length // 2, torch.full_like(unit[:, :, 0], -torch.inf)
+    places = first.sort(dim=1, descending=True, stable=True).indices[:, :halves]
+    others = second.sort(dim=1, descending=True, stable=True).indices[:, : length - halves]
+    rows, partners = (unit.gather(1, own.unsqueeze(2).expand(documents, -1, width)) for own in (places, others))
+    with torch.autocast(unit.device.type, enabled=False):  # coarser cosines would be equal ones
+        alike = rows @ partners.transpose(1, 2)
+    alike.masked_fill_(~second.gather(1, others).unsqueeze(1), -torch.inf)
+    return found.scatter_(1, places, alike.amax(2)).masked_fill_(~first, -torch.inf)
 
 
 def _ranks(values: Tensor) -> Tensor:

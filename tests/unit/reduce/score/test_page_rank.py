@@ -121,7 +121,7 @@ def test_importance_is_shared_out_among_those_that_stay() -> None:
 def test_flops_by_hand() -> None:
     layer = ScoredLayer(32, 4, 0.5, 20, 20, 20, 2)
     assert PageRank().flops(layer) == 2 * 32 * 400 + 5 * 2 * 4 * 400
-    assert PageRank(similar=0.1).flops(layer) == 2 * 32 * 400 + (5 + 2) * 2 * 4 * 400 + 2 * 32 * 9 * 9
+    assert PageRank(similar=0.1).flops(layer) == 2 * 32 * 400 + (5 + 2) * 2 * 4 * 400 + 2 * 32 * 10 * 10
 
 
 @pytest.mark.parametrize(
