@@ -40,7 +40,7 @@ SCORES = (
     Random(seed=3),
     KeySimilarity(),
     Energy(0.5),
-    PageRank(),
+    PageRank(variance=(0.01, 0.7)),
     PageRank((3, 2, 1), emphasis=False, heads="entropy", variance=(0.0, 100.0)),
     PageRank(heads="mean", similar=0.6, partition="alternate"),
     PageRank(variance=(0.1, 0.5), similar=1.0, partition="important"),

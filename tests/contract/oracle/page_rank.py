@@ -36,7 +36,7 @@ def importance(score: Any, heads: Sequence[Attention], start: Sequence[float], r
         variances.append(sum((scaled[-1][j] - 1) ** 2 for j in counted) / max(1, len(counted)))
         shares = [held[j] / total for j in counted]
         informative.append(math.log(max(1, len(counted))) + sum(share * math.log(share) for share in shares))
-    least, most = score.variance
+    least, most = score.variance or (0.0, math.inf)
     passing = [float(least <= variance <= most) for variance in variances]
     weights = passing if any(passing) else [1.0] * len(heads)
     if score.heads == "entropy":

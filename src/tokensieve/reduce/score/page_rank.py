@@ -37,7 +37,7 @@ class PageRank(Score):
         heads: how the scores of heads become one: root mean square ("rms"), "mean", or a mean by how far a head's
             scores are from uniform ("entropy").
         variance: least and most variance of a head's scores, scaled to a mean of 1, with which the head counts; where
-            no head does, all do.
+            no head does, all do. None: all do. The source's 0.01 and 0.7 are of a scale that it does not tell.
         similar: share of the tokens that leave which leave for a near copy that stays, in [0, 1]; the selection has to
             count them by length.
         partition: of two halves by importance the one whose tokens leave for a near copy in the other: the less
@@ -47,7 +47,7 @@ class PageRank(Score):
     rounds: tuple[int, ...] = (30, 5, 1)
     emphasis: bool = True
     heads: Heads = "rms"
-    variance: tuple[float, ...] = (0.01, 0.7)
+    variance: tuple[float, ...] | None = None
     similar: float = 0.0
     partition: Partition = "sequential"
 
@@ -64,7 +64,7 @@ class PageRank(Score):
         "variance": Check(
             lambda pair: list_of(_VARIANCE, "numbers").fits(pair) and len(pair) == 2 and pair[0] <= pair[1],
             "give two numbers of 0 or more, the least and the most",
-        ),
+        ).or_none(),
         "similar": SHARE,
         "partition": one_of(get_args(Partition)),
     }
@@ -117,16 +117,23 @@ class PageRank(Score):
         counted = (free if among is None else free & among).unsqueeze(1)
         number = counted.sum(-1, keepdim=True).clamp(min=1)
         scaled = held * number / held.masked_fill(~counted, 0).sum(-1, keepdim=True).clamp(min=1e-30)
-        variance = (scaled - 1).square().masked_fill(~counted, 0).sum(-1, keepdim=True) / number
-        weights = ((variance >= self.variance[0]) & (variance <= self.variance[1])).float()
-        weights = torch.where(weights.any(1, keepdim=True), weights, 1.0)
-        if self.heads == "entropy":
-            shares = (scaled / number).masked_fill(~counted, 0)
-            weights = weights * (number.log() + torch.special.xlogy(shares, shares).sum(-1, keepdim=True)).clamp(min=0)
-            weights = torch.where(weights.any(1, keepdim=True), weights, 1.0)
+        weights = self._weights(scaled, counted, number)
         values = scaled.square() if self.heads == "rms" else scaled
         mean = (values * weights).sum(1) / weights.sum(1)
         return mean.sqrt() if self.heads == "rms" else mean
+
+    def _weights(self, scaled: Tensor, counted: Tensor, number: Tensor) -> Tensor:
+        """The weights of heads, [D, H, 1], from their scores [D, H, n] with a mean of 1 over the rows that count."""
+        weights = torch.ones_like(scaled[:, :, :1])
+        if self.variance is not None:
+            variance = (scaled - 1).square().masked_fill(~counted, 0).sum(-1, keepdim=True) / number
+            passing = ((variance >= self.variance[0]) & (variance <= self.variance[1])).float()
+            weights = torch.where(passing.any(1, keepdim=True), passing, weights)
+        if self.heads == "entropy":
+            shares = (scaled / number).masked_fill(~counted, 0)
+            told = weights * (number.log() + torch.special.xlogy(shares, shares).sum(-1, keepdim=True)).clamp(min=0)
+            weights = torch.where(told.any(1, keepdim=True), told, 1.0)
+        return weights
 
     def _copies(self, votes: Votes, start: Tensor, free: Tensor, leaving: Sequence[int]) -> Tensor:
         """How alike the near copies that leave are to a row that stays, [D, n]; minus infinity for all other rows.

@@ -16,7 +16,7 @@ from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.reduce.site import Hidden, Keys
 
 EVERY = (0.0, 1e6)
-"""A range of variances in which all heads are."""
+"""A range of variances in which all heads are, as they are without one."""
 
 
 def linked(given: list[list[list[float]]], leaving: int = 0, depth: float = 0.0, keys: Tensor | None = None) -> Linked:
@@ -85,6 +85,7 @@ def test_where_no_head_passes_all_count() -> None:
     torch.testing.assert_close(
         replace(plain, variance=(90.0, 91.0)).of_graph(heads), plain.of_graph(heads), atol=0, rtol=0
     )
+    assert torch.equal(replace(plain, variance=None).of_graph(heads), plain.of_graph(heads))
     even = linked([UNIFORM, UNIFORM])
     assert PageRank(heads="entropy", emphasis=False).of_graph(even)[0].tolist() == pytest.approx([1.0] * 3)
 
