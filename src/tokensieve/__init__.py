@@ -27,6 +27,7 @@ from tokensieve.model.body import TokensieveModel
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.image_classifier import TokensieveForImageClassification
+from tokensieve.model.unmerge import unmerge
 from tokensieve.old_names import install
 from tokensieve.runtime.load import load
 from tokensieve.runtime.sentences import SentenceEncoder, load_encoder
@@ -65,6 +66,7 @@ __all__ = [
     "load",
     "load_encoder",
     "lora_config",
+    "unmerge",
 ]
 
 install()

@@ -14,7 +14,9 @@ from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfi
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.combine.projection import Projection
 from tokensieve.reduce.merge.most_similar import MostSimilar
+from tokensieve.reduce.merge.within_band import WithinBand
 from tokensieve.reduce.schedule import Constant, Even, LastLayers, OneLayer, Open, Spaced, Taper
+from tokensieve.reduce.score.band_similarity import BandSimilarity
 from tokensieve.reduce.score.energy import Energy
 from tokensieve.reduce.score.first import First
 from tokensieve.reduce.score.gradient import Gradient  # noqa: F401 - puts the cell into its registry; no row has it
@@ -28,6 +30,7 @@ from tokensieve.reduce.select.fuzzy import Fuzzy
 from tokensieve.reduce.select.learned_threshold import LearnedThreshold
 from tokensieve.reduce.select.pairs import Pairs
 from tokensieve.reduce.select.quantile import Quantile
+from tokensieve.reduce.select.similar_pairs import SimilarPairs  # noqa: F401 - no row has it
 from tokensieve.reduce.select.skim import Skim
 from tokensieve.reduce.select.soft_extract import SoftExtract
 from tokensieve.reduce.select.threshold import Threshold
@@ -128,6 +131,12 @@ METHODS: dict[str, Method] = {
             pooling="mean",
         ),
         "Zero-TPrune (Wang et al., CVPR 2024)",
+    ),
+    "local-merge": Method(
+        ReductionConfig(
+            prune=Prune(BandSimilarity(), Pairs(), Even(0.3), Hidden(), WithinBand(proportional=True)), pooling="mean"
+        ),
+        "local token merging (Götz et al., ICML 2025), of neighbours",
     ),
     "length-adaptive": Method(
         ReductionConfig(prune=Prune(Received(), TopShare(), Constant(0.9), Hidden()), pooling="mean"),

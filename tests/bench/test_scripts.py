@@ -8,7 +8,7 @@ import pytest
 
 from support.paths import ROOT
 
-FOLDERS = ("accuracy", "methods", "scale", "serving", "speed", "versions", "words")
+FOLDERS = ("accuracy", "methods", "scale", "series", "serving", "speed", "versions", "words")
 SCRIPTS = [path for folder in FOLDERS for path in sorted((ROOT / "benchmarks" / folder).glob("*.py"))]
 COMMANDS = [path for path in SCRIPTS if "def main(" in path.read_text(encoding="utf-8")]
 

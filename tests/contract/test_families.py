@@ -40,6 +40,7 @@ METHODS: dict[str, ReductionConfig] = {
     "hidden, then combined": settings(pruning="ratio", site="hidden", combine_layer=4),
     "learned": LEARNED,
     "tome": ROWS["tome"].settings,
+    "local-merge": ROWS["local-merge"].settings,
 }
 DENSE = settings(pruning="none", pooling="host")
 TARGETS = torch.arange(len(UNEQUAL)) % LABELS

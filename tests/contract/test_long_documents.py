@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from contract.families import FAMILIES
-from contract.variants import batch, documents, settings, tiny_model
+from contract.variants import LOCAL, METHODS_TRIED, batch, documents, settings, tiny_model
 from tokensieve import ReductionConfig
 
 SIZES = FAMILIES["modernbert"] | {
@@ -22,6 +22,8 @@ METHODS: dict[str, ReductionConfig] = {
     "keys": settings(pruning="ratio", pooling="host"),
     "learned": settings(site="hidden", score="learned", keep_ratio=0.5, pooling="mean", leaving_keys=True),
     "hidden, then combined": settings(pruning="ratio", site="hidden", combine_layer=4),
+    "local merging": METHODS_TRIED["method local-merge"],
+    "local merging, band 3": LOCAL["local-3"],
 }
 
 

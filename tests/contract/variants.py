@@ -18,13 +18,19 @@ from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassifica
 from tokensieve.methods import METHODS
 from tokensieve.model.norms import norms_and_biases
 from tokensieve.reduce.merge.most_similar import MostSimilar
-from tokensieve.reduce.schedule import Constant, Listed, OneLayer, Open
+from tokensieve.reduce.merge.within_band import WithinBand
+from tokensieve.reduce.schedule import Constant, Even, Listed, OneLayer, Open
+from tokensieve.reduce.score.band_similarity import BandSimilarity
+from tokensieve.reduce.score.key_similarity import KeySimilarity
 from tokensieve.reduce.score.learned import Importance, Learned
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.score.skim_predictor import SkimPredictor
 from tokensieve.reduce.select.learned_threshold import LearnedThreshold, Threshold
+from tokensieve.reduce.select.pairs import Pairs
+from tokensieve.reduce.select.similar_pairs import SimilarPairs
 from tokensieve.reduce.select.skim import Skim
 from tokensieve.reduce.select.soft_extract import RankWeights, SoftExtract
+from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.reduce.site import Ahead, Hidden
 from tokensieve.tokens import Tokens
 
@@ -170,12 +176,46 @@ GATED = {
 """Selections that learn."""
 
 
+_NEAR, _NEAR_INPUTS = WithinBand(3, proportional=True), WithinBand(2, by="inputs")
+LOCAL = {
+    "local-3": ReductionConfig(prune=Prune(BandSimilarity(3), Pairs(), Even(0.3), Hidden(), _NEAR), pooling="mean"),
+    "local-ahead": ReductionConfig(
+        prune=Prune(BandSimilarity(2, by="inputs"), Pairs(), Constant(0.7), Ahead(), _NEAR_INPUTS),
+        protect_special=False,
+    ),
+    "local-once-more": ReductionConfig(
+        prune=Prune(
+            BandSimilarity(by="inputs"),
+            Pairs(min_tokens=9),
+            Listed((0.6, 1.0, 0.6, 0.7)),
+            Ahead(keys_once_more=True),
+            WithinBand(by="inputs", proportional=True),
+        ),
+        pooling="mean",
+    ),
+    "local-threshold": ReductionConfig(
+        prune=Prune(BandSimilarity(), SimilarPairs(0.3), Open(), Hidden(), WithinBand(proportional=True)),
+        pooling="mean",
+    ),
+    "local-threshold-few": ReductionConfig(
+        prune=Prune(BandSimilarity(2), SimilarPairs(-0.5, 9), Open(first=2), Hidden(), WithinBand(2)),
+        protect_special=False,
+    ),
+    "local-received": ReductionConfig(
+        prune=Prune(Received(), TopShare(), Constant(0.6), Hidden(), WithinBand(100)), pooling="mean"
+    ),
+    "tome-threshold": ReductionConfig(
+        prune=Prune(KeySimilarity(), SimilarPairs(0.5), Open(), Hidden(), MostSimilar("keys")), pooling="mean"
+    ),
+}
+"""Merging within a band, and by a threshold."""
+
 GROUPS = (*_variants(), *FEW_QUERIES, *RATIOS, *MERGING, *SOFT, *LEARNED, *FEWEST)
 METHODS_TRIED = {
     f"method {name}": replace(method.settings, min_length=0, defer=None) for name, method in METHODS.items()
 }
 """Every method of the package; without `min_length`, so that short documents are pruned, too."""
-VARIANTS = {_name(changes): settings(**changes) for changes in GROUPS} | GATED | METHODS_TRIED
+VARIANTS = {_name(changes): settings(**changes) for changes in GROUPS} | GATED | LOCAL | METHODS_TRIED
 """Every variant of the settings, and every method."""
 COUNTED = {
     name: config

@@ -19,7 +19,7 @@ def methods_table() -> str:
         prune, defer = method.settings.prune, method.settings.defer
         cells = ("-",) * 4
         if prune is not None:
-            merged = "" if prune.merge is None else f", merged into the {_cell(prune.merge)}"
+            merged = "" if prune.merge is None else f", merged: {_cell(prune.merge)}"
             where = _cell(prune.site) + merged
             cells = (_cell(prune.score), _cell(prune.select), _cell(prune.schedule, whole=True), where)
         deferred = "" if defer is None else f"; defers {100 * defer.share:g} % of the documents to all their tokens"

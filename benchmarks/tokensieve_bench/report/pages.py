@@ -25,6 +25,7 @@ from tokensieve_bench.report.leaderboard import leaderboard, set_tables
 from tokensieve_bench.report.methods import methods_table
 from tokensieve_bench.report.result_pages import ALL_PAGES, AVX2, BENCHMARKS, PAGES, columns
 from tokensieve_bench.report.scale import scale_tables
+from tokensieve_bench.report.series import series_tables
 from tokensieve_bench.report.serving import serving_tables
 from tokensieve_bench.report.thresholds import threshold_plot, threshold_records, threshold_tables
 from tokensieve_bench.report.vision import prumerge_table, vision_tables
@@ -81,6 +82,7 @@ def report(results: Results, root: Path) -> None:
     rivals = ("\n".join(_section(own, name)) for name, own in _of_rivals(Results(RESULTS)))
     _place(page["rivals"], "rivals", "\n\n".join(rivals))
     _place(page["serving"], "serving", serving_tables(Results(RESULTS)))
+    _place(page["series"], "series", series_tables(Results(RESULTS)))
     _place(page["machines"], "scale", scale_tables(Results(RESULTS)))
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)

@@ -23,6 +23,7 @@ PAGES = {
                 "methods-compared",
                 "images",
                 "few-shot",
+                "series",
                 "machines",
             ),
         )

@@ -65,6 +65,7 @@ class Prune:
                 "site=hidden, or a score of hidden states such as learned"
             )
         self._check_vectors()
+        self._check_pairs()
         if self.score.per_head and self.site.leaves:
             raise ConfigError(
                 f"score.heads='per_head' with site={self.site.name}: a token leaves the model for all heads at once; "
@@ -113,6 +114,17 @@ class Prune:
                 f"schedule=open with select={self.select.name}: nothing says how many tokens stay; use another "
                 "schedule, such as constant"
             )
+
+    def _check_pairs(self) -> None:
+        """Refuse a threshold on what is no likeness, and partners that are looked for in two bands."""
+        if self.select.reads_likeness and not self.score.is_likeness:
+            raise ConfigError(
+                f"score={self.score.name} with select={self.select.name}: its threshold is on the similarity of pairs; "
+                "use score=band-similarity or score=key-similarity"
+            )
+        merge = self.merge
+        if merge is not None and merge.band and self.score.band and merge.band != self.score.band:
+            raise ConfigError(f"score.band={self.score.band} with merge.band={merge.band}: give both the same number")
 
     def _check_vectors(self) -> None:
         """Raise ConfigError where keys are needed ahead of the attention that makes them."""

@@ -72,7 +72,7 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: Tokens) -> tuple[Tokens, Trace]:
         """Run all steps; return the tokens that reach the end, and the trace of all tokens."""
-        trace, keys, places = Trace(), None, self.positions(tokens)
+        trace, keys, places = Trace.of(tokens), None, self.positions(tokens)
         exempt = [not pruned for pruned in self.pruned(tokens.text_lengths)]
         everyone = [True] * len(tokens.lengths)
         for step, module in zip(self.steps, self.layer, strict=True):
@@ -81,9 +81,9 @@ class Encoder(nn.Module):
                 tokens, joined = module(tokens)
                 trace.record_combining(before, tokens, joined)
             else:
-                served = keys
-                tokens, keys = module(tokens, keys, exempt if step.prune else everyone, Choice(), places)
-                trace.record_layer(tokens, served)
+                served, choice = keys, Choice()
+                tokens, keys = module(tokens, keys, exempt if step.prune else everyone, choice, places)
+                trace.record_layer(tokens, served, choice.kept, choice.merging)
         if self.LayerNorm is not None:
             tokens = tokens.with_values(self.LayerNorm(tokens.values))
         return tokens, trace

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from tokensieve.model.moves import Moves
 from tokensieve.reduce.contract import KeyRows
+from tokensieve.reduce.merge.contract import Merging
 from tokensieve.tokens import COMBINATION, Tokens
 
 
@@ -54,6 +56,7 @@ class Trace:
     _last: _Places | None = None
     _folded: _Places | None = None
     _joined: Tensor | None = None
+    _moves: tuple[Moves, ...] = ()
 
     @staticmethod
     def joined(parts: Sequence[Trace]) -> Trace:
@@ -66,16 +69,18 @@ class Trace:
             _last=_Places.joined([part._last for part in parts]),
             _folded=_Places.joined([part._folded for part in parts]),
             _joined=torch.cat(joined) if joined else None,
+            _moves=tuple(moves for part in parts for moves in part._moves),
         )
 
     def picked(self, documents: Sequence[int]) -> Trace:
         """Select the trace of these documents, in this order."""
-        joined = self._joined_by_document()
+        joined, moves = self._joined_by_document(), self.moves()
         return Trace(
             kept=[tuple(step[i] for i in documents) for step in self.kept],
             _last=self._last and self._last.picked(documents),
             _folded=self._folded and self._folded.picked(documents),
             _joined=None if joined is None else torch.cat([joined[i] for i in documents]),
+            _moves=() if moves is None else (moves.picked(documents),),
         )
 
     def _joined_by_document(self) -> list[Tensor] | None:
@@ -88,11 +93,30 @@ class Trace:
     def __getitem__(self, document: int) -> DocumentTrace:
         return DocumentTrace(self, document)
 
-    def record_layer(self, tokens: Tokens, served: KeyRows | None) -> None:
-        """Record the tokens after a layer, and the keys that served in it (None: all of them)."""
+    @staticmethod
+    def of(tokens: Tokens) -> Trace:
+        """Begin the trace of a batch, ahead of its first layer."""
+        return Trace(_moves=(Moves(tokens.lengths, tokens.combination),))
+
+    def moves(self) -> Moves | None:
+        """Into which row each token went; None behind a combining module, which leaves no row of any token."""
+        return Moves.joined(self._moves) if self._moves and self._folded is None else None
+
+    def record_layer(
+        self, tokens: Tokens, served: KeyRows | None, kept: KeyRows | None = None, merging: Merging | None = None
+    ) -> None:
+        """Record the tokens after a layer.
+
+        Args:
+            tokens: those that it leaves.
+            served: the keys that served in it; None: all of them.
+            kept: the rows that it chose; None: all.
+            merging: where the other rows went; None: they were dropped.
+        """
         if self._folded is not None:  # a layer over combination tokens alone
             self.kept.append(tokens.lengths)
             return
+        self._moves[-1].record(tokens, kept, merging)
         origin = tokens.origin.unsqueeze(0) if served is None else tokens.origin[served.rows]
         self._last = _Places(origin, tokens.lengths if served is None else served.lengths)
         self.kept.append(tuple(length - tokens.combination for length in self._last.lengths))

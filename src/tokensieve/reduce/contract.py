@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,10 @@ from tokensieve.reduce.gate import Gate
 from tokensieve.reduce.starts import Starts
 from tokensieve.tokens import Tokens
 
+Compared = Literal["inputs", "keys"]
+"""By what two rows are compared: the hidden states that enter a layer, or the layer's keys."""
+COMPARED: tuple[str, ...] = get_args(Compared)
+
 
 class Score(Cell):
     """One number a token; the higher ones stay.
@@ -29,21 +33,28 @@ class Score(Cell):
     Attributes:
         needs_attention: the score is made of the layer's attention, of what tokens receive unless it `needs_graph`.
         needs_graph: it is made of the attention between every two tokens.
-        needs_keys: the score is made of the layer's keys.
         fitted: the score is fitted to a trained classifier before it tells tokens apart.
         is_log: the score is the logarithm of an importance, so that a difference of scores is a factor.
         decides: a score above 0 says by itself that the token stays; a selection that reads it so goes with it.
         per_head: every head has scores of its own, and a kept set of its own.
+        is_likeness: the score is minus the likeness of a token of the first half to its partner.
         own: where it is made of attention, whether what a token receives from itself counts.
+        band: k, where only tokens near by are compared (`reduce.band`); 0: those of the whole document.
     """
 
     needs_attention: ClassVar[bool] = False
     needs_graph: ClassVar[bool] = False
-    needs_keys: ClassVar[bool] = False
     fitted: ClassVar[bool] = False
     is_log: ClassVar[bool] = False
     decides: ClassVar[bool] = False
+    is_likeness: ClassVar[bool] = False
     own: bool = True
+    band: int = 0
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether the score is made of the layer's keys."""
+        return False
 
     @property
     def needs_received(self) -> bool:
@@ -201,12 +212,14 @@ class Select(Cell):
         min_tokens: minimum number of tokens kept per document, 1 or more.
         gated: it learns, and has a gate in each layer that prunes.
         reads_decisions: it keeps what has a score above 0, of a score that `decides`.
+        reads_likeness: it has a threshold on the likeness of pairs, of a score that `is_likeness`.
         reads_share: how many stay follows from the share of the layer. Otherwise the schedule says where alone.
     """
 
     min_tokens: int = 1
     gated: ClassVar[bool] = False
     reads_decisions: ClassVar[bool] = False
+    reads_likeness: ClassVar[bool] = False
     reads_share: ClassVar[bool] = True
 
     def gate(self, layer: int, depth: int) -> Gate | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from contract.oracle.backbone import Backbone
 from contract.oracle.page_rank import page_rank
-from contract.oracle.pairs import cosine, energy, key_similarity, takers
+from contract.oracle.pairs import band_similarity, cosine, energy, is_near, key_similarity, takers
 from contract.oracle.rule import protected_places, select_positions
 from flat import flat_of
 from tokensieve import TokensieveForImageClassification, TokensieveForSequenceClassification
@@ -230,6 +230,9 @@ class Walk:
             return [random_number(position, self.prune.score.seed) for position in document.keys[0]]
         if self.flat.score == "skim-predictor":
             return [self.backbone.skim_score(name, document.states[document.where.index(p)]) for p in document.keys[0]]
+        if self.flat.score == "band-similarity":
+            states = [document.states[document.where.index(position)] for position in document.keys[0]]
+            return band_similarity(states, [document.protected[p] for p in document.keys[0]], self.prune.score.band)
         nothing = document.states.new_zeros(1, document.states.shape[1])
         vector = self.backbone.weights.get(name + "importance.weight", nothing)[0]
         return [float(document.states[document.where.index(position)] @ vector) for position in document.keys[0]]
@@ -249,6 +252,8 @@ class Walk:
         if self.flat.score == "energy":
             fallen = self.prune.score.fall * (number - 1) / self.backbone.config.num_hidden_layers
             return energy(own, self.prune.score.margin - fallen)
+        if self.flat.score == "band-similarity":
+            return band_similarity(own, safe, self.prune.score.band)
         return key_similarity(own, safe)
 
     def _page_ranks(self, document: Document, name: str, number: int, rows: Tensor, given: list[Tensor]) -> list[float]:
@@ -286,7 +291,8 @@ class Walk:
         if self.flat.merge_pruned:
             safe = [document.protected[position] for position in document.where]
             takes = takers(self.prune, scored, safe, stays[: len(stay)])
-            groups = _merged(alike, stays, takes)
+            band = getattr(self.prune.merge, "band", 0)
+            groups = _merged(alike, stays, takes, safe if band else (), band)
         means = [_means(groups, part, document.sizes) for part in values]
         document.sizes = [sum(document.sizes[j] for j in group) for group in groups]
         document.where, document.keys = stay, [stay] * len(document.keys)
@@ -302,13 +308,19 @@ def random_number(position: int, seed: int) -> float:
     return float(mixed % 2**31 // 2**7 / 2**24)
 
 
-def _merged(rows: Sequence[Tensor], stays: Sequence[int], takes: Sequence[int]) -> list[list[int]]:
-    """For each row that stays, itself and the rows that leave and are more similar to it than to any other."""
+def _merged(
+    rows: Sequence[Tensor], stays: Sequence[int], takes: Sequence[int], protected: Sequence[bool], band: int
+) -> list[list[int]]:
+    """For each row that stays, itself and the rows that leave and are more similar to it than to any other.
+
+    With a band, than to any other of those near by.
+    """
     groups = {j: [j] for j in stays}
     for leaving in sorted(set(range(len(rows))) - set(stays)):
-        if takes:
-            alike = [cosine(rows[leaving], rows[j]) for j in takes]
-            groups[takes[alike.index(max(alike))]].append(leaving)
+        near = [j for j in takes if not band or is_near(protected, leaving, j, band)]
+        if near:
+            alike = [cosine(rows[leaving], rows[j]) for j in near]
+            groups[near[alike.index(max(alike))]].append(leaving)
     return list(groups.values())
 
 

@@ -31,6 +31,25 @@ def key_similarity(keys: Sequence[Tensor], protected: Sequence[bool]) -> list[fl
     return scores
 
 
+def is_near(protected: Sequence[bool], place: int, other: int, band: int) -> bool:
+    """Whether two unprotected places are of different halves, and a_i and b_j with |i - j| < band.
+
+    The first place may be of either half: told by how far the other one stands behind it, 2 (j - i) + 1 places.
+    """
+    free = [j for j, safe in enumerate(protected) if not safe]
+    behind = free.index(other) - free.index(place)
+    return any(behind == 2 * between + 1 for between in range(1 - band, band))
+
+
+def band_similarity(vectors: Sequence[Tensor], protected: Sequence[bool], band: int) -> list[float]:
+    """Minus the likeness of a_i to the most similar b_j with |i - j| < band; 1 where there is none, and for b."""
+    scores, (first, second) = [1.0] * len(vectors), halves(protected)
+    for i, own in enumerate(first):
+        near = [cosine(vectors[own], vectors[other]) for j, other in enumerate(second) if abs(i - j) < band]
+        scores[own] = -max(near, default=-1.0)
+    return scores
+
+
 def energy(keys: Sequence[Tensor], margin: float) -> list[float]:
     """Minus the mean over the other tokens of the normal density of 1 - cosine, whose deviation is 1 - margin."""
     density = NormalDist(0, 1 - margin).pdf
@@ -45,9 +64,9 @@ def takers(
 ) -> list[int]:
     """Places that stay and may take others, of all places that stood before."""
     free = [j for j in stay if not protected[j]]
-    if prune.select.name != "pairs":
+    if prune.select.name not in ("pairs", "similar-pairs"):
         return free
-    if prune.select.targets == "alternate":
+    if getattr(prune.select, "targets", "alternate") == "alternate":
         return [j for j in free if j in halves(protected)[1]]
     ranked = sorted(free, key=lambda j: (scores[j], -j))  # of equals the higher position goes first
     return sorted(ranked[: len(scores) - len(stay)])

@@ -79,6 +79,9 @@ def select(config: SimpleNamespace, scores: Sequence[Scores], protected: Sequenc
         reaches = {"learned-threshold": lambda score: score >= 0, "skim": lambda score: score > 0}[config.pruning]
         free = [[score for score, is_safe in zip(own, protected, strict=True) if not is_safe] for own in scores]
         count = max(1, *(safe + sum(map(reaches, own)) for own in free))
+    elif config.pruning == "similar-pairs":  # a score is minus a cosine
+        limit = -config.threshold
+        count = max(1, *(t - sum(own[j] <= limit for j in halves(protected)[0]) for own in scores))
     else:
         count = max(1, safe, floor_share(config.keep_ratio, t))
     if config.pruning == "pairs":
@@ -88,7 +91,9 @@ def select(config: SimpleNamespace, scores: Sequence[Scores], protected: Sequenc
     for own, marked in zip(scores, candidates, strict=True):
         # Candidates leave first, lowest score first, of equals the higher position; then others the same way.
         leaving = sorted((j for j in places if not protected[j]), key=lambda j: (j not in marked, own[j], -j))
-        if config.pruning == "pairs" and config.prune.select.targets == "alternate":
+        if config.pruning == "similar-pairs" or (
+            config.pruning == "pairs" and config.prune.select.targets == "alternate"
+        ):
             leaving = [j for j in leaving if j in halves(protected)[0]]
         gone = set(leaving[: t - count])
         kept.append([j for j in places if j not in gone])

@@ -18,9 +18,11 @@ class Merge(Cell):
 
     Attributes:
         proportional: a row that stands for many tokens counts as many keys in later attention.
+        band: k, where a row goes only into one near by (`reduce.band`); 0: into any of the document.
     """
 
     proportional: bool = False
+    band: int = 0
 
     @property
     def needs_keys(self) -> bool:

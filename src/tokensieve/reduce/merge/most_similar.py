@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +17,10 @@ from torch import Tensor
 
 from tokensieve.checks import BOOLEAN, Check, one_of
 from tokensieve.kernels.ragged import runs
-from tokensieve.reduce.contract import KeyRows
+from tokensieve.reduce.contract import COMPARED, Compared, KeyRows
 from tokensieve.reduce.merge.contract import Merge, Merging
 from tokensieve.tokens import Tokens
 
-Compared = Literal["inputs", "keys"]
 _NOWHERE = -1
 
 
@@ -38,7 +37,7 @@ class MostSimilar(Merge):
     proportional: bool = False
 
     name: ClassVar[str] = "most-similar"
-    checks: ClassVar[Mapping[str, Check]] = {"by": one_of(get_args(Compared)), "proportional": BOOLEAN}
+    checks: ClassVar[Mapping[str, Check]] = {"by": one_of(COMPARED), "proportional": BOOLEAN}
 
     @property
     def needs_keys(self) -> bool:

@@ -34,11 +34,15 @@ class Energy(Score):
     fall: float = 0.25
 
     name: ClassVar[str] = "energy"
-    needs_keys: ClassVar[bool] = True
     checks: ClassVar[Mapping[str, Check]] = {
         "margin": number(lambda margin: 0 <= margin < 1, "a number in [0, 1)"),
         "fall": SHARE,
     }
+
+    @property
+    def needs_keys(self) -> bool:
+        """Keys are compared."""
+        return True
 
     def of_keys(self, seen: KeyVectors) -> Tensor:
         """Scores [1, K]; a token with many near copies scores low."""

@@ -22,7 +22,12 @@ class KeySimilarity(Score):
     """Minus the largest cosine of a token's key with those of the other half; 1 where there is none."""
 
     name: ClassVar[str] = "key-similarity"
-    needs_keys: ClassVar[bool] = True
+    is_likeness: ClassVar[bool] = True
+
+    @property
+    def needs_keys(self) -> bool:
+        """Keys are compared."""
+        return True
 
     def of_keys(self, seen: KeyVectors) -> Tensor:
         """Scores [1, K]; a token with a near copy in the other half scores low."""

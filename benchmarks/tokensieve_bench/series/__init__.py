@@ -1,0 +1,1 @@
+"""Forecasts of time series by a small patch transformer, for methods that merge neighbours."""
