@@ -15,13 +15,14 @@ from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.combine.projection import Projection
 from tokensieve.reduce.merge.most_similar import MostSimilar
 from tokensieve.reduce.merge.within_band import WithinBand
-from tokensieve.reduce.schedule import Constant, Even, LastLayers, OneLayer, Open, Taper
+from tokensieve.reduce.schedule import Constant, Even, LastLayers, OneLayer, Open, Spaced, Taper
 from tokensieve.reduce.score.band_similarity import BandSimilarity
 from tokensieve.reduce.score.energy import Energy
 from tokensieve.reduce.score.first import First
 from tokensieve.reduce.score.gradient import Gradient  # noqa: F401 - puts the cell into its registry; no row has it
 from tokensieve.reduce.score.key_similarity import KeySimilarity
 from tokensieve.reduce.score.learned import Learned
+from tokensieve.reduce.score.page_rank import PageRank
 from tokensieve.reduce.score.random import Random
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.score.skim_predictor import SkimPredictor
@@ -123,6 +124,13 @@ METHODS: dict[str, Method] = {
             prune=Prune(Energy(), Pairs("next"), LastLayers(3, 0.6), Hidden(), MostSimilar(by="keys")), pooling="mean"
         ),
         "PiToMe (Tran et al., NeurIPS 2024), its text encoders; sizes are carried on",
+    ),
+    "zero-tprune": Method(
+        ReductionConfig(
+            prune=Prune(PageRank(similar=0.5), TopShare(), Spaced(), Hidden()),
+            pooling="mean",
+        ),
+        "Zero-TPrune (Wang et al., CVPR 2024)",
     ),
     "local-merge": Method(
         ReductionConfig(

@@ -36,6 +36,7 @@ METHODS: dict[str, ReductionConfig] = {
     "learned": settings(site="hidden", score="learned", keep_ratios=(0.5, 0.8, 1.0, 0.4), leaving_keys=True),
     "attention of [CLS]": CLS_ATTENTION,
     "tome": replace(ROWS["tome"].settings, pooling="pretrained"),
+    "zero-tprune": replace(ROWS["zero-tprune"].settings, pooling="pretrained"),
 }
 DENSE = settings(pruning="none", pooling="host")
 

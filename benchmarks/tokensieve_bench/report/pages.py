@@ -31,7 +31,7 @@ from tokensieve_bench.report.series import series_tables
 from tokensieve_bench.report.serving import serving_tables
 from tokensieve_bench.report.thresholds import threshold_plot, threshold_records, threshold_tables
 from tokensieve_bench.report.tuned import tuned_tables
-from tokensieve_bench.report.vision import vision_tables
+from tokensieve_bench.report.vision import prumerge_table, vision_tables
 from tokensieve_bench.report.worth import worth_tables
 from tokensieve_bench.table import bars_table, conditions, figure_table, sections
 
@@ -104,6 +104,7 @@ def place_leaderboard(page: Mapping[str, Path]) -> None:
     _place(page["methods"], "leaderboard", leaderboard(RESULTS / "methods"))
     _place(page["methods-compared"], "leaderboard", set_tables(RESULTS / "methods"))
     _place(page["images"], "vision", vision_tables(RESULTS / "vision"))
+    _place(page["prumerge"], "prumerge", prumerge_table(RESULTS / "vision" / "prumerge.json"))
 
 
 def _thresholds(picture: Path) -> str:

@@ -8,6 +8,7 @@ PAGES = {
     "flops": "docs/explanation/flops.md",
     "methods": "docs/methods/index.md",
     "account": "docs/methods/account.md",
+    "prumerge": "docs/methods/prumerge.md",
     **{
         name: f"docs/results/{name}.md"
         for name in (

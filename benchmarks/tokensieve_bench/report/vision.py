@@ -1,4 +1,4 @@
-"""The records of results/vision -> the comparison of methods on frozen vision hosts, a table a host."""
+"""The records of results/vision -> methods on frozen vision hosts, a table a host; and PruMerge behind a tower."""
 
 from __future__ import annotations
 
@@ -66,6 +66,30 @@ def _conditions(dense: Record) -> list[str]:
         "of `dense`, in interleaved rounds: median and range.",
         f"- commit {str(dense['machine']['commit'])[:10]}, {dense['machine']['processor']}",
     ]
+
+
+def prumerge_table(file: Path) -> str:
+    """What is left of an image's tokens, and what the probe reads in them; beside all of them."""
+    if not file.is_file():
+        return "Not measured yet."
+    record = json.loads(file.read_text(encoding="utf-8"))
+    rows, times = record["rows"], record.get("milliseconds", {})
+    every = _digits(rows["all"]["right"])
+    table = [["tokens kept", "mean", "least to most", "accuracy", "points against all [95 %]", "ms an image"]]
+    for name, row in rows.items():
+        by_image = 100 * (_digits(row["right"]) - every)
+        change = "" if name == "all" else with_interval(by_image, interval(by_image))
+        took = f"{times[name]:.2f}" if name in times else ""
+        counts = f"{row['least']}-{row['most']}"
+        table.append([name, f"{row['tokens']:.1f}", counts, f"{row['accuracy']:.3f}", change, took])
+    tower = f" The tower takes {times['tower']:.1f} ms an image." if times else ""
+    probe = record["config"]["probe"]
+    notes = (
+        f"- {record['images']} images; logistic regression (C = {probe['strength']:g}), {probe['folds']}-fold, on the "
+        f"mean of the tokens that are left.{tower}\n- commit {str(record['machine']['commit'])[:10]}, "
+        f"{record['machine']['processor']}"
+    )
+    return "\n".join([*render(table, "markdown"), "", notes])
 
 
 def _digits(text: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, replace
+from fractions import Fraction
 from typing import Any, ClassVar, Literal, get_args
 
 from tokensieve.checks import BOOLEAN, Check, check_values, nearest, number, one_of, shown, whole
@@ -86,6 +87,11 @@ class Prune:
                 f"select={self.select.name} with site={self.site.name}: it learns by tokens that leave the model; use "
                 "site=hidden"
             )
+        if self.score.needs_graph:
+            raise ConfigError(
+                f"score={self.score.name} with site={self.site.name}: there queries and keys are other tokens; use "
+                "site=hidden"
+            )
         if not self.score.own:
             raise ConfigError(
                 f"score.own=False with site={self.site.name}: there queries and keys are other tokens; use site=hidden"
@@ -97,6 +103,11 @@ class Prune:
             raise ConfigError(
                 f"score={self.score.name} with select={self.select.name}: score=skim-predictor and select=skim belong "
                 "together; give both or none"
+            )
+        if self.score.needs_counts and self.select.counts((8,), (0,), Fraction(1, 2)) is None:
+            raise ConfigError(
+                f"score={self.score.name} with select={self.select.name}: the score has to know how many tokens leave; "
+                "use select=top-share, or score.similar=0"
             )
         if isinstance(self.schedule, Open) and self.select.reads_share:
             raise ConfigError(

@@ -118,7 +118,7 @@ class Watch:
 
     def _after_attention(self, layer: Any) -> Any:
         def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            scores, origin = layer.scores_of(self._tokens, self._keys, output), self._tokens.origin
+            scores, origin = layer.scores_of(self._tokens, self._keys, output, inputs[4]), self._tokens.origin
             if scores is None:
                 return
             rows = origin.unsqueeze(0) if self._keys is None else origin[self._keys.rows]

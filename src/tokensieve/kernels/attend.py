@@ -63,10 +63,10 @@ def attend(
     logs = None if sizes is None else sizes.log()
     for run in runs(query_lengths, key_lengths, apart, alike):
         n, k, unscored, _ = run.lengths
-        q = _heads_first(query, q_start, run.documents, n)
-        ks = _heads_first(key, k_start, run.documents, k)
-        vs = _heads_first(value, k_start, run.documents, k)
-        added = _added(bias, logs, q_start, k_start, run)
+        q = heads_first(query, q_start, run.documents, n)
+        ks = heads_first(key, k_start, run.documents, k)
+        vs = heads_first(value, k_start, run.documents, k)
+        added = logit_bias(bias, logs, q_start, k_start, run)
         context, column = run_attention(q, ks, vs, dropout, None if scored is None or unscored else scored(n), added)
         contexts.append(context.transpose(1, 2).reshape(run.documents * n, -1))
         if scored is not None:
@@ -76,13 +76,13 @@ def attend(
     return _joined(contexts, 0), None if scored is None else _joined(columns, 1)
 
 
-def _heads_first(packed: Tensor, start: int, documents: int, length: int) -> Tensor:
+def heads_first(packed: Tensor, start: int, documents: int, length: int) -> Tensor:
     """Rows of a run as [documents, H, length, d_head], a view."""
     rows = packed[start : start + documents * length]
     return torch.unflatten(rows, 0, (documents, length)).transpose(1, 2)
 
 
-def _added(bias: RelativeBias | None, logs: Tensor | None, q_start: int, k_start: int, run: Run) -> Tensor | None:
+def logit_bias(bias: RelativeBias | None, logs: Tensor | None, q_start: int, k_start: int, run: Run) -> Tensor | None:
     """What is added to a run's logits: four dimensions that broadcast to [documents, H, n, k]."""
     n, k, *_ = run.lengths
     added = None

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tokensieve.kernels.attend import attend
 from tokensieve.kernels.backends import resolve_backend
+from tokensieve.kernels.graph import Graph
 from tokensieve.kernels.int8 import Int8Linear, attention_dtype
 from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.received import Scoring
@@ -31,11 +32,13 @@ class Attended(NamedTuple):
         context: [T, d].
         received: [H, K] float32, the attention that each key receives; None: not asked for.
         keys: [K, d_head] float32, the mean of each key over the heads, not turned by position; None: not asked for.
+        graph: all attention between the rows; None: not asked for.
     """
 
     context: Tensor
     received: Tensor | None = None
     keys: Tensor | None = None
+    graph: Graph | None = None
 
 
 class SelfAttention(nn.Module):
@@ -71,6 +74,7 @@ class SelfAttention(nn.Module):
         attended: Tokens | None = None,
         compared: bool = False,
         weights: Tensor | None = None,
+        linked: bool = False,
     ) -> Attended:
         """Compute the context and, with `scored`, the attention that each key receives.
 
@@ -83,6 +87,7 @@ class SelfAttention(nn.Module):
             attended: tokens of the same documents that keys and values are made of; None: `tokens`.
             compared: whether to give the keys too, by which tokens are compared.
             weights: [T], how much each row counts as a key, where gates are trained; None: fully.
+            linked: whether to give all attention too; then rows are both queries and keys.
         """
         attended = attended or tokens
         rows = self._ready(tokens.values)
@@ -101,7 +106,7 @@ class SelfAttention(nn.Module):
             if self.window and weights is not None:
                 near = Near(self.window, tokens.origin)
             elif self.window and places.longest - 1 > self.window:
-                assert scored is None, "received attention is scored in global layers alone (`model.steps`)"
+                assert scored is None and not linked, "attention is scored in global layers alone (`model.steps`)"
                 same = keys is None and attended is tokens
                 queries, seen = Rows(at, tokens.lengths), None if same else Rows(key_at, key_lengths)
                 m = tokens.combination
@@ -110,10 +115,11 @@ class SelfAttention(nn.Module):
                 )
                 return Attended(context, None, vectors)
             bias = None if places.bias is None else RelativeBias(places.bias, at[0], key_at)
+        graph = Graph(query.detach(), key.detach(), tokens.lengths, tuple(exempt), bias, sizes) if linked else None
         if weights is not None:
             lengths = tokens.lengths
             context = weighted_attention(query, key, value, lengths, weights, dropout=dropout, bias=bias, near=near)
-            return Attended(context, None, vectors)
+            return Attended(context, None, vectors, graph)
         context, received = attend(
             query,
             key,
@@ -129,7 +135,7 @@ class SelfAttention(nn.Module):
             own=scored is None or scored.own,
             attached=scored is not None and scored.attached,
         )
-        return Attended(context, received, vectors)
+        return Attended(context, received, vectors, graph)
 
     def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:
         shared = keys is not None and len(keys.rows) == 1

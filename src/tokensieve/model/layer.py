@@ -24,7 +24,7 @@ from tokensieve.model.positions import Places, Positions
 from tokensieve.model.residual import ResidualOutput
 from tokensieve.model.steps import Step, encoder_steps
 from tokensieve.model.trace import Trace
-from tokensieve.reduce.contract import KeyRows, KeyVectors, all_rows, select_rows
+from tokensieve.reduce.contract import KeyRows, KeyVectors, Linked, all_rows, select_rows
 from tokensieve.reduce.merge.contract import Merging
 from tokensieve.tokens import Tokens
 
@@ -167,7 +167,10 @@ class Layer(GradientCheckpointingLayer):
         scored = self._scored_attention(tokens, keys, exempt, choice)
         compared = self._compares_keys(tokens, keys, exempt, choice)
         weighed = tokens if prune is not None and prune.site.ahead and attended is None else before
-        found = self.attention.self(tokens, keys, places, scored, exempt, attended, compared, weighed.key_weights)
+        linked = self._links_rows(tokens, keys, exempt, choice)
+        found = self.attention.self(
+            tokens, keys, places, scored, exempt, attended, compared, weighed.key_weights, linked
+        )
         tokens, by_attention = self._choose_by_attention(tokens, keys, exempt, choice, found)
         weights, context = weights if by_attention is None else by_attention, found.context
         if prune is not None and choice.kept is not None and not prune.site.ahead:
@@ -211,7 +214,8 @@ class Layer(GradientCheckpointingLayer):
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice, found: Attended
     ) -> tuple[Tokens, Tensor | None]:
         """As `_choose`, and where the others go, by what attention was asked to give beside context."""
-        scores, merge = self.scores_of(tokens, keys, found), None if self.prune is None else self.prune.merge
+        merge = None if self.prune is None else self.prune.merge
+        scores = self.scores_of(tokens, keys, found, exempt, choice.share)
         weights = None
         if scores is not None:
             tokens, weights = self._choose(tokens, keys, scores, exempt, choice)
@@ -219,13 +223,24 @@ class Layer(GradientCheckpointingLayer):
             choice.merging = merge.merging(tokens, choice.kept, found.keys)
         return tokens, weights
 
-    def scores_of(self, tokens: Tokens, keys: KeyRows | None, found: Attended) -> Tensor | None:
+    def scores_of(
+        self,
+        tokens: Tokens,
+        keys: KeyRows | None,
+        found: Attended,
+        exempt: Sequence[bool],
+        share: Fraction | None = None,
+    ) -> Tensor | None:
         """Scores [S, K] of the tokens that serve as keys by what attention gave; None: it was asked for nothing."""
         if self.prune is None:
             return None
         score = self.prune.score
         if found.received is not None:
             return score.of_received(found.received)
+        if found.graph is not None:
+            leaving = self._leaving(tokens, exempt, share or self.share)
+            linked = Linked(found.graph, tokens.origin, tokens.protected, tokens.combination, leaving, self.depth)
+            return score.of_graph(linked)
         if found.keys is None or not score.needs_keys:
             return None
         protected = tokens.protected if keys is None else tokens.protected[keys.rows[0]]
@@ -252,7 +267,7 @@ class Layer(GradientCheckpointingLayer):
         self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
     ) -> Scoring | None:
         """The attention that the score is made of; None: it needs none, or tokens are chosen already."""
-        if self.prune is None or choice.kept is not None or not self.prune.score.needs_attention:
+        if self.prune is None or choice.kept is not None or not self.prune.score.needs_received:
             return None
         if not self._may_lose(tokens, keys, exempt, choice):
             return None
@@ -267,6 +282,21 @@ class Layer(GradientCheckpointingLayer):
         scored = self.prune.score.needs_keys and choice.kept is None
         merged = self.prune.merge is not None and self.prune.merge.needs_keys and choice.merging is None
         return (scored or merged) and self._may_lose(tokens, keys, exempt, choice)
+
+    def _links_rows(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice) -> bool:
+        """Whether all attention between rows is needed, for a choice that is not made yet."""
+        if self.prune is None or choice.kept is not None or not self.prune.score.needs_graph:
+            return False
+        return self._may_lose(tokens, keys, exempt, choice)
+
+    def _leaving(self, tokens: Tokens, exempt: Sequence[bool], share: Fraction) -> tuple[int, ...]:
+        """How many tokens of each document leave; 0 where the scores decide."""
+        assert self.prune is not None
+        lengths = tokens.text_lengths
+        counts = self.prune.select.counts(lengths, tokens.protected_counts, share)
+        if counts is None:
+            return (0,) * len(lengths)
+        return tuple(0 if out else length - count for length, count, out in zip(lengths, counts, exempt, strict=True))
 
     def _may_lose(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice) -> bool:
         """Whether a token may leave, so that scores are needed: False if the counts alone keep every token."""

@@ -11,6 +11,7 @@ from tokensieve.errors import ConfigError
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.flops import dense_flops, embedding_flops, head_flops, layer_flops
 from tokensieve.model.steps import Step, encoder_steps
+from tokensieve.reduce.contract import ScoredLayer
 
 Basis = Literal["exact", "bounds", "measured"]
 
@@ -196,10 +197,9 @@ def _plan_step(
     per_head = settings.prune is not None and settings.prune.score.per_head
     local = step.source in config.block.local_layers
     flops = layer_flops(config, rows, keys, out, rows if per_head else keys, local=local)
-    head = d // config.num_attention_heads
+    heads, depth = config.num_attention_heads, (step.source or 0) / config.num_hidden_layers
     if prune is not None and bounds.scores:
-        width = head if prune.score.needs_keys else d
-        flops += prune.score.flops(width, previous + joined, rows, keys, joined)
+        flops += prune.score.flops(ScoredLayer(d, heads, depth, previous + joined, rows, keys, joined))
     if prune is not None and prune.merge is not None:
-        flops += prune.merge.flops(head if prune.merge.needs_keys else d, previous + joined, out)
+        flops += prune.merge.flops(d // heads if prune.merge.needs_keys else d, previous + joined, out)
     return PlanStep(number, "layer", rows, keys, out, kept, bounds.fewest, flops)

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from tokensieve.kernels.graph import Graph
 from tokensieve.kernels.ragged import Slots
 from tokensieve.kernels.received import ALL, Rows
 from tokensieve.reduce.cell import Cell
@@ -26,11 +27,12 @@ COMPARED: tuple[str, ...] = get_args(Compared)
 class Score(Cell):
     """One number a token; the higher ones stay.
 
-    A subclass with `needs_attention` has `of_received`, one with `needs_keys` has `of_keys`, another `scorer`.
+    A subclass with `needs_attention` has `of_received`, or `of_graph` if it also has `needs_graph`; one with
+    `needs_keys` has `of_keys`, another `scorer`.
 
     Attributes:
-        needs_attention: the score is made of the attention that tokens receive in the layer. Otherwise it is known
-            ahead of the layer.
+        needs_attention: the score is made of the layer's attention, of what tokens receive unless it `needs_graph`.
+        needs_graph: it is made of the attention between every two tokens.
         fitted: the score is fitted to a trained classifier before it tells tokens apart.
         is_log: the score is the logarithm of an importance, so that a difference of scores is a factor.
         decides: a score above 0 says by itself that the token stays; a selection that reads it so goes with it.
@@ -41,6 +43,7 @@ class Score(Cell):
     """
 
     needs_attention: ClassVar[bool] = False
+    needs_graph: ClassVar[bool] = False
     fitted: ClassVar[bool] = False
     is_log: ClassVar[bool] = False
     decides: ClassVar[bool] = False
@@ -51,6 +54,16 @@ class Score(Cell):
     @property
     def needs_keys(self) -> bool:
         """Whether the score is made of the layer's keys."""
+        return False
+
+    @property
+    def needs_received(self) -> bool:
+        """Whether the attention that tokens receive is all that the score needs of the layer's attention."""
+        return self.needs_attention and not self.needs_graph
+
+    @property
+    def needs_counts(self) -> bool:
+        """Whether it has to know how many tokens of a document leave."""
         return False
 
     @property
@@ -75,21 +88,45 @@ class Score(Cell):
         """Scores [1, K] float32 from the layer's keys, comparable within a document."""
         raise NotImplementedError
 
+    def of_graph(self, seen: Linked) -> Tensor:
+        """Scores [1, T] float32 from the attention between all rows, comparable within a document."""
+        raise NotImplementedError
+
     def scorer(self, hidden_size: int) -> Scorer | None:
         """The module that scores rows ahead of a layer; None: the score is made of attention or of keys."""
         return None
 
-    def flops(self, hidden_size: int, before: float, rows: float, keys: float, combination: int) -> float:
-        """Multiply-adds times two of one layer, beyond what attention computes anyway.
-
-        Args:
-            hidden_size: d; for a score of keys, the width of a head.
-            before: rows that stand before the layer.
-            rows: rows that are queries.
-            keys: rows that are keys.
-            combination: combination tokens among the rows, and among the keys.
-        """
+    def flops(self, layer: ScoredLayer) -> float:
+        """Multiply-adds times two of one layer, beyond what attention computes anyway."""
         return 0.0
+
+
+@dataclass(frozen=True)
+class ScoredLayer:
+    """A layer that scores a document, for its FLOPs.
+
+    Attributes:
+        hidden_size: d.
+        heads: number of heads.
+        depth: share of the layers that stand ahead of this one, in [0, 1).
+        before: rows that stand before the layer.
+        rows: rows that are queries.
+        keys: rows that are keys.
+        combination: combination tokens among the rows, and among the keys.
+    """
+
+    hidden_size: int
+    heads: int
+    depth: float
+    before: float
+    rows: float
+    keys: float
+    combination: int
+
+    @property
+    def head_size(self) -> int:
+        """The width of a head."""
+        return self.hidden_size // self.heads
 
 
 class Scorer(Starts, nn.Module):
@@ -121,6 +158,27 @@ class KeyVectors:
     lengths: tuple[int, ...]
     combination: int
     protected: Tensor
+    depth: float
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The rows of a layer with all attention between them.
+
+    Attributes:
+        graph: of the batch.
+        origin: [T], as `Tokens` has it.
+        protected: [T] bool, tokens that must stay.
+        combination: m, combination tokens at the end of each document.
+        leaving: how many tokens of each document leave by the share of the layer; 0 where the scores decide.
+        depth: share of the layers that stand ahead of this one, in [0, 1).
+    """
+
+    graph: Graph
+    origin: Tensor
+    protected: Tensor
+    combination: int
+    leaving: tuple[int, ...]
     depth: float
 
 

@@ -131,6 +131,27 @@ class OneLayer(Schedule):
 
 
 @dataclass(frozen=True)
+class Spaced(Schedule):
+    """The same share in a few layers at equal distances, none of which is the last one; all tokens in the others.
+
+    Attributes:
+        number: how many layers prune; all but the last one where there are fewer.
+        keep: share of its tokens that a document keeps in each of them, in (0, 1].
+    """
+
+    number: int = 3
+    keep: float = 0.7
+
+    name: ClassVar[str] = "spaced"
+    checks: ClassVar[Mapping[str, Check]] = {"number": whole(1), "keep": _SHARE}
+
+    def expand(self, layers: int) -> tuple[float, ...]:
+        """`keep` for layers 3, 6 and 9 of 12 with `number` 3, 1 for the others."""
+        pruning = {-(-layers * place // (self.number + 1)) for place in range(1, self.number + 1)} - {layers}
+        return tuple(self.keep if number in pruning else 1.0 for number in range(1, layers + 1))
+
+
+@dataclass(frozen=True)
 class LastLayers(Schedule):
     """The same share in each of the last layers, and all tokens in the others.
 

@@ -91,8 +91,10 @@ class Backbone:
         asked: list[int],
         sizes: Sequence[float] | None = None,
         own: bool = True,
-    ) -> tuple[Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Output projection of all heads' contexts; for each head the mean attention its keys receive of the `asked`.
+
+        And for each head the attention of all rows.
 
         Queries are of `rows`, keys and values of `sources`, of which each head sees the `visible` ones. `number` is
         that of the layer in the source checkpoint, from 0. Each of `sources` is as many equal ones as its size says.
@@ -104,18 +106,19 @@ class Backbone:
         key, value = (self.linear(f"{name}attention.self.{part}", others) for part in ("key", "value"))
         heads = self.config.num_attention_heads
         size = query.shape[1] // heads
-        contexts, received = [], []
+        contexts, received, given = [], [], []
         for head, alive in enumerate(visible):
             part = slice(head * size, (head + 1) * size)
             turned = self._turned(number, query[:, part], at) @ self._turned(number, key[:, part], others_at).T
             logits = turned / math.sqrt(size) + self._bias(number, head, at, others_at).to(turned)
             logits = logits + torch.tensor([math.log(size) for size in sizes or [1.0] * len(others)]).to(logits)
             probabilities = torch.softmax(logits[:, alive], dim=1).nan_to_num(0)  # a window may have no key
+            given.append(probabilities)
             contexts.append(probabilities @ value[alive, part])
             counts = [[own or j != row for j in alive] for row in asked]
             counted = [probabilities[row] * torch.tensor(told) for row, told in zip(asked, counts, strict=True)]
             received.append(torch.stack(counted).mean(0))
-        return self.linear(name + "attention.output.dense", torch.cat(contexts, dim=1)), received
+        return self.linear(name + "attention.output.dense", torch.cat(contexts, dim=1)), received, given
 
     def embed_image(self, pixels: Tensor) -> Tensor:
         """Vectors [t, d] of an image [channels, height, width]: special tokens, then its patches row by row."""
@@ -152,6 +155,12 @@ class Backbone:
         """The mean over the heads of each row's key, before it is turned."""
         key = self.linear(name + "attention.self.key", self.norm(name + "attention.self.LayerNorm", rows))
         return [sum(one.chunk(self.config.num_attention_heads)) / self.config.num_attention_heads for one in key]
+
+    def turned_keys(self, name: str, number: int, rows: Tensor, at: Positions) -> list[Tensor]:
+        """Each row's keys of all heads, one behind the other, as attention takes them."""
+        key = self.linear(name + "attention.self.key", self.norm(name + "attention.self.LayerNorm", rows))
+        heads = key.chunk(self.config.num_attention_heads, dim=1)
+        return list(torch.cat([self._turned(number, own, at) for own in heads], dim=1))
 
     def _bias(self, number: int, head: int, at: Positions, others_at: Positions) -> Tensor:
         """What is added to a head's logits: the bias of the distance, and minus infinity beyond the window."""

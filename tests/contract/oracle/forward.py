@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from contract.oracle.backbone import Backbone
+from contract.oracle.page_rank import page_rank
 from contract.oracle.pairs import band_similarity, cosine, energy, is_near, key_similarity, takers
 from contract.oracle.rule import protected_places, select_positions
 from flat import flat_of
@@ -111,7 +112,7 @@ def shares_of(config: Any, flat: SimpleNamespace) -> list[Fraction]:
     shares += [Fraction(1)] * (depth - len(shares))
     if flat.site == "keys" and last:
         shares[last - 1] = Fraction(1)
-    if flat.prune is None or flat.score != "received":
+    if flat.prune is None or flat.score not in ("received", "page-rank"):
         return shares
     for number in reversed(range(1, depth)):
         if number in local:
@@ -194,14 +195,14 @@ class Walk:
         if not (self.prune is not None and self.prune.merge is not None and self.prune.merge.proportional):
             sizes = None
         asked = _queries_asked(self.flat, len(rows), len(document.extra))
-        context, received = self.backbone.attention(
+        context, received, given = self.backbone.attention(
             name, number - 1, (rows, document.positions), sources, visible, asked, sizes, self.flat.score_own
         )
         alike = list(rows)
         if self.prune is not None and self.prune.merge is not None and self.prune.merge.needs_keys:
             alike = keys
-        if prunes and self.prune.score.needs_keys:
-            scored = self._key_scores(document, keys, number)
+        if prunes and (self.prune.score.needs_keys or self.prune.score.needs_graph):
+            scored = self._layer_scores(document, name, number, rows, keys, given)
             chosen = self._chosen(document, share, [scored])
         elif prunes and chosen is None:
             scores = [column[: len(keys)] for column, keys in zip(received, document.keys, strict=True)]
@@ -236,6 +237,14 @@ class Walk:
         vector = self.backbone.weights.get(name + "importance.weight", nothing)[0]
         return [float(document.states[document.where.index(position)] @ vector) for position in document.keys[0]]
 
+    def _layer_scores(
+        self, document: Document, name: str, number: int, rows: Tensor, keys: list[Tensor], given: list[Tensor]
+    ) -> list[float]:
+        """Scores of the tokens that serve as keys, from their own keys, or from all attention between rows."""
+        if self.prune.score.needs_graph:
+            return self._page_ranks(document, name, number, rows, given)
+        return self._key_scores(document, keys, number)
+
     def _key_scores(self, document: Document, keys: list[Tensor], number: int) -> list[float]:
         """Scores of the tokens that serve as keys, from their own keys."""
         places = [document.where.index(position) for position in document.keys[0]]
@@ -246,6 +255,16 @@ class Walk:
         if self.flat.score == "band-similarity":
             return band_similarity(own, safe, self.prune.score.band)
         return key_similarity(own, safe)
+
+    def _page_ranks(self, document: Document, name: str, number: int, rows: Tensor, given: list[Tensor]) -> list[float]:
+        """Page rank of the text, from all attention."""
+        safe = [document.protected[position] for position in document.where]
+        stay = self._chosen(document, self.shares[number - 1], [[0.0] * len(safe)])[0]
+        leaving = 0 if self.prune.score.similar == 0 else len(safe) - len(stay)
+        keys = self.backbone.turned_keys(name, number - 1, rows, document.positions)
+        depth = Fraction(number - 1, self.backbone.config.num_hidden_layers)
+        heads = [own.tolist() for own in given]
+        return page_rank(self.prune.score, heads, keys, document.where, safe, leaving, depth)
 
     def _above(self, name: str, scores: Tensor) -> Tensor:
         """How far the scores are above the layer's threshold; the scores where it has none."""

@@ -58,7 +58,7 @@ class _Layer:
         positions = (rows, list(range(t)))
         heads = [keys] * self.backbone.config.num_attention_heads
         place = (self.name, self.number)
-        context, received = self.backbone.attention(*place, positions, positions, heads, asked, own=own)
+        context, received, _ = self.backbone.attention(*place, positions, positions, heads, asked, own=own)
         if gated and not ahead:
             weights = self.weights([float(score) for score in torch.stack(received).mean(0)], left)
         extracts = self.select.name == "soft-extract"

@@ -11,7 +11,7 @@ from contract.oracle import floor_share
 from flat import reduction
 from tokensieve import ConfigError, ReductionConfig
 from tokensieve.model.steps import encoder_steps
-from tokensieve.reduce.schedule import Even, LastLayers, Open, exact_ratio, next_count
+from tokensieve.reduce.schedule import Even, LastLayers, Open, Spaced, exact_ratio, next_count
 
 
 @pytest.mark.parametrize(
@@ -115,3 +115,14 @@ def test_open_says_in_which_layers_alone() -> None:
     assert [share < 1 for share in Open(first=3).expand(4)] == [False, False, True, True]
     with pytest.raises(ConfigError, match="first=5: 4 layers can prune; give 1 to 4"):
         Open(first=5).expand(4)
+
+
+@pytest.mark.parametrize(
+    ("layers", "number", "pruning"),
+    [(12, 3, [3, 6, 9]), (6, 3, [2, 3, 5]), (4, 3, [1, 2, 3]), (2, 3, [1]), (1, 3, []), (0, 3, []), (12, 1, [6])],
+)
+def test_spaced(layers: int, number: int, pruning: list[int]) -> None:
+    shares = Spaced(number, 0.7).expand(layers)
+    assert len(shares) == layers
+    assert [place for place, share in enumerate(shares, 1) if share < 1] == pruning
+    assert {*shares} <= {0.7, 1.0}

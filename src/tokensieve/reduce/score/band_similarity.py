@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tokensieve.checks import Check, one_of, whole
 from tokensieve.reduce.band import free_tokens, pairs_within, partners
-from tokensieve.reduce.contract import COMPARED, Compared, KeyVectors, Score, Scorer
+from tokensieve.reduce.contract import COMPARED, Compared, KeyVectors, Score, ScoredLayer, Scorer
 from tokensieve.tokens import Tokens
 
 
@@ -50,9 +50,10 @@ class BandSimilarity(Score):
         """What scores the inputs; None: keys are compared."""
         return None if self.needs_keys else InputScorer(self.band)
 
-    def flops(self, hidden_size: int, before: float, rows: float, keys: float, combination: int) -> float:
+    def flops(self, layer: ScoredLayer) -> float:
         """The cosines within the band."""
-        return 2 * hidden_size * pairs_within((keys if self.needs_keys else before) - combination, self.band)
+        width, rows = (layer.head_size, layer.keys) if self.needs_keys else (layer.hidden_size, layer.before)
+        return 2 * width * pairs_within(rows - layer.combination, self.band)
 
 
 class InputScorer(Scorer):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tokensieve.checks import SHARE, Check, number
-from tokensieve.reduce.contract import KeyVectors, Score
+from tokensieve.reduce.contract import KeyVectors, Score, ScoredLayer
 from tokensieve.reduce.score.likeness import Cosines, from_cosines
 
 
@@ -57,6 +57,6 @@ class Energy(Score):
 
         return from_cosines(seen, energy)
 
-    def flops(self, hidden_size: int, before: float, rows: float, keys: float, combination: int) -> float:
+    def flops(self, layer: ScoredLayer) -> float:
         """The cosines of all text keys, of the width of a head."""
-        return 2 * hidden_size * (keys - combination) ** 2
+        return 2 * layer.head_size * (layer.keys - layer.combination) ** 2

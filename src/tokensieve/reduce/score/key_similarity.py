@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tokensieve.reduce.contract import KeyVectors, Score
+from tokensieve.reduce.contract import KeyVectors, Score, ScoredLayer
 from tokensieve.reduce.halves import second_half
 from tokensieve.reduce.score.likeness import Cosines, from_cosines
 
@@ -33,9 +33,9 @@ class KeySimilarity(Score):
         """Scores [1, K]; a token with a near copy in the other half scores low."""
         return from_cosines(seen, _unlike)
 
-    def flops(self, hidden_size: int, before: float, rows: float, keys: float, combination: int) -> float:
+    def flops(self, layer: ScoredLayer) -> float:
         """The cosines of all text keys, of the width of a head."""
-        return 2 * hidden_size * (keys - combination) ** 2
+        return 2 * layer.head_size * (layer.keys - layer.combination) ** 2
 
 
 def _unlike(cosines: Cosines) -> Tensor:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokensieve.checks import AT_LEAST_ZERO, Check, one_of
-from tokensieve.reduce.contract import Score, Scorer
+from tokensieve.reduce.contract import Score, ScoredLayer, Scorer
 from tokensieve.tokens import Tokens
 
 Target = Literal["margin", "gradient", "input-times-gradient"]
@@ -52,9 +52,9 @@ class Learned(Score):
         """The map, zero until it is fitted."""
         return Importance(hidden_size, self.noise)
 
-    def flops(self, hidden_size: int, before: float, rows: float, keys: float, combination: int) -> float:
+    def flops(self, layer: ScoredLayer) -> float:
         """A product with a vector for each row that stands before the layer."""
-        return 2 * hidden_size * before
+        return 2 * layer.hidden_size * layer.before
 
 
 class Importance(Scorer):

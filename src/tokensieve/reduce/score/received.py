@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tokensieve.checks import BOOLEAN, Check, one_of, whole
 from tokensieve.kernels.received import ALL, Rows
-from tokensieve.reduce.contract import Score
+from tokensieve.reduce.contract import Score, ScoredLayer
 
 Heads = Literal["shared", "per_head"]
 Queries = Literal["all", "anchors", "sample"]
@@ -67,7 +67,7 @@ class Received(Score):
         """Scores [S, K] from received attention [H, K]; shared heads average."""
         return received if self.per_head else received.mean(0, keepdim=True)
 
-    def flops(self, hidden_size: int, before: float, rows: float, keys: float, combination: int) -> float:
+    def flops(self, layer: ScoredLayer) -> float:
         """Query x key of the few queries that are scored beside fused attention; all of them cost nothing more."""
-        scored = self.rows_scored(round(rows), combination)
-        return 0.0 if isinstance(scored, slice) else 2 * hidden_size * len(scored) * keys
+        scored = self.rows_scored(round(layer.rows), layer.combination)
+        return 0.0 if isinstance(scored, slice) else 2 * layer.hidden_size * len(scored) * layer.keys

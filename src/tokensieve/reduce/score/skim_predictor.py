@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tokensieve.checks import Check, number
-from tokensieve.reduce.contract import Score, Scorer
+from tokensieve.reduce.contract import Score, ScoredLayer, Scorer
 from tokensieve.reduce.starts import Starts
 from tokensieve.tokens import Tokens
 
@@ -40,9 +40,9 @@ class SkimPredictor(Score):
         """The network of a layer."""
         return Predictor(hidden_size, self.start)
 
-    def flops(self, hidden_size: int, before: float, rows: float, keys: float, combination: int) -> float:
+    def flops(self, layer: ScoredLayer) -> float:
         """Both linear maps, for each row that stands before the layer."""
-        return 2 * hidden_size * (hidden_size + 2) * before
+        return 2 * layer.hidden_size * (layer.hidden_size + 2) * layer.before
 
 
 class Logits(Starts, nn.Linear):
