@@ -46,16 +46,16 @@ class TrainedBackbone(Backbone):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.name, self.seed = folder.name, 0
+        self.name, self.seed, self.folder = folder.name, 0, folder
         self._folder = str(folder)
         self.ours: Any = load_config(folder)
 
     @cached_property
     def model(self) -> PreTrainedModel:
         """The classifier, in eval mode. Its class is no one's of transformers, which have no mean."""
-        mean: Any = MeanPooled(load(self._folder, device="cpu").model)
-        made: PreTrainedModel = mean.eval()
-        return made
+        ours: Any = load(self.folder, device="cpu").model
+        made: Any = MeanPooled(ours).eval()
+        return made  # type: ignore[no-any-return]
 
 
 class MeanPooled(nn.Module):
@@ -65,7 +65,7 @@ class MeanPooled(nn.Module):
         super().__init__()
         named = compress(ours, replace(ours.settings, pooling="pretrained"))  # their class has a head of this kind
         self.encoder = to_transformers(named).base_model
-        self.classifier = nn.Linear(ours.config.hidden_size, ours.config.num_labels)
+        self.classifier = nn.Linear(ours.config.hidden_size, len(ours.config.label_names))
         self.classifier.load_state_dict(copy.deepcopy(ours.head.classifier.state_dict()))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SequenceClassifierOutput:

@@ -45,7 +45,7 @@ class Measured:
         machines: of the timings.
     """
 
-    right: dict[str, dict[str, Right]]
+    right: dict[str, Mapping[str, Right]]
     seconds: dict[str, dict[str, list[float]]]
     documents: dict[str, int]
     machines: set[str]
@@ -90,9 +90,9 @@ def measured(results: Results) -> Measured:
     )
 
 
-def _right(results: Results, name: str) -> dict[str, Right]:
-    record, found = results.read(f"cascade/{name}"), {}
-    truth = np.array(record["truth"]["test"])
+def _right(results: Results, name: str) -> Mapping[str, Right]:
+    record = results.read(f"cascade/{name}")
+    truth, found = np.array(record["truth"]["test"]), dict[str, dict[int, np.ndarray]]()
     for contender, stage in _STAGES.items():
         found[contender] = {run["seed"]: _equal(run["predicted"][stage], truth) for run in record["runs"]}
     int8 = results.read(f"int8/{name}") if results.has(f"int8/{name}") else {"runs": []}
