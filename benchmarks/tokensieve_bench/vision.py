@@ -76,7 +76,8 @@ def read_images(folder: Path, side: int, most: int | None = None) -> ImageSet:
 
 def body_of(host: Path, settings: ReductionConfig) -> TokensieveModel:
     """The host's body with these settings, in eval mode."""
-    return compress_body(load_source_model(host), settings).train(False)
+    body: TokensieveModel = compress_body(load_source_model(host), settings).train(False)
+    return body
 
 
 def settings_at(row: dict[str, Any], host: TokensieveModel, length: int, share: float) -> ReductionConfig:
