@@ -30,7 +30,7 @@ MODULES: dict[str, str] = {
     "tokensieve.combiners.merge": "tokensieve.reduce.merge.most_similar",
     "tokensieve.combiners.ptc": "tokensieve.reduce.combine.combining_module",
     "tokensieve.model.embed": "tokensieve.model.inputs.text",
-    "tokensieve.model.encoder": "tokensieve.model.layer",
+    "tokensieve.model.encoder": "tokensieve.model.layers",
     "tokensieve.presets": "tokensieve.methods",
     "tokensieve.reducers": "tokensieve.reduce.contract",
     "tokensieve.reducers.contract": "tokensieve.reduce.contract",

@@ -25,7 +25,7 @@ from tokensieve.model.inputs.combination import CombinationTokens
 from tokensieve.model.inputs.patches import PatchEmbeddings
 from tokensieve.model.inputs.text import Embeddings
 from tokensieve.model.int8 import put_int8
-from tokensieve.model.layer import Encoder
+from tokensieve.model.layers import Encoder
 from tokensieve.model.output import refuse_padded_outputs
 from tokensieve.model.pretrained import TokensievePreTrainedModel
 from tokensieve.model.residual import ResidualOutput

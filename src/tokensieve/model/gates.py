@@ -12,7 +12,8 @@ from typing import Any
 from torch import nn
 
 from tokensieve.config import ReductionConfig
-from tokensieve.model.layer import Encoder, Layer
+from tokensieve.model.layer import Layer
+from tokensieve.model.layers import Encoder
 from tokensieve.model.steps import encoder_steps
 from tokensieve.reduce.schedule import Listed
 
