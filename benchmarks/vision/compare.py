@@ -8,7 +8,7 @@
 Each row's schedule is made so strong that the body costs the config's shares of the dense body's FLOPs. A row that
 cannot reach a share is told, and left out. The score is that of logistic regression on the frozen vectors, 5-fold over
 all images; its record says which images it gets right, so that the report compares each row with dense on the same
-images. Jobs that have a record are not repeated. --row and --host pick some. --time adds the seconds, beside dense in
+images. Jobs that have a record are not repeated. --row, --share and --host pick some. --time adds the seconds, beside dense in
 interleaved rounds, to the records that have none; run it on an idle machine. `make leaderboard` makes the table.
 """
 
@@ -55,6 +55,7 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
+    config["shares"] = [own for own in config["shares"] if arguments.share is None or own in arguments.share]
     for host, own in config["hosts"].items():
         if arguments.host and host not in arguments.host:
             continue
@@ -140,6 +141,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=Path, required=True, help="folder SPLIT/CLASS/*.jpg")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--row", action="append", help="this one alone (repeatable)")
+    parser.add_argument("--share", type=float, action="append", help="this one of the config's alone (repeatable)")
     parser.add_argument("--host", action="append", help="this one alone (repeatable)")
     parser.add_argument("--time", action="store_true")
     return parser.parse_args()
