@@ -8,8 +8,9 @@
 Each row's schedule is made so strong that the body costs the config's shares of the dense body's FLOPs. A row that
 cannot reach a share is told, and left out. The score is that of logistic regression on the frozen vectors, 5-fold over
 all images; its record says which images it gets right, so that the report compares each row with dense on the same
-images. Jobs that have a record are not repeated. --row, --share and --host pick some. --time adds the seconds, beside dense in
-interleaved rounds, to the records that have none; run it on an idle machine. `make leaderboard` makes the table.
+images. Jobs that have a record are not repeated. --row, --share and --host pick some. --time adds the seconds, beside
+dense in interleaved rounds, to the records that have none; run it on an idle machine. `make leaderboard` makes the
+table.
 """
 
 from __future__ import annotations
