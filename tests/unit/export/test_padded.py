@@ -14,7 +14,7 @@ from tokensieve.export.samples import sample_batch
 def refused(reduction: ReductionConfig) -> bool:
     """What `check_settings` is to refuse."""
     prune = reduction.prune
-    return prune is not None and (prune.merge is not None or prune.score.name in ("random", "first"))
+    return prune is not None and (prune.merge is not None or prune.score.name in ("random", "first", "page-rank"))
 
 
 EXPORTED = {name: reduction for name, reduction in COUNTED.items() if not refused(reduction)}
@@ -78,6 +78,7 @@ def test_pruned_keys_are_not_projected() -> None:
     [
         ("method merge", "prune.merge=most-similar"),
         ("method random", "prune.score=random"),
+        ("method zero-tprune", "prune.score=page-rank"),
         ("method quantile", "prune.select=quantile"),
         ("method ltp", "prune.select=learned-threshold"),
         ("method transkimmer", "prune.score=skim-predictor"),

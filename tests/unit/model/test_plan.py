@@ -12,6 +12,8 @@ from flat import reduction
 from tokensieve import ConfigError, ReductionConfig, TokensieveConfig, TokensieveForSequenceClassification
 from tokensieve.kernels import linear
 from tokensieve.model.plan import Plan, make_plan
+from tokensieve.reduce.merge.within_band import WithinBand
+from tokensieve.reduce.score.band_similarity import BandSimilarity
 
 BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
 UNEVEN = {name: config for name, config in VARIANTS.items() if name not in COUNTED}
@@ -19,8 +21,14 @@ UNEVEN = {name: config for name, config in VARIANTS.items() if name not in COUNT
 
 @pytest.fixture(autouse=True)
 def torchs_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """oneDNN's are padded, and torch's counter would count that."""
+    """Products of matrices alone, which torch's counter knows.
+
+    oneDNN's are padded, and the counter would count that. Cosines within a band are no such products; how many there
+    are is tested with the cells that take them.
+    """
     monkeypatch.setattr(linear, "onednn_pays", lambda: False)
+    for cell in (BandSimilarity, WithinBand):
+        monkeypatch.setattr(cell, "flops", lambda *_: 0.0)
 
 
 def base_plan(config: ReductionConfig, length: int = 512) -> Plan:
