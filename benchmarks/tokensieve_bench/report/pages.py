@@ -91,9 +91,8 @@ def report(results: Results, root: Path) -> None:
     _place(page["machines"], "scale", scale_tables(Results(RESULTS)))
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
-    _place(page["frontier"], "contenders", contender_tables(Results(RESULTS)))
+    _place(page["frontier"], "contenders", _contenders(pictures / "contenders.svg"))
     _place(page["frontier"], "promises", promise_table(Results(RESULTS)))
-    contender_plot(Results(RESULTS), pictures / "contenders.svg")
     _place(page["account"], "thresholds", _thresholds(pictures / "thresholds.svg"))
     _place_accuracy(results, page, pictures)
     _place_benchmarks(results, root, page["speed"], pictures)
@@ -105,6 +104,16 @@ def place_leaderboard(page: Mapping[str, Path]) -> None:
     _place(page["methods-compared"], "leaderboard", set_tables(RESULTS / "methods"))
     _place(page["images"], "vision", vision_tables(RESULTS / "vision"))
     _place(page["prumerge"], "prumerge", prumerge_table(RESULTS / "vision" / "prumerge.json"))
+
+
+def _contenders(picture: Path) -> str:
+    """The tables of all that could do the job, and the place of their picture."""
+    results = Results(RESULTS)
+    tables = contender_tables(results)
+    if "|" not in tables:
+        return tables
+    contender_plot(results, picture)
+    return f"![Accuracy against speed](../bench/{picture.name})\n\n{tables}"
 
 
 def _thresholds(picture: Path) -> str:

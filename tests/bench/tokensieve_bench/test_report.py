@@ -22,7 +22,7 @@ def no_picture(*_: Any) -> None:
 
 def test_the_committed_pages_follow_from_the_committed_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Byte for byte, from pages whose tables are empty."""
-    for name in ("plot", "frontier_plot"):
+    for name in ("plot", "frontier_plot", "contender_plot"):
         monkeypatch.setattr(pages, name, no_picture)
     for page in ALL_PAGES:
         (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
