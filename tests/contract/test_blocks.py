@@ -59,7 +59,8 @@ def test_packed_rows_are_the_method(sizes: dict[str, Any], reduction: ReductionC
 def test_a_document_alone_answers_as_in_a_batch(sizes: dict[str, Any]) -> None:
     model, texts = tiny_model(METHODS["learned"], **sizes), documents(UNEQUAL)
     alone = torch.cat([model(**batch([text])).logits for text in texts])
-    torch.testing.assert_close(model(**batch(texts, "left")).logits, alone, atol=1e-5, rtol=0)
+    # Processors add up in another order for other numbers of rows: with AMX a logit differs by 1.4e-5.
+    torch.testing.assert_close(model(**batch(texts, "left")).logits, alone, atol=3e-5, rtol=0)
 
 
 @each_block

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tokensieve.kernels.cosines import on_grid
+
 
 class Free(NamedTuple):
     """The tokens of a batch that may leave, one behind the other.
@@ -82,7 +84,7 @@ def partners(vectors: Tensor, free: Free, asked: Tensor, band: int, taking: Tens
         beside = (free.document[place] == free.document[asked]) & (place == asked + offset)
         if taking is not None:
             beside = beside & taking[place]
-        cosine = (own * unit[free.rows[place]]).sum(1).masked_fill(~beside, -torch.inf)
+        cosine = on_grid((own * unit[free.rows[place]]).sum(1)).masked_fill(~beside, -torch.inf)
         better = cosine > best
         best, found = torch.where(better, cosine, best), torch.where(better, place, found)
     return Partners(best, found)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from contract.oracle.backbone import Backbone
 from contract.oracle.page_rank import page_rank
-from contract.oracle.pairs import band_similarity, cosine, energy, is_near, key_similarity, takers
+from contract.oracle.pairs import band_similarity, energy, is_near, key_similarity, stepped, takers
 from contract.oracle.rule import protected_places, select_positions
 from flat import flat_of
 from tokensieve import TokensieveForImageClassification, TokensieveForSequenceClassification
@@ -319,7 +319,7 @@ def _merged(
     for leaving in sorted(set(range(len(rows))) - set(stays)):
         near = [j for j in takes if not band or is_near(protected, leaving, j, band)]
         if near:
-            alike = [cosine(rows[leaving], rows[j]) for j in near]
+            alike = [stepped(rows[leaving], rows[j]) for j in near]
             groups[near[alike.index(max(alike))]].append(leaving)
     return list(groups.values())
 

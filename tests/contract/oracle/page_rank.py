@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from contract.oracle.pairs import cosine
+from contract.oracle.pairs import stepped
 
 Attention = Sequence[Sequence[float]]
 
@@ -77,7 +77,7 @@ def page_rank(score: Any, heads: Sequence[Attention], keys: Sequence[Tensor], wh
             "sequential": ordered[len(ordered) - half :], "important": ordered[:half], "alternate": ordered[1::2],
         }[score.partition]  # fmt: skip
         target = [j for j in free if j not in source]
-        best = {i: max(cosine(keys[i], keys[j]) for j in target) for i in source}
+        best = {i: max(stepped(keys[i], keys[j]) for j in target) for i in source}
         gone = {i: best[i] for i in sorted(best, key=lambda i: (-best[i], i))[:number]}
     rounds = score.rounds[0 if depth < Fraction(1, 4) else 1 if depth < Fraction(3, 4) else 2]
     last = importance(score, heads, start, rounds, [j for j in everyone if j not in gone], free)

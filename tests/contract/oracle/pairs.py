@@ -21,13 +21,18 @@ def cosine(one: Tensor, other: Tensor) -> float:
     return float(torch.cosine_similarity(one, other, dim=0))
 
 
+def stepped(one: Tensor, other: Tensor) -> float:
+    """The cosine in steps of 1 / 2^14, by which tokens are chosen: equal tokens tie."""
+    return round(cosine(one, other) * 2**14) / 2**14
+
+
 def key_similarity(keys: Sequence[Tensor], protected: Sequence[bool]) -> list[float]:
     """Minus the likeness to the most similar token of the other half; 1 where there is none."""
     scores = [1.0] * len(keys)
     first, second = halves(protected)
     for own, others in ((first, second), (second, first)):
         for i in own:
-            scores[i] = -max((cosine(keys[i], keys[j]) for j in others), default=-1.0)
+            scores[i] = -max((stepped(keys[i], keys[j]) for j in others), default=-1.0)
     return scores
 
 
@@ -45,7 +50,7 @@ def band_similarity(vectors: Sequence[Tensor], protected: Sequence[bool], band: 
     """Minus the likeness of a_i to the most similar b_j with |i - j| < band; 1 where there is none, and for b."""
     scores, (first, second) = [1.0] * len(vectors), halves(protected)
     for i, own in enumerate(first):
-        near = [cosine(vectors[own], vectors[other]) for j, other in enumerate(second) if abs(i - j) < band]
+        near = [stepped(vectors[own], vectors[other]) for j, other in enumerate(second) if abs(i - j) < band]
         scores[own] = -max(near, default=-1.0)
     return scores
 
@@ -54,7 +59,7 @@ def energy(keys: Sequence[Tensor], margin: float) -> list[float]:
     """Minus the mean over the other tokens of the normal density of 1 - cosine, whose deviation is 1 - margin."""
     density = NormalDist(0, 1 - margin).pdf
     return [
-        -sum(density(1 - cosine(one, other)) for j, other in enumerate(keys) if j != i) / max(1, len(keys) - 1)
+        -sum(density(1 - stepped(one, other)) for j, other in enumerate(keys) if j != i) / max(1, len(keys) - 1)
         for i, one in enumerate(keys)
     ]
 

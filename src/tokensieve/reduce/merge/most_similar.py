@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokensieve.checks import BOOLEAN, Check, one_of
+from tokensieve.kernels.cosines import cosines
 from tokensieve.kernels.ragged import runs
 from tokensieve.reduce.contract import COMPARED, Compared, KeyRows
 from tokensieve.reduce.merge.contract import Merge, Merging
@@ -80,8 +81,7 @@ def most_similar(
             places = torch.arange(start, end, device=rows.device).view(run.documents, before)
             removed = places[~stays[start:end].view_as(places)].view(run.documents, -1)
             kept = places[stays[start:end].view_as(places)].view(run.documents, -1)
-            with torch.autocast(unit.device.type, enabled=False):  # coarser cosines would be equal ones
-                alike = torch.bmm(unit[removed], unit[kept].transpose(1, 2))
+            alike = cosines(unit[removed], unit[kept])
             alike.masked_fill_(~taking[kept].unsqueeze(1), -torch.inf)
             best, place = alike.max(2)
             offset = torch.arange(run.documents, device=rows.device).view(-1, 1) * after + first

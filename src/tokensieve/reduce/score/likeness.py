@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tokensieve.kernels.cosines import cosines
 from tokensieve.kernels.ragged import runs
 from tokensieve.reduce.contract import KeyVectors
 
@@ -48,9 +49,8 @@ def from_cosines(seen: KeyVectors, number: Callable[[Cosines], Tensor]) -> Tenso
         free = ~seen.protected[start:end].view(run.documents, length)[:, :text]
         into = found[start:end].view(run.documents, length)[:, :text]
         for documents, rows in _blocks(run.documents, text, unit.device):
-            with torch.autocast(unit.device.type, enabled=False):  # coarser cosines would be equal ones
-                cosines = torch.bmm(own[documents, rows], own[documents].transpose(1, 2))
-            into[documents, rows] = number(Cosines(cosines, rows, free[documents]))
+            alike = cosines(own[documents, rows], own[documents])
+            into[documents, rows] = number(Cosines(alike, rows, free[documents]))
         start = end
     return found.unsqueeze(0)
 

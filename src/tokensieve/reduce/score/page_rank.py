@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokensieve.checks import BOOLEAN, SHARE, Check, is_number, is_whole, list_of, one_of
+from tokensieve.kernels.cosines import cosines
 from tokensieve.kernels.graph import Votes
 from tokensieve.reduce.contract import Linked, Score, ScoredLayer
 from tokensieve.reduce.schedule import exact_ratio
@@ -167,8 +168,7 @@ def _most_alike(unit: Tensor, first: Tensor, second: Tensor) -> Tensor:
     places = first.sort(dim=1, descending=True, stable=True).indices[:, :halves]
     others = second.sort(dim=1, descending=True, stable=True).indices[:, : length - halves]
     rows, partners = (unit.gather(1, own.unsqueeze(2).expand(documents, -1, width)) for own in (places, others))
-    with torch.autocast(unit.device.type, enabled=False):  # coarser cosines would be equal ones
-        alike = rows @ partners.transpose(1, 2)
+    alike = cosines(rows, partners)
     alike.masked_fill_(~second.gather(1, others).unsqueeze(1), -torch.inf)
     return found.scatter_(1, places, alike.amax(2)).masked_fill_(~first, -torch.inf)
 
