@@ -33,7 +33,7 @@ def test_clients_at_once_get_what_is_theirs_while_others_leave(server: Server, c
     leaving.join()
     assert len(found) > 8 * 12
     for text, probabilities in found:
-        assert probabilities == pytest.approx(wanted[text], abs=1e-6)
+        assert probabilities == pytest.approx(wanted[text], abs=1e-5)
     server.until(lambda: server.count("te_queue_size") == 0)
     server.until(
         lambda: server.count("te_request_count") == sum(map(server.count, ("te_request_success", "te_request_failure")))
@@ -54,7 +54,7 @@ def test_huggingface_hubs_client(
     found = client.text_classification(text, **({} if top_k is None else {"top_k": top_k}))
     wanted = sorted(zip(offline(classifier, [text])[text], LABELS, strict=True), reverse=True)[:top_k]
     assert [each.label for each in found] == [label for _, label in wanted]
-    assert [each.score for each in found] == pytest.approx([score for score, _ in wanted], abs=1e-6)
+    assert [each.score for each in found] == pytest.approx([score for score, _ in wanted], abs=1e-5)
 
 
 def test_bodies_that_are_cut_short_or_too_large(server: Server) -> None:
@@ -124,16 +124,16 @@ def test_the_folder_is_replaced_under_load(
         has_new.set()
         found = loaded.result(60)
         for text, probabilities in found:
-            assert probabilities in (pytest.approx(old[text], abs=1e-6), pytest.approx(new[text], abs=1e-6))
-        assert any(probabilities == pytest.approx(old[text], abs=1e-6) for text, probabilities in found)
+            assert probabilities in (pytest.approx(old[text], abs=1e-5), pytest.approx(new[text], abs=1e-5))
+        assert any(probabilities == pytest.approx(old[text], abs=1e-5) for text, probabilities in found)
         for text, probabilities in load(server.port, "model", 1, 6):
-            assert probabilities == pytest.approx(new[text], abs=1e-6)
+            assert probabilities == pytest.approx(new[text], abs=1e-5)
         (folder / "model.safetensors").unlink()
         server.until(lambda: server.count("tokensieve_reload_failures") == 1)
         assert "the model was not replaced: " in server.said()
         assert str(folder) in server.said().rsplit("the model was not replaced: ")[1]
         for text, probabilities in load(server.port, "model", 1, 6):
-            assert probabilities == pytest.approx(new[text], abs=1e-6)
+            assert probabilities == pytest.approx(new[text], abs=1e-5)
         for file in classifier.iterdir():  # written over, in place, and cut short before
             file_of_server = folder / file.name
             file_of_server.write_bytes(b"")
@@ -143,7 +143,7 @@ def test_the_folder_is_replaced_under_load(
         server.process.send_signal(signal.SIGHUP)
         server.until(lambda: server.count("tokensieve_reloads") == 3)
         for text, probabilities in load(server.port, "model", 1, 6):
-            assert probabilities == pytest.approx(old[text], abs=1e-6)
+            assert probabilities == pytest.approx(old[text], abs=1e-5)
         assert server.end(signal.SIGTERM) == 0
 
 
@@ -169,7 +169,7 @@ def test_killed_restarted_and_stopped(classifier: Path, tmp_path: Path) -> None:
             assert response.status == 200
             rows = json.loads(response.read())["data"]
             for text, own in zip(TEXTS[:32], rows, strict=True):
-                assert own["probs"] == pytest.approx(wanted[text], abs=1e-6)
+                assert own["probs"] == pytest.approx(wanted[text], abs=1e-5)
             client.connection.close()
         with pytest.raises(OSError):
             second.get("/health")
