@@ -10,10 +10,8 @@ import torch
 from torch import Tensor
 
 from tokensieve.reduce.contract import KeyRows
-from tokensieve.reduce.merge.contract import Merging
+from tokensieve.reduce.merge.contract import NOWHERE, Merging
 from tokensieve.tokens import Tokens
-
-NOWHERE = -1
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,10 @@ class Moves:
             into, before = step.followed(into, before), sum(step.lengths)
         return into
 
+    def now(self) -> Moves:
+        """Themselves; those that are `Joined` or `Picked` are put together here."""
+        return self
+
     @staticmethod
     def joined(parts: Sequence[Moves]) -> Moves:
         """The moves of parts of one batch."""
@@ -83,6 +85,32 @@ class Moves:
             _shifted(own[document], start - starts[document]) for document, start in zip(documents, now, strict=False)
         ]
         return _in_one_step(tuple(self.lengths[document] for document in documents), self.combination, into, rows)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The moves of parts of one batch, which nobody has asked for yet: inference joins parts in every batch."""
+
+    parts: tuple[AnyMoves, ...]
+
+    def now(self) -> Moves:
+        """Put them together."""
+        return Moves.joined([part.now() for part in self.parts])
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The moves of some documents, in this order, which nobody has asked for yet."""
+
+    whole: AnyMoves
+    documents: tuple[int, ...]
+
+    def now(self) -> Moves:
+        """Pick them."""
+        return self.whole.now().picked(self.documents)
+
+
+AnyMoves = Moves | Joined | Picked
 
 
 def _shifted(into: Tensor, by: int) -> Tensor:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tokensieve.model.moves import Moves
+from tokensieve.model.moves import AnyMoves, Joined, Moves, Picked
 from tokensieve.reduce.contract import KeyRows
 from tokensieve.reduce.merge.contract import Merging
 from tokensieve.tokens import COMBINATION, Tokens
@@ -56,7 +56,7 @@ class Trace:
     _last: _Places | None = None
     _folded: _Places | None = None
     _joined: Tensor | None = None
-    _moves: tuple[Moves, ...] = ()
+    _moves: AnyMoves | None = None
 
     @staticmethod
     def joined(parts: Sequence[Trace]) -> Trace:
@@ -64,23 +64,24 @@ class Trace:
         if len(parts) == 1:
             return parts[0]
         joined = [part._joined for part in parts if part._joined is not None]
+        moves = tuple(part._moves for part in parts if part._moves is not None)
         return Trace(
             kept=[tuple(chain(*step)) for step in zip(*(part.kept for part in parts), strict=True)],
             _last=_Places.joined([part._last for part in parts]),
             _folded=_Places.joined([part._folded for part in parts]),
             _joined=torch.cat(joined) if joined else None,
-            _moves=tuple(moves for part in parts for moves in part._moves),
+            _moves=Joined(moves) if len(moves) == len(parts) else None,
         )
 
     def picked(self, documents: Sequence[int]) -> Trace:
         """Select the trace of these documents, in this order."""
-        joined, moves = self._joined_by_document(), self.moves()
+        joined = self._joined_by_document()
         return Trace(
             kept=[tuple(step[i] for i in documents) for step in self.kept],
             _last=self._last and self._last.picked(documents),
             _folded=self._folded and self._folded.picked(documents),
             _joined=None if joined is None else torch.cat([joined[i] for i in documents]),
-            _moves=() if moves is None else (moves.picked(documents),),
+            _moves=self._moves and Picked(self._moves, tuple(documents)),
         )
 
     def _joined_by_document(self) -> list[Tensor] | None:
@@ -96,11 +97,11 @@ class Trace:
     @staticmethod
     def of(tokens: Tokens) -> Trace:
         """Begin the trace of a batch, ahead of its first layer."""
-        return Trace(_moves=(Moves(tokens.lengths, tokens.combination),))
+        return Trace(_moves=Moves(tokens.lengths, tokens.combination))
 
     def moves(self) -> Moves | None:
         """Into which row each token went; None behind a combining module, which leaves no row of any token."""
-        return Moves.joined(self._moves) if self._moves and self._folded is None else None
+        return self._moves.now() if self._moves is not None and self._folded is None else None
 
     def record_layer(
         self, tokens: Tokens, served: KeyRows | None, kept: KeyRows | None = None, merging: Merging | None = None
@@ -116,7 +117,8 @@ class Trace:
         if self._folded is not None:  # a layer over combination tokens alone
             self.kept.append(tokens.lengths)
             return
-        self._moves[-1].record(tokens, kept, merging)
+        assert isinstance(self._moves, Moves), "a trace begins with `of`"
+        self._moves.record(tokens, kept, merging)
         origin = tokens.origin.unsqueeze(0) if served is None else tokens.origin[served.rows]
         self._last = _Places(origin, tokens.lengths if served is None else served.lengths)
         self.kept.append(tuple(length - tokens.combination for length in self._last.lengths))

@@ -47,6 +47,10 @@ class Merge(Cell):
         """
 
 
+NOWHERE = -1
+"""In place of a row: no row stays that could take it."""
+
+
 @dataclass(frozen=True)
 class Merging:
     """The row that stays into which every row of a batch goes.

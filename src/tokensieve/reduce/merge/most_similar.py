@@ -19,10 +19,8 @@ from tokensieve.checks import BOOLEAN, Check, one_of
 from tokensieve.kernels.cosines import cosines
 from tokensieve.kernels.ragged import runs
 from tokensieve.reduce.contract import COMPARED, Compared, KeyRows
-from tokensieve.reduce.merge.contract import Merge, Merging
+from tokensieve.reduce.merge.contract import NOWHERE, Merge, Merging
 from tokensieve.tokens import Tokens
-
-_NOWHERE = -1
 
 
 @dataclass(frozen=True)
@@ -85,6 +83,6 @@ def most_similar(
             alike.masked_fill_(~taking[kept].unsqueeze(1), -torch.inf)
             best, place = alike.max(2)
             offset = torch.arange(run.documents, device=rows.device).view(-1, 1) * after + first
-            into[removed] = torch.where(best.isfinite(), place + offset, _NOWHERE)
+            into[removed] = torch.where(best.isfinite(), place + offset, NOWHERE)
         start, first = end, first + run.documents * after
     return Merging(rows, into)

@@ -17,10 +17,8 @@ from torch import Tensor
 from tokensieve.checks import BOOLEAN, Check, one_of, whole
 from tokensieve.reduce.band import free_tokens, partners
 from tokensieve.reduce.contract import COMPARED, Compared, KeyRows
-from tokensieve.reduce.merge.contract import Merge, Merging
+from tokensieve.reduce.merge.contract import NOWHERE, Merge, Merging
 from tokensieve.tokens import Tokens
-
-_NOWHERE = -1
 
 
 @dataclass(frozen=True)
@@ -72,5 +70,5 @@ def within_band(tokens: Tokens, kept: KeyRows, vectors: Tensor, band: int) -> Me
     leaving = (~stays[free.rows]).nonzero().squeeze(1)
     found = partners(vectors, free, leaving, band, takes[free.rows])
     into = stays.cumsum(0) - 1  # place among the rows that stay
-    into[free.rows[leaving]] = torch.where(found.cosines.isfinite(), into[free.rows[found.places]], _NOWHERE)
+    into[free.rows[leaving]] = torch.where(found.cosines.isfinite(), into[free.rows[found.places]], NOWHERE)
     return Merging(rows, into)
