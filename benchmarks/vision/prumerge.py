@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from transformers import AutoModel
 
-from tokensieve.multimodal import VisionSignals, reduce_visual_tokens, vision_signals
+from tokensieve.multimodal import VisionSignals, reduce_visual_tokens
+from tokensieve.multimodal.signals import read_tower
 from tokensieve.tokens import Tokens
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS, ROOT
@@ -83,7 +84,8 @@ def scored(config: dict[str, Any], tower: Any, images: ImageSet) -> dict[str, An
 
 def signals_of(config: dict[str, Any], tower: Any, pixels: torch.Tensor) -> dict[str, VisionSignals]:
     """What the tower tells, by whole vectors and by the mean of heads."""
-    return {heads: vision_signals(tower, pixels, config["layer"], heads) for heads in ("one", "mean")}  # type: ignore[arg-type]
+    read = read_tower(tower, pixels, config["layer"])
+    return {"one": read.signals("one"), "mean": read.signals("mean")}
 
 
 def reduced(row: dict[str, Any], by_heads: dict[str, VisionSignals], seed: int) -> Tokens:

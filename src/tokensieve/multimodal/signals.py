@@ -44,6 +44,30 @@ class Projected:
     key: Tensor | None = None
 
 
+class TowerRead(NamedTuple):
+    """What one run of a tower left.
+
+    Attributes:
+        hidden: [B, n, d], special tokens included.
+        query: [B, 1, d] of [CLS] in the last layer.
+        key: [B, n, d] in the last layer.
+        first: tokens that stand ahead of the patches.
+        heads: of the tower.
+    """
+
+    hidden: Tensor
+    query: Tensor
+    key: Tensor
+    first: int
+    heads: int
+
+    def signals(self, heads: Heads) -> VisionSignals:
+        """Features, attention and keys of the patches; `heads` as in `vision_signals`."""
+        given = attention_of(self.query, self.key, 1 if heads == "one" else self.heads).mean(1)[:, 0]
+        first = self.first
+        return VisionSignals(self.hidden[:, first:], given[:, first:], self.key[:, first:])
+
+
 @torch.no_grad()
 def vision_signals(tower: nn.Module, pixel_values: Tensor, layer: int = -2, heads: Heads = "one") -> VisionSignals:
     """Run a vision tower with a [CLS] token, such as CLIP's, DINOv2 or ViT, and read what `reduce_visual_tokens` takes.
@@ -60,6 +84,12 @@ def vision_signals(tower: nn.Module, pixel_values: Tensor, layer: int = -2, head
         ConfigError: no such `heads`.
     """
     check_value("heads", heads, one_of(get_args(Heads)))
+    return read_tower(tower, pixel_values, layer).signals(heads)
+
+
+@torch.no_grad()
+def read_tower(tower: nn.Module, pixel_values: Tensor, layer: int = -2) -> TowerRead:
+    """Run a vision tower once, for signals by any `heads`; arguments and InputError as of `vision_signals`."""
     with projected(tower) as seen:
         output = tower(pixel_values, output_hidden_states=True)
     assert seen.query is not None and seen.key is not None
@@ -70,9 +100,8 @@ def vision_signals(tower: nn.Module, pixel_values: Tensor, layer: int = -2, head
             f"{type(tower).__name__} has {hidden.shape[1]} tokens for {patches} patches, so no [CLS] token: give "
             "reduce_visual_tokens an attention of your own"
         )
-    parts: Any = 1 if heads == "one" else tower.config.num_attention_heads  # type: ignore[union-attr]
-    given = attention_of(seen.query[:, :1], seen.key, parts).mean(1)[:, 0]
-    return VisionSignals(hidden[:, first:], given[:, first:], seen.key[:, first:])
+    parts: Any = tower.config.num_attention_heads  # type: ignore[union-attr]
+    return TowerRead(hidden, seen.query[:, :1], seen.key, first, parts)
 
 
 def attention_of(query: Tensor, key: Tensor, heads: int, there: Tensor | None = None) -> Tensor:
