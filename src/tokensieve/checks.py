@@ -76,6 +76,13 @@ def nearest(name: object, known: Collection[str], alike: float = 0.6, place: str
     return f"did you mean {place}{found[0]}? " if found else ""
 
 
+def refuse_unknown(record: Mapping[str, object], known: Collection[str]) -> None:
+    """Raise ConfigError, which names the nearest known field, if a record has a field that there is none of."""
+    for name in record:
+        if name not in known:
+            raise ConfigError(f"{name}={shown(record[name])}: {nearest(name, known)}the fields are {', '.join(known)}")
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The object that a JSON file holds.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tokensieve.backbones.family import Family
+from tokensieve.backbones.family import SHARED_FIELDS, Family
 from tokensieve.checks import BOOLEAN, Check, is_whole, number, whole
 from tokensieve.errors import ConfigError
 from tokensieve.model.block import Blocks
@@ -34,20 +34,8 @@ VISION_NAMES = (
     (_LAYER + r"(?:mlp\.fc1|intermediate\.dense)\.(.+)", _OURS + r"intermediate.dense.\2"),
     (_LAYER + r"(?:mlp\.fc2|output\.dense)\.(.+)", _OURS + r"output.dense.\2"),
 )
-VISION_FIELDS = {
-    name: name
-    for name in (
-        "hidden_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "intermediate_size",
-        "hidden_act",
-        "hidden_dropout_prob",
-        "attention_probs_dropout_prob",
-        "initializer_range",
-        "layer_norm_eps",
-    )
-}
+_OF_TEXTS = ("vocab_size", "classifier_dropout", "max_position_embeddings", "type_vocab_size", "pad_token_id")
+VISION_FIELDS = {name: name for name in SHARED_FIELDS if name not in _OF_TEXTS}
 """ViT and DeiT name these as we do."""
 _SIDE = Check(
     lambda side: is_whole(side, 1) or (isinstance(side, (list, tuple)) and len(side) == 2 and all(map(is_whole, side))),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
-from tokensieve.checks import BOOLEAN, Check, check_values, is_whole, list_of, nearest, number, one_of, shown, whole
+from tokensieve.checks import BOOLEAN, Check, check_values, is_whole, list_of, number, one_of, refuse_unknown, whole
 from tokensieve.errors import ConfigError
 
 Norm = Literal["layer", "rms"]
@@ -99,12 +99,7 @@ class Blocks:
         Raises:
             ConfigError: a field that there is none of, or a refused value.
         """
-        names = [field.name for field in fields(Blocks)]
-        for name in record:
-            if name not in names:
-                raise ConfigError(
-                    f"{name}={shown(record[name])}: {nearest(name, names)}the fields are {', '.join(names)}"
-                )
+        refuse_unknown(record, [field.name for field in fields(Blocks)])
         return Blocks(**record)
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from transformers import PreTrainedConfig
 
@@ -112,7 +112,9 @@ class TokensieveConfig(PreTrainedConfig):
         check_base_fields(kwargs, type(self))
         super().__init__(**{"pad_token_id": 0, **kwargs})
         self.pad_token_id = kwargs.get("pad_token_id", 0)
-        self.blocks: dict[str, Any] = _read_blocks(blocks).to_dict()
+        self.blocks: dict[str, Any] = _read_part(
+            Blocks, {} if blocks is None else blocks, "blocks", "backbone"
+        ).to_dict()
         self.family, self.vocab_size, self.hidden_size = family, vocab_size, hidden_size
         self.num_hidden_layers, self.num_attention_heads = num_hidden_layers, num_attention_heads
         self.intermediate_size, self.hidden_act = intermediate_size, hidden_act
@@ -133,7 +135,10 @@ class TokensieveConfig(PreTrainedConfig):
 
     def _take_head(self, named: Mapping[str, Any]) -> None:
         """Set the fields of the pretrained head, and those of patches."""
-        self.patches: dict[str, Any] | None = _read_patches(named["patches"])
+        given = named["patches"]
+        self.patches: dict[str, Any] | None = (
+            None if given is None else _read_part(PatchGrid, given, "patches", "family").to_dict()
+        )
         self.head_dense: bool = named["head_dense"]
         self.head_activation: str = named["head_activation"]
         self.head_input_dropout: bool = named["head_input_dropout"]
@@ -260,34 +265,27 @@ def _pop_old(values: dict[str, Any]) -> Any:
     return values.pop("ptc", None)
 
 
-def _read_blocks(blocks: Any) -> Blocks:
-    """The blocks, from the field of that name.
+_Part = TypeVar("_Part", Blocks, PatchGrid)
+
+
+def _read_part(kind: type[_Part], given: Any, name: str, owner: str) -> _Part:
+    """A part of the config that has a record of its own.
+
+    Args:
+        kind: of the part.
+        given: it, or its record.
+        name: of the field.
+        owner: whose part it is, for the error.
 
     Raises:
         ConfigError: it is no record, has unknown fields, or refused values.
     """
-    if blocks is not None and not isinstance(blocks, (Blocks, Mapping)):
-        raise ConfigError(f"blocks={shown(blocks)}: give the record of the backbone's blocks")
+    if not isinstance(given, (kind, Mapping)):
+        raise ConfigError(f"{name}={shown(given)}: give the record of the {owner}'s {name}")
     try:
-        return blocks if isinstance(blocks, Blocks) else Blocks.from_dict(blocks or {})
+        return given if isinstance(given, kind) else kind.from_dict(given)
     except ConfigError as error:
-        raise ConfigError(f"blocks: {error}") from error
-
-
-def _read_patches(patches: Any) -> dict[str, Any] | None:
-    """The record of patches, checked.
-
-    Raises:
-        ConfigError: it is no record, has unknown fields, or refused values.
-    """
-    if patches is None:
-        return None
-    if not isinstance(patches, (PatchGrid, Mapping)):
-        raise ConfigError(f"patches={shown(patches)}: give the record of the family's patches")
-    try:
-        return (patches if isinstance(patches, PatchGrid) else PatchGrid.from_dict(patches)).to_dict()
-    except ConfigError as error:
-        raise ConfigError(f"patches: {error}") from error
+        raise ConfigError(f"{name}: {error}") from error
 
 
 def _refuse_misplaced(values: Mapping[str, Any]) -> None:

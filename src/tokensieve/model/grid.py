@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from tokensieve.checks import BOOLEAN, Check, check_values, is_whole, nearest, shown, whole
+from tokensieve.checks import BOOLEAN, Check, check_values, is_whole, refuse_unknown, whole
 from tokensieve.errors import ConfigError
 
 _MOST_PIXELS = 16_384
@@ -89,12 +89,7 @@ class PatchGrid:
         Raises:
             ConfigError: a field that there is none of, or a refused value.
         """
-        names = [field.name for field in fields(PatchGrid)]
-        for name in record:
-            if name not in names:
-                raise ConfigError(
-                    f"{name}={shown(record[name])}: {nearest(name, names)}the fields are {', '.join(names)}"
-                )
+        refuse_unknown(record, [field.name for field in fields(PatchGrid)])
         return PatchGrid(**record)
 
     def to_dict(self) -> dict[str, Any]:
