@@ -280,10 +280,12 @@ def _read_part(kind: type[_Part], given: Any, name: str, owner: str) -> _Part:
     Raises:
         ConfigError: it is no record, has unknown fields, or refused values.
     """
-    if not isinstance(given, (kind, Mapping)):
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, Mapping):
         raise ConfigError(f"{name}={shown(given)}: give the record of the {owner}'s {name}")
     try:
-        return given if isinstance(given, kind) else kind.from_dict(given)
+        return kind.from_dict(given)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error
 
