@@ -43,7 +43,7 @@ from tokensieve.training.fits.sample import Sample
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS, ROOT
 from tokensieve_bench.process import resident_bytes, thread_variables
-from tokensieve_bench.record_files import write_whole
+from tokensieve_bench.record_files import write_fields
 from tokensieve_bench.runs import config_parser, configs_of, run_folder, splits_of
 
 CPU = torch.device("cpu")
@@ -155,9 +155,7 @@ class Study:
 
     def save(self) -> None:
         """Write what is known."""
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        lines = ",\n  ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in self.record.items())
-        write_whole(self.target, f"{{\n  {lines}\n}}\n")
+        write_fields(self.target, self.record)
 
     def folder(self, name: str) -> Path:
         """The folder of a contender's classifier."""

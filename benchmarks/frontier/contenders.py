@@ -76,14 +76,15 @@ class Trained:
         """The folder of the model with half of the layers, whose one seed is 0."""
         return run_folder(f"{SHALLOW}-{self.config['data']}", "3 layers", 0)
 
-    def cascade(self, allowed: float = 0.5) -> Path:
-        """The folder of the preset `cascade`: a bag of words ahead of the first stage of `fast`.
+    @cached_property
+    def cascade(self) -> Path:
+        """The folder of the preset `cascade`: a bag of words ahead of the first stage of `fast`."""
+        return cascade_folder(self.splits, self.name, self.seed, 0.5)
 
-        Args:
-            allowed: points of accuracy that the first stage may be expected to lose; 0.5 is the preset's.
-        """
-        folder = run_folder(self.name, f"words-pruned-{allowed:g}", self.seed)
-        return folder if folder.is_dir() else cascade_folder(self.splits, self.name, self.seed, allowed)
+    @cached_property
+    def cascade_of_one_point(self) -> Path:
+        """The same; its bag of words may be expected to lose one point of accuracy, where the preset allows half."""
+        return cascade_folder(self.splits, self.name, self.seed, 1.0)
 
     def int8(self, folder: Path) -> Path:
         """The same with int8 weights, as `tokensieve quantize` makes it; the gate refuses none."""
@@ -95,7 +96,7 @@ class Trained:
 
     @cached_property
     def rivals(self) -> Setting:
-        """Where the dense classifier is exported to, and the documents by which it is quantised."""
+        """The folder that the dense classifier is exported to, and the documents by which it is quantised."""
         folder = self.dense.with_name(f"rivals-seed{self.seed}")
         folder.mkdir(exist_ok=True)
         texts = texts_of([*self.splits.validation, *self.splits.unlabelled])
@@ -130,7 +131,7 @@ def in_runtime(config: ContenderConfig, trained: Trained) -> Answer:
 
 def words(trained: Trained) -> Answer:
     """The bag of words of the cascade, alone."""
-    first = load(trained.cascade(), device="cpu").engine.words_first
+    first = load(trained.cascade, device="cpu").engine.words_first
     assert first is not None
     return lambda texts: [first.words.labels[row] for row in first.words.predict(texts)]
 
@@ -155,8 +156,8 @@ CONTENDERS: Mapping[str, Callable[[Trained], Answer]] = {
     "dense int8": partial(ours, lambda trained: trained.int8(trained.dense)),
     "fast": partial(ours, lambda trained: trained.fast),
     "fast int8": partial(ours, lambda trained: trained.int8(trained.fast)),
-    "cascade": partial(ours, lambda trained: trained.cascade()),
-    "cascade int8": partial(ours, lambda trained: trained.int8(trained.cascade())),
-    "cascade int8, 1 point": partial(ours, lambda trained: trained.int8(trained.cascade(1.0))),
+    "cascade": partial(ours, lambda trained: trained.cascade),
+    "cascade int8": partial(ours, lambda trained: trained.int8(trained.cascade)),
+    "cascade int8, 1 point": partial(ours, lambda trained: trained.int8(trained.cascade_of_one_point)),
 }
-"""By name, what makes it."""
+"""What makes each contender, by its name."""

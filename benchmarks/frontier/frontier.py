@@ -12,8 +12,6 @@ turns, in one process, on an idle machine. Rivals read batches of 8, at which th
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +20,7 @@ from contenders import CONTENDERS, UNLABELLED, Trained
 from tokensieve.training.fits.bag import targets_of, texts_of
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
-from tokensieve_bench.record_files import file_of, write_whole
+from tokensieve_bench.record_files import file_of, write_fields
 from tokensieve_bench.runs import LOGITS, config_parser, configs_of, run_folder, splits_of
 from tokensieve_bench.trained import Answer, interleaved
 
@@ -64,7 +62,7 @@ def answered(config: dict[str, Any], name: str, seed: int, arguments: Any) -> No
         labels = CONTENDERS[own](trained)(texts_of(splits.test))
         predicted = [places[label] for label in labels]
         truth = targets_of(splits, splits.test)
-        write(
+        write_fields(
             file,
             {
                 "contender": own,
@@ -90,15 +88,10 @@ def timed(config: dict[str, Any], name: str, seed: int, arguments: Any) -> None:
         "documents": len(texts),
         "max_length": config["recipe"]["max_length"],
     }
-    write(FOLDER / config["data"] / "speed.json", record | {"seconds": seconds, "machine": machine(arguments.threads)})
+    write_fields(
+        FOLDER / config["data"] / "speed.json", record | {"seconds": seconds, "machine": machine(arguments.threads)}
+    )
     print(config["data"], {own: round(len(texts) / min(times), 1) for own, times in seconds.items()})
-
-
-def write(file: Path, record: dict[str, Any]) -> None:
-    """Write a record with a line for each of its fields."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lines = ",\n  ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items())
-    write_whole(file, f"{{\n  {lines}\n}}\n")
 
 
 if __name__ == "__main__":

@@ -20,24 +20,24 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tokensieve.model.probabilities import confidence
 from tokensieve.runtime.frontier import Point
 from tokensieve.training.compare import compare
 from tokensieve.tune.compose import Composition, StageAnswers, WordsSay, compositions
 from tokensieve.tune.goal import Goal
+from tokensieve.tune.search import expected_point
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
 from tokensieve_bench.record_files import write_whole
 from tokensieve_bench.records import Results
 from tokensieve_bench.runs import config_parser
-from tokensieve_bench.trained import KIND
+from tokensieve_bench.trained import KIND, behind_words
 
 BUDGETS = (0.0, 0.5, 1.0)
 ENCODERS = {"dense": "dense", "pruned": "fast"}
 """Stages in results/cascade, and the contender whose speed each has; that of `fast` counts what it defers, too."""
 
 Logits = Mapping[str, Mapping[str, Tensor]]
-"""By stage and split, calibrated, [N, C]."""
+"""Calibrated logits [N, C] by stage and split."""
 
 
 @dataclass(frozen=True)
@@ -98,18 +98,7 @@ def candidates_of(logits: Logits, truth: Tensor, seconds: Mapping[str, float]) -
         for say in (None, WordsSay(logits["words"]["validation"], documents * seconds["words"])):
             for made in compositions(answers, say, truth, KIND):
                 found = compare(made.logits.numpy(), dense.numpy(), truth.numpy(), "accuracy")
-                speed = documents * seconds["dense"] / made.seconds
-                point = Point(
-                    made.defer_below,
-                    made.words,
-                    made.shares,
-                    documents / made.seconds,
-                    speed,
-                    found.floor,
-                    found.difference,
-                    found.interval,
-                )
-                yield Candidate(encoder, made, point)
+                yield Candidate(encoder, made, expected_point(made, found, documents, documents * seconds["dense"]))
 
 
 def told(chosen: Candidate, logits: Logits, truth: Tensor) -> dict[str, Any]:
@@ -134,10 +123,7 @@ def told(chosen: Candidate, logits: Logits, truth: Tensor) -> dict[str, Any]:
 def answers_of(chosen: Candidate, logits: Mapping[str, Tensor]) -> Tensor:
     """Logits [N, C] of a composition on other documents, of the logits of its stages."""
     rule, encoder = chosen.made.words, logits[chosen.encoder]
-    if rule is None:
-        return encoder
-    reads = confidence(logits["words"], KIND) < rule.defer_below
-    return torch.where(reads[:, None], rule.combined(logits["words"], encoder), logits["words"])
+    return encoder if rule is None else behind_words(rule, logits["words"], encoder)[1]
 
 
 if __name__ == "__main__":

@@ -53,8 +53,7 @@ def write_record(place: Path, record: Record) -> None:
     for name, runs in files.items():
         text = ",\n  ".join(json.dumps(run) for run in runs)
         write_whole(place / name, f'{{"runs": [\n  {text}\n]}}\n')
-    lines = ",\n  ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items() if key != "runs")
-    write_whole(place / COMMON, f"{{\n  {lines}\n}}\n")
+    write_fields(place / COMMON, {key: value for key, value in record.items() if key != "runs"})
     for file in _run_files(place):
         if file.name not in files:
             file.unlink()
@@ -86,6 +85,13 @@ def _file(place: Path) -> Path:
 
 def _run_files(place: Path) -> list[Path]:
     return sorted(file for file in place.glob("*.json") if file.name != COMMON)
+
+
+def write_fields(file: Path, record: Mapping[str, Any]) -> None:
+    """Write a record with a line for each of its fields, in a folder that is made if need be."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = ",\n  ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items())
+    write_whole(file, f"{{\n  {lines}\n}}\n")
 
 
 def write_whole(file: Path, text: str) -> None:

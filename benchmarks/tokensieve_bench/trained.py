@@ -21,12 +21,12 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from tokensieve import compress, load
 from tokensieve.backbones.loading import load_config
 from tokensieve.cascade.fit_words import fit_words_first
-from tokensieve.cascade.words_first import WordsFirst
+from tokensieve.cascade.words_first import WordsFirst, WordsFirstSettings
 from tokensieve.data import DataSplits
 from tokensieve.data.tokenize import encode
 from tokensieve.export.checkpoint import to_transformers
 from tokensieve.model.classifier import TokensieveForSequenceClassification
-from tokensieve.model.probabilities import best_temperature
+from tokensieve.model.probabilities import best_temperature, confidence
 from tokensieve.training.fits.bag import fit_bag, targets_of, texts_of
 from tokensieve.training.recipe import Recipe
 from tokensieve_bench.backbone import Backbone
@@ -115,6 +115,18 @@ def interleaved(
             if number:
                 seconds[own].append(time.perf_counter() - start)
     return seconds, answers
+
+
+def behind_words(rule: WordsFirstSettings, words: Tensor, encoder: Tensor) -> tuple[Tensor, Tensor]:
+    """The documents that a bag of words defers, [N] bool, and the logits [N, C] of the whole.
+
+    Args:
+        rule: of the bag of words.
+        words: its calibrated logits [N, C].
+        encoder: those of the encoder behind it.
+    """
+    reads = confidence(words, KIND) < rule.defer_below
+    return reads, torch.where(reads[:, None], rule.combined(words, encoder), words)
 
 
 def cascade_folder(splits: DataSplits, name: str, seed: int, allowed: float, variant: str = "pruned") -> Path:

@@ -28,7 +28,7 @@ from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
 from tokensieve_bench.record_files import write_record
 from tokensieve_bench.runs import LOGITS, config_parser, configs_of, run_folder, splits_of
-from tokensieve_bench.trained import KIND
+from tokensieve_bench.trained import KIND, behind_words
 
 FOLDER = RESULTS / "cascade"
 ENCODERS = ("dense", "fast", "pruned")
@@ -123,9 +123,7 @@ def of_seed(logits: dict[str, dict[str, Tensor]], truth: dict[str, Tensor]) -> d
 def cascade(words: dict[str, Tensor], encoder: dict[str, Tensor], truth: dict[str, Tensor], allowed: float) -> Any:
     """A cascade as training fits it: shares and scores on both splits, and its answers to the test documents."""
     fitted = fit_words_first(words["validation"], encoder["validation"], truth["validation"], KIND, allowed)
-    reads = confidence(words["test"], KIND) < fitted.settings.defer_below
-    both = fitted.settings.combined(words["test"], encoder["test"])
-    answers = torch.where(reads[:, None], both, words["test"])
+    reads, answers = behind_words(fitted.settings, words["test"], encoder["test"])
     return {
         "settings": {
             "defer_below": fitted.settings.defer_below,

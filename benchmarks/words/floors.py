@@ -9,7 +9,6 @@ has no file of them. Times are of this machine, of one process, from texts to la
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from tokensieve.version import __version__
 from tokensieve_bench.floors import static_floor, words_floor
 from tokensieve_bench.machine import commit, machine
 from tokensieve_bench.places import RESULTS
+from tokensieve_bench.record_files import write_fields
 from tokensieve_bench.runs import config_parser, configs_of
 
 SEED = 0
@@ -40,10 +40,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     for name, config in configs_of(arguments).items():
         record = measured(config, arguments)
-        target = RESULTS / "floors" / f"{name.removeprefix('floors-')}.json"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lines = ",\n  ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items())
-        target.write_text(f"{{\n  {lines}\n}}\n", encoding="utf-8")
+        write_fields(RESULTS / "floors" / f"{name.removeprefix('floors-')}.json", record)
 
 
 def measured(config: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:

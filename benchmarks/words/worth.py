@@ -40,6 +40,7 @@ from tokensieve_bench.figures import speedup
 from tokensieve_bench.floors import encoded, static_floor, words_floor
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
+from tokensieve_bench.record_files import write_fields
 from tokensieve_bench.records import Results
 from tokensieve_bench.runs import LOGITS, config_parser, configs_of, run_folder, splits_of
 from tokensieve_bench.trained import KIND, Answer, cascade_folder, interleaved
@@ -60,7 +61,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    FOLDER.mkdir(parents=True, exist_ok=True)
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
     for name, own in configs_of(arguments).items():
         if (run_folder(name, "dense", own["seeds"][0]) / LOGITS).is_file():
@@ -73,8 +73,7 @@ def main() -> None:
 def write(name: str, record: Record, arguments: argparse.Namespace) -> None:
     """Write the record of a set."""
     record["machine"] = machine(arguments.threads)
-    lines = ",\n  ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.items())
-    (FOLDER / f"{name}.json").write_text(f"{{\n  {lines}\n}}\n", encoding="utf-8")
+    write_fields(FOLDER / f"{name}.json", record)
 
 
 def measured(config: dict[str, Any], name: str, arguments: argparse.Namespace) -> Record:

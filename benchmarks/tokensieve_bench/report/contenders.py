@@ -31,12 +31,12 @@ _INT8 = {"dense int8": "dense", "fast int8": "fast"}
 """Contenders whose answers are those of a variant in results/int8."""
 
 Right = Mapping[int, np.ndarray]
-"""By seed, whether each test document was classified rightly."""
+"""Whether each test document was classified rightly, by seed."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of all contenders.
+    """Answers and speeds of all contenders.
 
     Attributes:
         right: by set and contender.
@@ -205,49 +205,24 @@ def promise_table(results: Results) -> str:
     if not results.has("frontier/promises"):
         return "Not measured yet."
     found = results.read("frontier/promises")["rows"]
-    rows = [
-        [
-            "set",
-            "budget",
-            "seeds",
-            "times dense",
-            "promised, points [95 %]",
-            "test, points",
-            "inside",
-            "test against words",
-        ]
-    ]
+    heads = ("times dense", "promised, points [95 %]", "test, points", "inside", "test against words")
+    rows = [["set", "budget", "seeds", *heads]]
     for budget in dict.fromkeys(row["budget"] for row in found):
         of_budget = [row for row in found if row["budget"] == budget]
         for name in dict.fromkeys(row["data"] for row in of_budget):
             own = [row for row in of_budget if row["data"] == name]
             low, high = (float(np.mean([row["interval"][end] for row in own])) for end in (0, 1))
-            inside = sum(row["interval"][0] <= row["test"] <= row["interval"][1] for row in own)
-            promised, test, words = (
-                np.mean([row[key] for row in own]) for key in ("promised", "test", "test_against_words")
-            )
-            rows.append(
-                [
-                    *(name, f"{budget:g}", str(len(own)), _spread([row["speed"] for row in own])),
-                    *(
-                        f"{promised:+.2f} [{low:+.2f}, {high:+.2f}]",
-                        f"{test:+.2f}",
-                        f"{inside} of {len(own)}",
-                        f"{words:+.2f}",
-                    ),
-                ]
-            )
-        rows.append(_all_sets(of_budget))
+            rows.append(_promised(name, str(len(own)), own, f" [{low:+.2f}, {high:+.2f}]"))
+        rows.append(_promised("all", "", of_budget))
     return "\n".join(render(rows, "markdown"))
 
 
-def _all_sets(rows: list[dict[str, Any]]) -> list[str]:
-    """Pooled: a test document counts once."""
+def _promised(name: str, seeds: str, rows: list[dict[str, Any]], interval: str = "") -> list[str]:
+    """The cells of some runs at one budget, in which a test document counts once."""
     weights = [row["test_documents"] for row in rows]
     promised, test, words = (
         np.average([row[key] for row in rows], weights=weights) for key in ("promised", "test", "test_against_words")
     )
     inside = sum(row["interval"][0] <= row["test"] <= row["interval"][1] for row in rows)
-    speed = _spread([row["speed"] for row in rows])
-    cells = ("all", f"{rows[0]['budget']:g}", "", speed, f"{promised:+.2f}", f"{test:+.2f}", f"{inside} of {len(rows)}")
-    return [*cells, f"{words:+.2f}"]
+    cells = (name, f"{rows[0]['budget']:g}", seeds, _spread([row["speed"] for row in rows]))
+    return [*cells, f"{promised:+.2f}{interval}", f"{test:+.2f}", f"{inside} of {len(rows)}", f"{words:+.2f}"]

@@ -16,7 +16,7 @@ from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.frontier import Frontier, Point, pareto
 from tokensieve.runtime.load import load
 from tokensieve.runtime.words_first import engine_like
-from tokensieve.training.compare import compare
+from tokensieve.training.compare import Comparison, compare
 from tokensieve.training.fits.bag import targets_of, texts_of
 from tokensieve.tune.candidates import Candidate
 from tokensieve.tune.compose import Composition, ask_stages, ask_words, compositions
@@ -114,18 +114,8 @@ class Search:
         return [self._point(made[row]) for row in kept]
 
     def _point(self, own: Composition) -> Point:
-        """A point with the speed that the stages' seconds let expect."""
         found = compare(own.logits.numpy(), self.dense_logits, self.truth, self.metric)
-        return Point(
-            defer_below=own.defer_below,
-            words=own.words,
-            shares=own.shares,
-            documents_per_second=len(self.documents) / own.seconds,
-            speed=self.dense_seconds / own.seconds,
-            score=found.floor,
-            difference=found.difference,
-            interval=found.interval,
-        )
+        return expected_point(own, found, len(self.documents), self.dense_seconds)
 
     def _thinned(self, entries: list[Entry]) -> list[Entry]:
         """At most `MOST_TIMED` of them: evenly spread, and the one that the goal chooses by the expected speed."""
@@ -135,6 +125,27 @@ class Search:
         if self.goal.latency_ms is None:
             rows.add(self.goal.best([entry.point for entry in entries]))
         return [entries[row] for row in sorted(rows)]
+
+
+def expected_point(own: Composition, found: Comparison, documents: int, dense_seconds: float) -> Point:
+    """A point with the speed that the stages' seconds let expect.
+
+    Args:
+        own: thresholds, and what they are expected to come to.
+        found: its score beside that of the dense encoder.
+        documents: how many were scored.
+        dense_seconds: of the dense encoder for them.
+    """
+    return Point(
+        defer_below=own.defer_below,
+        words=own.words,
+        shares=own.shares,
+        documents_per_second=documents / own.seconds,
+        speed=dense_seconds / own.seconds,
+        score=found.floor,
+        difference=found.difference,
+        interval=found.interval,
+    )
 
 
 def _behind(plain: Classifier, words: WordsClassifier | None, rule: WordsFirstSettings | None) -> Classifier:
