@@ -5,17 +5,12 @@ Stochastic depth (`drop_path_rate`), which acts in training alone, is left out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from tokensieve.backbones.vision import OWN_FIELDS, VISION_FIELDS, VISION_NAMES, VisionFamily
 from tokensieve.model.block import Blocks
 
 _LAYER = r"encoder\.layer\.(\d+)\."
-_GATE, _UP = "mlp.gate_proj.", "mlp.up_proj."
 
 
 class _Dinov2(VisionFamily):
@@ -29,15 +24,6 @@ class _Dinov2(VisionFamily):
     def blocks(self, config: Any) -> Blocks:
         return Blocks(norm_first=True, layer_scale=True, gated=config.use_swiglu_ffn)
 
-    def rename(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """As in all families; the two maps of a gated block, which newer transformers keeps apart, become one."""
-        joined = {
-            name.replace(_GATE, "mlp.weights_in."): torch.cat([tensor, state[name.replace(_GATE, _UP)]])
-            for name, tensor in state.items()
-            if _GATE in name
-        }
-        return super().rename({**state, **joined})
-
 
 DINOV2 = _Dinov2(
     name="dinov2",
@@ -46,11 +32,12 @@ DINOV2 = _Dinov2(
         *VISION_NAMES,
         (_LAYER + r"layer_scale1\.lambda1", r"encoder.layer.\1.attention.output.scale"),
         (_LAYER + r"layer_scale2\.lambda1", r"encoder.layer.\1.output.scale"),
-        (_LAYER + r"mlp\.weights_in\.(.+)", r"encoder.layer.\1.intermediate.dense.\2"),
+        (_LAYER + r"mlp\.(?:gate_proj|weights_in)\.(.+)", r"encoder.layer.\1.intermediate.dense.\2"),
         (_LAYER + r"mlp\.(?:down_proj|weights_out)\.(.+)", r"encoder.layer.\1.output.dense.\2"),
         (r"layernorm\.(.+)", r"encoder.LayerNorm.\1"),
     ),
     fields={ours: theirs for ours, theirs in VISION_FIELDS.items() if ours != "intermediate_size"},
     head={"classifier": "classifier"},
     own_fields=OWN_FIELDS,
+    joined=("mlp.gate_proj.", "mlp.up_proj."),  # `weights_in` has both, in older versions of transformers
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tokensieve.checks import Check
@@ -21,6 +22,8 @@ class Family:
         prefix: prefix of the body's parameter names in a model with a head ("bert.").
         names: (pattern, replacement) from the family's parameter names, without prefix, to ours; first match wins.
             A tensor that holds several of ours, one below the other, has a replacement for each.
+        joined: parts of the family's names by which tensors differ that are one of ours, one below the other; `names`
+            has it under the first.
         fields: our field of `TokensieveConfig` -> the family's own name for it.
         attention: how transformers' own code computes attention, "sdpa", or "eager" where it knows nothing else.
         fixed: fields of `TokensieveConfig` that have one value in the whole family.
@@ -36,6 +39,7 @@ class Family:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     attention: str = "sdpa"
     own_fields: Mapping[str, Check] = field(default_factory=dict)
+    joined: tuple[str, ...] = ()
 
     def sizes(self, config: Any) -> dict[str, Any]:
         """Fields of `TokensieveConfig` from the family's config."""
@@ -52,11 +56,41 @@ class Family:
         What we do not use is left out.
         """
         renamed: dict[str, Tensor] = {}
-        for name, tensor in state.items():
-            head = self._head_name(name)
-            ours = (head,) if head else self._body_names(name.removeprefix(self.prefix))
+        for name in state:
+            place, number = self._whole(name)
+            ours = self._our_names(place)
+            if number or not ours:
+                continue
+            parts = [state[own] for own in self._parts(place) if own in state]
+            tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
             renamed |= dict(zip(ours, tensor.chunk(len(ours)) if len(ours) > 1 else (tensor,), strict=False))
         return renamed
+
+    def original(self, name: str, ours: Mapping[str, Tensor]) -> Tensor | None:
+        """The source's parameter of a name, made of ours; None: we do not use it. The inverse of `rename`."""
+        place, number = self._whole(name)
+        parts = [ours[own] for own in self._our_names(place) if own in ours]
+        if not parts:
+            return None
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return whole.chunk(len(self._parts(place)))[number]
+
+    def _whole(self, name: str) -> tuple[str, int]:
+        """The name that stands for all tensors that are joined with this one, and its number among them."""
+        for number, part in enumerate(self.joined):
+            if part in name:
+                return name.replace(part, self.joined[0]), number
+        return name, 0
+
+    def _parts(self, place: str) -> tuple[str, ...]:
+        """The names of the tensors that are one of ours, the first of which is given."""
+        if not self.joined or self.joined[0] not in place:
+            return (place,)
+        return tuple(place.replace(self.joined[0], part) for part in self.joined)
+
+    def _our_names(self, name: str) -> tuple[str, ...]:
+        head = self._head_name(name)
+        return (head,) if head else self._body_names(name.removeprefix(self.prefix))
 
     def _head_name(self, name: str) -> str | None:
         module, _, kind = name.rpartition(".")

@@ -98,9 +98,10 @@ def _check_same_sizes(config: TokensieveConfig, theirs: Any) -> None:
 @torch.no_grad()
 def _copy_weights(model: TokensieveForSequenceClassification, theirs: PreTrainedModel, family: Family) -> None:
     """Copy each of our tensors to its place; the table of names that reads checkpoints tells it."""
-    source, target = model.state_dict(), family.rename(theirs.state_dict())
-    if source.keys() != target.keys():
-        name = min(source.keys() ^ target.keys())
-        raise CheckpointError(f"{name} has no counterpart in {type(theirs).__name__}: it cannot be exported")
-    for name, tensor in source.items():
-        target[name].copy_(tensor)
+    source, target = model.state_dict(), theirs.state_dict()
+    if unknown := source.keys() ^ family.rename(target).keys():
+        raise CheckpointError(f"{min(unknown)} has no counterpart in {type(theirs).__name__}: it cannot be exported")
+    for name, tensor in target.items():
+        ours = family.original(name, source)
+        if ours is not None:
+            tensor.copy_(ours)
