@@ -7,8 +7,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from contract.variants import PAD
 from tokensieve.backbones import BACKBONES
 
-SHORT: dict[str, dict[str, Any]] = {"modernbert": {"local_attention": 10}}
-"""Windows that are short beside the tests' documents."""
+SHORT: dict[str, dict[str, Any]] = {"modernbert": {"local_attention": 10}, "eurobert": {"num_key_value_heads": 2}}
+"""Windows that are short beside the tests' documents, and fewer heads of keys than of queries."""
 _OF_THE_TESTS = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
     *("max_position_embeddings", "initializer_range", "pad_token_id", "embedding_size"),

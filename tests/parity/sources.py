@@ -16,6 +16,8 @@ from transformers import (
     DistilBertForSequenceClassification,
     ElectraConfig,
     ElectraForSequenceClassification,
+    EuroBertConfig,
+    EuroBertForSequenceClassification,
     ModernBertConfig,
     ModernBertForSequenceClassification,
     MPNetConfig,
@@ -74,6 +76,14 @@ def modernbert(**changes: Any) -> PreTrainedModel:
     return ModernBertForSequenceClassification(ModernBertConfig(**sizes | special | changes))
 
 
+def eurobert(**changes: Any) -> PreTrainedModel:
+    """EuroBERT with heads of keys that two heads of queries share, and the head that reads all tokens."""
+    sizes = SIZES | {"num_key_value_heads": 2, "pad_token_id": 0, "max_position_embeddings": LONGEST}
+    return EuroBertForSequenceClassification(
+        EuroBertConfig(**sizes | {"bos_token_id": 1, "eos_token_id": 2, "mask_token_id": 3} | changes)
+    )
+
+
 def electra(embedding_size: int) -> PreTrainedModel:
     """ELECTRA; embeddings of another width than the layers are projected."""
     sizes = SIZES | {"max_position_embeddings": LONGEST, "embedding_size": embedding_size}
@@ -90,6 +100,11 @@ SOURCES: dict[str, Callable[[], PreTrainedModel]] = {
     "distilbert-sinusoidal": lambda: distilbert(sinusoidal_pos_embds=True, activation="relu"),
     "electra-projected": lambda: electra(16),
     "electra": lambda: electra(32),
+    "eurobert": eurobert,
+    "eurobert-first": lambda: eurobert(classifier_pooling="bos", num_key_value_heads=1),
+    "eurobert-mean": lambda: eurobert(
+        classifier_pooling="mean", num_key_value_heads=4, attention_bias=True, mlp_bias=True
+    ),
     "modernbert": modernbert,
     "modernbert-mean": lambda: modernbert(
         classifier_pooling="mean", norm_bias=True, attention_bias=True, mlp_bias=True, classifier_bias=True

@@ -155,6 +155,20 @@ def test_a_modernbert_of_an_earlier_transformers(positions: str, tmp_path: Path)
         torch.testing.assert_close(model(**inputs).logits, again(**inputs).logits, atol=1e-4, rtol=0)
 
 
+def test_a_eurobert_of_an_earlier_transformers(tmp_path: Path) -> None:
+    """The published configs give the base of the rotation by a field of its own."""
+    source = build_source("eurobert")
+    source.save_pretrained(tmp_path)
+    record = read_config(tmp_path)
+    del record["rope_parameters"]
+    write_config(tmp_path, record | {"rope_theta": 250_000, "rope_scaling": None, "clf_pooling": "late"})
+    model = compress(tmp_path, DENSE)
+    assert model.config.block.rotary_base == 250_000
+    again, inputs = AutoModelForSequenceClassification.from_pretrained(tmp_path), source_batch(source)
+    with torch.no_grad():
+        torch.testing.assert_close(model(**inputs).logits, again(**inputs).logits, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("kind", "changes", "message"),
     [
@@ -162,6 +176,10 @@ def test_a_modernbert_of_an_earlier_transformers(positions: str, tmp_path: Path)
         ("modernbert", {"layer_types": ["chunked_attention"] * 4}, "layer_types="),
         ("mpnet", {"relative_attention_num_buckets": 16}, "relative_attention_num_buckets=16"),
         ("mpnet", {"pad_token_id": 0}, "pad_token_id=0"),
+        ("eurobert", {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4}}, "rope_parameters="),
+        ("eurobert", {"head_dim": 16}, "head_dim=16 with hidden_size=32"),
+        ("eurobert", {"num_key_value_heads": 3}, "key_value_heads=3 with num_attention_heads=4"),
+        ("eurobert", {"classifier_pooling": "last"}, "classifier_pooling='last': choose one of 'bos', 'mean', 'late'"),
     ],
 )
 def test_what_is_not_computed_is_refused_by_the_names_of_the_family(

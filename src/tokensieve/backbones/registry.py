@@ -5,6 +5,7 @@ from tokensieve.backbones.clip import CLIP_VISION
 from tokensieve.backbones.dinov2 import DINOV2
 from tokensieve.backbones.distilbert import DISTILBERT
 from tokensieve.backbones.electra import ELECTRA
+from tokensieve.backbones.eurobert import EUROBERT
 from tokensieve.backbones.family import Family
 from tokensieve.backbones.modernbert import MODERNBERT
 from tokensieve.backbones.mpnet import MPNET
@@ -18,6 +19,7 @@ BACKBONES: dict[str, Family] = {
     "camembert": ROBERTA,
     "distilbert": DISTILBERT,
     "electra": ELECTRA,
+    "eurobert": EUROBERT,
     "modernbert": MODERNBERT,
     "mpnet": MPNET,
 }

@@ -47,6 +47,9 @@ class SelfAttention(nn.Module):
     Args:
         config: sizes and blocks.
         number: of the layer in the source checkpoint, from 0.
+
+    Attributes:
+        shared_by: heads of queries that share one head of keys and values.
     """
 
     def __init__(self, config: TokensieveConfig, number: int) -> None:
@@ -55,10 +58,11 @@ class SelfAttention(nn.Module):
         normed = blocks.norm_first and (number > 0 or blocks.first_norm)
         self.LayerNorm = norm_of(width, config) if normed else None
         self.window = blocks.window if number in blocks.local_layers else None
-        self.heads = config.num_attention_heads
+        self.heads, self.head_size = config.num_attention_heads, width // config.num_attention_heads
+        self.shared_by = self.heads // (blocks.key_value_heads or self.heads)
         self.query: nn.Module = Linear(width, width, blocks.attention_bias)
-        self.key: nn.Module = Linear(width, width, blocks.attention_bias)
-        self.value: nn.Module = Linear(width, width, blocks.attention_bias)
+        self.key: nn.Module = Linear(width, width // self.shared_by, blocks.attention_bias)
+        self.value: nn.Module = Linear(width, width // self.shared_by, blocks.attention_bias)
         self.dropout = config.attention_probs_dropout_prob
         self.backend = resolve_backend(config.attention_backend)
         prune = config.settings.prune
@@ -143,9 +147,13 @@ class SelfAttention(nn.Module):
             values = values.index_select(0, keys.rows[0])
         key, value = self._projected(self.key, values), self._projected(self.value, values)
         if keys is None or shared:
-            return key, value
+            return self._for_all_heads(key), self._for_all_heads(value)
         heads = torch.arange(self.heads, device=values.device)  # [K, H] rows: every head has its own
-        return key[keys.rows.T, heads], value[keys.rows.T, heads]
+        return key[keys.rows.T, heads // self.shared_by], value[keys.rows.T, heads // self.shared_by]
+
+    def _for_all_heads(self, vectors: Tensor) -> Tensor:
+        """Keys or values [K, H, d_head] of those that heads share."""
+        return vectors if self.shared_by == 1 else vectors.repeat_interleave(self.shared_by, 1)
 
     def _ready(self, values: Tensor) -> Tensor:
         """Hidden states as all three projections take them: normed; int8, with one scale, if their weights are int8."""
@@ -160,12 +168,12 @@ class SelfAttention(nn.Module):
         return values
 
     def _projected(self, projection: nn.Module, rows: Tensor) -> Tensor:
-        """[T, H, d_head] from [T, d]."""
+        """[T, H, d_head] from [T, d]; of keys and values, H heads that may be shared."""
         if isinstance(projection, Int8Linear):
             projected: Tensor = projection(rows, dtype=attention_dtype(rows.device))
         else:
             projected = projection(rows)
-        return torch.unflatten(projected, -1, (self.heads, -1))
+        return torch.unflatten(projected, -1, (-1, self.head_size))
 
 
 class Attention(nn.Module):

@@ -1,8 +1,7 @@
 """Blocks: how the layers of a backbone are made, where families differ. The defaults are BERT's.
 
 A family states its blocks once (`tokensieve.backbones`); they are saved in the model's config, and every module of a
-layer is built from them. What no family here needs yet (grouped keys) becomes one more field, which the module that it
-concerns reads.
+layer is built from them. What no family here needs yet becomes one more field, which the module that it concerns reads.
 """
 
 from __future__ import annotations
@@ -22,7 +21,9 @@ _CHECKS: dict[str, Check] = {
     "last_norm": BOOLEAN,
     "norm": one_of(get_args(Norm)),
     "norm_bias": BOOLEAN,
+    "embedding_norm": BOOLEAN,
     "attention_bias": BOOLEAN,
+    "key_value_heads": whole(0),
     "feed_forward_bias": BOOLEAN,
     "gated": BOOLEAN,
     "layer_scale": BOOLEAN,
@@ -46,7 +47,10 @@ class Blocks:
         last_norm: with `norm_first`, whether there is the one behind the last layer.
         norm: "layer" (LayerNorm) or "rms" (RMSNorm).
         norm_bias: whether a LayerNorm has a bias.
+        embedding_norm: whether the vectors of a text's words are normed before the first layer.
         attention_bias: whether the linear maps of attention have biases.
+        key_value_heads: number of heads of keys and values; each serves as many heads of queries (grouped-query
+            attention, Ainslie et al., EMNLP 2023). 0: as many as there are of queries.
         feed_forward_bias: whether those of the feed-forward block have.
         gated: whether one half of the widened numbers multiplies the other half's activation: GeGLU with "gelu" as
             `hidden_act`, SwiGLU with "silu".
@@ -69,7 +73,9 @@ class Blocks:
     last_norm: bool = True
     norm: Norm = "layer"
     norm_bias: bool = True
+    embedding_norm: bool = True
     attention_bias: bool = True
+    key_value_heads: int = 0
     feed_forward_bias: bool = True
     gated: bool = False
     layer_scale: bool = False

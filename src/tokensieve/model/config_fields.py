@@ -64,7 +64,7 @@ FIELDS: dict[str, Check] = {
     "head_input_dropout": BOOLEAN,
     "head_bias": BOOLEAN,
     "head_norm": BOOLEAN,
-    "head_pooling": one_of(("cls", "mean", "others", "cls+others")),
+    "head_pooling": one_of(("cls", "mean", "late", "others", "cls+others")),
     "head_dense": BOOLEAN,
     "patches": Check(lambda patches: isinstance(patches, Mapping), "give the record of the family's patches").or_none(),
     "initializer_range": number(lambda spread: 0 <= spread <= 100, "a number of 0 or more, at most 100"),
@@ -199,6 +199,11 @@ def check_sizes(config: Any) -> None:
                 "vocabulary, which count from 0"
             )
     blocks, width = config.block, config.hidden_size
+    if blocks.key_value_heads and config.num_attention_heads % blocks.key_value_heads:
+        raise ConfigError(
+            f"blocks: key_value_heads={blocks.key_value_heads} with num_attention_heads={config.num_attention_heads}: "
+            "each head of keys serves as many heads of queries, so give a divisor"
+        )
     if blocks.local_layers and max(blocks.local_layers) >= config.num_hidden_layers:
         raise ConfigError(
             f"blocks: local_layers={shown(list(blocks.local_layers))} with num_hidden_layers="

@@ -47,9 +47,10 @@ class TokensieveConfig(PreTrainedConfig):
         head_input_dropout: whether the family's head has dropout on its input, too.
         head_bias: whether the first of its linear layers has a bias.
         head_norm: whether its activation is normed.
-        head_pooling: what it reads: the first token ("cls"), the mean of the tokens that are left ("mean"), the mean of
-            those behind the special tokens at the beginning ("others"), or the first token and that mean, one vector
-            behind the other ("cls+others"). The last two are without head_dense.
+        head_pooling: what it reads: the first token ("cls"), the mean of the tokens that are left ("mean"), each of
+            them, with the mean ahead of its last linear layer ("late"), the mean of those behind the special tokens at
+            the beginning ("others"), or the first token and that mean, one vector behind the other ("cls+others"). The
+            last two are without head_dense; "late" needs it.
         head_dense: whether a linear layer and its activation stand ahead of the last one.
         patches: of a family that reads images, how they become tokens: a `PatchGrid`, or its record; None: it reads
             texts.
@@ -150,10 +151,11 @@ class TokensieveConfig(PreTrainedConfig):
         """Raise ConfigError unless all fields but the reduction settings are in range and go together."""
         check_values(vars(self), FIELDS)
         check_sizes(self)
-        if self.head_dense and self.head_pooling not in ("cls", "mean"):
+        poolings = ("cls", "mean", "late") if self.head_dense else ("cls", "mean", "others", "cls+others")
+        if self.head_pooling not in poolings:
             raise ConfigError(
-                f"head_pooling={self.head_pooling!r} with head_dense=True: no family has such a head; give 'cls' or "
-                "'mean', or head_dense=False"
+                f"head_pooling={self.head_pooling!r} with head_dense={self.head_dense}: no family has such a head; "
+                f"choose one of {', '.join(poolings)}"
             )
         self.check_calibration()
 

@@ -28,7 +28,8 @@ def layer_flops(
         local: whether attention stays within the window; then a query is multiplied with the keys of its block's.
     """
     d, wide = config.hidden_size, config.intermediate_size
-    projections = 2 * d * d * (rows + 2 * projected + rows_out)
+    narrow = d * (config.block.key_value_heads or config.num_attention_heads) // config.num_attention_heads
+    projections = 2 * d * d * (rows + rows_out) + 2 * 2 * d * narrow * projected
     window = config.block.window
     seen = keys_seen(window, keys) if local and window is not None else keys
     attention = 2 * 2 * d * rows * seen
@@ -44,16 +45,17 @@ def embedding_flops(config: TokensieveConfig, text: int) -> int:
     return int(2 * text * config.embedding_size * config.hidden_size) if narrow else 0
 
 
-def head_flops(config: TokensieveConfig) -> int:
-    """FLOPs of the head for one document."""
+def head_flops(config: TokensieveConfig, left: float) -> int:
+    """FLOPs of the head for one document of which so many tokens are left."""
     if config.settings.resolved_pooling == "pretrained":
-        return _pretrained_head_flops(config)
+        return _pretrained_head_flops(config, left)
     return 2 * config.hidden_size * (config.num_labels or 0)
 
 
-def _pretrained_head_flops(config: TokensieveConfig) -> int:
-    dense = 2 * config.hidden_size * config.hidden_size if config.head_dense else 0
-    return dense + 2 * pooled_width(config) * (config.num_labels or 0)
+def _pretrained_head_flops(config: TokensieveConfig, left: float) -> int:
+    read = left if config.head_pooling == "late" else 1
+    dense = 2 * config.hidden_size * config.hidden_size * read if config.head_dense else 0
+    return int(dense + 2 * pooled_width(config) * (config.num_labels or 0))
 
 
 def dense_flops(config: TokensieveConfig, length: int) -> int:
@@ -63,4 +65,4 @@ def dense_flops(config: TokensieveConfig, length: int) -> int:
         layer_flops(config, length, length, length, length, local=layer in local)
         for layer in range(config.num_hidden_layers)
     )
-    return int(embedding_flops(config, length) + layers + _pretrained_head_flops(config))
+    return int(embedding_flops(config, length) + layers + _pretrained_head_flops(config, length))

@@ -20,8 +20,9 @@ __getattr__ = renamed(__name__)
 class PretrainedHead(nn.Module):
     """The checkpoint's own head on each document's first token or mean: linear, activation, dropout, linear.
 
-    Families differ in the activation, in whether it is normed, and in whether the input is dropped as well. In a mean a
-    token weighs as many as it stands for.
+    Families differ in the activation, in whether it is normed, and in whether the input is dropped as well. With
+    pooling "late" the first linear layer reads every token, and the mean is taken behind it; as the last layer is
+    linear, it is the mean of the tokens' logits. In a mean a token weighs as many as it stands for.
     """
 
     def __init__(self, config: TokensieveConfig) -> None:
@@ -36,13 +37,16 @@ class PretrainedHead(nn.Module):
 
     def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Logits [B, num_labels], and the document vectors [B, d] that the last layer reads, before dropout."""
-        pooled = self.document_vectors(pooled_by(self.pooling, tokens, self.special))
+        if self.pooling == "late":
+            pooled = document_means(self._activated(tokens.values), tokens.lengths, tokens.shares)
+        else:
+            pooled = self._activated(pooled_by(self.pooling, tokens, self.special))
         return self.classifier(self.dropout(pooled)), pooled
 
-    def document_vectors(self, read: Tensor) -> Tensor:
-        """What the last layer reads, [B, d], of the first token or the mean, [B, d]."""
-        pooled: Tensor = self.activation(self.dense(self.input_dropout(read)))
-        return pooled if self.LayerNorm is None else self.LayerNorm(pooled)
+    def _activated(self, read: Tensor) -> Tensor:
+        """What the first linear layer and its activation make of vectors [N, d]: of documents, or of tokens."""
+        activated: Tensor = self.activation(self.dense(self.input_dropout(read)))
+        return activated if self.LayerNorm is None else self.LayerNorm(activated)
 
 
 class LinearHead(nn.Module):

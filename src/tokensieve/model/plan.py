@@ -129,7 +129,8 @@ def make_plan(
         _plan_step(config, step, number, length, kept[number - 2] if number > 1 else length, kept[number - 1], bound)
         for number, (step, bound) in enumerate(zip(steps, bounds, strict=True), 1)
     )
-    flops = embedding_flops(config, length) + sum(step.flops for step in planned) + head_flops(config)
+    body = embedding_flops(config, length) + sum(step.flops for step in planned)
+    flops = body + head_flops(config, planned[-1].rows_out)
     return Plan(length, basis, planned, flops, dense_flops(config, length))
 
 
@@ -142,7 +143,7 @@ def body_flops(config: TokensieveConfig, length: int, kept: Sequence[int]) -> fl
         kept: tokens that it kept at each step, as `Trace.kept` counts them.
     """
     plan = make_plan(config, length, shares=[count / length for count in kept])
-    return plan.flops - head_flops(config)
+    return plan.flops - head_flops(config, plan.steps[-1].rows_out)
 
 
 def kept_shares(kept: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[float]:

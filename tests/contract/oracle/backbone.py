@@ -109,12 +109,14 @@ class Backbone:
         contexts, received, given = [], [], []
         for head, alive in enumerate(visible):
             part = slice(head * size, (head + 1) * size)
-            turned = self._turned(number, query[:, part], at) @ self._turned(number, key[:, part], others_at).T
+            read = head * key.shape[1] // query.shape[1]  # a head of keys serves as many heads of queries
+            of_keys = slice(read * size, (read + 1) * size)
+            turned = self._turned(number, query[:, part], at) @ self._turned(number, key[:, of_keys], others_at).T
             logits = turned / math.sqrt(size) + self._bias(number, head, at, others_at).to(turned)
             logits = logits + torch.tensor([math.log(size) for size in sizes or [1.0] * len(others)]).to(logits)
             probabilities = torch.softmax(logits[:, alive], dim=1).nan_to_num(0)  # a window may have no key
             given.append(probabilities)
-            contexts.append(probabilities @ value[alive, part])
+            contexts.append(probabilities @ value[alive, of_keys])
             counts = [[own or j != row for j in alive] for row in asked]
             counted = [probabilities[row] * torch.tensor(told) for row, told in zip(asked, counts, strict=True)]
             received.append(torch.stack(counted).mean(0))
@@ -154,13 +156,18 @@ class Backbone:
     def keys(self, name: str, rows: Tensor) -> list[Tensor]:
         """The mean over the heads of each row's key, before it is turned."""
         key = self.linear(name + "attention.self.key", self.norm(name + "attention.self.LayerNorm", rows))
-        return [sum(one.chunk(self.config.num_attention_heads)) / self.config.num_attention_heads for one in key]
+        heads = [one.split(self._head_size) for one in key]
+        return [sum(own) / len(own) for own in heads]
 
     def turned_keys(self, name: str, number: int, rows: Tensor, at: Positions) -> list[Tensor]:
         """Each row's keys of all heads, one behind the other, as attention takes them."""
         key = self.linear(name + "attention.self.key", self.norm(name + "attention.self.LayerNorm", rows))
-        heads = key.chunk(self.config.num_attention_heads, dim=1)
+        heads = key.split(self._head_size, dim=1)
         return list(torch.cat([self._turned(number, own, at) for own in heads], dim=1))
+
+    @property
+    def _head_size(self) -> int:
+        return self.config.hidden_size // self.config.num_attention_heads
 
     def _bias(self, number: int, head: int, at: Positions, others_at: Positions) -> Tensor:
         """What is added to a head's logits: the bias of the distance, and minus infinity beyond the window."""
@@ -264,8 +271,13 @@ class Backbone:
             return self.linear("head.classifier", mean)
         if not self.config.head_dense:
             return self.linear("head.classifier", self._of_image(rows, sizes, at))
-        read = mean if self.config.head_pooling == "mean" else rows[0]
-        pooled = ACTIVATIONS[self.config.head_activation](self.linear("head.dense", read))
+        if self.config.head_pooling == "late":
+            return mean_of([self._read(row) for row in rows], sizes)
+        return self._read(mean if self.config.head_pooling == "mean" else rows[0])
+
+    def _read(self, vector: Tensor) -> Tensor:
+        """The logits of one vector [d], by both linear layers of a head."""
+        pooled = ACTIVATIONS[self.config.head_activation](self.linear("head.dense", vector))
         return self.linear("head.classifier", self.norm("head.LayerNorm", pooled))
 
 

@@ -104,7 +104,7 @@ def test_sample_documents_have_the_inputs_of_the_tokenizer(types: int, segments:
     assert (int(inputs["token_type_ids"].max()) if "token_type_ids" in inputs else None) == largest
 
 
-@pytest.mark.parametrize("kind", ["mpnet", "modernbert"])
+@pytest.mark.parametrize("kind", ["mpnet", "modernbert", "eurobert"])
 def test_families_whose_layers_are_not_berts_are_refused_with_the_remedy(kind: str) -> None:
     model = tiny_model(settings(pruning="none", pooling="host"), **FAMILIES[kind])
     with pytest.raises(ConfigError, match=f"the family {kind} cannot be exported to ONNX yet.*--format transformers"):

@@ -35,7 +35,7 @@ def checkpoint(kind: str, tokenizer: PreTrainedTokenizerFast, folder: Path) -> P
     return folder
 
 
-@pytest.mark.parametrize("kind", ["mpnet", "modernbert"])
+@pytest.mark.parametrize("kind", ["mpnet", "modernbert", "eurobert"])
 def test_dense_then_learned_then_int8(kind: str, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     base = checkpoint(kind, tiny_tokenizer, tmp_path / "base")
     data = DataSplits(labelled_documents(80), labelled_documents(16, seed=1))
@@ -52,7 +52,7 @@ def test_dense_then_learned_then_int8(kind: str, tiny_tokenizer: PreTrainedToken
     assert not torch.equal(exact, rounded)
 
 
-@pytest.mark.parametrize("kind", ["mpnet", "modernbert", "camembert"])
+@pytest.mark.parametrize("kind", ["mpnet", "modernbert", "eurobert", "camembert"])
 def test_a_dense_classifier_goes_back_to_transformers(
     kind: str, tiny_tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:

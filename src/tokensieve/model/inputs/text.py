@@ -26,7 +26,7 @@ class Embeddings(Inputs):
         positions = config.max_position_embeddings if config.block.position_table else 0
         self.position_embeddings = nn.Embedding(positions, width) if positions else None
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
-        self.LayerNorm = norm_of(width, config)
+        self.LayerNorm = norm_of(width, config) if config.block.embedding_norm else nn.Identity()
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.projection = Linear(width, config.hidden_size) if width != config.hidden_size else None
         self.combination_tokens = self.joining(config)
