@@ -138,5 +138,7 @@ def few_layers(whole: Path, layers: list[int], name: str) -> Path:
             weights[key] = tensor
         elif int(number) in places:
             weights[f"{before}{layer}{places[int(number)]}.{rest}"] = tensor
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    part = folder / "model.safetensors.part"
+    save_file(weights, part, {"format": "pt"})
+    part.replace(folder / "model.safetensors")  # it tells that the folder is whole
     return folder

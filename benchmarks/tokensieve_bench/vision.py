@@ -63,7 +63,7 @@ def read_images(folder: Path, side: int, most: int | None = None) -> ImageSet:
     if not files:
         raise SystemExit(f"{folder}: no images SPLIT/CLASS/*.jpg: give the folder of the set")
     if most is not None:
-        files = files[:: max(1, len(files) // most)]
+        files = [files[place * len(files) // most] for place in range(min(most, len(files)))]
     classes = sorted({file.parent.name for file in files})
     pixels = torch.empty(len(files), 3, side, side)
     for place, file in enumerate(files):

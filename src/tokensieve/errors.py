@@ -12,6 +12,12 @@ TokensieveError
 """
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of another library's error, shortened, for a message of ours."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
 class TokensieveError(Exception):
     """Base of every error raised on purpose; its text is fit to be shown to the user as it is."""
 

@@ -7,7 +7,7 @@ import logging
 from fnmatch import fnmatch
 from pathlib import Path
 
-from tokensieve.errors import CheckpointError, ConfigError, HubError, TokensieveError
+from tokensieve.errors import CheckpointError, ConfigError, HubError, TokensieveError, first_line
 from tokensieve.runtime.load import load
 from tokensieve.training.files.checkpoints import FOLDER as CHECKPOINTS
 from tokensieve.training.files.output import CARD, PUBLISHED, RECORD
@@ -103,7 +103,7 @@ def _refusal(repo_id: str, error: Exception) -> TokensieveError:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     if isinstance(error, HFValidationError):
-        return ConfigError(f"repository {repo_id!r}: {_first_line(error)}")
+        return ConfigError(f"repository {repo_id!r}: {first_line(error)}")
     if isinstance(error, OfflineModeIsEnabled):
         return HubError(f"{repo_id}: the hub is switched off here: unset HF_HUB_OFFLINE (and TRANSFORMERS_OFFLINE)")
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
@@ -115,8 +115,4 @@ def _refusal(repo_id: str, error: Exception) -> TokensieveError:
         429: "too many requests: wait a while, then try again",
     }
     remedy = remedies.get(status or 0, "the hub cannot be reached, or refuses it")
-    return HubError(f"{repo_id}: {remedy} ({_first_line(error)})")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return HubError(f"{repo_id}: {remedy} ({first_line(error)})")

@@ -16,6 +16,7 @@ from tokensieve import (
     ReductionConfig,
     TokensieveCascadeForSequenceClassification,
     TokensieveForSequenceClassification,
+    compress,
 )
 from tokensieve.model.batch import check_batch
 from tokensieve.model.plan import make_plan
@@ -156,3 +157,12 @@ def test_checkpointing_that_loses_the_gradient_is_refused() -> None:
         cascade.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
     cascade.gradient_checkpointing_enable()
     assert cascade.is_gradient_checkpointing
+
+
+def test_a_single_model_made_of_a_cascade_leaves_it_as_it_was() -> None:
+    cascade = tiny_cascade(next(iter(CASCADES.values())))
+    cascade.config.calibration_temperature = 2.0
+    before = cascade.first.config.to_dict()
+    made = compress(cascade, ReductionConfig.preset("dense"))
+    assert made.config.calibration_temperature == 2.0
+    assert cascade.first.config.to_dict() == before

@@ -28,6 +28,9 @@ REFUSED: dict[str, tuple[dict[str, torch.Tensor], str]] = {
     "id over the vocabulary": ({"input_ids": torch.tensor([[CLS, VOCABULARY, SEP]])}, rf"\b{VOCABULARY}\b"),
     "negative id": ({"input_ids": torch.tensor([[CLS, -1, SEP]])}, "-1"),
     "no such segment": ({"input_ids": PAIR, "token_type_ids": torch.tensor([[0, 2]])}, "token_type_ids"),
+    "segments of another shape": ({"input_ids": ids(2, 5), "token_type_ids": ids(2, 4)}, "token_type_ids has shape"),
+    "positions of another shape": ({"input_ids": ids(2, 5), "position_ids": ids(2, 4)}, "position_ids has shape"),
+    "ids that are no whole numbers": ({"input_ids": ids(1, 3).float()}, "input_ids has the type torch.float32"),
     "no such position": ({"input_ids": PAIR, "position_ids": torch.tensor([[0, POSITIONS]])}, "position"),
 }
 

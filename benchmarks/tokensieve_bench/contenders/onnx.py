@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from tokensieve.backbones.loading import first_line
-from tokensieve.errors import ConfigError
+from tokensieve.errors import ConfigError, first_line
 from tokensieve.export.onnx import quiet_exporter
 from tokensieve_bench.backbone import Backbone
 from tokensieve_bench.contenders.contender import Contender, ContenderConfig, Setting, check_order

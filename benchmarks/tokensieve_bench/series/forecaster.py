@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tokensieve import ReductionConfig, TokensieveConfig, TokensieveModel, unmerge
 from tokensieve.config.assigned import with_assignments
+from tokensieve.errors import ConfigError
 from tokensieve.model.plan import kept_shares, make_plan
 from tokensieve.model.trace import Trace
 from tokensieve.settings_paths import Assignment
@@ -78,6 +79,8 @@ class Forecaster(nn.Module):
         unmerges: bool,
     ) -> None:
         super().__init__()
+        if context % patch:
+            raise ConfigError(f"context={context} with patch={patch}: give a multiple, so that no value is left out")
         self.patch, self.tokens, self.unmerges = patch, context // patch, unmerges
         width = shape["hidden_size"]
         self.patches = nn.Linear(patch, width)

@@ -13,6 +13,7 @@ from tokensieve.config import ReductionConfig
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.body import Body, TokensieveModel
 from tokensieve.model.classifier import TokensieveForSequenceClassification
+from tokensieve.model.config_fields import PROBLEM_TYPES
 from tokensieve.model.image_classifier import TokensieveForImageClassification
 from tokensieve.reduce.combine.combining_module import TokenCombiner
 
@@ -22,7 +23,6 @@ _LAST_LAYER = "head.classifier.weight"
 _LEARNED = (".importance.", ".gate.")
 """Parts of a layer that a score and a selection learn: a checkpoint may lack them."""
 _COMBINATION = "embeddings.combination_tokens.weight"
-PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 
 
 def compress(

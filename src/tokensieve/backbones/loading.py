@@ -22,7 +22,7 @@ from transformers.utils.hub import cached_file
 from tokensieve.backbones.record import check_record
 from tokensieve.backbones.registry import ALL_BACKBONES
 from tokensieve.checks import read_object
-from tokensieve.errors import CheckpointError, TokensieveError
+from tokensieve.errors import CheckpointError, TokensieveError, first_line
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.system import refuse, system_errors_explained
 
@@ -80,10 +80,11 @@ def load_weights(loader: Any, path: str | Path, *, strict: bool, **options: Any)
         CheckpointError: weights missing, broken, pickled, of other shapes or for another model, or an adapter's.
         OperatingSystemError: the system does not let us read them, or refuses something else.
     """
+    config = load_config(path)
     _refuse_adapter(path)
     _check_readable(path, "*.safetensors")
-    _refuse_pickled_parts(path)
-    safe = {"config": load_config(path), "use_safetensors": True, "trust_remote_code": False}
+    _refuse_pickled_parts(path, config)
+    safe = {"config": config, "use_safetensors": True, "trust_remote_code": False}
     try:
         with _quiet_transformers():
             model, report = loader.from_pretrained(
@@ -96,9 +97,8 @@ def load_weights(loader: Any, path: str | Path, *, strict: bool, **options: Any)
             "give a folder with an intact model.safetensors (pickled .bin weights are not loaded)"
         ) from error
     wrong = [(str(entry[0]), "has another shape than config.json says") for entry in report["mismatched_keys"]]
-    headless = (
-        loader is AutoModel
-    )  # a body saved alone often has no pooler; ours then starts at random, as its head does
+    # A body saved alone often has no pooler; ours then starts at random, as its head does.
+    headless = loader is AutoModel
     wrong += [(name, "is missing") for name in report["missing_keys"] if not headless or "pooler" not in name]
     wrong += [
         (name, "has no place in the model that config.json describes") for name in report["unexpected_keys"] if strict
@@ -201,17 +201,23 @@ def _refuse_code(path: str | Path, file: str, error: Exception) -> None:
 
 
 def _refuse_adapter(path: str | Path) -> None:
-    if (Path(path) / "adapter_config.json").is_file():
+    if _if_known(path, "adapter_config.json") is not None:
         raise CheckpointError(
             f"{path}: holds an adapter (adapter_config.json), not a whole model: merge it into its base by PEFT's "
             "merge_and_unload, and save that model in a folder of its own"
         )
 
 
-def _refuse_pickled_parts(path: str | Path) -> None:
-    """Raise CheckpointError where the index of the weights names files of another kind, or outside the folder."""
-    index = Path(path) / SAFE_WEIGHTS_INDEX_NAME
-    if not index.is_file() or (Path(path) / SAFE_WEIGHTS_NAME).is_file():
+def _refuse_pickled_parts(path: str | Path, config: Any) -> None:
+    """Raise CheckpointError where the index of the weights names files of another kind, or outside the folder.
+
+    The config may name another file than transformers' own, and another index.
+    """
+    named = getattr(config, "transformers_weights", None)
+    if named is None and _if_known(path, SAFE_WEIGHTS_NAME) is not None:
+        return
+    index = _if_known(path, named or SAFE_WEIGHTS_INDEX_NAME)
+    if index is None or not index.name.endswith(".json"):
         return
     try:
         files = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
@@ -225,15 +231,19 @@ def _refuse_pickled_parts(path: str | Path) -> None:
             )
 
 
+def _if_known(path: str | Path, name: str) -> Path | None:
+    """A file of a folder or hub name; None: it has none of this name, or the hub cannot be asked."""
+    if Path(path).is_dir():
+        file = Path(path) / name
+        return file if file.is_file() else None
+    quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+    found = cached_file(path, name, **quiet)
+    return None if found is None else Path(str(found))
+
+
 def has_tokenizer(path: object) -> bool:
     """Whether a folder holds a vocabulary."""
     return isinstance(path, (str, Path)) and any((Path(path) / name).is_file() for name in _VOCABULARIES)
-
-
-def first_line(error: BaseException) -> str:
-    """An error's first line, shortened, for a message of ours."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -101,10 +102,12 @@ def compress(
 
 
 def _labelled(stage: Any, cascade: TokensieveCascadeForSequenceClassification) -> Any:
-    """The stage, with the calibration and whatever else was set on the cascade in its config."""
+    """The same stage with a config of its own, which has the calibration and whatever else was set on the cascade."""
+    labelled = copy.copy(stage)
+    labelled.config = copy.deepcopy(stage.config)
     for name in _OF_THE_WHOLE:
-        setattr(stage.config, name, getattr(cascade.config, name))
-    return stage
+        setattr(labelled.config, name, getattr(cascade.config, name))
+    return labelled
 
 
 def cascade_of(first: TokensieveForSequenceClassification, settings: ReductionConfig) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tokensieve.errors import CheckpointError
+from tokensieve.errors import CheckpointError, ConfigError
+from tokensieve.system import system_errors_explained
 
 _FIELDS = {"reread_below": "defer_below", "second_norms": "own_norms"}
 _NORMS = (
@@ -69,7 +70,13 @@ def convert_adapter(folder: str | Path, output: str | Path) -> None:
 
     Raises:
         CheckpointError: a file is missing or cannot be read.
+        ConfigError: one of the two files is in `output` already.
+        OperatingSystemError: the disk is full, or the system refuses something else.
     """
+    made = {name: Path(output) / name for name in ("adapter_model.safetensors", "adapter_config.json")}
+    for place in made.values():
+        if place.exists():
+            raise ConfigError(f"{place} exists and is not overwritten: name another folder")
     try:
         config = json.loads((Path(folder) / "adapter_config.json").read_text(encoding="utf-8"))
         tensors = load_file(Path(folder) / "adapter_model.safetensors")
@@ -83,7 +90,15 @@ def convert_adapter(folder: str | Path, output: str | Path) -> None:
             converted_tensors[prefix + first.replace("stages.0.", "stages.1.", 1)] = tensor.clone()
     whole = {name.removeprefix(prefix).rpartition(".")[0] for name in converted_tensors if ".lora_" not in name}
     config |= {"modules_to_save": sorted(whole) or None, "task_type": None}  # a task would add every classifier
-    Path(output).mkdir(parents=True, exist_ok=True)
-    save_file(converted_tensors, Path(output) / "adapter_model.safetensors", metadata={"format": "pt"})
-    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    (Path(output) / "adapter_config.json").write_text(text, encoding="utf-8")
+    text = json.dumps(config, indent=2) + "\n"
+    weights, record = (place.with_name(place.name + ".part") for place in made.values())
+    with system_errors_explained(output):
+        Path(output).mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(converted_tensors, weights, metadata={"format": "pt"})
+            record.write_text(text, encoding="utf-8")
+            for part, place in zip((weights, record), made.values(), strict=True):
+                part.replace(place)
+        finally:
+            for part in (weights, record):
+                part.unlink(missing_ok=True)

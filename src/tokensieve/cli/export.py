@@ -22,7 +22,7 @@ def export_command(
         ),
     ],
     stage: Annotated[
-        int | None, typer.Option("--stage", help="Of a cascade: 1, which prunes, or 2, which deferred documents go to.")
+        int | None, typer.Option("--stage", help="Stage of a cascade to export: 1 prunes, 2 answers the deferred documents.")
     ] = None,
     json: Json = False,
 ) -> None:

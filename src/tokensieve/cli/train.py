@@ -47,10 +47,10 @@ Data = Annotated[
     ),
 ]
 Epochs = Annotated[int, recipe_option("--epochs", help="At most this many; 0 trains nothing.")]
-LearningRate = Annotated[float, recipe_option("--learning-rate", help="Peak; a 2nd stage has half.")]
+LearningRate = Annotated[float, recipe_option("--learning-rate", help="Highest; of two stages the second takes half.")]
 Truncation = Annotated[int, recipe_option("--max-length", help="Truncate documents to this many tokens.")]
 BatchSize = Annotated[int, recipe_option("--batch-size", help="Documents of a forward pass and process.")]
-Seed = Annotated[int, recipe_option("--seed", help="Of new parameters, order, dropout and noise.")]
+Seed = Annotated[int, recipe_option("--seed", help="Seed of new parameters, order, dropout, noise.")]
 Config = Annotated[
     Path | None,
     typer.Option("--config", help="JSON file of nested settings, named as for --set; --set and options win over it."),
@@ -98,7 +98,7 @@ def train_command(
 
     Every other setting goes by --set: train.X of the recipe (--set train.warmup=0.2), data.X of reading (--set
     data.delimiter=';'), run.X of the run (--set run.threads=2), and the token reduction (--set prune.site=hidden).
-    All names: docs/reference/settings.md.
+    A name that is wrong ends in an error that names those there are; the documentation lists all (make docs).
 
     With a goal (--budget, --target-speed or --max-latency-ms) a dense classifier is trained, kept as OUTPUT.dense, and
     tuned: presets, types and thresholds are tried, measured on this machine, and chosen (tokensieve tune).

@@ -31,7 +31,7 @@ def with_assignments(settings: ReductionConfig, assignments: Iterable[Assignment
     for part, (first, remedy) in _FIRST.items():
         found = record.get(part)
         if isinstance(found, Mapping) and first not in found:
-            name = next(each.name for each in assigned if each.path[0] == part and each.value is not None)
+            name = next(each.name for each in assigned if each.path[0] == part)
             raise ConfigError(
                 f"{name}: there is no {part} in the settings that it changes; give {part}.{first} too, {remedy}"
             )

@@ -124,7 +124,13 @@ class PTCConfig:
             DeprecationWarning,
             stacklevel=2,
         )
-        return from_flat(dict(zip(FIELDS, values, strict=False)) | flat)
+        placed = dict(zip(FIELDS, values, strict=False))
+        if len(values) > len(FIELDS) or placed.keys() & flat.keys():
+            raise TypeError(
+                f"PTCConfig takes {len(FIELDS)} values, each once; {len(values)} are given by position, and by name "
+                f"{', '.join(flat) or 'none'}"
+            )
+        return from_flat(placed | flat)
 
     @classmethod
     def preset(cls, name: str, num_layers: int) -> ReductionConfig:

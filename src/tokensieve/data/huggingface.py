@@ -12,7 +12,7 @@ from typing import Any
 from tokensieve.data.parquet import BATCH_ROWS, check_columns, distinct, rows_of
 from tokensieve.data.rows import Columns, Row
 from tokensieve.data.sources import EXTENSIONS, STDIN, split_extension
-from tokensieve.errors import DataError, MissingExtraError
+from tokensieve.errors import DataError, MissingExtraError, first_line
 
 _NAME = re.compile(r"(?P<name>\w[\w.-]*(/\w[\w.-]*)?)(:(?P<config>[^/:]+))?")
 
@@ -59,7 +59,7 @@ class DatasetSplit:
             for table in tables:
                 yield from table.to_batches()
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{self.name}: cannot be read ({_first_line(error)}); save or fetch it again") from error
+            raise DataError(f"{self.name}: cannot be read ({first_line(error)}); save or fetch it again") from error
 
     def _class_names(self, label_column: str | None) -> list[str] | None:
         feature = self.data.features.get(label_column)
@@ -121,7 +121,7 @@ def _opened(place: str, load: Callable[[], Any], problem: str, remedy: str) -> D
     try:
         loaded = load()
     except Exception as error:  # of the connection, the hub, the cache or a parser: there is no common class
-        raise DataError(f"{place}: {problem} ({_first_line(error)}); {remedy}") from error
+        raise DataError(f"{place}: {problem} ({first_line(error)}); {remedy}") from error
     if isinstance(loaded, Mapping):
         return {str(split): DatasetSplit(f"{place}[{split}]", data) for split, data in loaded.items()}
     return DatasetSplit(place, loaded)
@@ -132,7 +132,3 @@ def _named(label: object, names: list[str]) -> object:
     if isinstance(label, list):
         return [_named(item, names) for item in label]
     return names[label] if isinstance(label, int) and 0 <= label < len(names) else None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,8 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tokensieve.backbones.loading import first_line
-from tokensieve.errors import ConfigError, MissingExtraError
+from tokensieve.errors import ConfigError, MissingExtraError, first_line
 from tokensieve.export.padded import PaddedClassifier
 from tokensieve.export.samples import sample_batch
 from tokensieve.kernels.linear import make_plain

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_BLOCK_ELEMENTS, _BLOCK_ELEMENTS_GPU = 1 << 20, 1 << 26
+
 GRID = 2.0**14
 """Steps in 1: a hundred times as coarse as the noise of float32. 1, the cosine of equal vectors, is on the grid."""
 
@@ -22,3 +24,17 @@ def cosines(first: Tensor, second: Tensor) -> Tensor:
 def on_grid(values: Tensor) -> Tensor:
     """The nearest values on the grid; `values` are changed in place."""
     return values.mul_(GRID).round_().div_(GRID)
+
+
+def cosine_blocks(documents: int, rows: int, columns: int, device: torch.device) -> list[tuple[slice, slice]]:
+    """Slices of the documents and of their rows, for matrices of cosines [documents, rows, columns].
+
+    All cosines of a document of 8,192 tokens would be 256 MB. A block is small enough for the processor's cache.
+    """
+    most = _BLOCK_ELEMENTS if device.type == "cpu" else _BLOCK_ELEMENTS_GPU
+    together, at_once = max(1, most // max(1, rows * columns)), max(1, most // max(1, columns))
+    return [
+        (slice(first, first + together), slice(row, min(row + at_once, rows)))
+        for first in range(0, documents, together)
+        for row in range(0, rows, at_once)
+    ]

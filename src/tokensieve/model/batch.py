@@ -62,31 +62,23 @@ def check_batch(
     tokens = _ids_or_vectors(config, input_ids, inputs_embeds)
     mask = torch.ones_like(tokens, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
     special = None if special_tokens_mask is None else special_tokens_mask.bool()
-    for name, flags in (("attention_mask", mask), ("special_tokens_mask", special), ("token_scores", token_scores)):
+    for name, flags in (
+        ("attention_mask", mask),
+        ("token_type_ids", token_type_ids),
+        ("special_tokens_mask", special),
+        ("token_scores", token_scores),
+    ):
         if flags is not None and flags.shape != tokens.shape:
             inputs = "inputs_embeds" if input_ids is None else "input_ids"
             shapes = f"{name} has shape {tuple(flags.shape)}, {inputs} {tuple(tokens.shape)}"
             raise InputError(f"{shapes}: make them equal")
-    lengths = tuple(mask.sum(1).tolist())
-    for document, length in enumerate(lengths):
-        if length == 0:
-            raise InputError(f"document {document} of the batch has no tokens: leave empty documents out")
-        if length > config.longest_document:
-            raise InputError(
-                f"document {document} of the batch has {length} tokens, the model takes "
-                f"{config.longest_document}: tokenize with truncation=True, max_length={config.longest_document}"
-            )
+    lengths = _lengths(config, mask)
     if input_ids is not None:
         _check_values("input_ids", input_ids, config.vocab_size)
     if token_type_ids is not None and config.type_vocab_size:
         _check_values("token_type_ids", token_type_ids, config.type_vocab_size)
     if position_ids is not None:
-        if not config.block.position_table:
-            raise InputError(
-                f"position_ids are given, and the family {config.family} has no position table: leave them out"
-            )
-        position_ids = position_ids.expand_as(tokens)
-        _check_values("position_ids", position_ids, config.max_position_embeddings)
+        position_ids = _positions(config, position_ids, tokens)
     scores = None if token_scores is None else token_scores.float()
     return Batch(input_ids, inputs_embeds, mask, token_type_ids, position_ids, lengths, special, scores)
 
@@ -112,7 +104,39 @@ def _ids_or_vectors(config: TokensieveConfig, input_ids: Tensor | None, inputs_e
     return input_ids
 
 
+def _lengths(config: TokensieveConfig, mask: Tensor) -> tuple[int, ...]:
+    """Real tokens of each document, of which the model takes each."""
+    lengths = tuple(mask.sum(1).tolist())
+    for document, length in enumerate(lengths):
+        if length == 0:
+            raise InputError(f"document {document} of the batch has no tokens: leave empty documents out")
+        if length > config.longest_document:
+            raise InputError(
+                f"document {document} of the batch has {length} tokens, the model takes "
+                f"{config.longest_document}: tokenize with truncation=True, max_length={config.longest_document}"
+            )
+    return lengths
+
+
+def _positions(config: TokensieveConfig, position_ids: Tensor, tokens: Tensor) -> Tensor:
+    """Rows of the position table, [B, L]."""
+    if not config.block.position_table:
+        raise InputError(
+            f"position_ids are given, and the family {config.family} has no position table: leave them out"
+        )
+    if position_ids.shape not in (tokens.shape, (1, tokens.shape[1]), tokens.shape[1:]):
+        raise InputError(
+            f"position_ids has shape {tuple(position_ids.shape)}, and the batch {tuple(tokens.shape)}: make them "
+            "equal, or give one row for all documents"
+        )
+    position_ids = position_ids.expand_as(tokens)
+    _check_values("position_ids", position_ids, config.max_position_embeddings)
+    return position_ids
+
+
 def _check_values(name: str, values: Tensor, size: int) -> None:
+    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
+        raise InputError(f"{name} has the type {values.dtype}: give whole numbers, such as torch.long")
     low, high = (int(bound) for bound in torch.aminmax(values))
     if low < 0 or high >= size:
         raise InputError(

@@ -65,11 +65,17 @@ class BodyWithHead(Body):
             keep: in (0, 1], the share of its tokens that a document keeps in each layer that was built to prune.
 
         Raises:
-            ConfigError: the share is out of range, or the model was built to prune in no layer.
+            ConfigError: the share is out of range, the model was built to prune in no layer, or its selection does not
+                follow the share.
         """
         settings, depth = self.settings, self.config.num_hidden_layers
         if settings.prune is None or not any(self.encoder.may_prune):
             raise ConfigError(f"keep={keep!r}: the model prunes in no layer: train one that does, or leave keep out")
+        if not settings.prune.select.follows_share:
+            raise ConfigError(
+                f"keep={keep!r} with prune.select={settings.prune.select.name}: how many tokens stay depends on their "
+                "scores and not on a share: leave keep out"
+            )
         share = Constant(keep).keep  # checks it
         shares = Listed(tuple(share if may else 1.0 for may in self.encoder.may_prune))
         changed = replace(settings, prune=replace(settings.prune, schedule=shares))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -144,7 +145,8 @@ BASE_FIELDS: dict[str, Check] = {
         _NOTHING,
     ),
     "transformers_weights": Check(
-        lambda file: isinstance(file, str) and file.endswith(_WEIGHTS), "give the name of a safetensors file"
+        lambda file: isinstance(file, str) and Path(file).name == file and file.endswith(_WEIGHTS),
+        "give the name of a safetensors file in the same folder",
     ).or_none(),
 }
 """Fields that mean something to transformers in every config: a wrong value would fail later, or read another file."""

@@ -44,6 +44,8 @@ _FITTED_SHARE, _FITTED_MOST = 4, 256
 _TRIED = 128
 """Documents by which the layers are ordered."""
 _LAYER = "encoder.layer."
+_NOT_COPIED = ("config.json", "model*.safetensors*", "frontier.*")
+"""What is made anew; and the frontier, whose thresholds, scores and speeds are those of float32."""
 
 
 def quantize(
@@ -72,7 +74,7 @@ def quantize(
         both weights files, and of labelled documents the accuracy.
 
     Raises:
-        CheckpointError: `model` cannot be read, or is int8 already.
+        CheckpointError: `model` is no folder, cannot be read, or is int8 already.
         ConfigError: a bag of words alone; a stage that the classifier lacks; `output` exists; or the gate is not passed
             (with the figures).
         DataError: no documents, or labels that the classifier does not know.
@@ -81,6 +83,8 @@ def quantize(
     if not documents:
         raise DataError("there is no document to compare on: give a file with at least one usable row")
     check_output(output, overwrite, sources=(model,))
+    if not Path(model).is_dir():
+        raise CheckpointError(f"{model} is no folder: give one; a classifier on a hub has to be downloaded first")
     before = load(model, device="cpu")
     if isinstance(before, BagOfWords):
         raise ConfigError(f"{model}: a bag of words has no encoder, and nothing to quantize")
@@ -186,10 +190,10 @@ def _results(classifier: Classifier, documents: Sequence[Document]) -> list[Resu
 
 
 def _write(source: Path, folder: Path, made: Any, report: dict[str, Any]) -> dict[str, Any]:
-    """Write the folder: the source's files but its weights and config, then these anew, the report, the card."""
+    """Write the folder: the source's files but weights, config and frontier, then the first two, report and card."""
     for file in source.iterdir():
         ours = any(fnmatch(file.name, pattern) for pattern in OURS)
-        if ours and file.is_file() and file.name != "config.json" and not fnmatch(file.name, "model*.safetensors*"):
+        if ours and file.is_file() and not any(fnmatch(file.name, pattern) for pattern in _NOT_COPIED):
             shutil.copy(file, folder / file.name)
     made.save_pretrained(folder)
     open_to_others(folder)

@@ -213,7 +213,10 @@ class Select(Cell):
         gated: it learns, and has a gate in each layer that prunes.
         reads_decisions: it keeps what has a score above 0, of a score that `decides`.
         reads_likeness: it has a threshold on the likeness of pairs, of a score that `is_likeness`.
-        reads_share: how many stay follows from the share of the layer. Otherwise the schedule says where alone.
+        reads_share: the share of the layer says how many stay, or what is fitted before any do. Otherwise the schedule
+            says where alone.
+        follows_share: with another share another number of tokens stays at once. Otherwise the scores decide, by what
+            is given, fitted or learned.
     """
 
     min_tokens: int = 1
@@ -221,6 +224,7 @@ class Select(Cell):
     reads_decisions: ClassVar[bool] = False
     reads_likeness: ClassVar[bool] = False
     reads_share: ClassVar[bool] = True
+    follows_share: ClassVar[bool] = True
 
     def gate(self, layer: int, depth: int) -> Gate | None:
         """The gate of a layer, from 1, of a model of `depth` layers; None: nothing is learned."""

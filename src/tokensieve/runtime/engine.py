@@ -145,7 +145,7 @@ class Engine:
             DataError: some documents have a second text and others have not.
             ConfigError: a calibration in the model's config that does not fit its labels.
         """
-        return self._answered(self.prepare(documents), tokens)
+        return self._answered(self.prepare(documents), tokens) if documents else []
 
     @renamed_keyword("ahead", "prefetch")
     def embed(self, documents: Iterable[Document], *, prefetch: bool = True) -> Tensor:

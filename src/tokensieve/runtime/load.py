@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from tokensieve.backbones.loading import file_in, first_line, load_config, load_tokenizer, load_weights
+from tokensieve.backbones.loading import file_in, load_config, load_tokenizer, load_weights
 from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.cascade.words_first import WordsFirst
-from tokensieve.errors import CheckpointError, ConfigError
+from tokensieve.errors import CheckpointError, ConfigError, first_line
 from tokensieve.kernels.int8 import CALLED, has_int8
 from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.model.classifier import TokensieveForSequenceClassification

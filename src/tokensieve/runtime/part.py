@@ -6,6 +6,7 @@ have that name: only files that tokensieve wrote are ever replaced or removed.
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -185,7 +186,7 @@ def check_replaceable(path: Path, ours: Callable[[IO[str]], bool]) -> None:
     try:
         with opener(path, "rt", encoding="utf-8") as file:
             own = ours(file)
-    except (OSError, EOFError, ValueError):
+    except (OSError, EOFError, ValueError, csv.Error):
         own = False
     if not own:
         raise ConfigError(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from tokensieve.runtime.classifier import Text
 from tokensieve.runtime.engine import Prepared
+from tokensieve.serve.refusal import STOPPED, not_ready
 from tokensieve.serve.served import HowToRead, Served
 
 MOST_TEXTS = 64
@@ -44,17 +45,26 @@ class Preparer:
         """As `Served.prepare`. A request whose client leaves before its turn is not prepared.
 
         Raises:
-            RefusedError: as `Served.prepare`.
+            RefusedError: as `Served.prepare`; 503, if the server stops first.
         """
         loop = asyncio.get_running_loop()
         request = _Waiting(served, texts, how, loop.create_future())
         self._waiting.append(request)
-        self._thread.submit(self._prepare_next, loop)
+        try:
+            self._thread.submit(self._prepare_next, loop)
+        except RuntimeError as error:  # the thread has ended
+            raise not_ready(STOPPED) from error
         return await request.future
 
     def stop(self) -> None:
-        """End the thread; requests that wait are not prepared."""
+        """End the thread; requests that wait are refused."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+        with suppress(IndexError):  # the thread may take the last one meanwhile, and answer it
+            while True:
+                request = self._waiting.popleft()
+                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    loop = request.future.get_loop()
+                    loop.call_soon_threadsafe(_give, [request], [not_ready(STOPPED)])
 
     def _prepare_next(self, loop: asyncio.AbstractEventLoop) -> None:
         """Prepare what waits; nothing if an earlier call has done so."""

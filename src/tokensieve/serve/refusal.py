@@ -30,6 +30,9 @@ class ClientLeftError(Exception):
     """The client has closed the connection: nobody waits for an answer."""
 
 
+STOPPED = "it has stopped; start the server again"
+
+
 def not_ready(what: str) -> RefusedError:
     """503; the client may ask again."""
     return RefusedError(503, UNHEALTHY, f"the model is not ready: {what}", {"Retry-After": "1"})

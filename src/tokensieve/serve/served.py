@@ -67,8 +67,13 @@ class Served:
         return bool(self.classifier.model.config.is_multi_label)
 
     @cached_property
-    def _frontier(self) -> Frontier:
-        return frontier_of(self.classifier, self.path)
+    def frontier(self) -> Frontier | None:
+        """The frontier of the folder; None: there is none that can be used. It is looked for once."""
+        try:
+            return frontier_of(self.classifier, self.path)
+        except CheckpointError as error:  # it names a folder, which is no client's business
+            logger.info("no speeds can be asked for: %s", error)
+            return None
 
     def at(self, speed: str | float | None, most: float | None = None) -> Served:
         """The same model at the thresholds of a speed; it shares the weights.
@@ -82,14 +87,14 @@ class Served:
         """
         if speed is None:
             return self
+        frontier = self.frontier
+        if frontier is None:
+            raise wrong("`speed`: this model has no frontier that can be used: leave it out")
         try:
-            point = self._frontier.at(speed, most)
-        except CheckpointError as error:  # it names a folder, which is no client's business
-            logger.warning("a request asks for a speed: %s", error)
-            raise wrong("`speed`: this model has no frontier that can be used: leave it out") from error
+            point = frontier.at(speed, most)
         except ConfigError as error:
             raise wrong(f"`speed`: {error}") from error
-        number = self._frontier.points.index(point)
+        number = frontier.points.index(point)
         if number not in self._at:
             self._at[number] = Served(point.view(self.classifier), self.path)
         return self._at[number]

@@ -17,13 +17,11 @@ from tokensieve.serve.metrics import Metrics
 from tokensieve.serve.model_thread import ModelThread
 from tokensieve.serve.preparer import Preparer
 from tokensieve.serve.queue import Reading, TokenQueue
-from tokensieve.serve.refusal import BACKEND, RefusedError, not_ready, overloaded, too_large
+from tokensieve.serve.refusal import BACKEND, STOPPED, RefusedError, not_ready, overloaded, too_large
 from tokensieve.serve.served import HowToRead, Served
 from tokensieve.serve.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
-
-_STOPPED = "it has stopped; start the server again"
 
 
 class Service:
@@ -125,7 +123,7 @@ class Service:
     async def _within_limits(self, texts: Sequence[Text], how: HowToRead) -> tuple[Served, list[Result]]:
         served, count = self.served, len(texts)
         if served is None or not self.is_ready:
-            raise not_ready("it is being loaded" if served is None else _STOPPED)
+            raise not_ready("it is being loaded" if served is None else STOPPED)
         for option in (
             "max_client_batch_size",
             "max_concurrent_requests",
@@ -165,7 +163,7 @@ class Service:
 
         reading = Reading(served.engine, encodings, wake)
         if not self._queue.put(reading):
-            raise not_ready(_STOPPED)
+            raise not_ready(STOPPED)
         try:
             await done
         finally:

@@ -7,7 +7,7 @@ and, if asked for, norms and biases are distilled from its document vectors.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,5 +122,6 @@ def recipe_of(record: dict[str, Any], max_length: int) -> Recipe:
         max_length: of the dense classifier.
     """
     names = ("seed", "select", "class_weights", "calibrate", "batch_size")
-    known = {name: value for name, value in record.get("recipe", {}).items() if name in names}
+    found = record.get("recipe")
+    known = {name: value for name, value in found.items() if name in names} if isinstance(found, Mapping) else {}
     return replace(Recipe.from_record(known), max_length=max_length, floors="none")

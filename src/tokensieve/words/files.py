@@ -27,7 +27,7 @@ from tokensieve.checks import (
 )
 from tokensieve.errors import CheckpointError
 from tokensieve.system import refuse, system_errors_explained
-from tokensieve.words.settings import WordsSettings
+from tokensieve.words.settings import INVERSE_PENALTY, WordsSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +52,7 @@ _RECORD = {
     ),
     "coefficients_sha256": TEXT,
 }
-_SETTINGS = {"max_terms": whole(1), "ngrams": whole(1, 5), "inverse_penalty": number(lambda c: c > 0, "above 0")}
+_SETTINGS = {"max_terms": whole(1), "ngrams": whole(1, 5), "inverse_penalty": INVERSE_PENALTY}
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tokensieve.checks import check_integer, check_number
+from tokensieve.checks import check_integer, check_value, number
 
 NGRAMS = (1, 2)
 """Single words, or words and pairs of neighbouring words."""
 INVERSE_PENALTIES = (10.0, 100.0, 1.0)
 """Candidates for C of the logistic regression; the first one is taken where there is nothing to choose by."""
+
+
+INVERSE_PENALTY = number(lambda c: 1e-6 <= c <= 1e6, "a number in [1e-6, 1e6]")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class WordsSettings:
         if self.ngrams is not None:
             check_integer(self, "ngrams", 1, 5)
         if self.inverse_penalty is not None:
-            check_number(self, "inverse_penalty", lambda c: 1e-6 <= c <= 1e6, "a number in [1e-6, 1e6], or None")
+            check_value("inverse_penalty", self.inverse_penalty, INVERSE_PENALTY.or_none())
 
     def to_dict(self) -> dict[str, Any]:
         """For a record."""

@@ -104,3 +104,11 @@ def test_the_table_pairs_images(tmp_path: Path) -> None:
 
 def test_no_records_yet(tmp_path: Path) -> None:
     assert vision_tables(tmp_path) == "Not measured yet."
+
+
+def test_as_many_images_as_asked_for(tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    for number in range(9):
+        pillow.new("RGB", (8, 8)).save(tmp_path / "train" / "cat" / f"{number}.jpg")
+    assert [len(read_images(tmp_path, 8, most).labels) for most in (4, 5, 9, 20)] == [4, 5, 9, 9]

@@ -126,6 +126,22 @@ def test_an_index_of_other_files_is_refused(classifier: Path, tmp_path: Path, fi
             tokensieve.load(folder)
 
 
+@pytest.mark.parametrize("file", ["a.bin", "../model.safetensors"])
+def test_an_index_that_the_config_names_is_held_to_the_same(
+    changed: Change, classifier: Path, tmp_path: Path, file: str
+) -> None:
+    folder = changed(classifier, "config.json", transformers_weights="own.safetensors.index.json")
+    (folder / "own.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": {"x": file}}))
+    with pytest.raises(CheckpointError, match=r"own\.safetensors\.index\.json: names .*save the weights anew"):
+        tokensieve.load(folder)
+
+
+def test_the_config_names_no_weights_elsewhere(changed: Change, classifier: Path) -> None:
+    folder = changed(classifier, "config.json", transformers_weights="../model.safetensors")
+    with pytest.raises(CheckpointError, match=r"transformers_weights=.*in the same folder"):
+        tokensieve.load(folder)
+
+
 def test_every_door_forbids_it() -> None:
     """from_pretrained asks on standard input unless it is told otherwise."""
     calls = {}

@@ -151,3 +151,7 @@ def test_the_old_name_has_presets_and_records() -> None:
     assert old.from_dict({"keep_ratio": 0.7}) == ReductionConfig(keep=0.7)
     with pytest.raises(ConfigError, match="needs a model of 2 layers"):
         old.preset("paper-pfc-7", 1)
+    name = next(iter(FIELDS))
+    for values, flat in (((None,) * (len(FIELDS) + 1), {}), (("fuzzy",), {name: "fuzzy"})):
+        with pytest.warns(DeprecationWarning), pytest.raises(TypeError, match="each once"):
+            old(*values, **flat)

@@ -60,6 +60,9 @@ def test_it_is_the_model_of_that_share(reduction: ReductionConfig, sizes: dict[s
 def test_refused() -> None:
     with pytest.raises(ConfigError, match=r"keep=0\.5: the model prunes in no layer: train one that does"):
         tiny_model(settings(pruning="none", pooling="host")).set_keep(0.5)
+    for name in ("ltp", "transkimmer", "summary-p"):
+        with pytest.raises(ConfigError, match=r"keep=0\.5 with prune\.select=.*depends on their scores"):
+            tiny_model(METHODS[name].settings).set_keep(0.5)
     model = tiny_model(settings(pruning="ratio"))
     shares = [layer.share for layer in model.modules() if isinstance(layer, Layer)]
     for bad in (0.0, 1.1, float("nan"), True, "half"):

@@ -169,7 +169,16 @@ def test_bounds_out_of_range(bad: Any) -> None:
             Gate(**{name: bad})
 
 
+def test_a_frontier_of_float32_stays_behind(folder: Path, tmp_path: Path) -> None:
+    for name in ("frontier.json", "frontier.svg"):
+        (folder / name).write_text("{}", encoding="utf-8")
+    quantize(folder, tmp_path / "int8", documents(), gate=LOOSE)
+    assert not list((tmp_path / "int8").glob("frontier*"))
+
+
 def test_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"somebody/model is no folder: .*downloaded first"):
+        quantize("somebody/model", tmp_path / "int8", documents())
     with pytest.raises(DataError, match="no document"):
         quantize(folder, tmp_path / "int8", ())
     quantize(folder, tmp_path / "int8", documents(), gate=LOOSE)

@@ -152,3 +152,12 @@ def test_what_kserves_routes_tell(client: TestClient) -> None:
     assert [output["name"] for output in facts["outputs"]] == OUTPUTS
     assert client.get("/v2/models/other").status_code == 404
     assert client.get("/v2/models/other/ready").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("data", "shape"), [([["a"], ["b", "c"], ["d"]], [2, 2]), ([["a", "b"]], [2, 1]), ([["a", "b"], "c", "d"], [2, 2])]
+)
+def test_kserve_pairs_no_texts_of_different_rows(client: TestClient, data: Any, shape: list[int]) -> None:
+    answer = client.post(INFER, json={"inputs": [tensor(data, shape)]})
+    assert answer.status_code == 422
+    assert "`data` has" in answer.json()["error"]

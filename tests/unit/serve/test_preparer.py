@@ -118,3 +118,21 @@ def test_a_client_that_leaves_is_not_prepared() -> None:
 
     asyncio.run(run())
     assert model.calls == [[["first"]], [["last"]]]
+
+
+def test_who_waits_when_the_server_stops_is_told_so() -> None:
+    model: Any = Calls()
+
+    async def run() -> None:
+        preparer = Preparer()
+        tasks = await _begun(preparer, *[(model, [name], WHOLE) for name in ("first", "waits")])
+        await asyncio.to_thread(preparer.stop)
+        model.may_begin.set()
+        first, waits = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(first, Prepared)
+        assert isinstance(waits, RefusedError) and waits.status == 503
+        with pytest.raises(RefusedError, match="it has stopped"):
+            await preparer.prepare(model, ["late"], WHOLE)
+
+    asyncio.run(run())
+    assert model.calls == [[["first"]]]

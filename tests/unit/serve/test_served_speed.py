@@ -94,8 +94,12 @@ def test_a_limit_of_the_server_holds(tuned: Path) -> None:
         assert stages(client, "fastest") == stages(client, "1x")
 
 
-def test_without_a_frontier_there_is_one_speed(model_dir: Callable[[str], Path]) -> None:
-    with served(model_dir("plain")) as client:
-        answer = client.post("/predict", json={"inputs": TEXTS[0], "speed": "fastest"})
-    assert answer.status_code == 422
-    assert "no frontier" in answer.json()["error"]
+def test_without_a_frontier_there_is_one_speed(
+    model_dir: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(model_dir("plain")) as client, caplog.at_level("INFO", "tokensieve"):
+        for _ in range(3):
+            answer = client.post("/predict", json={"inputs": TEXTS[0], "speed": "fastest"})
+            assert answer.status_code == 422
+            assert "no frontier" in answer.json()["error"]
+    assert caplog.text.count("no speeds can be asked for") == 1, "the folder is looked into once"

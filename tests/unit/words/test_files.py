@@ -103,6 +103,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "unhashable terms": (_record(terms=[[["film"]]]), RECORD),
     "settings": (_record(settings={"ngrams": 1}), RECORD),
     "a setting": (_record(settings={"ngrams": 9, "max_terms": 5, "inverse_penalty": 1.0}), RECORD),
+    "a penalty": (_record(settings={"ngrams": 1, "max_terms": 5, "inverse_penalty": 1e9}), RECORD),
     "fewer terms": (_record(terms=[["film", "law"]]), TENSORS),
     "more labels": (_record(labels=[*LABELS, "more"]), TENSORS),
     "other tensors": (_tensors(lambda tensors: tensors.update(more=np.zeros(1, np.float32))), TENSORS),

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tokensieve.checks import BOOLEAN, Check, one_of
-from tokensieve.kernels.cosines import cosines
+from tokensieve.kernels.cosines import cosine_blocks, cosines
 from tokensieve.kernels.ragged import runs
 from tokensieve.reduce.contract import COMPARED, Compared, KeyRows
 from tokensieve.reduce.merge.contract import NOWHERE, Merge, Merging
@@ -79,10 +79,12 @@ def most_similar(
             places = torch.arange(start, end, device=rows.device).view(run.documents, before)
             removed = places[~stays[start:end].view_as(places)].view(run.documents, -1)
             kept = places[stays[start:end].view_as(places)].view(run.documents, -1)
-            alike = cosines(unit[removed], unit[kept])
-            alike.masked_fill_(~taking[kept].unsqueeze(1), -torch.inf)
-            best, place = alike.max(2)
             offset = torch.arange(run.documents, device=rows.device).view(-1, 1) * after + first
-            into[removed] = torch.where(best.isfinite(), place + offset, NOWHERE)
+            for some, part in cosine_blocks(run.documents, before - after, after, rows.device):
+                leaving, staying = removed[some, part], kept[some]
+                alike = cosines(unit[leaving], unit[staying])
+                alike.masked_fill_(~taking[staying].unsqueeze(1), -torch.inf)
+                best, place = alike.max(2)
+                into[leaving] = torch.where(best.isfinite(), place + offset[some], NOWHERE)
         start, first = end, first + run.documents * after
     return Merging(rows, into)

@@ -1,7 +1,4 @@
-"""Numbers of tokens that follow from the cosines of their keys, which are taken in blocks.
-
-All cosines of a document of 8,192 tokens would be 256 MB. A block is small enough for the processor's cache.
-"""
+"""Numbers of tokens that follow from the cosines of their keys, which are taken in blocks."""
 
 from __future__ import annotations
 
@@ -12,11 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tokensieve.kernels.cosines import cosines
+from tokensieve.kernels.cosines import cosine_blocks, cosines
 from tokensieve.kernels.ragged import runs
 from tokensieve.reduce.contract import KeyVectors
-
-_BLOCK_ELEMENTS, _BLOCK_ELEMENTS_GPU = 1 << 20, 1 << 26
 
 
 class Cosines(NamedTuple):
@@ -48,19 +43,8 @@ def from_cosines(seen: KeyVectors, number: Callable[[Cosines], Tensor]) -> Tenso
         own = unit[start:end].view(run.documents, length, -1)[:, :text]
         free = ~seen.protected[start:end].view(run.documents, length)[:, :text]
         into = found[start:end].view(run.documents, length)[:, :text]
-        for documents, rows in _blocks(run.documents, text, unit.device):
+        for documents, rows in cosine_blocks(run.documents, text, text, unit.device):
             alike = cosines(own[documents, rows], own[documents])
             into[documents, rows] = number(Cosines(alike, rows, free[documents]))
         start = end
     return found.unsqueeze(0)
-
-
-def _blocks(documents: int, text: int, device: torch.device) -> list[tuple[slice, slice]]:
-    """Slices of the documents and of their tokens, so that a block is no larger than it may be."""
-    most = _BLOCK_ELEMENTS if device.type == "cpu" else _BLOCK_ELEMENTS_GPU
-    together, rows = max(1, most // max(1, text * text)), max(1, most // max(1, text))
-    return [
-        (slice(first, first + together), slice(row, min(row + rows, text)))
-        for first in range(0, documents, together)
-        for row in range(0, text, rows)
-    ]

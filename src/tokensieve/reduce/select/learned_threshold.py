@@ -52,6 +52,7 @@ class LearnedThreshold(Select):
     name: ClassVar[str] = "learned-threshold"
     gated: ClassVar[bool] = True
     reads_share: ClassVar[bool] = False
+    follows_share: ClassVar[bool] = False
     checks: ClassVar[Mapping[str, Check]] = {
         "min_tokens": whole(1),
         "final": AT_LEAST_ZERO,

@@ -36,6 +36,7 @@ class SimilarPairs(Select):
 
     name: ClassVar[str] = "similar-pairs"
     reads_share: ClassVar[bool] = False
+    follows_share: ClassVar[bool] = False
     reads_likeness: ClassVar[bool] = True
     checks: ClassVar[Mapping[str, Check]] = {
         "threshold": number(lambda cosine: -1 < cosine <= 1, "a number above -1, at most 1"),

@@ -45,6 +45,7 @@ class Skim(Select):
     gated: ClassVar[bool] = True
     reads_decisions: ClassVar[bool] = True
     reads_share: ClassVar[bool] = False
+    follows_share: ClassVar[bool] = False
     checks: ClassVar[Mapping[str, Check]] = {
         "min_tokens": whole(1),
         "temperature": number(lambda heat: heat > 0, "a number above 0"),

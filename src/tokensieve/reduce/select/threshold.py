@@ -45,6 +45,7 @@ class Threshold(Select):
     fit: bool = False
 
     name: ClassVar[str] = "threshold"
+    follows_share: ClassVar[bool] = False
     checks: ClassVar[Mapping[str, Check]] = {
         "min_tokens": whole(1),
         "threshold": AT_LEAST_ZERO,

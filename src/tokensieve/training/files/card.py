@@ -108,7 +108,7 @@ def card_text(name: str, model: EncoderClassifier, record: Mapping[str, Any]) ->
         "config": config,
         "settings": settings,
         "prunes": settings.prune is not None,
-        "source": source_of(settings),
+        "source": source_of(settings, recipe),
         "combine_step": config.settings.before(config.num_hidden_layers) + 1,
         "multi_label": record["multi_label"],
         "pairs": bool(record.get("pairs") or (record.get("reading") or {}).get("pair_column")),
@@ -177,16 +177,31 @@ def unused_in_recipe(recipe: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(start for start, needed in parts.items() if not recipe.get(needed))
 
 
-def source_of(settings: ReductionConfig) -> str | None:
-    """Where the method comes from, as the row of METHODS says that is made of the same cells; None: no row is."""
+_OF_THE_METHOD = ("length_drop", "gate_epochs")
+"""Fields of a recipe that make a method what it is: the same cells trained without them are another one."""
+
+
+def source_of(settings: ReductionConfig, recipe: Mapping[str, Any]) -> str | None:
+    """Where the method comes from, as the row of METHODS says that is made of cells of the same kinds, trained alike.
+
+    Of several rows it is the one whose cells have the same settings, else the first. None: no row is.
+    """
     wanted = _cells(settings)
-    return next((method.source for method in METHODS.values() if _cells(method.settings) == wanted), None)
+    rows = [
+        method
+        for method in METHODS.values()
+        if list(map(type, _cells(method.settings))) == list(map(type, wanted))
+        and all(recipe.get(name) for name in _OF_THE_METHOD if method.recipe.get(name))
+    ]
+    same = [method for method in rows if _cells(method.settings) == wanted]
+    return next((method.source for method in (*same, *rows)), None)
 
 
-def _cells(settings: ReductionConfig) -> tuple[type, ...]:
+def _cells(settings: ReductionConfig) -> tuple[Any, ...]:
+    """The cells but the schedule, with selections as they are once their gates have learned."""
     prune = settings.prune
-    parts = () if prune is None else (prune.score, prune.select, prune.site, prune.merge)
-    return tuple(type(part) for part in (*parts, settings.combine))
+    parts = () if prune is None else (prune.score, prune.select.learned, prune.site, prune.merge)
+    return (*parts, settings.combine)
 
 
 def by_path(settings: ReductionConfig) -> dict[str, Any]:

@@ -244,7 +244,8 @@ def _differing(value: Any, other: Any) -> str:
 def write_json(path: Path, record: Any) -> None:
     """Write a file that is there complete or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_bytes(_json_text(record).encode("utf-8"))
+    # A name of bytes that are no UTF-8 has halves of surrogate pairs, which JSON may hold escaped.
+    part.write_bytes(_json_text(record).encode("utf-8", "backslashreplace"))
     os.replace(part, path)
 
 

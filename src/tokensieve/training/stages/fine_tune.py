@@ -31,7 +31,14 @@ class FineTune(Stage):
         recipe = job.recipe
         if recipe.lora_rank is not None:
             require_peft()
-        if recipe.length_drop and job.settings.prune is None:
+        prune = job.settings.prune
+        for name in ("length_drop", "pruning_warmup"):
+            if prune is not None and getattr(recipe, name) and not prune.select.follows_share:
+                raise ConfigError(
+                    f"{name}={getattr(recipe, name):g} with prune.select={prune.select.name}: the shares that would "
+                    f"change do not decide how many tokens stay; leave {name} at 0, or use prune.select=top-share"
+                )
+        if recipe.length_drop and prune is None:
             raise ConfigError(
                 f"length_drop={recipe.length_drop:g} with settings that prune nothing: give a preset that prunes, such "
                 "as length-adaptive, or leave length_drop out"

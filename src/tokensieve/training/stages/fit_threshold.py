@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from tokensieve.errors import ConfigError
-from tokensieve.reduce.select.threshold import Threshold
 from tokensieve.training.fits.threshold import check_threshold, fit_threshold, fitted_threshold
 from tokensieve.training.job import TrainingJob
 from tokensieve.training.stages.stage import Context, Stage
@@ -14,15 +12,6 @@ class FitThreshold(Stage):
     """Fits the threshold that settings ask for, once the scores are fitted."""
 
     reports = ("threshold",)
-
-    def needs(self, job: TrainingJob) -> None:
-        """A threshold has no share that could fall during a pruning warm-up."""
-        prune = job.settings.prune
-        if prune is not None and isinstance(prune.select, Threshold) and job.recipe.pruning_warmup:
-            raise ConfigError(
-                f"pruning_warmup={job.recipe.pruning_warmup:g} with prune.select=threshold: the shares that would fall "
-                "do not decide how many tokens stay; leave pruning_warmup at 0, or use prune.select=top-share"
-            )
 
     def needs_of_start(self, job: TrainingJob, start: Start) -> None:
         """One threshold is fitted to one share."""

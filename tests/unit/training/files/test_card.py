@@ -14,7 +14,8 @@ from huggingface_hub import ModelCard
 from contract.variants import settings, tiny_model
 from tokensieve import TokensieveForSequenceClassification
 from tokensieve.data import DataSplits, Document
-from tokensieve.training.files.card import write_card
+from tokensieve.methods import METHODS
+from tokensieve.training.files.card import source_of, write_card
 from tokensieve.training.files.reproduce import READING
 from tokensieve.training.recipe import Recipe
 from unit.training.keyword_documents import Train, labelled_documents
@@ -119,6 +120,22 @@ def test_the_card_names_the_source_of_its_own_method(write: Write) -> None:
     assert "EMNLP" not in other
     unknown = flat(write(pruning="fuzzy", site="hidden", merge_pruned=True))  # of no paper
     assert "Tokens that matter little are pruned while it runs." in unknown
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_its_own_source(name: str) -> None:
+    """Also where another method has cells of the same kinds, and once its gates have learned."""
+    row = METHODS[name]
+    prune = row.settings.prune
+    learned = dataclasses.replace(row.settings, prune=prune and dataclasses.replace(prune, select=prune.select.learned))
+    cells = ("accurate", "balanced", "fast", "fastest", "cascade")  # the same cells, of one source
+    for settings_ in (row.settings, learned):
+        found = source_of(settings_, row.recipe)
+        assert found == row.source or (name in cells and found in {METHODS[own].source for own in cells})
+
+
+def test_cells_that_were_trained_otherwise_are_another_method() -> None:
+    assert source_of(METHODS["length-adaptive"].settings, {"length_drop": 0.0}) is None
 
 
 def test_data_and_scores(write: Write) -> None:

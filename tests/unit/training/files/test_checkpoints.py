@@ -329,3 +329,10 @@ def test_settings_that_came_later_are_at_their_defaults(run: RunFrom, tmp_path: 
     note.write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(DataError, match=r"its settings cannot be read.*start anew with --overwrite"):
         checkpoints.check_run(note, {"settings": record["settings"]})
+
+
+def test_a_name_of_bytes_that_are_no_text(tmp_path: Path) -> None:
+    """The name of a file may hold any bytes; Python has them as halves of surrogate pairs."""
+    name = b"caf\xe9.csv".decode("utf-8", "surrogateescape")
+    checkpoints.write_json(tmp_path / "run.json", {"data": name, "label": "caf\u00e9"})
+    assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8")) == {"data": name, "label": "caf\u00e9"}
