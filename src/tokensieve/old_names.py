@@ -122,6 +122,10 @@ NAMES: dict[str, str] = {
     "tokensieve.combiners.most_similar": "tokensieve.reduce.merge.most_similar.most_similar",
     "tokensieve.presets.PRESET_NAMES": "tokensieve.methods.METHODS",
     "tokensieve.reducers.Importance": "tokensieve.reduce.score.learned.Importance",
+    "tokensieve.reducers.KeyRows": "tokensieve.reduce.rows.KeyRows",
+    "tokensieve.reducers.contract.KeyRows": "tokensieve.reduce.rows.KeyRows",
+    "tokensieve.reducers.contract.select_rows": "tokensieve.reduce.rows.select_rows",
+    "tokensieve.reducers.select_rows": "tokensieve.reduce.rows.select_rows",
 }
 """Old class or function -> the new one, both with their modules.
 

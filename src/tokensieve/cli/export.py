@@ -22,7 +22,7 @@ def export_command(
         ),
     ],
     stage: Annotated[
-        int | None, typer.Option("--stage", help="Stage of a cascade to export: 1 prunes, 2 answers the deferred documents.")
+        int | None, typer.Option("--stage", help="Stage of a cascade: 1 prunes, 2 answers the deferred documents.")
     ] = None,
     json: Json = False,
 ) -> None:

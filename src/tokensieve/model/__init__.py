@@ -1,1 +1,1 @@
-"""The model, in the order in which a token meets its files: classifier, embed, layer, attention, head."""
+"""The model, in the order in which a token meets its files: classifier, inputs, layers, layer, attention, head."""

@@ -21,7 +21,7 @@ from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.norms import norm_of
 from tokensieve.model.positions import Places, rotated
 from tokensieve.model.residual import ResidualOutput
-from tokensieve.reduce.contract import KeyRows
+from tokensieve.reduce.rows import KeyRows
 from tokensieve.tokens import Tokens
 
 

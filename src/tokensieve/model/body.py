@@ -1,6 +1,6 @@
 """The body of a model: embeddings, and the layers with the combining module among them; `TokensieveModel` is it alone.
 
-`layer.py` has the loop over the layers. Tokens leave there.
+`layers.py` has the loop over the layers. Tokens leave in `layer.py`.
 """
 
 from __future__ import annotations

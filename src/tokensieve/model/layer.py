@@ -21,8 +21,9 @@ from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.feed_forward import Intermediate, feed_forward
 from tokensieve.model.positions import Places
 from tokensieve.model.residual import ResidualOutput
-from tokensieve.reduce.contract import KeyRows, KeyVectors, Linked, all_rows, select_rows
+from tokensieve.reduce.contract import KeyVectors, Linked
 from tokensieve.reduce.merge.contract import Merging
+from tokensieve.reduce.rows import KeyRows, all_rows, select_rows
 from tokensieve.tokens import Tokens
 
 

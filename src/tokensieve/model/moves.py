@@ -9,8 +9,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from tokensieve.reduce.contract import KeyRows
 from tokensieve.reduce.merge.contract import NOWHERE, Merging
+from tokensieve.reduce.rows import KeyRows
 from tokensieve.tokens import Tokens
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from tokensieve.model.moves import AnyMoves, Joined, Moves, Picked
-from tokensieve.reduce.contract import KeyRows
 from tokensieve.reduce.merge.contract import Merging
+from tokensieve.reduce.rows import KeyRows
 from tokensieve.tokens import COMBINATION, Tokens
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from contract import oracle
 from flat import flat_of, reduction
 from tokensieve import Prune, ReductionConfig
-from tokensieve.reduce.contract import KeyRows, select_rows
+from tokensieve.reduce.rows import KeyRows, select_rows
 from tokensieve.reduce.schedule import exact_ratio
 from tokensieve.reduce.select.fuzzy import quantile
 from tokensieve.tokens import Tokens

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tokensieve.reduce.cell import Cell
-from tokensieve.reduce.contract import KeyRows
+from tokensieve.reduce.rows import KeyRows
 from tokensieve.tokens import Tokens
 
 

@@ -18,8 +18,9 @@ from torch import Tensor
 from tokensieve.checks import BOOLEAN, Check, one_of
 from tokensieve.kernels.cosines import cosine_blocks, cosines
 from tokensieve.kernels.ragged import runs
-from tokensieve.reduce.contract import COMPARED, Compared, KeyRows
+from tokensieve.reduce.contract import COMPARED, Compared
 from tokensieve.reduce.merge.contract import NOWHERE, Merge, Merging
+from tokensieve.reduce.rows import KeyRows
 from tokensieve.tokens import Tokens
 
 

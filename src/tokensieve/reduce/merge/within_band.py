@@ -16,8 +16,9 @@ from torch import Tensor
 
 from tokensieve.checks import BOOLEAN, Check, one_of, whole
 from tokensieve.reduce.band import free_tokens, partners
-from tokensieve.reduce.contract import COMPARED, Compared, KeyRows
+from tokensieve.reduce.contract import COMPARED, Compared
 from tokensieve.reduce.merge.contract import NOWHERE, Merge, Merging
+from tokensieve.reduce.rows import KeyRows
 from tokensieve.tokens import Tokens
 
 

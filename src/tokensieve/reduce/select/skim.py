@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from tokensieve.checks import AT_LEAST_ZERO, Check, number, whole
-from tokensieve.reduce.contract import Scored, Select, all_rows, padded_scores
+from tokensieve.reduce.contract import Scored, Select
 from tokensieve.reduce.gate import Gate, mean_weights
+from tokensieve.reduce.rows import all_rows, padded_scores
 from tokensieve.reduce.select.ranking import keep_reaching
 from tokensieve.tokens import Tokens
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from tokensieve.checks import AT_LEAST_ZERO, Check, whole
-from tokensieve.reduce.contract import all_rows, padded_scores
 from tokensieve.reduce.gate import Gate
+from tokensieve.reduce.rows import all_rows, padded_scores
 from tokensieve.reduce.select.ranking import ranks
 from tokensieve.reduce.select.top_share import TopShare
 from tokensieve.tokens import Tokens

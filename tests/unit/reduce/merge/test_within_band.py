@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from contract.variants import LOCAL, METHODS_TRIED, batch, documents, tiny_model
 from tokensieve import ConfigError, Prune, ReductionConfig
-from tokensieve.reduce.contract import KeyRows
 from tokensieve.reduce.merge.within_band import WithinBand, within_band
+from tokensieve.reduce.rows import KeyRows
 from tokensieve.reduce.schedule import Even
 from tokensieve.reduce.score.band_similarity import BandSimilarity
 from tokensieve.reduce.select.pairs import Pairs

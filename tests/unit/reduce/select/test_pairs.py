@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokensieve import ConfigError
-from tokensieve.reduce.contract import KeyRows, Scored, select_rows
+from tokensieve.reduce.contract import Scored
+from tokensieve.reduce.rows import KeyRows, select_rows
 from tokensieve.reduce.select.pairs import Pairs, Targets
 from tokensieve.tokens import Tokens
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contract.variants import LOCAL, batch, documents, tiny_model
 from tokensieve import ConfigError, Prune
-from tokensieve.reduce.contract import KeyRows, select_rows
+from tokensieve.reduce.rows import KeyRows, select_rows
 from tokensieve.reduce.schedule import Open
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.select.similar_pairs import SimilarPairs

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from contract import oracle
 from tokensieve import ConfigError
-from tokensieve.reduce.contract import KeyRows, select_rows
+from tokensieve.reduce.rows import KeyRows, select_rows
 from tokensieve.reduce.select.threshold import Threshold
 from tokensieve.tokens import Tokens
 
