@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tokensieve.config.reduction import PRESETS, Deferral, Prune, ReductionConfig
+from tokensieve.config.prune import Prune
+from tokensieve.config.reduction import PRESETS, Deferral, ReductionConfig
 from tokensieve.reduce.combine.combining_module import CombiningModule
 from tokensieve.reduce.combine.projection import Projection
 from tokensieve.reduce.merge.most_similar import MostSimilar

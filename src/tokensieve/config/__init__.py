@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tokensieve.config.reduction import Deferral, Prune, ReductionConfig
+from tokensieve.config.prune import Prune
+from tokensieve.config.reduction import Deferral, ReductionConfig
 
 __all__ = ["Deferral", "Prune", "ReductionConfig"]
 

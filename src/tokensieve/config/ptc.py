@@ -8,8 +8,9 @@ from typing import Any
 
 from tokensieve.checks import is_whole
 from tokensieve.config.old import FIELDS, FORMAT_VERSION, nested
+from tokensieve.config.prune import Prune
 from tokensieve.config.record import to_record
-from tokensieve.config.reduction import Prune, ReductionConfig
+from tokensieve.config.reduction import ReductionConfig
 from tokensieve.errors import ConfigError
 from tokensieve.reduce.merge.most_similar import MostSimilar
 from tokensieve.reduce.schedule import Constant, Listed, Schedule

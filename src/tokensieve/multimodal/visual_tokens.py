@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tokensieve.checks import check_value, number, one_of, whole
 from tokensieve.errors import InputError
+from tokensieve.kernels.cosines import cosines
 from tokensieve.tokens import COMBINATION, Tokens
 
 Supplement = Literal["sum", "mean", "none"]
@@ -116,7 +117,7 @@ def _supplemented(
     if supplement == "none" or number == 0:
         return own
     unit = F.normalize(keys.float(), dim=1)
-    alike = (unit[kept] @ unit.T).scatter_(1, kept.unsqueeze(1), -torch.inf)  # nothing is its own neighbour
+    alike = cosines(unit[kept], unit).scatter_(1, kept.unsqueeze(1), -torch.inf)  # nothing is its own neighbour
     near = alike.sort(dim=1, descending=True, stable=True).indices[:, :number]
     precise = torch.promote_types(hidden.dtype, torch.float32)
     weights, values = attention.to(precise)[near], hidden.to(precise)[near]
