@@ -89,8 +89,8 @@ def load(
         )
     if config.grid is not None:
         raise CheckpointError(
-            f"{path}: an image classifier, and this serves texts: load it with AutoModelForImageClassification, and "
-            "its image processor with AutoImageProcessor"
+            f"{path}: config.json has patches, so this is an image classifier, and this serves texts: load it with "
+            "AutoModelForImageClassification, and its image processor with AutoImageProcessor"
         )
     if config.problem_type == "regression" or len(config.label_names) < (1 if config.is_multi_label else 2):
         found = f"problem_type={config.problem_type!r} and id2label={config.id2label!r}"

@@ -17,6 +17,7 @@ from tokensieve.errors import CheckpointError, ConfigError, DataError
 from tokensieve.quantize.gate import Gate, changes
 from tokensieve.quantize.quantize import REPORT, _split, quantize
 from tokensieve.runtime.engine import STAGES
+from tokensieve.runtime.frontier import Frontier, Point
 from tokensieve.runtime.results import Result
 from tokensieve.words import WordsClassifier
 
@@ -170,8 +171,9 @@ def test_bounds_out_of_range(bad: Any) -> None:
 
 
 def test_a_frontier_of_float32_stays_behind(folder: Path, tmp_path: Path) -> None:
-    for name in ("frontier.json", "frontier.svg"):
-        (folder / name).write_text("{}", encoding="utf-8")
+    Frontier((Point(None, None, {"encoder": 1.0}, 50.0, 1.0, 0.8, 0.0, (0.0, 0.0)),), 0, {"documents": 300}).write(
+        folder
+    )
     quantize(folder, tmp_path / "int8", documents(), gate=LOOSE)
     assert not list((tmp_path / "int8").glob("frontier*"))
 

@@ -155,7 +155,8 @@ def test_what_kserves_routes_tell(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "shape"), [([["a"], ["b", "c"], ["d"]], [2, 2]), ([["a", "b"]], [2, 1]), ([["a", "b"], "c", "d"], [2, 2])]
+    ("data", "shape"),
+    [([["a"], ["b", "c"], ["d"]], [2, 2]), ([["a", "b"]], [2, 1]), ([["a", "b"], ["c"], ["d"]], [2, 2])],
 )
 def test_kserve_pairs_no_texts_of_different_rows(client: TestClient, data: Any, shape: list[int]) -> None:
     answer = client.post(INFER, json={"inputs": [tensor(data, shape)]})

@@ -5,7 +5,7 @@ from statistics import NormalDist
 import pytest
 import torch
 
-import tokensieve.reduce.score.likeness as likeness
+import tokensieve.kernels.cosines as cosines
 from tokensieve import ConfigError
 from tokensieve.reduce.contract import KeyVectors
 from tokensieve.reduce.score.energy import Energy
@@ -34,7 +34,7 @@ def test_a_document_of_one_token_has_none() -> None:
 def test_blocks_change_nothing(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
     own = seen(torch.randn(31, 5), (7, 7, 7, 10), m=2)
     whole = Energy(0.5).of_keys(own)
-    monkeypatch.setattr(likeness, "_BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(cosines, "_BLOCK_ELEMENTS", elements)
     torch.testing.assert_close(Energy(0.5).of_keys(own), whole, atol=1e-6, rtol=0)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-import tokensieve.reduce.score.likeness as likeness
+import tokensieve.kernels.cosines as cosines
 from contract.variants import UNEQUAL, batch, documents, model_config, tiny_model
 from tokensieve import ConfigError, Prune, ReductionConfig
 from tokensieve.kernels.cosines import GRID
@@ -39,7 +39,7 @@ def test_a_token_without_a_partner_is_as_unlike_as_can_be() -> None:
 def test_blocks_change_nothing(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
     own = seen(torch.randn(31, 5), (7, 7, 7, 10), [0, 6, 7, 30], m=2)
     whole = KeySimilarity().of_keys(own)
-    monkeypatch.setattr(likeness, "_BLOCK_ELEMENTS", elements)
+    monkeypatch.setattr(cosines, "_BLOCK_ELEMENTS", elements)
     torch.testing.assert_close(KeySimilarity().of_keys(own), whole, atol=1e-6, rtol=0)
 
 
