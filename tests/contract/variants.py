@@ -25,7 +25,7 @@ from tokensieve.reduce.score.key_similarity import KeySimilarity
 from tokensieve.reduce.score.learned import Importance, Learned
 from tokensieve.reduce.score.received import Received
 from tokensieve.reduce.score.skim_predictor import SkimPredictor
-from tokensieve.reduce.select.learned_threshold import LearnedThreshold, Threshold
+from tokensieve.reduce.select.learned_threshold import LearnedThreshold, ThresholdGate
 from tokensieve.reduce.select.pairs import Pairs
 from tokensieve.reduce.select.similar_pairs import SimilarPairs
 from tokensieve.reduce.select.skim import Skim
@@ -281,7 +281,7 @@ def tiny_model(settings: ReductionConfig, **sizes: Any) -> TokensieveForSequence
         for module in model.modules():
             if isinstance(module, Importance):
                 module.weight.normal_()
-            if isinstance(module, Threshold):
+            if isinstance(module, ThresholdGate):
                 module.difference.uniform_(0.01, 0.05)  # near the mean of the scores, and other in each layer
             if isinstance(module, RankWeights):
                 module.retention.uniform_(0.2, 1.0)

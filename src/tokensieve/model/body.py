@@ -111,7 +111,7 @@ class TokensieveModel(Body):
         A token weighs as many as it stands for.
         """
         tokens, trace = self.encoder(self.embeddings(batch))
-        means = document_means(tokens.values, tokens.lengths, tokens.sizes)
+        means = document_means(tokens.values, tokens.lengths, tokens.shares)
         return Answers(means.new_empty(len(means), 0), means, trace)
 
     def forward(

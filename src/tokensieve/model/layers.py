@@ -72,7 +72,7 @@ class Encoder(nn.Module):
         return [length >= self.min_length for length in lengths]
 
     def rows_after_first_pruning(self, lengths: Sequence[int]) -> list[int]:
-        """For each length of a document, how many tokens enter the first layer: a measure of its work."""
+        """For each length of a document, about how many tokens enter the first layer, to fill batches by."""
         share, fewest = self.first_share, self.min_tokens
         return [
             max(min(length, fewest), round(length * share)) if pruned else length

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from tokensieve.checks import check_number
 from tokensieve.data.documents import Document
 from tokensieve.data.targets import class_ids, label_matrix
 from tokensieve.runtime.classifier import Classifier
-from tokensieve.runtime.results import Result
+from tokensieve.runtime.results import Result, given_labels
 from tokensieve.training.compare import compare
 
 
@@ -68,7 +67,8 @@ def judged(
         truth = label_matrix(documents, classifier.labels).long().numpy()
     else:
         truth = np.array(class_ids(documents, classifier.labels))
-    quantized, plain = (_given(results, len(classifier.labels)) for results in (after, before))
+    # Scores: 1 for the labels that are given, -1 for the others.
+    quantized, plain = ((2 * given_labels(results, len(classifier.labels)) - 1).numpy() for results in (after, before))
     found = compare(quantized, plain, truth, "accuracy")
     return {
         **report,
@@ -78,12 +78,3 @@ def judged(
         "interval": list(found.interval),
         "interval_by": found.method,
     }
-
-
-def _given(results: Sequence[Result], classes: int) -> np.ndarray:
-    """Scores [N, C]: 1 for the labels that are given, -1 for the others."""
-    scores = -torch.ones(len(results), classes)
-    for row, result in zip(scores, results, strict=True):
-        row[list(result.labels)] = 1
-    found: np.ndarray = scores.numpy()
-    return found

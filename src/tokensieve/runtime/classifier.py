@@ -14,6 +14,7 @@ from tokensieve.data.rows import Columns, Defect, Row
 from tokensieve.data.texts import texts_in
 from tokensieve.data.usable import to_document
 from tokensieve.errors import ConfigError, InputError
+from tokensieve.old_names import renamed_keyword
 from tokensieve.runtime.engine import Engine
 from tokensieve.runtime.precision import dtype_name
 from tokensieve.runtime.results import Result
@@ -80,7 +81,8 @@ class Classifier:
         stream = self.engine.stream(documents_of(found), tokens=tokens, prefetch=is_large(found))
         return [result for _, result in stream]
 
-    def encode(self, texts: Iterable[Text], *, normalize_embeddings: bool = False) -> np.ndarray:
+    @renamed_keyword("normalize_embeddings", "normalize")
+    def encode(self, texts: Iterable[Text], *, normalize: bool = False) -> np.ndarray:
         """The vector of each text, [N, hidden size] float32: what the last layer of the model's head reads.
 
         With pooling "pretrained" that is the output of the family's own pooler on the first token. With "mean" it is
@@ -88,14 +90,19 @@ class Classifier:
 
         Args:
             texts: as in `predict`.
-            normalize_embeddings: scale each vector to length 1, so that a dot product is a cosine.
+            normalize: scale each vector to length 1, so that a dot product is a cosine.
 
         Raises:
             InputError, DataError, ConfigError: as `predict`.
         """
         found = texts_of(texts, self.model.config.text_pairs)
         vectors = self.engine.embed(documents_of(found), prefetch=is_large(found))
-        return (torch.nn.functional.normalize(vectors, dim=1) if normalize_embeddings else vectors).numpy()
+        return scaled(vectors, normalize)
+
+
+def scaled(vectors: torch.Tensor, normalize: bool) -> np.ndarray:
+    """Vectors [N, d] as an array, each of length 1 if asked for."""
+    return (torch.nn.functional.normalize(vectors, dim=1) if normalize else vectors).numpy()
 
 
 def texts_of(texts: Iterable[Text], paired: bool | None) -> Iterable[Text]:

@@ -20,7 +20,7 @@ from tokensieve.metrics import accuracy_and_f1, expected_calibration_error, mult
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.probabilities import class_probabilities
 from tokensieve.runtime.classifier import Classifier
-from tokensieve.runtime.results import Result
+from tokensieve.runtime.results import Result, given_labels
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def evaluate(classifier: Classifier, documents: Sequence[Document], progress: An
     truth = label_matrix(documents, names) if multi_label else torch.tensor(class_ids(documents, names))
     engine = classifier.engine
     results, cost = _timed(classifier, documents, progress)
-    predicted = _given(results, len(names)) if multi_label else torch.tensor([result.label for result in results])
+    predicted = given_labels(results, len(names)) if multi_label else torch.tensor([result.label for result in results])
     scores = multi_label_scores if multi_label else accuracy_and_f1
     return {
         **scores(truth, predicted),
@@ -99,14 +99,6 @@ def _timed(
         "peak_memory_bytes": max(loaded, peak_memory_bytes(device)),
         "loaded_memory_bytes": loaded,
     }
-
-
-def _given(results: Sequence[Result], classes: int) -> Tensor:
-    """0/1 [N, C]: the labels of each document."""
-    matrix = torch.zeros(len(results), classes)
-    for row, result in zip(matrix, results, strict=True):
-        row[list(result.labels)] = 1
-    return matrix
 
 
 def _calibration(results: Sequence[Result], truth: Tensor, config: TokensieveConfig) -> dict[str, float]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 from tokensieve.model.answers import Answers
@@ -93,3 +94,11 @@ def decide(probabilities: list[float], config: Any) -> tuple[int, tuple[int, ...
     thresholds = config.thresholds or [0.5] * len(probabilities)
     pairs = zip(probabilities, thresholds, strict=True)
     return highest, tuple(i for i, (probability, threshold) in enumerate(pairs) if probability >= threshold)
+
+
+def given_labels(results: Sequence[Result], classes: int) -> Tensor:
+    """0/1 [N, C] float32: the labels that each document is given."""
+    matrix = torch.zeros(len(results), classes)
+    for row, result in zip(matrix, results, strict=True):
+        row[list(result.labels)] = 1
+    return matrix

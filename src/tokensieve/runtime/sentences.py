@@ -31,7 +31,7 @@ from tokensieve.model.layer import unfitted
 from tokensieve.model.plan import body_flops
 from tokensieve.runtime.bag_of_words import is_bag_of_words
 from tokensieve.runtime.budget import BATCH_TOKENS
-from tokensieve.runtime.classifier import Text, documents_of, is_large, texts_of
+from tokensieve.runtime.classifier import Text, documents_of, is_large, scaled, texts_of
 from tokensieve.runtime.engine import Engine
 from tokensieve.runtime.load import resolve_device
 from tokensieve.runtime.precision import dtype_name, resolve_dtype
@@ -87,11 +87,6 @@ class SentenceEncoder:
         config = self.model.config
         count = cache(lambda length, counts: body_flops(config, length, counts))
         return [count(length, counts) for length, counts in zip(lengths, kept, strict=True)]
-
-
-def scaled(vectors: torch.Tensor, normalize: bool) -> np.ndarray:
-    """Vectors [N, d] as an array, each of length 1 if asked for."""
-    return (torch.nn.functional.normalize(vectors, dim=1) if normalize else vectors).numpy()
 
 
 def load_encoder(

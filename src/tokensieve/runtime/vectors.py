@@ -10,9 +10,10 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 from tokensieve.data.documents import Document
 from tokensieve.data.parquet import require_pyarrow
 from tokensieve.errors import ConfigError
+from tokensieve.runtime.classifier import scaled
 from tokensieve.runtime.part import check_replaceable, is_stream, part_bytes
 from tokensieve.runtime.results import Embedded
-from tokensieve.runtime.sentences import SentenceEncoder, scaled
+from tokensieve.runtime.sentences import SentenceEncoder
 
 if TYPE_CHECKING:
     import numpy as np

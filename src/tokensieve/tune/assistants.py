@@ -22,8 +22,9 @@ import numpy as np
 
 from tokensieve.data.documents import Document
 from tokensieve.errors import ConfigError
+from tokensieve.runtime.classifier import scaled
 from tokensieve.runtime.results import Embedded
-from tokensieve.runtime.sentences import SentenceEncoder, scaled
+from tokensieve.runtime.sentences import SentenceEncoder
 from tokensieve.tune.configurations import Configuration, Encoders, Grid
 from tokensieve.tune.few_shot import FewShotTask
 from tokensieve.tune.measure import paired_ratios

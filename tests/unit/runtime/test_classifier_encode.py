@@ -44,7 +44,7 @@ def test_alone_and_over_windows(pooled: Classifier, some_texts: list[str], monke
 
 
 def test_vectors_of_length_one(pooled: Classifier, some_texts: list[str]) -> None:
-    vectors, plain = pooled.encode(some_texts, normalize_embeddings=True), pooled.encode(some_texts)
+    vectors, plain = pooled.encode(some_texts, normalize=True), pooled.encode(some_texts)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(vectors * np.linalg.norm(plain, axis=1, keepdims=True), plain, atol=1e-5)
@@ -52,7 +52,7 @@ def test_vectors_of_length_one(pooled: Classifier, some_texts: list[str]) -> Non
 
 def test_nothing_to_encode(pooled: Classifier) -> None:
     for normalize in (False, True):
-        assert pooled.encode([], normalize_embeddings=normalize).shape == (0, 32)
+        assert pooled.encode([], normalize=normalize).shape == (0, 32)
 
 
 def test_pairs_have_one_vector(pooled: Classifier) -> None:

@@ -61,9 +61,9 @@ class LearnedThreshold(Select):
         "through_scores": BOOLEAN,
     }
 
-    def gate(self, layer: int, depth: int) -> Threshold:
+    def gate(self, layer: int, depth: int) -> ThresholdGate:
         """The threshold of a layer."""
-        return Threshold(self, self.final * layer / depth)
+        return ThresholdGate(self, self.final * layer / depth)
 
     def counts(self, lengths: Sequence[int], protected_counts: Sequence[int], share: Fraction) -> None:
         """None: it depends on the scores."""
@@ -78,7 +78,7 @@ class LearnedThreshold(Select):
         return max(1, protected, min(alive, self.min_tokens)), alive
 
 
-class Threshold(Gate):
+class ThresholdGate(Gate):
     """The threshold of one layer.
 
     Args:
