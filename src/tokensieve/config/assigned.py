@@ -31,7 +31,10 @@ def with_assignments(settings: ReductionConfig, assignments: Iterable[Assignment
     for part, (first, remedy) in _FIRST.items():
         found = record.get(part)
         if isinstance(found, Mapping) and first not in found:
-            name = next(each.name for each in assigned if each.path[0] == part)
+            named = [
+                each for each in assigned if each.path[0] == part and (len(each.path) > 1 or each.value is not None)
+            ]
+            name = named[0].name
             raise ConfigError(
                 f"{name}: there is no {part} in the settings that it changes; give {part}.{first} too, {remedy}"
             )
