@@ -160,4 +160,4 @@ CONTENDERS: Mapping[str, Callable[[Trained], Answer]] = {
     "cascade int8": partial(ours, lambda trained: trained.int8(trained.cascade)),
     "cascade int8, 1 point": partial(ours, lambda trained: trained.int8(trained.cascade_of_one_point)),
 }
-"""What makes each contender, by its name."""
+"""The maker of each contender, by its name."""

@@ -1,11 +1,11 @@
-"""Refusals of the operating system (a full disk, a missing right, no memory), with the place and the remedy."""
+"""Refusals of the operating system (a full disk, a missing right), with place and remedy; and files that are whole."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -131,3 +131,22 @@ def system_errors_explained(place: str | Path) -> Iterator[None]:
     except Exception as error:
         refuse(error, place)
         raise
+
+
+@contextmanager
+def whole_files(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
+    """Where to write files of these names, by name: they take their places when all are written, or none does.
+
+    Raises:
+        OperatingSystemError: the disk is full, or the system refuses something else.
+    """
+    with system_errors_explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        parts = {name: folder / f"{name}.part" for name in names}
+        try:
+            yield parts
+            for name, part in parts.items():
+                os.replace(part, folder / name)
+        finally:
+            for part in parts.values():
+                part.unlink(missing_ok=True)

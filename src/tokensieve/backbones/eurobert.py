@@ -5,11 +5,10 @@ Source: Boizard et al., COLM 2025. Its head reads the first token, the mean, or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from tokensieve.backbones.family import Family
-from tokensieve.checks import BOOLEAN, Check, is_number, one_of, whole
+from tokensieve.backbones.family import Family, is_plain_rotation, shared_fields
+from tokensieve.checks import BOOLEAN, Check, one_of, whole
 from tokensieve.errors import ConfigError
 from tokensieve.model.block import Blocks
 
@@ -20,20 +19,10 @@ _POOLINGS = {"bos": "cls", "mean": "mean", "late": "late"}
 _PROJECTIONS = {"query": "q_proj", "key": "k_proj", "value": "v_proj"}
 
 
-def _is_rotation(parameters: object) -> bool:
-    """Whether it describes the plain rotation, as far as it describes one."""
-    return (
-        isinstance(parameters, Mapping)
-        and parameters.keys() <= {"rope_type", "rope_theta"}
-        and parameters.get("rope_type", "default") == "default"
-        and is_number(parameters.get("rope_theta", 2.0))
-    )
-
-
 class _EuroBert(Family):
     def sizes(self, config: Any) -> dict[str, Any]:
         rotation, heads = config.rope_parameters, config.num_attention_heads
-        if not _is_rotation(rotation):
+        if not is_plain_rotation(rotation):
             raise ConfigError(f"rope_parameters={rotation!r}: {_ROTATION.remedy}")
         if config.head_dim not in (None, config.hidden_size // heads):
             raise ConfigError(
@@ -61,7 +50,7 @@ class _EuroBert(Family):
         blocks = config.block
         return {
             **super().theirs(config),
-            "num_key_value_heads": blocks.key_value_heads or config.num_attention_heads,
+            "num_key_value_heads": config.key_value_heads,
             "attention_bias": blocks.attention_bias,
             "mlp_bias": blocks.feed_forward_bias,
             "rope_parameters": {"rope_type": "default", "rope_theta": blocks.rotary_base},
@@ -69,7 +58,7 @@ class _EuroBert(Family):
         }
 
 
-_ROTATION = Check(_is_rotation, "give rope_type 'default' and a number as rope_theta; no other is computed")
+_ROTATION = Check(is_plain_rotation, "give rope_type 'default' and a number as rope_theta; no other is computed")
 
 EUROBERT = _EuroBert(
     name="eurobert",
@@ -85,19 +74,11 @@ EUROBERT = _EuroBert(
         (r"norm\.(.+)", r"encoder.LayerNorm.\1"),
     ),
     joined=("mlp.gate_proj.", "mlp.up_proj."),
-    fields={
-        "vocab_size": "vocab_size",
-        "hidden_size": "hidden_size",
-        "num_hidden_layers": "num_hidden_layers",
-        "num_attention_heads": "num_attention_heads",
-        "intermediate_size": "intermediate_size",
-        "hidden_act": "hidden_act",
-        "attention_probs_dropout_prob": "attention_dropout",
-        "max_position_embeddings": "max_position_embeddings",
-        "initializer_range": "initializer_range",
-        "layer_norm_eps": "rms_norm_eps",
-        "pad_token_id": "pad_token_id",
-    },
+    fields=shared_fields(
+        *("hidden_dropout_prob", "classifier_dropout", "type_vocab_size"),
+        attention_probs_dropout_prob="attention_dropout",
+        layer_norm_eps="rms_norm_eps",
+    ),
     head={"dense": "dense", "classifier": "classifier"},
     fixed={"type_vocab_size": 0, "hidden_dropout_prob": 0.0, "classifier_dropout": 0.0, "head_activation": "gelu"},
     own_fields={

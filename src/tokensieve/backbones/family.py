@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tokensieve.checks import Check
+from tokensieve.checks import Check, is_number
 
 
 @dataclass(frozen=True)
@@ -125,5 +125,22 @@ SHARED_FIELDS = {
     )
 }
 """BERT, RoBERTa and ELECTRA name these alike, as we do."""
+
+
+def shared_fields(*without: str, **renamed: str) -> dict[str, str]:
+    """`SHARED_FIELDS` without those that a family lacks, and with the family's own names for others."""
+    return {name: renamed.get(name, name) for name in SHARED_FIELDS if name not in without}
+
+
+def is_plain_rotation(parameters: object) -> bool:
+    """Whether they are those of a plain rotation (`rope_parameters` of transformers), as far as they describe one."""
+    return (
+        isinstance(parameters, Mapping)
+        and parameters.keys() <= {"rope_type", "rope_theta"}
+        and parameters.get("rope_type", "default") == "default"
+        and is_number(parameters.get("rope_theta", 2.0))
+    )
+
+
 EMBEDDINGS = (r"embeddings\.((?:word|position|token_type)_embeddings|LayerNorm)\.(weight|bias)", r"embeddings.\1.\2")
 BERT_LAYERS = (r"encoder\.layer\.(\d+)\.(.+)", r"encoder.layer.\1.\2")

@@ -80,9 +80,9 @@ def load_weights(loader: Any, path: str | Path, *, strict: bool, **options: Any)
         CheckpointError: weights missing, broken, pickled, of other shapes or for another model, or an adapter's.
         OperatingSystemError: the system does not let us read them, or refuses something else.
     """
-    config = load_config(path)
     _refuse_adapter(path)
     _check_readable(path, "*.safetensors")
+    config = load_config(path)
     _refuse_pickled_parts(path, config)
     safe = {"config": config, "use_safetensors": True, "trust_remote_code": False}
     try:
@@ -113,8 +113,13 @@ def load_weights(loader: Any, path: str | Path, *, strict: bool, **options: Any)
     return loaded
 
 
-def file_in(path: str | Path, name: str) -> Path | None:
+def file_in(path: str | Path, name: str, *, if_known: bool = False) -> Path | None:
     """A file of a folder or hub name; None: it has none of this name.
+
+    Args:
+        path: folder or hub name.
+        name: of the file.
+        if_known: None also where the hub cannot be asked.
 
     Raises:
         CheckpointError: the hub cannot be asked.
@@ -125,6 +130,8 @@ def file_in(path: str | Path, name: str) -> Path | None:
     try:
         found = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
     except (OSError, ValueError) as error:
+        if if_known:
+            return None
         raise CheckpointError(f"{path}: whether it has {name} cannot be told ({first_line(error)})") from error
     return None if found is None else Path(str(found))
 
@@ -201,7 +208,7 @@ def _refuse_code(path: str | Path, file: str, error: Exception) -> None:
 
 
 def _refuse_adapter(path: str | Path) -> None:
-    if _if_known(path, "adapter_config.json") is not None:
+    if file_in(path, "adapter_config.json", if_known=True) is not None:
         raise CheckpointError(
             f"{path}: holds an adapter (adapter_config.json), not a whole model: merge it into its base by PEFT's "
             "merge_and_unload, and save that model in a folder of its own"
@@ -214,9 +221,9 @@ def _refuse_pickled_parts(path: str | Path, config: Any) -> None:
     The config may name another file than transformers' own, and another index.
     """
     named = getattr(config, "transformers_weights", None)
-    if named is None and _if_known(path, SAFE_WEIGHTS_NAME) is not None:
+    if named is None and file_in(path, SAFE_WEIGHTS_NAME, if_known=True) is not None:
         return
-    index = _if_known(path, named or SAFE_WEIGHTS_INDEX_NAME)
+    index = file_in(path, named or SAFE_WEIGHTS_INDEX_NAME, if_known=True)
     if index is None or not index.name.endswith(".json"):
         return
     try:
@@ -229,16 +236,6 @@ def _refuse_pickled_parts(path: str | Path, config: Any) -> None:
                 f"{index}: names {file!r}; weights are read from .safetensors files in the same folder alone: save the "
                 "weights anew"
             )
-
-
-def _if_known(path: str | Path, name: str) -> Path | None:
-    """A file of a folder or hub name; None: it has none of this name, or the hub cannot be asked."""
-    if Path(path).is_dir():
-        file = Path(path) / name
-        return file if file.is_file() else None
-    quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
-    found = cached_file(path, name, **quiet)
-    return None if found is None else Path(str(found))
 
 
 def has_tokenizer(path: object) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tokensieve.backbones.family import Family
-from tokensieve.checks import BOOLEAN, TEXT, Check, is_number, list_of, number, one_of, whole
+from tokensieve.backbones.family import Family, is_plain_rotation, shared_fields
+from tokensieve.checks import BOOLEAN, TEXT, Check, list_of, number, one_of, whole
 from tokensieve.errors import ConfigError
 from tokensieve.model.block import Blocks
 
@@ -30,13 +30,7 @@ def _is_rotation(parameters: object) -> bool:
     kinds = {name: own for name, own in parameters.items() if (name, own) not in _BESIDE}
     if not kinds.keys() <= {_GLOBAL, _LOCAL}:
         return False
-    return all(
-        isinstance(own, Mapping)
-        and own.keys() <= {"rope_type", "rope_theta"}
-        and own.get("rope_type", "default") == "default"
-        and is_number(own.get("rope_theta", 2.0))
-        for own in kinds.values()
-    )
+    return all(map(is_plain_rotation, kinds.values()))
 
 
 class _ModernBert(Family):
@@ -90,19 +84,13 @@ MODERNBERT = _ModernBert(
         (r"final_norm\.(.+)", r"encoder.LayerNorm.\1"),
     ),
     fields={
-        "vocab_size": "vocab_size",
-        "hidden_size": "hidden_size",
-        "num_hidden_layers": "num_hidden_layers",
-        "num_attention_heads": "num_attention_heads",
-        "intermediate_size": "intermediate_size",
-        "hidden_act": "hidden_activation",
-        "hidden_dropout_prob": "mlp_dropout",
-        "attention_probs_dropout_prob": "attention_dropout",
-        "classifier_dropout": "classifier_dropout",
-        "max_position_embeddings": "max_position_embeddings",
-        "initializer_range": "initializer_range",
-        "layer_norm_eps": "norm_eps",
-        "pad_token_id": "pad_token_id",
+        **shared_fields(
+            "type_vocab_size",
+            hidden_act="hidden_activation",
+            hidden_dropout_prob="mlp_dropout",
+            attention_probs_dropout_prob="attention_dropout",
+            layer_norm_eps="norm_eps",
+        ),
         "head_activation": "classifier_activation",
         "head_bias": "classifier_bias",
         "head_pooling": "classifier_pooling",

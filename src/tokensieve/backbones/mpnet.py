@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tokensieve.backbones.family import BERT_LAYERS, EMBEDDINGS, SHARED_FIELDS, Family
+from tokensieve.backbones.family import BERT_LAYERS, EMBEDDINGS, Family, shared_fields
 from tokensieve.errors import ConfigError
 
 _LAYER = r"encoder\.layer\.(\d+)\.attention\."
@@ -31,7 +31,7 @@ MPNET = _MPNet(
         (_LAYER + r"LayerNorm\.(.+)", _OURS + r"output.LayerNorm.\2"),
         BERT_LAYERS,
     ),
-    fields={name: name for name in SHARED_FIELDS if name not in ("type_vocab_size", "classifier_dropout")},
+    fields=shared_fields("type_vocab_size", "classifier_dropout"),
     head={"classifier.dense": "dense", "classifier.out_proj": "classifier"},
     attention="eager",
     fixed={

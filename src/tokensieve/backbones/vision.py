@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tokensieve.backbones.family import SHARED_FIELDS, Family
+from tokensieve.backbones.family import Family, shared_fields
 from tokensieve.checks import BOOLEAN, Check, is_whole, number, whole
 from tokensieve.errors import ConfigError
 from tokensieve.model.block import Blocks
@@ -35,7 +35,7 @@ VISION_NAMES = (
     (_LAYER + r"(?:mlp\.fc2|output\.dense)\.(.+)", _OURS + r"output.dense.\2"),
 )
 _OF_TEXTS = ("vocab_size", "classifier_dropout", "max_position_embeddings", "type_vocab_size", "pad_token_id")
-VISION_FIELDS = {name: name for name in SHARED_FIELDS if name not in _OF_TEXTS}
+VISION_FIELDS = shared_fields(*_OF_TEXTS)
 """ViT and DeiT name these as we do."""
 _SIDE = Check(
     lambda side: is_whole(side, 1) or (isinstance(side, (list, tuple)) and len(side) == 2 and all(map(is_whole, side))),

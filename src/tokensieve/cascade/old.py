@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tokensieve.errors import CheckpointError, ConfigError
-from tokensieve.system import system_errors_explained
+from tokensieve.system import whole_files
 
+_CONFIG, _TENSORS = "adapter_config.json", "adapter_model.safetensors"
 _FIELDS = {"reread_below": "defer_below", "second_norms": "own_norms"}
 _NORMS = (
     *(f"attention/self/{name}/bias" for name in ("query", "key", "value")),
@@ -73,13 +74,12 @@ def convert_adapter(folder: str | Path, output: str | Path) -> None:
         ConfigError: one of the two files is in `output` already.
         OperatingSystemError: the disk is full, or the system refuses something else.
     """
-    made = {name: Path(output) / name for name in ("adapter_model.safetensors", "adapter_config.json")}
-    for place in made.values():
-        if place.exists():
-            raise ConfigError(f"{place} exists and is not overwritten: name another folder")
+    for name in (_TENSORS, _CONFIG):
+        if (Path(output) / name).exists():
+            raise ConfigError(f"{Path(output) / name} exists and is not overwritten: name another folder")
     try:
-        config = json.loads((Path(folder) / "adapter_config.json").read_text(encoding="utf-8"))
-        tensors = load_file(Path(folder) / "adapter_model.safetensors")
+        config = json.loads((Path(folder) / _CONFIG).read_text(encoding="utf-8"))
+        tensors = load_file(Path(folder) / _TENSORS)
     except Exception as error:
         raise CheckpointError(f"{folder}: cannot be read as an adapter of PEFT ({error})") from error
     prefix, converted_tensors = "base_model.model.", dict[str, Tensor]()
@@ -90,15 +90,6 @@ def convert_adapter(folder: str | Path, output: str | Path) -> None:
             converted_tensors[prefix + first.replace("stages.0.", "stages.1.", 1)] = tensor.clone()
     whole = {name.removeprefix(prefix).rpartition(".")[0] for name in converted_tensors if ".lora_" not in name}
     config |= {"modules_to_save": sorted(whole) or None, "task_type": None}  # a task would add every classifier
-    text = json.dumps(config, indent=2) + "\n"
-    weights, record = (place.with_name(place.name + ".part") for place in made.values())
-    with system_errors_explained(output):
-        Path(output).mkdir(parents=True, exist_ok=True)
-        try:
-            save_file(converted_tensors, weights, metadata={"format": "pt"})
-            record.write_text(text, encoding="utf-8")
-            for part, place in zip((weights, record), made.values(), strict=True):
-                part.replace(place)
-        finally:
-            for part in (weights, record):
-                part.unlink(missing_ok=True)
+    with whole_files(Path(output), (_TENSORS, _CONFIG)) as parts:
+        save_file(converted_tensors, parts[_TENSORS], metadata={"format": "pt"})
+        parts[_CONFIG].write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

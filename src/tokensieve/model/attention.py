@@ -59,7 +59,7 @@ class SelfAttention(nn.Module):
         self.LayerNorm = norm_of(width, config) if normed else None
         self.window = blocks.window if number in blocks.local_layers else None
         self.heads, self.head_size = config.num_attention_heads, width // config.num_attention_heads
-        self.shared_by = self.heads // (blocks.key_value_heads or self.heads)
+        self.shared_by = self.heads // config.key_value_heads
         self.query: nn.Module = Linear(width, width, blocks.attention_bias)
         self.key: nn.Module = Linear(width, width // self.shared_by, blocks.attention_bias)
         self.value: nn.Module = Linear(width, width // self.shared_by, blocks.attention_bias)

@@ -194,6 +194,11 @@ class TokensieveConfig(PreTrainedConfig):
         return Blocks.from_dict(self.blocks)
 
     @property
+    def key_value_heads(self) -> int:
+        """Heads of keys and values: as many as of queries, or fewer that these share."""
+        return self.block.key_value_heads or self.num_attention_heads
+
+    @property
     def grid(self) -> PatchGrid | None:
         """How images become tokens; None: the family reads texts."""
         return None if self.patches is None else PatchGrid.from_dict(self.patches)

@@ -28,7 +28,7 @@ def layer_flops(
         local: whether attention stays within the window; then a query is multiplied with the keys of its block's.
     """
     d, wide = config.hidden_size, config.intermediate_size
-    narrow = d * (config.block.key_value_heads or config.num_attention_heads) // config.num_attention_heads
+    narrow = d * config.key_value_heads // config.num_attention_heads
     projections = 2 * d * d * (rows + rows_out) + 2 * 2 * d * narrow * projected
     window = config.block.window
     seen = keys_seen(window, keys) if local and window is not None else keys

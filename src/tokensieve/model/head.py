@@ -44,7 +44,7 @@ class PretrainedHead(nn.Module):
         return self.classifier(self.dropout(pooled)), pooled
 
     def _activated(self, read: Tensor) -> Tensor:
-        """What the first linear layer and its activation make of vectors [N, d]: of documents, or of tokens."""
+        """Vectors [N, d], of documents or of tokens, behind the first linear layer and its activation."""
         activated: Tensor = self.activation(self.dense(self.input_dropout(read)))
         return activated if self.LayerNorm is None else self.LayerNorm(activated)
 

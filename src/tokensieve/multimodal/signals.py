@@ -45,7 +45,7 @@ class Projected:
 
 
 class TowerRead(NamedTuple):
-    """What one run of a tower left.
+    """The tensors of one run of a tower.
 
     Attributes:
         hidden: [B, n, d], special tokens included.

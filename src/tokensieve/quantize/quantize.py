@@ -45,7 +45,7 @@ _TRIED = 128
 """Documents by which the layers are ordered."""
 _LAYER = "encoder.layer."
 _NOT_COPIED = ("config.json", "model*.safetensors*", "frontier.*")
-"""What is made anew; and the frontier, whose thresholds, scores and speeds are those of float32."""
+"""Files that are made anew, and the frontier, whose thresholds, scores and speeds are those of float32."""
 
 
 def quantize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from tokensieve.checks import (
     whole,
 )
 from tokensieve.errors import CheckpointError
-from tokensieve.system import refuse, system_errors_explained
+from tokensieve.system import refuse, whole_files
 from tokensieve.words.settings import INVERSE_PENALTY, WordsSettings
 
 if TYPE_CHECKING:
@@ -106,18 +105,10 @@ def write_words(folder: Path, files: WordsFiles) -> None:
         "intercepts": np.ascontiguousarray(files.intercepts, dtype=np.float32),
         **{f"idf.{place}": np.ascontiguousarray(own, dtype=np.float32) for place, own in enumerate(files.idf)},
     }
-    with system_errors_explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        parts = {name: folder / f"{name}.part" for name in (TENSORS, RECORD)}
-        try:
-            save_file(tensors, parts[TENSORS], {"format": "np", "terms_sha256": _digest(files.terms)})
-            # ASCII: a term may be half of a surrogate pair, which no UTF-8 file holds.
-            parts[RECORD].write_text(json.dumps(record) + "\n", encoding="ascii")
-            for name, part in parts.items():
-                os.replace(part, folder / name)
-        finally:
-            for part in parts.values():
-                part.unlink(missing_ok=True)
+    with whole_files(folder, (TENSORS, RECORD)) as parts:
+        save_file(tensors, parts[TENSORS], {"format": "np", "terms_sha256": _digest(files.terms)})
+        # ASCII: a term may be half of a surrogate pair, which no UTF-8 file holds.
+        parts[RECORD].write_text(json.dumps(record) + "\n", encoding="ascii")
 
 
 def read_words(folder: Path) -> WordsFiles:

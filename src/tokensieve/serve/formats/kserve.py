@@ -141,8 +141,7 @@ def _texts(tensor: Tensor) -> list[Text]:
     rows: list[Any] = [[each] if isinstance(each, str) else each for each in tensor.data]
     width = tensor.shape[1] if len(tensor.shape) == 2 else 1
     flat = [text for row in rows for text in row]
-    is_nested = any(not isinstance(each, str) for each in tensor.data)
-    is_uneven = is_nested and any(len(row) != width for row in rows)
+    is_uneven = any(len(each) != width for each in tensor.data if not isinstance(each, str))
     if width > 2 or is_uneven or len(flat) != tensor.shape[0] * width:
         raise wrong(
             f"`data` has {len(flat)} texts, and `shape` is {shorten(tensor.shape)}: give [N], or [N, 2] for pairs"

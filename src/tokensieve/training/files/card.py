@@ -182,9 +182,9 @@ _OF_THE_METHOD = ("length_drop", "gate_epochs")
 
 
 def source_of(settings: ReductionConfig, recipe: Mapping[str, Any]) -> str | None:
-    """Where the method comes from, as the row of METHODS says that is made of cells of the same kinds, trained alike.
+    """The source of a method, as its row of METHODS names it: the row has cells of the same kinds, trained alike.
 
-    Of several rows it is the one whose cells have the same settings, else the first. None: no row is.
+    A row whose cells have the same settings, too, comes first. None: there is no row.
     """
     wanted = _cells(settings)
     rows = [
