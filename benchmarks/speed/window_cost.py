@@ -81,7 +81,7 @@ def calls(shape: str, length: int) -> list[tuple[str, Callable[[], object]]]:
     heads = values.unflatten(1, (config.num_attention_heads, width))
     rows = Rows(origin.unsqueeze(0), (length,))
     return [
-        ("layer", partial(layer, tokens, None, places, None, [True])),
+        ("layer", partial(layer, tokens, None, places, [True])),
         (WINDOW_ALONE, partial(attend_within, blocks.window, heads, heads, heads, rows, None)),
     ]
 

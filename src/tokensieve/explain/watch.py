@@ -101,7 +101,7 @@ class Watch:
             self._hooks.append(module.attention.self.register_forward_hook(self._after_attention(module)))
 
     def _before_layer(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self._tokens, self._keys = inputs[:2]
+        self._tokens, self._keys, self._exempt = inputs[:3]
 
     def _after_layer(self, step: Step) -> Any:
         def note(module: nn.Module, inputs: tuple[Any, ...], output: tuple[Any, Any]) -> None:
@@ -118,7 +118,7 @@ class Watch:
 
     def _after_attention(self, layer: Any) -> Any:
         def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            scores, origin = layer.scores_of(self._tokens, self._keys, output, inputs[4]), self._tokens.origin
+            scores, origin = layer.scores_of(self._tokens, self._keys, output, self._exempt), self._tokens.origin
             if scores is None:
                 return
             rows = origin.unsqueeze(0) if self._keys is None else origin[self._keys.rows]

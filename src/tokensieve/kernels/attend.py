@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from tokensieve.kernels.backends import BACKENDS, eager
+from tokensieve.kernels.backends import BACKENDS, Backend, eager
 from tokensieve.kernels.ragged import Run, runs
-from tokensieve.kernels.received import Queries
+from tokensieve.kernels.received import Scoring
 from tokensieve.kernels.relative import RelativeBias
 
 
@@ -22,13 +22,11 @@ def attend(
     key_lengths: Sequence[int],
     *,
     dropout: float = 0.0,
-    scored: Queries | None = None,
+    scoring: Scoring | None = None,
     exempt: Sequence[bool] | None = None,
     backend: str = "blocked",
     bias: RelativeBias | None = None,
     sizes: Tensor | None = None,
-    own: bool = True,
-    attached: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention of every document's queries over its own keys; nothing is padded.
 
@@ -39,26 +37,21 @@ def attend(
         query_lengths: queries of each document.
         key_lengths: keys of each document.
         dropout: probability on the attention weights (the score is taken before it).
-        scored: also return the attention that every key receives from these of a document's queries.
+        scoring: the attention that every key receives, to return too; None: none. Where its gradient is kept, the
+            backend is "eager", the one that keeps the probabilities.
         exempt: documents that are not scored all the same; their keys receive 0. None: there are none.
         backend: a key of `BACKENDS`.
         bias: what is added to the logits; None: nothing is.
         sizes: [Tk] above 0, how many keys each stands for: attention is that over so many equal ones; None: one each.
-        own: as in `Scoring`.
-        attached: as in `Scoring`; then the backend is "eager", the one that keeps the probabilities.
 
     Returns:
         context [Tq, H * d_head], and [H, Tk] float32 means of the probabilities over the scored queries (detached,
-        unless they are to be `attached`), or None.
+        unless `scoring` says otherwise), or None.
     """
-    run_attention: Callable[..., tuple[Tensor, Tensor | None]] = BACKENDS[backend]
-    if attached:
-        run_attention = partial(eager, attached=True)
-    if not own:
-        run_attention = partial(run_attention, own=False)
+    run_attention = _backend(backend, scoring)
     contexts, columns, q_start, k_start = [], [], 0, 0
     # Only where there is a score, exemption parts documents of equal lengths.
-    apart = (False,) * len(query_lengths) if scored is None or exempt is None else exempt
+    apart = (False,) * len(query_lengths) if scoring is None or exempt is None else exempt
     alike = [0] * len(query_lengths) if bias is None else bias.alike(query_lengths, key_lengths)
     logs = None if sizes is None else sizes.log()
     for run in runs(query_lengths, key_lengths, apart, alike):
@@ -67,13 +60,23 @@ def attend(
         ks = heads_first(key, k_start, run.documents, k)
         vs = heads_first(value, k_start, run.documents, k)
         added = logit_bias(bias, logs, q_start, k_start, run)
-        context, column = run_attention(q, ks, vs, dropout, None if scored is None or unscored else scored(n), added)
+        rows = None if scoring is None or unscored else scoring.queries(n)
+        context, column = run_attention(q, ks, vs, dropout, rows, added)
         contexts.append(context.transpose(1, 2).reshape(run.documents * n, -1))
-        if scored is not None:
+        if scoring is not None:
             column = q.new_zeros(q.shape[0], q.shape[1], k, dtype=torch.float32) if column is None else column
             columns.append(column.transpose(0, 1).flatten(1))  # [documents, H, k] -> [H, documents * k]
         q_start, k_start = q_start + run.documents * n, k_start + run.documents * k
-    return _joined(contexts, 0), None if scored is None else _joined(columns, 1)
+    return _joined(contexts, 0), None if scoring is None else _joined(columns, 1)
+
+
+def _backend(name: str, scoring: Scoring | None) -> Backend:
+    run_attention = BACKENDS[name]
+    if scoring is not None and scoring.attached:
+        run_attention = partial(eager, attached=True)
+    if scoring is not None and not scoring.own:
+        run_attention = partial(run_attention, own=False)
+    return run_attention
 
 
 def heads_first(packed: Tensor, start: int, documents: int, length: int) -> Tensor:

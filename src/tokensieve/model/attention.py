@@ -41,6 +41,23 @@ class Attended(NamedTuple):
     graph: Graph | None = None
 
 
+class Wanted(NamedTuple):
+    """What a layer wants of attention beside the context.
+
+    Attributes:
+        scoring: the attention that its score is made of; None: none.
+        keys: whether it wants the keys, by which tokens are compared.
+        graph: whether it wants all attention between the rows.
+    """
+
+    scoring: Scoring | None = None
+    keys: bool = False
+    graph: bool = False
+
+
+CONTEXT_ALONE = Wanted()
+
+
 class SelfAttention(nn.Module):
     """Query, key and value projections around `attend`; ahead of them the norm, where norms come first.
 
@@ -73,73 +90,73 @@ class SelfAttention(nn.Module):
         tokens: Tokens,
         keys: KeyRows | None,
         places: Places,
-        scored: Scoring | None,
         exempt: Sequence[bool],
+        wanted: Wanted = CONTEXT_ALONE,
         attended: Tokens | None = None,
-        compared: bool = False,
         weights: Tensor | None = None,
-        linked: bool = False,
     ) -> Attended:
-        """Compute the context and, with `scored`, the attention that each key receives.
+        """Compute the context, and what else is wanted.
 
         Args:
             tokens: the batch; all of them are queries.
             keys: rows that serve as keys and values; None: all.
             places: what the positions of the batch mean.
-            scored: the attention that the score is made of; None: no score needs any.
             exempt: for each document, whether it is neither pruned nor scored.
+            wanted: what to give beside the context. With the graph, rows are both queries and keys.
             attended: tokens of the same documents that keys and values are made of; None: `tokens`.
-            compared: whether to give the keys too, by which tokens are compared.
             weights: [T], how much each row counts as a key, where gates are trained; None: fully.
-            linked: whether to give all attention too; then rows are both queries and keys.
         """
         attended = attended or tokens
-        rows = self._ready(tokens.values)
-        query = self._projected(self.query, rows)
-        key, value = self._keys_and_values(rows if attended is tokens else self._ready(attended.values), keys)
-        vectors = key.detach().float().mean(1) if compared else None
+        query, key, value = self._projections(tokens, attended, keys)
+        vectors = key.detach().float().mean(1) if wanted.keys else None
         sizes = attended.sizes if self.proportional else None
-        bias, near, key_lengths = None, None, attended.lengths if keys is None else keys.lengths
-        dropout = self.dropout if self.training else 0.0
-        if places.longest:  # else no layer asks for positions
-            at = tokens.origin.unsqueeze(0)
-            key_at = attended.origin.unsqueeze(0) if keys is None else attended.origin[keys.rows]
-            rotation = places.local_rotation if self.window else places.rotation
-            if rotation is not None:
-                query, key = rotated(query, rotation, at), rotated(key, rotation, key_at)
-            if self.window and weights is not None:
-                near = Near(self.window, tokens.origin)
-            elif self.window and places.longest - 1 > self.window:
-                assert scored is None and not linked, "attention is scored in global layers alone (`model.steps`)"
-                same = keys is None and attended is tokens
-                queries, seen = Rows(at, tokens.lengths), None if same else Rows(key_at, key_lengths)
-                m = tokens.combination
-                context = attend_within(
-                    self.window, query, key, value, queries, seen, combination=m, dropout=dropout, sizes=sizes
-                )
-                return Attended(context, None, vectors)
-            bias = None if places.bias is None else RelativeBias(places.bias, at[0], key_at)
-        graph = Graph(query.detach(), key.detach(), tokens.lengths, tuple(exempt), bias, sizes) if linked else None
+        queries = Rows(tokens.origin.unsqueeze(0), tokens.lengths)
+        seen = queries if attended is tokens and keys is None else _served(attended, keys)
+        query, key, bias = self._placed(query, key, queries, seen, places)
+        dropout, received, graph = self.dropout if self.training else 0.0, None, None
+        if wanted.graph:
+            graph = Graph(query.detach(), key.detach(), tokens.lengths, tuple(exempt), bias, sizes)
         if weights is not None:
+            near = Near(self.window, tokens.origin) if self.window else None
             lengths = tokens.lengths
             context = weighted_attention(query, key, value, lengths, weights, dropout=dropout, bias=bias, near=near)
-            return Attended(context, None, vectors, graph)
-        context, received = attend(
-            query,
-            key,
-            value,
-            tokens.lengths,
-            key_lengths,
-            dropout=dropout,
-            scored=None if scored is None else scored.queries,
-            exempt=exempt,
-            backend=self.backend,
-            bias=bias,
-            sizes=sizes,
-            own=scored is None or scored.own,
-            attached=scored is not None and scored.attached,
-        )
+        elif self.window and places.longest - 1 > self.window:
+            assert wanted.scoring is None and not wanted.graph, "global layers alone are scored (`model.steps`)"
+            rows, combination = None if seen is queries else seen, tokens.combination
+            context = attend_within(
+                self.window, query, key, value, queries, rows, combination=combination, dropout=dropout, sizes=sizes
+            )
+        else:
+            context, received = attend(
+                query,
+                key,
+                value,
+                queries.lengths,
+                seen.lengths,
+                dropout=dropout,
+                scoring=wanted.scoring,
+                exempt=exempt,
+                backend=self.backend,
+                bias=bias,
+                sizes=sizes,
+            )
         return Attended(context, received, vectors, graph)
+
+    def _placed(
+        self, query: Tensor, key: Tensor, queries: Rows, seen: Rows, places: Places
+    ) -> tuple[Tensor, Tensor, RelativeBias | None]:
+        """Queries and keys, turned by their positions where the backbone does so, and the bias on their logits."""
+        rotation = places.local_rotation if self.window else places.rotation
+        if rotation is not None:
+            query, key = rotated(query, rotation, queries.position), rotated(key, rotation, seen.position)
+        bias = None if places.bias is None else RelativeBias(places.bias, queries.position[0], seen.position)
+        return query, key, bias
+
+    def _projections(self, tokens: Tokens, attended: Tokens, keys: KeyRows | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [T, H, d_head] of all tokens; keys and values [K, H, d_head] of those that serve as such."""
+        rows = self._ready(tokens.values)
+        key, value = self._keys_and_values(rows if attended is tokens else self._ready(attended.values), keys)
+        return self._projected(self.query, rows), key, value
 
     def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:
         shared = keys is not None and len(keys.rows) == 1
@@ -174,6 +191,13 @@ class SelfAttention(nn.Module):
         else:
             projected = projection(rows)
         return torch.unflatten(projected, -1, (-1, self.head_size))
+
+
+def _served(attended: Tokens, keys: KeyRows | None) -> Rows:
+    """Where the rows that serve as keys stand; None: all do."""
+    if keys is None:
+        return Rows(attended.origin.unsqueeze(0), attended.lengths)
+    return Rows(attended.origin[keys.rows], keys.lengths)
 
 
 class Attention(nn.Module):

@@ -16,7 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from tokensieve.config import Prune
 from tokensieve.kernels.received import Scoring
-from tokensieve.model.attention import Attended, Attention
+from tokensieve.model.attention import CONTEXT_ALONE, Attended, Attention, Wanted
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.feed_forward import Intermediate, feed_forward
 from tokensieve.model.positions import Places
@@ -84,13 +84,9 @@ class Layer(GradientCheckpointingLayer):
         if prune is not None and prune.site.ahead and choice.kept is not None:
             tokens, _ = self._leave(tokens, choice.kept, choice)
         attended = before if prune is not None and prune.site.keys_once_more else None
-        scored = self._scored_attention(tokens, keys, exempt, choice)
-        compared = self._compares_keys(tokens, keys, exempt, choice)
         weighed = tokens if prune is not None and prune.site.ahead and attended is None else before
-        linked = self._links_rows(tokens, keys, exempt, choice)
-        found = self.attention.self(
-            tokens, keys, places, scored, exempt, attended, compared, weighed.key_weights, linked
-        )
+        wanted = self._wanted(tokens, keys, exempt, choice)
+        found = self.attention.self(tokens, keys, places, exempt, wanted, attended, weighed.key_weights)
         tokens, by_attention = self._choose_by_attention(tokens, keys, exempt, choice, found)
         weights, context = weights if by_attention is None else by_attention, found.context
         if prune is not None and choice.kept is not None and not prune.site.ahead:
@@ -183,31 +179,21 @@ class Layer(GradientCheckpointingLayer):
         merged = replace(left, values=merging.means(tokens.values, before, sizes), sizes=sizes)
         return merged, lambda values: merging.means(values, before, sizes)
 
-    def _scored_attention(
-        self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice
-    ) -> Scoring | None:
-        """The attention that the score is made of; None: it needs none, or tokens are chosen already."""
-        if self.prune is None or choice.kept is not None or not self.prune.score.needs_received:
-            return None
-        if not self._may_lose(tokens, keys, exempt, choice):
-            return None
-        score, combination, gate = self.prune.score, tokens.combination, self.gate
+    def _wanted(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice) -> Wanted:
+        """What attention is to give for a choice that is not made yet."""
+        if self.prune is None or not self._may_lose(tokens, keys, exempt, choice):
+            return CONTEXT_ALONE
+        score, merge, unchosen = self.prune.score, self.prune.merge, choice.kept is None
+        merged = merge is not None and merge.needs_keys and choice.merging is None
+        scoring = self._scoring(tokens.combination) if score.needs_received and unchosen else None
+        return Wanted(scoring, merged or (score.needs_keys and unchosen), score.needs_graph and unchosen)
+
+    def _scoring(self, combination: int) -> Scoring:
+        """The attention that the score is made of."""
+        assert self.prune is not None
+        score, gate = self.prune.score, self.gate
         attached = gate is not None and gate.acts and gate.attached
         return Scoring(lambda rows: score.rows_scored(rows, combination), score.own, attached)
-
-    def _compares_keys(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice) -> bool:
-        """Whether the layer's keys are needed: by the score, or by merging, for a choice that is not made yet."""
-        if self.prune is None:
-            return False
-        scored = self.prune.score.needs_keys and choice.kept is None
-        merged = self.prune.merge is not None and self.prune.merge.needs_keys and choice.merging is None
-        return (scored or merged) and self._may_lose(tokens, keys, exempt, choice)
-
-    def _links_rows(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice) -> bool:
-        """Whether all attention between rows is needed, for a choice that is not made yet."""
-        if self.prune is None or choice.kept is not None or not self.prune.score.needs_graph:
-            return False
-        return self._may_lose(tokens, keys, exempt, choice)
 
     def _leaving(self, tokens: Tokens, exempt: Sequence[bool], share: Fraction) -> tuple[int, ...]:
         """How many tokens of each document leave; 0 where the scores decide."""

@@ -15,7 +15,7 @@ import tokensieve.kernels.received as received_module
 from tokensieve import ConfigError
 from tokensieve.kernels.attend import attend
 from tokensieve.kernels.backends import BACKENDS, resolve_backend
-from tokensieve.kernels.received import ALL, Queries
+from tokensieve.kernels.received import ALL, Queries, Scoring
 from tokensieve.kernels.relative import RelativeBias
 
 HEADS, SIZE = 3, 8
@@ -34,6 +34,7 @@ def every(queries: int) -> slice:
     return ALL
 
 
+EVERY = Scoring(every)
 SCORED: dict[str, Queries | None] = {
     "no score": None,
     "all": every,
@@ -43,6 +44,10 @@ SCORED: dict[str, Queries | None] = {
 each_scored = pytest.mark.parametrize("scored", SCORED.values(), ids=SCORED)
 each_backend = pytest.mark.parametrize("backend", BACKENDS)
 each_lengths = pytest.mark.parametrize(("q_lengths", "k_lengths"), LENGTHS.values(), ids=LENGTHS)
+
+
+def scoring_of(scored: Queries | None, own: bool = True) -> Scoring | None:
+    return None if scored is None else Scoring(scored, own)
 
 
 def packed(q_lengths: Sequence[int], k_lengths: Sequence[int], dtype: torch.dtype = torch.float32) -> list[Tensor]:
@@ -79,7 +84,7 @@ def test_forward(
 ) -> None:
     tensors = packed(q_lengths, k_lengths)
     with torch.set_grad_enabled(training):
-        context, columns = attend(*tensors, q_lengths, k_lengths, scored=scored, backend=backend)
+        context, columns = attend(*tensors, q_lengths, k_lengths, scoring=scoring_of(scored), backend=backend)
     expected, expected_columns = naive(*tensors, q_lengths, k_lengths, scored or every)
     torch.testing.assert_close(context, expected, atol=1e-5, rtol=1e-5)
     if scored is None:
@@ -95,7 +100,7 @@ def test_forward(
 @each_backend
 def test_backward(q_lengths: tuple[int, ...], k_lengths: tuple[int, ...], scored: Queries | None, backend: str) -> None:
     tensors, direction = packed(q_lengths, k_lengths), torch.randn(sum(q_lengths), HEADS * SIZE)
-    context = attend(*tensors, q_lengths, k_lengths, scored=scored, backend=backend)[0]
+    context = attend(*tensors, q_lengths, k_lengths, scoring=scoring_of(scored), backend=backend)[0]
     ours = torch.autograd.grad((context * direction).sum(), tensors)
     expected = torch.autograd.grad((naive(*tensors, q_lengths, k_lengths)[0] * direction).sum(), tensors)
     torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-4)
@@ -108,7 +113,7 @@ def test_bfloat16(q_lengths: tuple[int, ...], k_lengths: tuple[int, ...], backen
     """The context is rounded to bfloat16; the score is not."""
     tensors = packed(q_lengths, k_lengths, torch.bfloat16)
     with torch.set_grad_enabled(training):
-        context, columns = attend(*tensors, q_lengths, k_lengths, scored=every, backend=backend)
+        context, columns = attend(*tensors, q_lengths, k_lengths, scoring=EVERY, backend=backend)
     expected, expected_columns = naive(*tensors, q_lengths, k_lengths)
     assert (context.dtype, columns.dtype) == (torch.bfloat16, torch.float32)
     torch.testing.assert_close(context.float(), expected, atol=0.03, rtol=0.03)
@@ -122,9 +127,9 @@ def test_the_score_of_bfloat16_is_taken_in_float32(backend: str, training: bool)
     query = torch.tensor([8.0, 1.0], dtype=torch.bfloat16).view(1, 1, 2)
     key = torch.tensor([[4.0, 0.0], [4.0, 0.0625], [4.0, 0.03125]], dtype=torch.bfloat16).view(3, 1, 2)
     with torch.set_grad_enabled(training):
-        columns = attend(query, key, key, (1,), (3,), scored=every, backend=backend)[1]
+        columns = attend(query, key, key, (1,), (3,), scoring=EVERY, backend=backend)[1]
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            cast = attend(query.float(), key.float(), key.float(), (1,), (3,), scored=every, backend=backend)[1]
+            cast = attend(query.float(), key.float(), key.float(), (1,), (3,), scoring=EVERY, backend=backend)[1]
     exact = torch.softmax(torch.tensor([32.0, 32.0625, 32.03125]) / math.sqrt(2), dim=0)
     torch.testing.assert_close(columns[0], exact, atol=1e-5, rtol=0)
     torch.testing.assert_close(cast[0], exact, atol=1e-5, rtol=0)
@@ -132,7 +137,7 @@ def test_the_score_of_bfloat16_is_taken_in_float32(backend: str, training: bool)
 
 def test_received_attention_of_a_document_sums_to_one() -> None:
     lengths = (4, 11, 1)
-    columns = attend(*packed(lengths, lengths), lengths, lengths, scored=every)[1]
+    columns = attend(*packed(lengths, lengths), lengths, lengths, scoring=EVERY)[1]
     sums = torch.stack([part.sum(1) for part in columns.split(list(lengths), dim=1)])
     torch.testing.assert_close(sums, torch.ones(3, HEADS))
 
@@ -142,9 +147,9 @@ def test_the_score_is_taken_before_dropout(backend: str) -> None:
     """Same score with and without; the context, on average over many draws, too."""
     lengths = (30,)
     tensors = packed(lengths, lengths)
-    plain, score = attend(*tensors, lengths, lengths, scored=every, backend=backend)
+    plain, score = attend(*tensors, lengths, lengths, scoring=EVERY, backend=backend)
     torch.manual_seed(0)
-    draws = [attend(*tensors, lengths, lengths, dropout=0.3, scored=every, backend=backend) for _ in range(300)]
+    draws = [attend(*tensors, lengths, lengths, dropout=0.3, scoring=EVERY, backend=backend) for _ in range(300)]
     for context, own in draws[:5]:
         torch.testing.assert_close(own, score)
         assert (context - plain).abs().max() > 0.1
@@ -160,7 +165,7 @@ def test_blocks_of_heads_change_nothing(backend: str, elements: int, monkeypatch
     lengths = (5, 5, 13)
     tensors = packed(lengths, lengths)
     expected = naive(*tensors, lengths, lengths)
-    for ours, theirs in zip(attend(*tensors, lengths, lengths, scored=every, backend=backend), expected, strict=True):
+    for ours, theirs in zip(attend(*tensors, lengths, lengths, scoring=EVERY, backend=backend), expected, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
@@ -170,7 +175,7 @@ def test_any_lengths(lengths: list[tuple[int, int]]) -> None:
     q_lengths, k_lengths = zip(*lengths, strict=True)
     tensors = packed(q_lengths, k_lengths)
     for ours, theirs in zip(
-        attend(*tensors, q_lengths, k_lengths, scored=every), naive(*tensors, q_lengths, k_lengths), strict=True
+        attend(*tensors, q_lengths, k_lengths, scoring=EVERY), naive(*tensors, q_lengths, k_lengths), strict=True
     ):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
@@ -190,10 +195,10 @@ def test_inference_takes_the_softmax_once(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(
         torch.nn.functional, "scaled_dot_product_attention", lambda *a, **o: calls.append(1) or fused(*a, **o)
     )
-    attend(*packed((5,), (5,)), (5,), (5,), scored=every)
+    attend(*packed((5,), (5,)), (5,), (5,), scoring=EVERY)
     assert not calls
     attend(*packed((5,), (5,)), (5,), (5,))
-    attend(*packed((5,), (5,)), (5,), (5,), scored=SCORED["first"])
+    attend(*packed((5,), (5,)), (5,), (5,), scoring=scoring_of(SCORED["first"]))
     assert len(calls) == 2
 
 
@@ -201,7 +206,7 @@ def test_nothing_is_computed_twice_for_frozen_parameters(monkeypatch: pytest.Mon
     """Gradients are on, but nobody wants one."""
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", None)
     frozen = [tensor.detach() for tensor in packed((5,), (5,))]
-    context, columns = attend(*frozen, (5,), (5,), scored=every)
+    context, columns = attend(*frozen, (5,), (5,), scoring=EVERY)
     expected = naive(*frozen, (5,), (5,))
     torch.testing.assert_close((context, columns), expected, atol=1e-5, rtol=1e-5)
 
@@ -221,7 +226,7 @@ def test_exempt_documents_are_not_scored(backend: str, monkeypatch: pytest.Monke
     lengths = (5, 5, 7, 5)
     tensors = packed(lengths, lengths)
     context, columns = attend(
-        *tensors, lengths, lengths, scored=every, exempt=(False, True, True, False), backend=backend
+        *tensors, lengths, lengths, scoring=EVERY, exempt=(False, True, True, False), backend=backend
     )
     expected, expected_columns = naive(*tensors, lengths, lengths)
     assert asked == [5, 5]
@@ -259,7 +264,9 @@ def test_bias_by_distance(
         key[-1] = torch.tensor(list(chain(*(sorted(own, reverse=True) for own in keys))))
     bias = RelativeBias(table.requires_grad_(training), torch.tensor(list(chain(*queries))), key)
     with torch.set_grad_enabled(training):
-        context, columns = attend(*tensors, q_lengths, k_lengths, scored=scored, backend=backend, bias=bias)
+        context, columns = attend(
+            *tensors, q_lengths, k_lengths, scoring=scoring_of(scored), backend=backend, bias=bias
+        )
     starts = [(sum(q_lengths[:i]), sum(k_lengths[:i])) for i in range(len(queries))]
     for (q_start, k_start), n, k in zip(starts, q_lengths, k_lengths, strict=True):
         q, ks, v = tensors[0][q_start : q_start + n], *(own[k_start : k_start + k] for own in tensors[1:])
@@ -347,9 +354,19 @@ def test_a_key_that_stands_for_many_is_as_many_equal_keys(
     )
     with torch.set_grad_enabled(training):
         context, columns = attend(
-            query, key, value, lengths, lengths, scored=scored, backend=backend, bias=bias, sizes=counts.float()
+            query,
+            key,
+            value,
+            lengths,
+            lengths,
+            scoring=scoring_of(scored),
+            backend=backend,
+            bias=bias,
+            sizes=counts.float(),
         )
-        expected, theirs = attend(query, *copied, lengths, many, scored=scored, backend="eager", bias=bias_of_copies)
+        expected, theirs = attend(
+            query, *copied, lengths, many, scoring=scoring_of(scored), backend="eager", bias=bias_of_copies
+        )
     torch.testing.assert_close(context, expected, atol=1e-5, rtol=1e-4)
     if columns is not None and theirs is not None:
         row = torch.arange(11).repeat_interleave(counts)
@@ -372,7 +389,7 @@ def test_what_a_key_receives_from_itself_is_left_out(
     lengths = (5, 1, 30)
     tensors = packed(lengths, lengths)
     with torch.set_grad_enabled(training):
-        context, columns = attend(*tensors, lengths, lengths, scored=scored, backend=backend, own=False)
+        context, columns = attend(*tensors, lengths, lengths, scoring=scoring_of(scored, own=False), backend=backend)
     torch.testing.assert_close(context, naive(*tensors, lengths, lengths)[0], atol=1e-5, rtol=1e-5)
     start, expected = 0, []
     for length in lengths:
@@ -390,7 +407,7 @@ def test_what_a_key_receives_from_itself_is_left_out(
 def test_an_attached_score_has_a_gradient(backend: str) -> None:
     lengths = (5, 1, 7)
     tensors = packed(lengths, lengths)
-    columns = attend(*tensors, lengths, lengths, scored=every, backend=backend, attached=True)[1]
+    columns = attend(*tensors, lengths, lengths, scoring=Scoring(every, attached=True), backend=backend)[1]
     direction = torch.randn_like(columns)
     ours = torch.autograd.grad((columns * direction).sum(), tensors[:2])
     expected = torch.autograd.grad((naive(*tensors, lengths, lengths)[1] * direction).sum(), tensors[:2])
