@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from tokensieve.kernels.attend import attend
 from tokensieve.kernels.backends import resolve_backend
 from tokensieve.kernels.graph import Graph
-from tokensieve.kernels.int8 import Int8Linear, attention_dtype
+from tokensieve.kernels.int8.instructions import attention_dtype
+from tokensieve.kernels.int8.linear import Int8Linear
 from tokensieve.kernels.linear import Linear
 from tokensieve.kernels.received import Scoring
 from tokensieve.kernels.relative import RelativeBias

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
-from tokensieve.kernels.int8 import Int8Linear, UnitsApart
+from tokensieve.kernels.int8.linear import Int8Linear
+from tokensieve.kernels.int8.units_apart import UnitsApart
 from tokensieve.kernels.linear import ROWS_AT_INFERENCE, ShortLinear
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.norms import norm_of

@@ -11,15 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from tokensieve.errors import ConfigError
-from tokensieve.kernels.int8 import (
-    UNITS_APART,
-    Int8Embedding,
-    Int8Linear,
-    UnitsApart,
-    quantized_range,
-    quantized_weight,
-    smoothing,
-)
+from tokensieve.kernels.int8.embedding import Int8Embedding
+from tokensieve.kernels.int8.linear import Int8Linear
+from tokensieve.kernels.int8.scales import quantized_range, quantized_weight, smoothing
+from tokensieve.kernels.int8.units_apart import UNITS_APART, UnitsApart
 from tokensieve.kernels.linear import Linear
 from tokensieve.model.feed_forward import Intermediate
 

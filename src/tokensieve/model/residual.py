@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tokensieve.kernels.int8 import Int8Linear
+from tokensieve.kernels.int8.linear import Int8Linear
 from tokensieve.kernels.linear import ShortLinear
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.dropout import Dropout

@@ -19,7 +19,7 @@ from tokensieve.cascade.build import stages_of
 from tokensieve.checks import SHARE, check_values, list_of, one_of, read_object, whole
 from tokensieve.data.documents import Document
 from tokensieve.errors import CheckpointError, ConfigError, DataError
-from tokensieve.kernels.int8 import attention_dtype
+from tokensieve.kernels.int8.instructions import attention_dtype
 from tokensieve.model.int8 import in_int8
 from tokensieve.quantize.gate import Gate, changes, judged
 from tokensieve.quantize.ranges import names_of, ranges

@@ -14,7 +14,7 @@ from tokensieve.backbones.loading import file_in, load_config, load_tokenizer, l
 from tokensieve.cascade.configuration import CascadeConfig
 from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.errors import CheckpointError, ConfigError, first_line
-from tokensieve.kernels.int8 import CALLED, has_int8
+from tokensieve.kernels.int8.instructions import CALLED, has_int8
 from tokensieve.kernels.linear import lay_out_weights
 from tokensieve.model.classifier import TokensieveForSequenceClassification
 from tokensieve.model.configuration import TokensieveConfig

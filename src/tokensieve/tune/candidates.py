@@ -18,7 +18,7 @@ from tokensieve.backbones.loading import load_config
 from tokensieve.config import ReductionConfig
 from tokensieve.data.splits import DataSplits
 from tokensieve.errors import ConfigError
-from tokensieve.kernels.int8 import has_int8
+from tokensieve.kernels.int8.instructions import has_int8
 from tokensieve.quantize.quantize import quantize
 from tokensieve.runtime.precision import is_native
 from tokensieve.training.recipe import Recipe

@@ -17,8 +17,11 @@ import tokensieve
 from contract.variants import tiny_cascade, tiny_model
 from flat import reduction
 from tokensieve.errors import CheckpointError, ConfigError
-from tokensieve.kernels import int8
-from tokensieve.kernels.int8 import Int8Embedding, Int8Linear, has_int8, quantized_range, quantized_weight
+from tokensieve.kernels.int8 import linear
+from tokensieve.kernels.int8.embedding import Int8Embedding
+from tokensieve.kernels.int8.instructions import has_int8
+from tokensieve.kernels.int8.linear import Int8Linear
+from tokensieve.kernels.int8.scales import quantized_range, quantized_weight
 from tokensieve.kernels.linear import Linear
 from tokensieve.model.int8 import WORDS, in_int8, int8_names
 from tokensieve.quantize.ranges import ranges_of
@@ -64,7 +67,7 @@ def test_a_range_holds_its_bounds_and_nothing_exactly(bounds: tuple[float, float
 @pytest.fixture(params=["native", "float32"])
 def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "float32":
-        monkeypatch.setattr(int8, "has_int8", lambda: False)
+        monkeypatch.setattr(linear, "has_int8", lambda: False)
     elif not has_int8():
         pytest.skip("this processor has no instructions for int8")
 
@@ -121,10 +124,10 @@ def test_rows_that_are_filled_up(count: int) -> None:
 
 
 def test_products_have_few_numbers_of_rows() -> None:
-    sizes = {count: int8._filled_up(count) for count in range(1, 2049)}
+    sizes = {count: linear._filled_up(count) for count in range(1, 2049)}
     assert all(count <= filled <= 1.25 * count + 15 for count, filled in sizes.items())
     assert len(set(sizes.values())) <= 32
-    assert all(int8._filled_up(2**power) == 2**power for power in range(4, 12))
+    assert all(linear._filled_up(2**power) == 2**power for power in range(4, 12))
 
 
 def test_a_row_does_not_depend_on_the_others() -> None:

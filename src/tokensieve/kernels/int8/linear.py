@@ -1,6 +1,6 @@
-"""Linear layers and tables of words with int8 weights, for inference.
+"""A linear layer with int8 weights, for inference.
 
-Weights have a scale for each output (of a table: for each word). Activations have one scale and one zero for a layer,
+Weights have a scale for each output. Activations have one scale and one zero for a layer,
 fitted to documents (`quantize.ranges`) and then fixed. So no row depends on the others of its batch, and what follows
 a product (GELU, the residual) is computed while its rows are in the processor's registers. A few columns of a BERT are
 ten times as large as the others; so columns are divided by a number of their own first, by which the weights that
@@ -15,7 +15,6 @@ with VNNI and no AMX, oneDNN 3.11 falls back to its reference code, which is a t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -24,16 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from tokensieve.kernels.int8.instructions import has_int8
+from tokensieve.kernels.int8.scales import LEAST, MIDDLE, MOST
 from tokensieve.memory import page_out
-from tokensieve.processor import cpu_instructions
 
-_INSTRUCTIONS = {"avx512_vnni", "avx_vnni", "amx_int8"}
-CALLED = "AVX512-VNNI, AVX-VNNI or AMX-INT8"
-UNITS_APART = 4
-"""How many units of a feed-forward block are computed in float32."""
-_LEAST, _MOST = -128, 127
-_MIDDLE = 128
-"""What is added to a number of int8 to make it one of uint8."""
 _ROWS_AT_ONCE = 1024
 """Float rows that are rounded at once: of a batch of 8,000 a second copy in float32 would be most of the peak."""
 _SIZES = 4
@@ -41,10 +34,6 @@ _TILE, _VERY_FEW_ROWS = 16, 6
 """oneDNN keeps code for each number of rows that it has met, and pruned batches have a new one in every layer (30 MB
 for `fast` over 128 documents). So products have a multiple of `_TILE` rows, and at most `_SIZES` numbers of rows
 between two powers of two. Up to `_VERY_FEW_ROWS` rows stay as they are."""
-_LARGEST = 127
-_SMALLEST_SCALE = 1e-30  # of a row of zeros
-_SMALL = 1e-5  # of a column
-
 
 _LAID_OUT = WeakTensorKeyDictionary()
 """Weights as a product takes them, with the version of the int8 tensor that they were made of, by that tensor: stages
@@ -137,18 +126,18 @@ class Int8Linear(nn.Module):
         for start in range(0, len(flat), _ROWS_AT_ONCE):
             some = flat[start : start + _ROWS_AT_ONCE]
             made[start : start + len(some)] = self._rounded(some)
-        made[len(flat) :] = _MIDDLE
+        made[len(flat) :] = MIDDLE
         return made[: len(flat)].view(rows.shape)
 
     def _rounded(self, rows: Tensor) -> Tensor:
         """Rows [T, d_in] uint8 of float ones."""
         own = self._operands()
         shifted = rows * own.factor
-        if own.zero != _MIDDLE:
-            shifted += own.zero - _MIDDLE
+        if own.zero != MIDDLE:
+            shifted += own.zero - MIDDLE
         # torch makes int8 of float32 ten times as fast as uint8; flipping the highest bit adds 128.
-        signed = shifted.round_().clamp_(_LEAST, _MOST).to(torch.int8)
-        return signed.view(torch.uint8).bitwise_xor_(_MIDDLE)
+        signed = shifted.round_().clamp_(LEAST, MOST).to(torch.int8)
+        return signed.view(torch.uint8).bitwise_xor_(MIDDLE)
 
     def _multiply(
         self, rows: Tensor, dtype: torch.dtype, after: str, approximate: str, scale: float = 1.0, zero: int = 0
@@ -187,7 +176,7 @@ class Int8Linear(nn.Module):
                 _LAID_OUT[self.weight] = version, laid_out
                 page_out(self.weight)  # it is only read again when the model is saved or copied
             factor = 1 / (self.smoothing * self.input_scale)
-            scale, zero = float(self.input_scale), int(self.input_zero) + _MIDDLE
+            scale, zero = float(self.input_scale), int(self.input_zero) + MIDDLE
             self._made = _Operands(native, _LAID_OUT[self.weight][1], factor, scale, zero, version)
         return self._made
 
@@ -205,112 +194,6 @@ class Int8Linear(nn.Module):
     def extra_repr(self) -> str:
         """Sizes, for `print(model)`."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
-
-
-class UnitsApart(nn.Module):
-    """The few units of a feed-forward block whose numbers are far larger than the others', in float32.
-
-    One unit of a trained BERT may reach 25 where all others stay below 6: then 255 steps are too coarse for the others
-    (after LLM.int8(), Dettmers et al., NeurIPS 2022, which takes columns out of every product).
-
-    Attributes:
-        up: [k, d] float32.
-        bias: [k] float32, of `up`; a parameter, as stages of a cascade may each have biases of their own.
-        down: [d, k] float32.
-    """
-
-    up: Tensor
-    down: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.register_buffer("up", torch.zeros(UNITS_APART, width))
-        self.register_buffer("down", torch.zeros(width, UNITS_APART))
-        self.bias = nn.Parameter(torch.zeros(UNITS_APART))
-
-    def forward(self, rows: Tensor, approximate: str) -> Tensor:
-        """The share of these units in the block's result: [T, d] from rows [T, d]."""
-        return F.linear(F.gelu(F.linear(rows, self.up, self.bias), approximate=approximate), self.down)
-
-
-class Int8Embedding(nn.Module):
-    """Takes the place of a table of word vectors.
-
-    Attributes:
-        weight: [V, d] int8.
-        weight_scale: [V] float32.
-    """
-
-    weight: Tensor
-    weight_scale: Tensor
-
-    def __init__(self, words: int, width: int) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.zeros(words, width, dtype=torch.int8))
-        self.register_buffer("weight_scale", torch.ones(words))
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Vectors [..., d] float32 of ids [...]."""
-        return self.weight[ids].float().mul_(self.weight_scale[ids].unsqueeze(-1))
-
-
-def quantized_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """A matrix [n, d] as int8 from -127 to 127, and the scale of each row [n] float32: its largest number / 127."""
-    rows = weight.detach().float()
-    scale = (rows.abs().amax(1, keepdim=True) / _LARGEST).clamp_(min=_SMALLEST_SCALE)
-    return (rows / scale).round_().to(torch.int8), scale.squeeze(1)
-
-
-def quantized_range(least: float, most: float) -> tuple[float, int]:
-    """Scale and zero by which the numbers from `least` to `most`, and 0, become int8."""
-    least, most = min(least, 0.0), max(most, 0.0)
-    if least == -most:
-        return max(most / _LARGEST, _SMALLEST_SCALE), 0
-    scale = max((most - least) / (_MOST - _LEAST), _SMALLEST_SCALE)
-    return scale, round(_LEAST - least / scale)
-
-
-def smoothing(columns: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """The divisors of columns, [d_in] float32: rows and weights then reach about as far.
-
-    Args:
-        columns: [2, d_in], the least and the most number in each column of the rows.
-        weights: [d_out, d_in] each, of the layers that read the rows.
-    """
-    reach = columns.abs().amax(0).clamp(min=_SMALL)
-    grown = torch.stack([weight.detach().float().abs().amax(0) for weight in weights]).amax(0).clamp(min=_SMALL)
-    return (reach / grown).sqrt()
-
-
-def has_int8() -> bool:
-    """Whether this processor multiplies int8 by instructions made for it, and torch can ask for them."""
-    return bool(_INSTRUCTIONS & cpu_instructions()) and _torch_can_ask()
-
-
-@cache
-def _torch_can_ask() -> bool:
-    """Whether this torch has the product, with what comes after it."""
-    try:
-        rows = torch.tensor([[131, 124]], dtype=torch.uint8)
-        weight = torch.ops.onednn.qlinear_prepack(torch.tensor([[2, 1], [1, -3]], dtype=torch.int8), None)
-        found = torch.ops.onednn.qlinear_pointwise(
-            rows, 1.0, _MIDDLE, weight, torch.ones(2), _no_offsets(2), None, 1.0, 0, torch.uint8, "none", [], ""
-        )
-    except (AttributeError, RuntimeError):
-        return False
-    return bool(found.dtype == torch.uint8 and found.tolist() == [[2, 15]])
-
-
-@cache  # a processor stays what it is, and every projection asks
-def attention_dtype(device: torch.device) -> torch.dtype:
-    """The type that queries, keys and values out of int8 products have.
-
-    It is bfloat16 where the CPU has AMX, as that is more precise than int8 and twice as fast as float32; else float32.
-    With AVX512-BF16 alone, torch's fused attention takes 10 to 40 % longer in bfloat16 than in float32 (Zen 4, torch
-    2.13, 16 to 512 tokens).
-    """
-    fast = device.type == "cpu" and has_int8() and "amx_bf16" in cpu_instructions()
-    return torch.bfloat16 if fast else torch.float32
 
 
 def _filled_up(count: int) -> int:
@@ -333,7 +216,7 @@ def _with_room(rows: Tensor) -> Tensor:
     memory = rows.untyped_storage()
     if rows.is_contiguous() and memory.nbytes() >= rows.storage_offset() + whole * width:
         return rows.as_strided((whole, width), (width, 1))
-    filled = rows.new_full((whole, width), _MIDDLE)
+    filled = rows.new_full((whole, width), MIDDLE)
     filled[:count] = rows
     return filled
 

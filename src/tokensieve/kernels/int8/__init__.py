@@ -1,0 +1,1 @@
+"""int8 for inference: modules that take the places of float ones, and the numbers that their weights become."""
