@@ -81,22 +81,7 @@ def load(
         resolve_device(device)
         refuse_of_words(path, speed, keep)
         return load_bag_of_words(path, max_length)
-    config = load_config(path)
-    if not isinstance(config, TokensieveConfig):
-        raise CheckpointError(
-            f"{path}: holds a {config.model_type!r} model, not a tokensieve classifier: train one with "
-            "'tokensieve train --model ...', or build one with tokensieve.compress"
-        )
-    if config.grid is not None:
-        raise CheckpointError(
-            f"{path}: config.json has patches, so this is an image classifier, and this serves texts: load it with "
-            "AutoModelForImageClassification, and its image processor with AutoImageProcessor"
-        )
-    if config.problem_type == "regression" or len(config.label_names) < (1 if config.is_multi_label else 2):
-        found = f"problem_type={config.problem_type!r} and id2label={config.id2label!r}"
-        raise CheckpointError(
-            f"{path}: config.json has {found}, so the model is no classifier: train one with 2 labels or more"
-        )
+    config = text_classifier_config(path)
     place = resolve_device(device)
     check_int8(path, config.int8 is not None, dtype, offload_embeddings)
     kind = torch.float32 if config.int8 is not None else resolve_dtype(tuned_dtype(path, dtype, speed), place)
@@ -124,6 +109,31 @@ def load(
     if speed is not None:
         choose_speed(classifier, path, speed)
     return classifier
+
+
+def text_classifier_config(path: str | Path) -> TokensieveConfig:
+    """The config of a folder or hub name that holds a classifier of texts.
+
+    Raises:
+        CheckpointError: it cannot be read, or it is that of another model.
+    """
+    config = load_config(path)
+    if not isinstance(config, TokensieveConfig):
+        raise CheckpointError(
+            f"{path}: holds a {config.model_type!r} model, not a tokensieve classifier: train one with "
+            "'tokensieve train --model ...', or build one with tokensieve.compress"
+        )
+    if config.grid is not None:
+        raise CheckpointError(
+            f"{path}: config.json has patches, so this is an image classifier, and this serves texts: load it with "
+            "AutoModelForImageClassification, and its image processor with AutoImageProcessor"
+        )
+    if config.problem_type == "regression" or len(config.label_names) < (1 if config.is_multi_label else 2):
+        found = f"problem_type={config.problem_type!r} and id2label={config.id2label!r}"
+        raise CheckpointError(
+            f"{path}: config.json has {found}, so the model is no classifier: train one with 2 labels or more"
+        )
+    return config
 
 
 def refuse_of_words(path: str | Path, speed: str | float | None, keep: float | None) -> None:
