@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -156,14 +156,18 @@ class SelfAttention(nn.Module):
     def _projections(self, tokens: Tokens, attended: Tokens, keys: KeyRows | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [T, H, d_head] of all tokens; keys and values [K, H, d_head] of those that serve as such."""
         rows = self._ready(tokens.values)
+        if keys is None and attended is tokens:
+            query, key, value = self._projected((self.query, self.key, self.value), rows)
+            return query, self._for_all_heads(key), self._for_all_heads(value)
         key, value = self._keys_and_values(rows if attended is tokens else self._ready(attended.values), keys)
-        return self._projected(self.query, rows), key, value
+        (query,) = self._projected((self.query,), rows)
+        return query, key, value
 
     def _keys_and_values(self, values: Tensor, keys: KeyRows | None) -> tuple[Tensor, Tensor]:
         shared = keys is not None and len(keys.rows) == 1
         if keys is not None and shared:  # by all heads: pruned rows are not even projected
             values = values.index_select(0, keys.rows[0])
-        key, value = self._projected(self.key, values), self._projected(self.value, values)
+        key, value = self._projected((self.key, self.value), values)
         if keys is None or shared:
             return self._for_all_heads(key), self._for_all_heads(value)
         heads = torch.arange(self.heads, device=values.device)  # [K, H] rows: every head has its own
@@ -185,13 +189,19 @@ class SelfAttention(nn.Module):
             values = self.query.ready(values)
         return values
 
-    def _projected(self, projection: nn.Module, rows: Tensor) -> Tensor:
-        """[T, H, d_head] from [T, d]; of keys and values, H heads that may be shared."""
-        if isinstance(projection, Int8Linear):
-            projected: Tensor = projection(rows, dtype=attention_dtype(rows.device))
+    def _projected(self, projections: Sequence[nn.Module], rows: Tensor) -> tuple[Tensor, ...]:
+        """[T, H, d_head] each from [T, d]; of keys and values, H heads that may be shared."""
+        first, *others = projections
+        if isinstance(first, Int8Linear) and rows.dtype == torch.uint8:
+            projected = first.beside(cast(list[Int8Linear], others), rows, attention_dtype(rows.device))
         else:
-            projected = projection(rows)
-        return torch.unflatten(projected, -1, (-1, self.head_size))
+            projected = tuple(self._alone(projection, rows) for projection in projections)
+        return tuple(torch.unflatten(own, -1, (-1, self.head_size)) for own in projected)
+
+    def _alone(self, projection: nn.Module, rows: Tensor) -> Tensor:
+        if isinstance(projection, Int8Linear):  # beside layers of float weights
+            return projection(rows, dtype=attention_dtype(rows.device))  # type: ignore[no-any-return]
+        return projection(rows)  # type: ignore[no-any-return]
 
 
 def _served(attended: Tokens, keys: KeyRows | None) -> Rows:

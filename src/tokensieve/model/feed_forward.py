@@ -71,6 +71,6 @@ def feed_forward(attended: Tensor, intermediate: Intermediate, output: nn.Module
 def _both(attended: Tensor, intermediate: Intermediate, output: nn.Module) -> Tensor:
     residual = attended
     if intermediate.apart is not None and intermediate.gelu is not None:
-        residual = attended + intermediate.apart(attended, intermediate.gelu)
+        residual = intermediate.apart(attended, intermediate.gelu)
     whole: Tensor = output(intermediate(attended, output.dense), residual)
     return whole

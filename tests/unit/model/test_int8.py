@@ -123,6 +123,35 @@ def test_rows_that_are_filled_up(count: int) -> None:
         assert torch.allclose(quantized(given, residual).double(), exact + residual.double(), atol=1e-5)
 
 
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_products_beside_each_other_are_those_of_each_alone(count: int) -> None:
+    layers = [Int8Linear(24, outputs, bias=outputs != 8) for outputs in (24, 8, 8)]
+    for layer in layers:
+        layer.weight, layer.weight_scale = quantized_weight(torch.randn(layer.out_features, 24))
+        layer.input_scale = torch.tensor(0.05)
+    rows = torch.randn(count, 24)
+    for chosen in (layers, layers[1:], layers[:1]):
+        first, *others = chosen
+        found = first.beside(others, rows, torch.float32)
+        for layer, product in zip(chosen, found, strict=True):
+            torch.testing.assert_close(product, layer(rows))
+
+
+@pytest.mark.usefixtures("native")
+def test_products_beside_each_other_follow_their_weights() -> None:
+    layers = [Int8Linear(24, 24) for _ in range(3)]
+    rows = torch.randn(5, 24)
+    layers[0].beside(layers[1:], rows, torch.float32)
+    for layer in layers:
+        layer.weight.copy_(quantized_weight(torch.randn(24, 24))[0])
+    with torch.no_grad():
+        layers[1].bias.fill_(3.0)  # type: ignore[union-attr]
+    found = layers[0].beside(layers[1:], rows, torch.float32)
+    assert torch.equal(found[1], layers[1](rows))
+    assert found[1].abs().sum() > 0
+
+
 def test_products_have_few_numbers_of_rows() -> None:
     sizes = {count: linear._filled_up(count) for count in range(1, 2049)}
     assert all(count <= filled <= 1.25 * count + 15 for count, filled in sizes.items())
@@ -224,7 +253,8 @@ def test_units_apart_are_the_largest_in_float32() -> None:
         rows = torch.randn(5, plain.config.hidden_size)
         units = [int((block.intermediate.dense.weight == row).all(1).nonzero()) for row in own.up]
         widened = F.gelu(block.intermediate.dense(rows))[:, units]
-        assert torch.allclose(own(rows, "none"), widened @ block.output.dense.weight[:, units].T, atol=1e-6)
+        share = widened @ block.output.dense.weight[:, units].T
+        torch.testing.assert_close(own(rows, "none"), rows + share, atol=1e-6, rtol=1e-5)
         assert not made.encoder.layer[0].intermediate.dense.weight[units].any()
         assert not made.encoder.layer[0].intermediate.dense.bias[units].any()
     reach = torch.cat(seen).abs().amax(0)

@@ -32,5 +32,6 @@ class UnitsApart(nn.Module):
         self.bias = nn.Parameter(torch.zeros(UNITS_APART))
 
     def forward(self, rows: Tensor, approximate: str) -> Tensor:
-        """The share of these units in the block's result: [T, d] from rows [T, d]."""
-        return F.linear(F.gelu(F.linear(rows, self.up, self.bias), approximate=approximate), self.down)
+        """Rows [T, d] and, added to them, the share of these units in the block's result."""
+        activated = F.gelu(F.linear(rows, self.up, self.bias), approximate=approximate)
+        return torch.addmm(rows, activated, self.down.t())
