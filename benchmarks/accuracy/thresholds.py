@@ -5,9 +5,10 @@
 
 It starts from a dense classifier of each set: the folder that --dense names, else the run "dense" of train.py with the
 config that "start" names. The score is fitted once, to the gradients of that classifier. For each threshold the head's
-last layer is refitted, in closed form; nothing is trained. The test documents are answered once. Speed is seconds of
-whole passes over the first of them, dense and all thresholds in turns, from texts to labels. Memory is the peak of a
-process that loads the classifier and answers the first documents, less what imports had taken.
+last layer is refitted, in closed form; nothing is trained. The validation documents, by which the report chooses a
+threshold, and the test documents are answered once. Speed is seconds of whole passes over the first test documents,
+dense and all thresholds in interleaved rounds, from texts to labels. Memory is the peak of a process that loads the
+classifier and answers the first documents, less what imports had taken.
 
 A step that is in the record is not repeated, as long as config and dense classifier are the same: the command can be
 stopped and given again. The classifiers lie in build/thresholds/<set>/. `python -m tokensieve_bench.report` makes the
@@ -21,9 +22,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,11 @@ import torch
 from torch import Tensor
 
 from tokensieve import ReductionConfig, compress, load
-from tokensieve.data import DataSplits
+from tokensieve.data import DataSplits, Document
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.memory import peak_memory_bytes
 from tokensieve.reduce.select.threshold import Threshold
+from tokensieve.runtime.engine import Engine
 from tokensieve.runtime.results import Result
 from tokensieve.training.fits.agreement import agreement
 from tokensieve.training.fits.head_refit import RidgeMap, document_vectors
@@ -44,6 +45,7 @@ from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS, ROOT
 from tokensieve_bench.process import resident_bytes, thread_variables
 from tokensieve_bench.record_files import write_fields
+from tokensieve_bench.rounds import run_interleaved, seconds
 from tokensieve_bench.runs import config_parser, configs_of, run_folder, splits_of
 
 CPU = torch.device("cpu")
@@ -62,6 +64,7 @@ def main() -> None:
     if wrong := [one for one in arguments.dense if "=" not in one]:
         parser.error(f"--dense {wrong[0]}: give SET=FOLDER")
     torch.set_num_threads(arguments.threads)
+    os.environ.update(thread_variables(arguments.threads))  # the tokenizers start theirs at their first batch
     given = dict(one.split("=", 1) for one in arguments.dense)
     for config in configs_of(arguments).values():
         data = config["data"]
@@ -162,12 +165,17 @@ class Study:
         return self.dense if name == DENSE else self.folders / name
 
     def answered(self, name: str) -> dict[str, Any]:
-        """A contender's answers to the test documents, and the share of their tokens that it keeps."""
+        """A contender's answers by split."""
         if name != DENSE:
             self.make(float(name), self.folder(name))
+        engine = load(self.folder(name), device="cpu").engine
+        return {split: self.scored(engine, getattr(self.splits, split)) for split in ("validation", "test")}
+
+    def scored(self, engine: Engine, documents: tuple[Document, ...]) -> dict[str, Any]:
+        """The answers to some documents, and the share of their tokens that is kept."""
         labels = self.splits.label_names
-        results: list[Result] = load(self.folder(name), device="cpu").engine.classify(self.splits.test)
-        truth = [labels.index(str(document.label)) for document in self.splits.test]
+        results: list[Result] = engine.classify(documents)
+        truth = [labels.index(str(document.label)) for document in documents]
         right = [int(result.label == true) for result, true in zip(results, truth, strict=True)]
         return {
             "accuracy": sum(right) / len(right),
@@ -187,17 +195,11 @@ class Study:
         self.tokenizer.save_pretrained(folder)
 
     def timed(self) -> dict[str, list[float]]:
-        """Seconds of each contender by round; all take turns, and one round more warms up."""
+        """Seconds of each contender by round."""
         documents = self.splits.test[: self.config["timed"]["documents"]]
         engines = {name: load(self.folder(name), device="cpu").engine for name in self.names}
-        seconds: dict[str, list[float]] = {name: [] for name in self.names}
-        for number in range(self.config["timed"]["rounds"] + 1):
-            for name, engine in engines.items():
-                start = time.perf_counter()
-                engine.classify(documents)
-                if number:
-                    seconds[name].append(time.perf_counter() - start)
-        return seconds
+        works = {name: partial(seconds, partial(engine.classify, documents)) for name, engine in engines.items()}
+        return run_interleaved(works, self.config["timed"]["rounds"], lambda _: None)
 
     def memory(self, name: str) -> dict[str, int]:
         """Peak and loaded bytes of a contender, in a process of its own."""
@@ -206,8 +208,7 @@ class Study:
         some = self.splits.test[: self.config["memory"]["documents"]]
         texts.write_text(json.dumps([document.text for document in some]), encoding="utf-8")
         command = [sys.executable, __file__, ALONE, str(self.folder(name)), str(texts)]
-        variables = {**os.environ, **thread_variables(self.threads)}
-        done = subprocess.run(command, capture_output=True, text=True, env=variables, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
         return found
 

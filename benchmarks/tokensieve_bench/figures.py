@@ -25,6 +25,11 @@ class Spread:
     low: float
     high: float
 
+    @property
+    def apart(self) -> float:
+        """How far the rounds lie apart, as a share of the median."""
+        return (self.high - self.low) / self.median
+
     @classmethod
     def of(cls, figures: Sequence[float]) -> Spread:
         """Of one figure a round."""
@@ -52,7 +57,7 @@ def has_seconds(cell: Cell) -> bool:
 
 def speedup(cell: Cell, contender: str, against: str, percentile: float = 50) -> Spread:
     """How many times faster than another contender, in the same round."""
-    return _ratios(round_seconds(cell, against, percentile), round_seconds(cell, contender, percentile))
+    return paired(round_seconds(cell, against, percentile), round_seconds(cell, contender, percentile))
 
 
 def documents_per_second(cell: Cell, contender: str) -> Spread:
@@ -99,7 +104,7 @@ def peak_bytes(cell: Cell, contender: str) -> Spread | None:
 
 def memory_ratio(cell: Cell, contender: str, against: str) -> Spread:
     """Peak memory as a share of another contender's, in the same round."""
-    return _ratios(cell["peak_bytes"][contender], cell["peak_bytes"][against])
+    return paired(cell["peak_bytes"][contender], cell["peak_bytes"][against])
 
 
 def working_memory_ratio(cell: Cell, contender: str, against: str) -> Spread:
@@ -109,11 +114,11 @@ def working_memory_ratio(cell: Cell, contender: str, against: str) -> Spread:
         pairs = zip(cell["peak_bytes"][name], cell["loaded_bytes"][name], strict=True)
         return [max(1, peak - own) for peak, own in pairs]  # of a tiny model the two may be the same
 
-    return _ratios(working(contender), working(against))
+    return paired(working(contender), working(against))
 
 
-def _ratios(figures: Sequence[float], others: Sequence[float]) -> Spread:
-    """Of the figures to others of the same round."""
+def paired(figures: Sequence[float], others: Sequence[float]) -> Spread:
+    """Ratios of figures to others of the same round."""
     return Spread.of([own / other for own, other in zip(figures, others, strict=True)])
 
 
@@ -130,7 +135,9 @@ def efficiency(record: Record, cell: Cell, contender: str, against: str | None =
     documents sorted by length.
     """
     baseline = against or record["baseline"]
-    return _share_of_flops(record, cell, contender, baseline) if is_fair(record, baseline) else None
+    if not is_fair(record, baseline) or _uncounted(record, cell, contender):
+        return None
+    return _share_of_flops(cell, contender, baseline)
 
 
 def pruning_efficiency(record: Record, cell: Cell, contender: str) -> Spread | None:
@@ -139,9 +146,9 @@ def pruning_efficiency(record: Record, cell: Cell, contender: str) -> Spread | N
     None besides where no dense model of ours took part, or the contender is none of ours.
     """
     dense = our_dense(record)
-    if dense in (None, contender) or not is_ours(record, contender):
+    if dense in (None, contender) or not is_ours(record, contender) or _uncounted(record, cell, contender):
         return None
-    return _share_of_flops(record, cell, contender, str(dense))
+    return _share_of_flops(cell, contender, str(dense))
 
 
 def our_dense(record: Record) -> str | None:
@@ -149,12 +156,19 @@ def our_dense(record: Record) -> str | None:
     return next((name for name in record["contenders"] if _is_our_dense(record["config"]["contenders"][name])), None)
 
 
-def _share_of_flops(record: Record, cell: Cell, contender: str, baseline: str) -> Spread | None:
-    fewer = reduction(cell, contender)
-    if fewer is None or not has_seconds(cell) or not _is_float32(record["config"]["contenders"][contender]):
-        return None  # what another type wins is not pruning's
-    faster = speedup(cell, contender, baseline)
+def _share_of_flops(cell: Cell, contender: str, baseline: str) -> Spread:
+    flops = cell["flops"][contender]
+    fewer, faster = flops["dense"] / flops["own"], speedup(cell, contender, baseline)
     return Spread(faster.median / fewer, faster.low / fewer, faster.high / fewer)
+
+
+def _uncounted(record: Record, cell: Cell, contender: str) -> str:
+    """Why a speed-up cannot be divided by the cut in FLOPs; "" where it can."""
+    if not has_seconds(cell):
+        return "time was not measured"
+    if not _is_float32(record["config"]["contenders"][contender]):
+        return f"{contender} is not float32"  # what another type wins is not pruning's
+    return "FLOPs were not counted" if reduction(cell, contender) is None else ""
 
 
 def _is_float32(options: Mapping[str, Any]) -> bool:
@@ -178,44 +192,75 @@ class Verdict:
 
     Attributes:
         bar: as the config has it.
-        cell: where.
-        figure: of the bar's metric.
+        cell: where; of a bar that is not judged a cell without a figure.
+        figure: of the bar's metric; None: the bar is not judged.
         met: whether the median reaches the bar.
+        unjudged: why the cell has no figure; "" where it has one.
     """
 
     bar: Mapping[str, Any]
     cell: Cell
-    figure: Spread
+    figure: Spread | None
     met: bool
+    unjudged: str = ""
+
+    @property
+    def told(self) -> str:
+        """In a word, or why there is none."""
+        if self.unjudged:
+            return f"not judged: {self.unjudged}"
+        return "met" if self.met else "missed"
 
 
 def verdicts(record: Record) -> list[Verdict]:
-    """Every bar that the record has figures for."""
+    """Every bar whose contenders took part."""
     found = []
     for bar in record["config"].get("bars", []):
         against = bar.get("against") or record["baseline"]
         among = best_cells(record) if bar.get("batch") == "best" else record["cells"]
         cells = [cell for cell in among if _meant(bar, cell)]
-        if not cells or not {bar["contender"], against} <= set(record["contenders"]):
-            continue  # left out by --only
-        figures = [(cell, figure) for cell in cells if (figure := _figure(record, bar, cell, against)) is not None]
-        least, most = bar.get("at_least"), bar.get("at_most")
-        if figures:
-            pick = max if least is None else min
-            cell, figure = pick(figures, key=lambda pair: pair[1].median)
-            met = figure.median <= most if least is None else figure.median >= least
-            found.append(Verdict(bar, cell, figure, met))
+        if cells and {bar["contender"], against} <= set(record["contenders"]):  # else left out by --only
+            found.append(_verdict(record, bar, cells, against))
     return found
+
+
+def _verdict(record: Record, bar: Mapping[str, Any], cells: Sequence[Cell], against: str) -> Verdict:
+    """The bar is missed if it is in one cell, and met if it is in all of them."""
+    whys = [_unjudged(record, bar, cell, against) for cell in cells]
+    lacking = [(cell, why) for cell, why in zip(cells, whys, strict=True) if why]
+    figures = [(cell, _figure(bar, cell, against)) for cell, why in zip(cells, whys, strict=True) if not why]
+    least = bar.get("at_least")
+    if figures:
+        pick = max if least is None else min
+        cell, figure = pick(figures, key=lambda pair: pair[1].median)
+        met = figure.median <= bar["at_most"] if least is None else figure.median >= least
+        if not met or not lacking:
+            return Verdict(bar, cell, figure, met)
+    cell, why = lacking[0]
+    return Verdict(bar, cell, None, False, why)
+
+
+def _unjudged(record: Record, bar: Mapping[str, Any], cell: Cell, against: str) -> str:
+    """Why a cell has no figure for a bar; "" where it has one."""
+    metric = bar["metric"]
+    if metric == "memory_ratio":
+        return "" if "peak_bytes" in cell else "memory was not measured"
+    if metric == "p95_speedup" and "call_seconds" not in cell:
+        return "single documents were not timed"
+    if metric == "efficiency":
+        unfair = f"{against} is not transformers' model in float32, sorted by length"
+        return unfair if not is_fair(record, against) else _uncounted(record, cell, bar["contender"])
+    return "" if has_seconds(cell) else "time was not measured"
 
 
 def _meant(bar: Mapping[str, Any], cell: Cell) -> bool:
     return all(bar.get(key) in (None, cell[key]) for key in ("batch", "length"))
 
 
-def _figure(record: Record, bar: Mapping[str, Any], cell: Cell, against: str) -> Spread | None:
+def _figure(bar: Mapping[str, Any], cell: Cell, against: str) -> Spread:
     metric = bar["metric"]
     if metric == "memory_ratio":
         return memory_ratio(cell, bar["contender"], against)
     if metric == "efficiency":
-        return efficiency(record, cell, bar["contender"], against)
+        return _share_of_flops(cell, bar["contender"], against)
     return speedup(cell, bar["contender"], against, 95 if metric == "p95_speedup" else 50)

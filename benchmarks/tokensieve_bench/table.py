@@ -29,7 +29,7 @@ from tokensieve_bench.figures import (
 
 Form = Literal["plain", "markdown"]
 Rows = list[list[str]]
-_RUNTIMES = ("torch", "transformers", "onnxruntime", "openvino")
+RUNTIMES = ("torch", "transformers", "onnxruntime", "openvino")
 
 
 def figure_table(record: Record, form: Form = "plain") -> list[str]:
@@ -127,8 +127,8 @@ def bars_table(records: Iterable[Record], form: Form = "plain") -> list[str]:
                 [
                     bar.get("what") or f"{bar['contender']}, {bar['metric']}",
                     f"{limit} of {against}",
-                    _times(verdict.figure),
-                    "met" if verdict.met else "missed",
+                    "" if verdict.figure is None else _times(verdict.figure),
+                    verdict.told,
                     f"{record['name']}: {where}",
                 ]
             )
@@ -138,17 +138,17 @@ def bars_table(records: Iterable[Record], form: Form = "plain") -> list[str]:
 def conditions(record: Record) -> list[str]:
     """What the figures hold for, a line each."""
     config, machine = record["config"], record["machine"]
-    versions = [f"{name} {machine[name]}" for name in _RUNTIMES if name in machine]
+    versions = [f"{name} {machine[name]}" for name in RUNTIMES if name in machine]
     counts = sorted({cell["documents"] for cell in record["cells"]})
     data = config.get("data")
     source = f"{data['set']} ({data.get('split', 'test')}, the first)" if data else "random ids"
     mean = record["cells"][0]["mean_length"]
     lines = [
-        f"{config['backbone']}, {config['measure']}; {' or '.join(map(str, counts))} documents a cell, {source}"
+        f"{config['backbone']}, {config['measure']}; {alternatives(counts)} documents a cell, {source}"
         + (f", {mean:.0f} tokens on average, {data['max_length']} at most" if data else ""),
         f"{record['rounds']} interleaved rounds, medians; ratios are of the same round, to {record['baseline']!r}",
         f"{machine['threads']} threads for all, {machine['cores']} cores of {_processor(machine)}; "
-        f"{', '.join(versions)}, Python {machine['python']}; commit {_short(machine['commit'])}",
+        f"{', '.join(versions)}, Python {machine['python']}; commit {short_commit(machine['commit'])}",
     ]
     if any(bar.get("batch") == "best" for bar in config.get("bars", ())):
         lines.append("batch best: where batch sizes differ, rounds of the same number ran at different times")
@@ -165,9 +165,46 @@ def _processor(machine: Mapping[str, Any]) -> str:
     return f"{machine['processor']} with {vectors}" if vectors else str(machine["processor"])
 
 
-def _short(commit: str | None) -> str:
-    """The first digits; a changed package stays marked."""
-    return "unknown" if commit is None else commit[:10] + "+" * (len(commit) > 40)
+def short_commit(commit: str | None) -> str:
+    """The first digits of a commit, with the + that marks changed sources; "unknown" where there was no checkout."""
+    return "unknown" if commit is None else commit.removesuffix("+")[:10] + "+" * commit.endswith("+")
+
+
+def made_with(machines: Iterable[Mapping[str, Any]], *packages: str) -> str:
+    """Commits, processors and versions of packages that all rows of a table were made with, each once.
+
+    Args:
+        machines: of every record that the table is made of.
+        packages: whose versions are told, if the records have them.
+    """
+    known = list(machines)
+    commits = sorted({short_commit(own.get("commit")) for own in known})
+    parts = [f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}", ", ".join(sorted(set(map(_processor, known))))]
+    for package in packages:
+        if versions := sorted({own[package] for own in known if package in own}):
+            parts.append(f"{'Python' if package == 'python' else package} {', '.join(versions)}")
+    return "; ".join(parts)
+
+
+def threads_of(machines: Iterable[Mapping[str, Any]]) -> str:
+    """How many threads some measurements had, such as "2 threads"."""
+    counts = sorted({own["threads"] for own in machines})
+    return f"{alternatives(counts)} thread{'s' * (counts != [1])}"
+
+
+def rounds_apart(ratios: Mapping[str, Iterable[Spread]]) -> str:
+    """A note on the spread of rounds: by contender, that of the set where it is largest.
+
+    Args:
+        ratios: by contender, those of the rounds of each set.
+    """
+    told = [f"`{name}` {100 * max(own.apart for own in found):.0f} %" for name, found in ratios.items()]
+    return f"Spread of the rounds (highest less lowest ratio, of the median), largest of the sets: {', '.join(told)}"
+
+
+def alternatives(values: Iterable[object]) -> str:
+    """Every value once, with "or" between them."""
+    return " or ".join(dict.fromkeys(map(str, values)))
 
 
 def sections(record: Record) -> list[str]:

@@ -31,7 +31,7 @@ from version_side import Side
 from tokensieve.data import read_documents, resolve_split_file
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS, ROOT
-from tokensieve_bench.table import render
+from tokensieve_bench.table import render, short_commit
 
 CLOSE = 1e-4
 """Margin below which another label is a rounding error."""
@@ -222,22 +222,18 @@ def table(record: dict[str, Any]) -> list[str]:
                 f"{ratio['median']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]",
             ]
         )
-    old, new = (record[side] for side in ("old", "new"))
+    sides = [
+        f"{own}: {record[own]['tokensieve']}, commit {short_commit(record[own]['commit'])}" for own in ("old", "new")
+    ]
     what = f"{record['data']}, {record['split']}" if record["data"] else f"random words, {record['length']} tokens"
     return [
         *render(rows, "plain"),
         "",
-        f"old: {old['tokensieve']} at {told(old)}; new: {new['tokensieve']} at {told(new)}",
+        "; ".join(sides),
         f"{what}: {record['documents']} documents compared, {record['timed']} timed",
         f"{record['rounds']} pairs of rounds, {record['machine']['threads']} threads each, "
         f"{record['machine']['processor']}",
     ]
-
-
-def told(about: dict[str, Any]) -> str:
-    """The commit, shortened; changed files are marked."""
-    commit = about["commit"] or "no commit"
-    return commit[:10] + "+" * commit.endswith("+")
 
 
 if __name__ == "__main__":

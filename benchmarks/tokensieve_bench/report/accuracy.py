@@ -6,34 +6,35 @@ changes in the answers.
 
 from __future__ import annotations
 
-from statistics import mean, median
+from collections.abc import Iterable, Mapping
+from statistics import mean
 from typing import Any
 
 import numpy as np
 
+from tokensieve_bench.figures import paired
 from tokensieve_bench.records import Results
-from tokensieve_bench.table import render
+from tokensieve_bench.table import made_with, render, short_commit, threads_of
+
+DEFAULTS = {"epochs": 5, "learning_rate": 2e-5, "max_length": 512, "batch_size": 16, "select": "loss"}
+"""What a training had where its record's recipe does not say: the defaults of `tokensieve.training.recipe.Recipe`."""
 
 
 def accuracy_table(results: Results, name: str, brief: bool = False) -> str:
     """A row a variant; cost columns where `<name>-cost.json` is there. `brief` leaves out columns and conditions."""
     record, of_cost = results.read(f"accuracy/{name}"), f"accuracy/{name}-cost"
     cost = results.read(of_cost) if results.has(of_cost) else None
-    truth = np.array(record["truth"])
-    right = {
-        variant: np.array([np.array(run["predicted"]) == truth for run in record["runs"] if run["variant"] == variant])
-        for variant in record["config"]["variants"]
-    }
+    dense = right(record, "dense", "test")
     head = ["variant", "seeds", "accuracy", "macro F1", "validation accuracy", "against dense, points [95 %]"]
     rows = [head + (COST if cost else [])]
-    for variant, own in right.items():
+    for variant in record["config"]["variants"]:
         runs = [run for run in record["runs"] if run["variant"] == variant]
         if not runs:
             continue
         scores = [_mean_and_range([run[key] for run in runs]) for key in ("accuracy", "f1_macro")]
         validation = mean(run["validation"]["eval_accuracy"] for run in runs)
         cells = [variant, str(len(runs)), *scores, f"{validation:.4f}"]
-        cells.append(difference(own, right["dense"]) if variant != "dense" else "")
+        cells.append(_difference(right(record, variant, "test"), dense) if variant != "dense" else "")
         rows.append(cells + (costs(cost, variant) if cost else []))
     if brief:
         shown = [place for place, column in enumerate(rows[0]) if column in BRIEF]
@@ -48,11 +49,31 @@ def _mean_and_range(scores: list[float]) -> str:
     return f"{mean(scores):.4f}{spread}"
 
 
-def difference(own: np.ndarray, dense: np.ndarray) -> str:
-    """Mean over the seeds that both have, and a bootstrap interval over documents, on the same documents."""
-    seeds = min(len(own), len(dense))
-    by_document = (own[:seeds].astype(float) - dense[:seeds]).mean(0) * 100
-    return with_interval(by_document, interval(by_document))
+def right(record: dict[str, Any], variant: str, split: str) -> dict[int, np.ndarray]:
+    """By seed, whether each document of a split was classified rightly."""
+    runs = [run for run in record["runs"] if run["variant"] == variant]
+    if split == "validation":
+        return {run["seed"]: np.array(run["validation_right"], dtype=float) for run in runs}
+    truth = np.array(record["truth"])
+    return {run["seed"]: (np.array(run["predicted"]) == truth).astype(float) for run in runs}
+
+
+def gained(own: Mapping[int, np.ndarray], other: Mapping[int, np.ndarray]) -> np.ndarray | None:
+    """Points that one has more than another on each document.
+
+    They are means over the seeds that both have; None if they have none in common.
+    """
+    seeds = sorted(own.keys() & other.keys())
+    if not seeds:
+        return None
+    points: np.ndarray = 100 * np.mean([own[seed] - other[seed] for seed in seeds], axis=0)
+    return points
+
+
+def _difference(own: Mapping[int, np.ndarray], dense: Mapping[int, np.ndarray]) -> str:
+    """The mean with its interval, on the same documents and seeds."""
+    by_document = gained(own, dense)
+    return "no seed in common" if by_document is None else with_interval(by_document, interval(by_document))
 
 
 def interval(by_document: np.ndarray) -> tuple[float, float]:
@@ -69,17 +90,31 @@ def with_interval(by_document: np.ndarray, ends: tuple[float, float]) -> str:
     return f"{by_document.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
+def loss_verdict(by_document: np.ndarray, most: float, where: str = "") -> str:
+    """What a bar says of the points that are lost: it is met if the whole interval is above it.
+
+    Args:
+        by_document: points gained on each document.
+        most: points that may be lost.
+        where: follows on the verdict.
+    """
+    middle, (low, _) = float(by_document.mean()), interval(by_document)
+    if middle < -most:
+        return f"missed{where}"
+    return f"met{where}" if low > -most else f"met by the mean{where}; the interval reaches {low:+.2f}"
+
+
 BRIEF = {"variant", "accuracy", "against dense, points [95 %]", "inference", "training step", "peak memory, training"}
 COST = ["inference", "training step", "peak memory, inference", "peak memory, training"]
 
 
 def costs(cost: dict[str, Any], variant: str) -> list[str]:
-    """Speed as times faster than dense, memory as a share of dense's; medians of interleaved rounds."""
+    """Speed as times faster than dense in the same round, memory as a share of dense's; medians of the rounds."""
     cells = []
     for kind in ("inference_seconds", "training_step_seconds"):
         own, dense = cost[kind][variant], cost[kind]["dense"]
         spread = f"{min(own):.2f}-{max(own):.2f} s"
-        cells.append(f"{median(dense) / median(own):.2f}x ({spread})")
+        cells.append(f"{paired(dense, own).median:.2f}x ({spread})")
     for kind in ("inference", "training"):
         own, dense = cost["peak_bytes"][variant][kind], cost["peak_bytes"]["dense"][kind]
         cells.append(f"{own / dense:.2f}x ({own / 1e6:.0f} MB)")
@@ -88,30 +123,41 @@ def costs(cost: dict[str, Any], variant: str) -> list[str]:
 
 def conditions(record: dict[str, Any], cost: dict[str, Any] | None) -> str:
     """What the figures hold for."""
-    run, config = record["runs"][0], record["config"]
-    counts = run["documents"]
+    config, counts = record["config"], record["runs"][0]["documents"]
     commits: dict[str, set[int]] = {}
     for own in record["runs"]:
-        commits.setdefault(own["machine"]["commit"][:10], set()).add(own["seed"])
-    told = "; ".join(f"{commit} (seeds {', '.join(map(str, sorted(own)))})" for commit, own in commits.items())
-    seeds = ", ".join(map(str, sorted({run["seed"] for run in record["runs"]})))
-    recipe = ", ".join(f"{name} {value}" for name, value in config["recipe"].items())
+        commits.setdefault(short_commit(own["machine"]["commit"]), set()).add(own["seed"])
+    by_commit = "; ".join(f"{commit}: {_listed(own)}" for commit, own in commits.items())
+    recipe = recipe_of(config)
+    told = ", ".join(f"{key} {value}" for key, value in recipe.items() if key not in ("batch_size", "select"))
     lines = [
         f"- {config['data']}: {counts['train']} training, {counts['validation']} validation and {counts['test']} test "
-        f"documents of the split; seeds {seeds}; {recipe}, batches of 16; the epoch by validation loss.",
+        f"documents of the split; seeds {_listed(own['seed'] for own in record['runs'])}; {told}, batches of "
+        f"{recipe['batch_size']}; the epoch by validation {recipe['select']}.",
         "- Accuracy and F1 are means over the seeds on the test documents. The interval is a bootstrap over documents, "
         "on the same documents and seeds for both; it leaves out the spread of seeds, which is the range in brackets.",
-        f"- commit {told}, {run['machine']['processor']}, torch {run['machine']['torch']}, "
-        f"transformers {run['machine']['transformers']}, Python {run['machine']['python']}",
+        f"- {made_with([own['machine'] for own in record['runs']], 'torch', 'transformers', 'python')}"
+        + (f"; seeds by commit: {by_commit}" if len(commits) > 1 else ""),
     ]
     if cost is not None:
+        step = cost["training"]
         lines.append(
-            f"- Cost: {cost['machine']['threads']} threads, float32, {cost['rounds']} interleaved rounds after a "
+            f"- Cost: {threads_of([cost['machine']])}, float32, {cost['rounds']} interleaved rounds after a "
             f"warm-up; inference is text to label of the first {cost['documents']} test documents, speeds and shares "
             "are against our own dense model (packed, fused attention); memory a process's peak less what it used "
-            f"after its imports; training in batches of {cost['training']['batch']} with AdamW, attention dropout 0."
+            f"after its imports; training in batches of {step['batch']} with {step['optimizer']}, attention dropout "
+            f"{step['attention_dropout']:g}; {made_with([cost['machine']])}."
         )
     return "\n".join(lines)
+
+
+def _listed(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(set(seeds))))
+
+
+def recipe_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe of a record's config, the config's fields first, with the defaults of those that it leaves out."""
+    return {**config["recipe"], **{key: value for key, value in DEFAULTS.items() if key not in config["recipe"]}}
 
 
 def dtype_table(results: Results) -> str:
@@ -139,6 +185,6 @@ def score_table(results: Results, name: str) -> str:
         [
             *render(rows, "markdown"),
             "",
-            f"- {record['data']}, test split: {counts}; commit {record['machine']['commit'][:10]}",
+            f"- {record['data']}, test split: {counts}; {made_with([record['machine']])}",
         ]
     )

@@ -9,7 +9,7 @@ from typing import Any
 from tokensieve.tune.assistants import Row, choose
 from tokensieve.tune.configurations import Configuration
 from tokensieve_bench.records import Results
-from tokensieve_bench.table import render
+from tokensieve_bench.table import made_with, render
 
 FAMILIES = {"short": "Intents of 8 to 12 words", "long": "Longer texts"}
 TOLERANCES = (0.5, 1.0, 2.0, 3.0, 5.0)
@@ -148,12 +148,13 @@ def _conditions(record: Record) -> list[str]:
         f"{config['held_test']} of a task left out, and {config['whole_test']} of a whole data set.",
         "- The interval is over the test documents, paired, with the draws averaged. FLOPs and time are shares of the "
         "unpruned encoder's.",
+        f"- {made_with([record['machine']]) if 'machine' in record else 'The record names no commit.'}",
     ]
     if timing is None:
         return [*lines, "- Time was not measured yet."]
     return [
         *lines,
-        f"- Time, from text to vector, on {timing['machine']['processor']}, {timing['threads']} threads, a load of "
-        f"{timing['machine']['load']}: medians of {timing['rounds']} rounds by turns with the unpruned encoder; "
+        f"- Time, from text to vector, {timing['threads']} threads, a load of {timing['machine']['load']}, "
+        f"{made_with([timing['machine']])}: medians of {timing['rounds']} rounds by turns with the unpruned encoder; "
         f"{timing['texts']} texts in batches, {timing['alone']} one at a time.",
     ]

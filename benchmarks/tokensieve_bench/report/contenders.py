@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import geometric_mean, median
@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from tokensieve_bench.figures import Spread, paired
+from tokensieve_bench.record_files import Record
 from tokensieve_bench.records import Results
-from tokensieve_bench.report.accuracy import interval, with_interval
+from tokensieve_bench.report.accuracy import interval, recipe_of, with_interval
 from tokensieve_bench.report.cascades import SHOWN as CASCADE
-from tokensieve_bench.table import render
+from tokensieve_bench.report.cascades import trained_with
+from tokensieve_bench.table import alternatives, made_with, render, rounds_apart, threads_of
 
 GROUPS = {
     "floors": ("words", "static"),
@@ -40,15 +43,15 @@ class Measured:
 
     Attributes:
         right: by set and contender.
-        seconds: by set and contender, of each round.
-        documents: by set, that were timed.
-        machines: of the timings.
+        answered: what the answers were made with.
+        tokens: that encoders read, of all sets.
+        speeds: by set, the records of the timings.
     """
 
     right: dict[str, Mapping[str, Right]]
-    seconds: dict[str, dict[str, list[float]]]
-    documents: dict[str, int]
-    machines: set[str]
+    answered: Sequence[Mapping[str, Any]]
+    tokens: Sequence[int]
+    speeds: dict[str, Record]
 
     def complete(self) -> Iterator[str]:
         """Contenders whose answers are there for every set, in the order of the tables."""
@@ -68,13 +71,14 @@ class Measured:
             points.append(100 * (np.mean(rows[0], axis=0) - np.mean(rows[1], axis=0)))
         return np.concatenate(points)
 
+    def ratios(self, contender: str) -> list[Spread]:
+        """Times faster than transformers in the same round, by set."""
+        timed = [record["seconds"] for record in self.speeds.values()]
+        return [paired(found[RIVAL], found[contender]) for found in timed if contender in found]
+
     def times(self, contender: str) -> list[float]:
-        """Times faster than transformers, by set: the median of paired rounds."""
-        return [
-            median(rival / mine for rival, mine in zip(found[RIVAL], found[contender], strict=True))
-            for found in self.seconds.values()
-            if contender in found
-        ]
+        """The medians of these."""
+        return [own.median for own in self.ratios(contender)]
 
 
 def measured(results: Results) -> Measured:
@@ -82,27 +86,43 @@ def measured(results: Results) -> Measured:
     folders = sorted(folder for folder in (results.folder / "frontier").glob("*") if folder.is_dir())
     names = [folder.name for folder in folders if results.has(f"cascade/{folder.name}")]
     speeds = {name: results.read(f"frontier/{name}/speed") for name in names if results.has(f"frontier/{name}/speed")}
+    answers = {name: _Answers.of(results, name) for name in names}
     return Measured(
-        {name: _right(results, name) for name in names},
-        {name: record["seconds"] for name, record in speeds.items()},
-        {name: record["documents"] for name, record in speeds.items()},
-        {record["machine"]["processor"] for record in speeds.values()},
+        {name: own.right() for name, own in answers.items()},
+        [machine for own in answers.values() for machine in own.machines()],
+        [recipe_of(own.cascade["config"])["max_length"] for own in answers.values()]
+        + [record["max_length"] for record in speeds.values()],
+        speeds,
     )
 
 
-def _right(results: Results, name: str) -> Mapping[str, Right]:
-    record = results.read(f"cascade/{name}")
-    truth, found = np.array(record["truth"]["test"]), dict[str, dict[int, np.ndarray]]()
-    for contender, stage in _STAGES.items():
-        found[contender] = {run["seed"]: _equal(run["predicted"][stage], truth) for run in record["runs"]}
-    int8 = results.read(f"int8/{name}") if results.has(f"int8/{name}") else {"runs": []}
-    for contender, variant in _INT8.items():
-        runs = [run for run in int8["runs"] if run["variant"] == variant]
-        if runs:
-            found[contender] = {run["seed"]: _equal(run["int8"], np.array(int8["truth"])) for run in runs}
-    for run in results.read_all(f"frontier/{name}/seed*").values():
-        found.setdefault(run["contender"], {})[run["seed"]] = _equal(run["predicted"], truth)
-    return found
+@dataclass(frozen=True)
+class _Answers:
+    """The records that have the answers of a set: of cascades, of int8, and of single contenders and seeds."""
+
+    cascade: Record
+    int8: Record
+    others: Sequence[Record]
+
+    @classmethod
+    def of(cls, results: Results, name: str) -> _Answers:
+        int8 = results.read(f"int8/{name}") if results.has(f"int8/{name}") else {"runs": []}
+        return cls(results.read(f"cascade/{name}"), int8, [*results.read_all(f"frontier/{name}/seed*").values()])
+
+    def machines(self) -> list[Mapping[str, Any]]:
+        return [self.cascade["machine"], *(run["machine"] for run in (*self.int8["runs"], *self.others))]
+
+    def right(self) -> Mapping[str, Right]:
+        truth, found = np.array(self.cascade["truth"]["test"]), dict[str, dict[int, np.ndarray]]()
+        for contender, stage in _STAGES.items():
+            found[contender] = {run["seed"]: _equal(run["predicted"][stage], truth) for run in self.cascade["runs"]}
+        for contender, variant in _INT8.items():
+            runs = [run for run in self.int8["runs"] if run["variant"] == variant]
+            if runs:
+                found[contender] = {run["seed"]: _equal(run["int8"], np.array(self.int8["truth"])) for run in runs}
+        for run in self.others:
+            found.setdefault(run["contender"], {})[run["seed"]] = _equal(run["predicted"], truth)
+        return found
 
 
 def _equal(answers: list[Any], truth: np.ndarray) -> np.ndarray:
@@ -116,7 +136,9 @@ def contender_tables(results: Results) -> str:
     if not found.right:
         return "Not measured yet."
     parts = [_pooled(found), _by_set(found, "accuracy"), _by_set(found, "documents per second")]
-    return "\n\n".join(["\n".join(render(rows, "markdown")) for rows in parts] + ["\n".join(_conditions(found))])
+    return "\n\n".join(
+        ["\n".join(render(rows, "markdown")) for rows in parts] + ["\n".join(_conditions(results, found))]
+    )
 
 
 def _pooled(found: Measured) -> list[list[str]]:
@@ -137,11 +159,11 @@ def _by_set(found: Measured, what: str) -> list[list[str]]:
     for own in found.complete():
         cells = []
         for name, sides in found.right.items():
-            times = found.seconds.get(name, {}).get(own)
+            times = found.speeds.get(name, {"seconds": {}})["seconds"].get(own)
             if what == "accuracy":
                 cells.append(f"{np.mean([*sides[own].values()]):.4f}")
             else:
-                cells.append(f"{found.documents[name] / median(times):,.4g}" if times else "")
+                cells.append(f"{found.speeds[name]['documents'] / median(times):,.4g}" if times else "")
         rows.append([own, *cells])
     return rows
 
@@ -152,20 +174,27 @@ def _spread(times: list[float]) -> str:
     return f"{geometric_mean(times):.3g} ({min(times):.3g}-{max(times):.3g})"
 
 
-def _conditions(found: Measured) -> list[str]:
+def _conditions(results: Results, found: Measured) -> list[str]:
     counts = ", ".join(f"{name} {len(next(iter(sides[DENSE].values())))}" for name, sides in found.right.items())
     lines = [
-        f"- Test documents: {counts}. The encoders read 256 tokens, the bag of words whole texts.",
+        f"- Test documents: {counts}. The encoders read {alternatives(found.tokens)} tokens, the bag of "
+        "words whole texts.",
         "- Differences are of the same documents, all sets pooled, means over seeds; the interval is a bootstrap over "
         "documents.",
+        f"- answers: {made_with(found.answered)}",
+        *trained_with(results, {name: sides[DENSE].keys() for name, sides in found.right.items()}),
     ]
-    if found.documents:
-        timed = ", ".join(f"{name} {count}" for name, count in found.documents.items())
-        lines.append(
-            "- Times: geometric mean over the sets, with the lowest and the highest; medians of interleaved rounds over"
-            f" test documents ({timed}), from text to label, tokenizing included, two threads for all, on "
-            f"{', '.join(sorted(found.machines))}."
-        )
+    if found.speeds:
+        timed = ", ".join(f"{name} {record['documents']}" for name, record in found.speeds.items())
+        machines = [record["machine"] for record in found.speeds.values()]
+        rounds = alternatives(len(record["seconds"][RIVAL]) for record in found.speeds.values())
+        ratios = {own: found.ratios(own) for own in found.complete() if own != RIVAL and found.ratios(own)}
+        lines += [
+            f"- Times: geometric mean over the sets, with the lowest and the highest; medians of {rounds} interleaved "
+            f"rounds over test documents ({timed}), from text to label, tokenizing included, {threads_of(machines)} "
+            f"for all; {made_with(machines)}",
+            f"- {rounds_apart(ratios)}",
+        ]
     return lines
 
 

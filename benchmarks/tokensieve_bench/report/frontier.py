@@ -20,8 +20,8 @@ import numpy as np
 from tokensieve_bench.figures import memory_ratio, reduction, speedup, working_memory_ratio
 from tokensieve_bench.places import CONFIGS
 from tokensieve_bench.records import Results
-from tokensieve_bench.report.accuracy import interval, with_interval
-from tokensieve_bench.table import conditions, render
+from tokensieve_bench.report.accuracy import gained, interval, recipe_of, right, with_interval
+from tokensieve_bench.table import RUNTIMES, alternatives, made_with, render, rounds_apart, threads_of
 
 MARGINS = (0.5, 0.3)
 """Points of accuracy that a variant may lose and still count as not inferior."""
@@ -47,26 +47,13 @@ def bench_records(results: Results, name: str) -> Records:
     return {key.removeprefix(f"{name}-"): record for key, record in results.read_all(f"bench/{name}-*").items()}
 
 
-def right(record: dict[str, Any], variant: str, split: str) -> dict[int, np.ndarray]:
-    """By seed, whether each document of a split was classified rightly."""
-    runs = [run for run in record["runs"] if run["variant"] == variant]
-    if split == "validation":
-        return {run["seed"]: np.array(run["validation_right"], dtype=float) for run in runs}
-    truth = np.array(record["truth"])
-    return {run["seed"]: (np.array(run["predicted"]) == truth).astype(float) for run in runs}
-
-
 def differences(records: Records, variant: str, baseline: str, split: str) -> np.ndarray | None:
     """Points that a variant has more than the baseline, by document of all data sets.
 
     They are means over the seeds that both have; None if they have none in common.
     """
-    found = []
-    for record in records.values():
-        own, other = right(record, variant, split), right(record, baseline, split)
-        seeds = sorted(own.keys() & other.keys())
-        if seeds:
-            found.append(100 * np.mean([own[seed] - other[seed] for seed in seeds], axis=0))
+    by_set = [gained(right(record, variant, split), right(record, baseline, split)) for record in records.values()]
+    found = [points for points in by_set if points is not None]
     return np.concatenate(found) if found else None
 
 
@@ -115,8 +102,8 @@ def frontier_table(results: Results, name: str, *, brief: bool = False) -> str:
     lines = render(rows, "markdown")
     if brief:
         return "\n".join(lines)
-    notes = [f"- {line}" for record in [*speeds.values()][:1] for line in conditions(record)]
-    return "\n".join([*lines, "", *_conditions(config, records, "test"), *notes])
+    contenders = dict.fromkeys(contender_of(config, row) for row, _ in _rows(config, run))
+    return "\n".join([*lines, "", *_conditions(config, records, "test"), *_speed_conditions(speeds, contenders)])
 
 
 PRESETS = {
@@ -278,20 +265,44 @@ def _conditions(config: dict[str, Any], records: Records, split: str) -> list[st
         f"{data} {record['runs'][0]['documents']['train']}/{record['runs'][0]['documents'][split]}"
         for data, record in records.items()
     )
-    commits = sorted({run["machine"]["commit"][:10] for run in runs})
-    machines = sorted({run["machine"]["processor"] for run in runs})
     recipe = ", ".join(f"{name} {value}" for name, value in config["recipe"].items())
     lines = [
         f"- training/{split} documents: {counts}; {recipe}, unless a variant says otherwise; the epoch by validation "
-        f"{config['recipe'].get('select', 'loss')}.",
+        f"{recipe_of(config)['select']}.",
         "- Means over seeds. Differences are of the same documents and seeds, all sets' documents pooled; the interval "
         "is a bootstrap over documents.",
-        f"- commit {', '.join(commits)}; {', '.join(machines)}; torch {runs[0]['machine']['torch']}, "
-        f"transformers {runs[0]['machine']['transformers']}",
+        f"- {made_with([run['machine'] for run in runs], 'torch', 'transformers')}",
     ]
     if config["recipe"].get("bf16") and (emulated := sorted(_in_float32(records))):
         lines.append(f"- float32, as the processor has no instructions for bfloat16: {', '.join(emulated)}")
     return lines
+
+
+def _speed_conditions(speeds: Records, contenders: Iterable[str]) -> list[str]:
+    """What the speeds hold for, of the benchmarks of all sets."""
+    if not speeds:
+        return []
+    records = list(speeds.values())
+    machines, baselines = [record["machine"] for record in records], [record["baseline"] for record in records]
+    documents = ", ".join(
+        f"{name} {cell['documents']} of {cell['mean_length']:.0f} tokens"
+        for name, cell in ((name, record["cells"][0]) for name, record in speeds.items())
+    )
+    ratios = {
+        own: [speedup(record["cells"][0], own, record["baseline"]) for record in records if own in record["contenders"]]
+        for own in contenders
+        if own not in baselines
+    }
+    backbone = alternatives(record["config"]["backbone"] for record in records)
+    most = alternatives(record["config"]["data"]["max_length"] for record in records)
+    cores = alternatives(own["cores"] for own in machines)
+    return [
+        f"- Speed: {backbone}; documents and their mean length: {documents}, {most} at most",
+        f"- {alternatives(record['rounds'] for record in records)} interleaved rounds, medians; ratios are of the same "
+        f"round, to {alternatives(map(repr, baselines))}",
+        f"- {threads_of(machines)} for all, {cores} cores; {made_with(machines, *RUNTIMES, 'python')}",
+        f"- {rounds_apart({own: found for own, found in ratios.items() if found})}",
+    ]
 
 
 def _in_float32(records: Records) -> set[str]:

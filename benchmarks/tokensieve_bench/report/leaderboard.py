@@ -14,7 +14,7 @@ from tokensieve.methods import METHODS
 from tokensieve_bench.leaderboard import PUBLISHED
 from tokensieve_bench.places import METHOD_CONFIGS
 from tokensieve_bench.report.accuracy import interval, with_interval
-from tokensieve_bench.table import render
+from tokensieve_bench.table import made_with, render, threads_of
 
 LEFT_OUT = json.loads((METHOD_CONFIGS / "leaderboard.json").read_text(encoding="utf-8"))["left_out"]
 
@@ -47,7 +47,7 @@ def leaderboard(folder: Path) -> str:
         sets = sorted(records.keys() & dense.keys())
         if row != "dense" and sets:
             table.append(_cells(row, share, [records[name] for name in sets], [dense[name] for name in sets]))
-    return "\n".join([*render(table, "markdown"), "", *_conditions(dense), *_missing(rows)])
+    return "\n".join([*render(table, "markdown"), "", *_conditions(rows, dense), *_missing(rows)])
 
 
 def set_tables(folder: Path) -> str:
@@ -113,11 +113,12 @@ def _missing(rows: Rows) -> list[str]:
     return [f"- Not measured yet: {', '.join(f'`{row}`' for row in absent)}."] if absent else []
 
 
-def _conditions(dense: dict[str, Record]) -> list[str]:
+def _conditions(rows: Rows, dense: dict[str, Record]) -> list[str]:
     """What the figures hold for."""
     counts = ", ".join(f"{name} {record['documents']['test']}" for name, record in sorted(dense.items()))
     recipe = next(iter(dense.values()))["recipe"]
-    machines = sorted({(own["machine"]["commit"][:10], own["machine"]["processor"]) for own in dense.values()})
+    records = [record for by_set in rows.values() for record in by_set.values()]
+    timed = [record["timed_on"] for record in records if record.get("seconds")]
     return [
         f"- test documents: {counts}; {recipe['max_length']} tokens, seed {recipe['seed']}. All rows start from one "
         "dense classifier of each set. The change is against `dense`, on the same documents, by a bootstrap.",
@@ -126,5 +127,6 @@ def _conditions(dense: dict[str, Record]) -> list[str]:
         "- FLOPs are those of the test documents, by the tokens that each kept. A row with * is measured as it is "
         "published, because it cannot reach a share of .5 or .3, or has no dial.",
         "- Speed is text to label, as a multiple of `dense`, in interleaved rounds: median and range.",
-        *(f"- commit {commit}, {processor}" for commit, processor in machines),
+        f"- {made_with(record['machine'] for record in records)}",
+        *([f"- speed: {threads_of(timed)}; {made_with(timed)}"] if timed else []),
     ]

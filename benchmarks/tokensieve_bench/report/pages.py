@@ -33,7 +33,7 @@ from tokensieve_bench.report.thresholds import threshold_plot, threshold_records
 from tokensieve_bench.report.tuned import tuned_tables
 from tokensieve_bench.report.vision import prumerge_table, vision_tables
 from tokensieve_bench.report.worth import worth_tables
-from tokensieve_bench.table import bars_table, conditions, figure_table, sections
+from tokensieve_bench.table import bars_table, conditions, figure_table, made_with, sections
 
 IN_SUMMARY = (
     "base-512",
@@ -208,7 +208,7 @@ def _place(path: Path, marker: str, text: str) -> None:
 def _conditions(demo: dict[str, Any]) -> str:
     model = next(iter(demo["models"].values()))
     environment = model["scores"]["environment"]
-    lines = [f"- commit {demo['commit']}, {demo['processor']}, {demo['cores']} cores"]
+    lines = [f"- {made_with([demo])}, {demo['cores']} cores"]
     lines += [f"- {key}: {value}" for key, value in environment.items()]
     for name, own in demo["models"].items():
         lines.append(f"- {name}: `tokensieve train {' '.join(command_of_today([*own['settings'], *demo['recipe']]))}`")

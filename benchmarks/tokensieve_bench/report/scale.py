@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from tokensieve_bench.records import Results
-from tokensieve_bench.table import Form, render
+from tokensieve_bench.table import Form, made_with, render, threads_of
 
 _MIB = 1 << 20
 
@@ -75,5 +75,4 @@ def _yes(value: bool) -> str:
 
 
 def _machine(record: dict[str, Any]) -> str:
-    own = record["machine"]
-    return f"{own['threads']} thread a worker, {own['processor']}, commit {own['commit'][:10]}"
+    return f"{threads_of([record['machine']])} a worker; {made_with([record['machine']])}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
 from typing import Any
 
+from tokensieve_bench.figures import paired
 from tokensieve_bench.records import Results
-from tokensieve_bench.table import render
+from tokensieve_bench.table import alternatives, made_with, render, threads_of
 
 DENSE = "dense"
 LONG = "series/long"
@@ -24,8 +24,9 @@ def series_tables(results: Results) -> str:
         return ""
     parts = ["\n".join([f"## {title}", "", *error_table(records, head)]) for head, title in TITLES.items()]
     parts.append("\n".join(_conditions(records)))
-    if results.has(LONG):
-        parts.append("\n".join(["## Speed", "", *speed_table(records, results.read(LONG))]))
+    long = results.read(LONG) if results.has(LONG) else {"cells": []}
+    if timed := _timings(records, long):
+        parts.append("\n".join(["## Speed", "", *speed_table(timed)]))
     return "\n\n".join(parts)
 
 
@@ -51,25 +52,29 @@ def error_table(records: Mapping[str, Record], head: str) -> list[str]:
     return render(rows, "markdown")
 
 
-def speed_table(records: Mapping[str, Record], long: Record) -> list[str]:
-    """Times faster than dense: medians of paired rounds, with the lowest and the highest."""
+def _timings(records: Mapping[str, Record], long: Record) -> dict[str, Record]:
+    """The seconds that there are, by the head of their column: of series, then of random walks."""
     timed = {f"{name}, {own['timing']['tokens']}": own["timing"] for name, own in records.items() if "timing" in own}
-    timed |= {f"random, {cell['tokens']}": cell for cell in long["cells"]}
+    return timed | {f"random, {cell['tokens']}": {**cell, "machine": long["machine"]} for cell in long["cells"]}
+
+
+def speed_table(timed: Mapping[str, Record]) -> list[str]:
+    """Times faster than dense: medians of paired rounds, with the lowest and the highest."""
     rows = [["tokens leave", *(f"{name} tokens" for name in timed)]]
-    for reduction in next(iter(timed.values()))["seconds"]:
+    for reduction in dict.fromkeys(name for own in timed.values() for name in own["seconds"]):
         if reduction != DENSE:
             rows.append([reduction, *(_times(own["seconds"], reduction) for own in timed.values())])
-    machine, cells = long["machine"], long["cells"]
-    flops = {name: [cell["flops"][name] for cell in cells] for name in cells[0]["flops"]}
-    rounds = len(cells[0]["seconds"][DENSE])
-    least = min(flops, key=lambda name: flops[name][-1])
-    return [
-        *render(rows, "markdown"),
-        "",
-        f"- {machine['threads']} threads of {machine['processor']}; {rounds} interleaved rounds",
-        f"- random: random walks and weights, a value a token; fewest FLOPs at {cells[-1]['tokens']} tokens: {least}, "
-        f"{flops[least][-1]:.2f} of dense",
-    ]
+    machines = [own["machine"] for own in timed.values()]
+    rounds = alternatives(len(own["seconds"][DENSE]) for own in timed.values())
+    notes = [f"- {threads_of(machines)}; {rounds} interleaved rounds; {made_with(machines)}"]
+    if counted := [own for own in timed.values() if "flops" in own]:
+        tokens, flops = counted[-1]["tokens"], counted[-1]["flops"]
+        least = min(flops, key=flops.__getitem__)
+        notes.append(
+            f"- random: random walks and weights, a value a token; fewest FLOPs at {tokens} tokens: {least}, "
+            f"{flops[least]:.2f} of dense"
+        )
+    return [*render(rows, "markdown"), "", *notes]
 
 
 def _runs(record: Record, head: str, reduction: str, trained: bool) -> list[Run]:
@@ -85,8 +90,10 @@ def _ratios(record: Record, runs: Sequence[Run]) -> str:
 
 
 def _times(seconds: Mapping[str, Sequence[float]], reduction: str) -> str:
-    ratios = sorted(dense / own for dense, own in zip(seconds[DENSE], seconds[reduction], strict=True))
-    return f"{median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}]"
+    if reduction not in seconds:
+        return "-"
+    ratios = paired(seconds[DENSE], seconds[reduction])
+    return f"{ratios.median:.2f} [{ratios.low:.2f}, {ratios.high:.2f}]"
 
 
 def _span(values: Sequence[float]) -> str:
@@ -107,12 +114,12 @@ def _conditions(records: Mapping[str, Record]) -> list[str]:
         f"{own['config']['series']['horizon']}; {own['windows']['test']} test windows)"
         for name, own in records.items()
     ]
-    seeds = sorted({run["seed"] for run in first["runs"]})
+    seeds = sorted({run["seed"] for own in records.values() for run in own["runs"]})
     return [
         f"- {'; '.join(told)}",
         f"- {shape['num_hidden_layers']} layers of width {shape['hidden_size']}, {recipe['steps']} steps of "
         f"{recipe['batch']} windows, seeds {', '.join(map(str, seeds))}. Weights by the error on validation windows.",
         "- Error: mean squared, on the last fifth of the series in time, as a multiple of dense's of the same seed: "
         "mean [lowest, highest] of the seeds. The dense error itself is in units of the training part's variance.",
-        f"- commit {first['machine']['commit'][:10]}, {first['machine']['processor']}",
+        f"- {made_with(own['machine'] for own in records.values())}",
     ]

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from tokensieve_bench.records import Results
-from tokensieve_bench.table import Form, render
+from tokensieve_bench.table import Form, made_with, render, threads_of
 
 _RATIOS = (
     ("documents per CPU second, of offline's", "server", "offline", "cpu_seconds"),
@@ -63,8 +63,7 @@ def _faults(record: dict[str, Any]) -> str:
 
 
 def _machine(record: dict[str, Any]) -> str:
-    own = record["machine"]
-    return f"{own['threads']} threads, {own['processor']}, commit {own['commit'][:10]}"
+    return f"{threads_of([record['machine']])}; {made_with([record['machine']])}"
 
 
 def _speed(own: dict[str, Any], of: str) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokensieve_bench.record_files import Record
 from tokensieve_bench.records import Results
-from tokensieve_bench.table import render
+from tokensieve_bench.table import made_with, render, threads_of
 
 MOST_MINUTES = 10
 """The bar."""
@@ -59,6 +59,5 @@ def _conditions(record: Record) -> list[str]:
         f"- tried: {', '.join(record['candidates'])}",
         f"- {minutes:.1f} minutes (bar {MOST_MINUTES}: {bar}); {documents['train']} training and "
         f"{documents['validation']} validation documents, seed {record['seed']}",
-        f"- {measured['threads']} threads of {record['machine']['processor']}; torch {measured['torch']}; commit "
-        f"{str(record['machine']['commit'])[:10]}",
+        f"- {threads_of([measured])}; {made_with([record['machine'] | {'torch': measured['torch']}], 'torch')}",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from tokensieve_bench.places import CONFIGS
 from tokensieve_bench.records import Results
 from tokensieve_bench.report.accuracy import interval, with_interval
-from tokensieve_bench.table import render
+from tokensieve_bench.table import alternatives, made_with, render, threads_of
 
 CONFIG = CONFIGS / "worth.json"
 CONTENDERS = {
@@ -95,16 +95,27 @@ def _speed(figure: float) -> str:
 
 def _conditions(records: Records) -> list[str]:
     """What the figures hold for."""
-    machines = sorted({record["machine"]["processor"] for record in records.values()})
+    machines = [record["machine"] for record in records.values()]
+    timed = [record["timed"] for record in records.values()]
     lines = [
         "- In brackets: training documents. One seed. The interval is a bootstrap over the test documents, paired; it "
         "leaves out the spread of seeds.",
     ]
     lines += [f"- {name}: {_told(record)}" for name, record in records.items()]
+    if not records:
+        return lines
     return [
         *lines,
-        f"- Speed: {', '.join(machines)}, one thread, shared with other work; medians of rounds by turns.",
+        f"- Speed: medians of {alternatives(own['rounds'] for own in timed)} rounds by turns over the first "
+        f"{alternatives(own['documents'] for own in timed)} test documents, {threads_of(machines)}{_load(machines)}.",
+        f"- {made_with(machines)}",
     ]
+
+
+def _load(machines: Iterable[Mapping[str, Any]]) -> str:
+    """How busy the machines were, where they say."""
+    loads = [own["load"] for own in machines if own.get("load") is not None]
+    return f", at a load average of {min(loads):g} to {max(loads):g}, this work included" if loads else ""
 
 
 def _told(record: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
             "gate": {"documents": 9, "labels_changed": 0.25, "mean_change": 0.001, "attention": "float32"},
             "float32": trained["predicted"],
             "int8": after,
-            "machine": {"commit": "0123456789abcdef", "processor": "a processor"},
+            "machine": {"commit": "0123456789abcdef+", "processor": "a processor"},
         }
 
     monkeypatch.setattr(quantized, "measured", measured)
@@ -66,6 +66,31 @@ def test_the_table_follows_from_the_record(tmp_path: Path, asked: list[Path]) ->
         quantized.add_run(tmp_path / "int8" / "toy.json", CONFIG, "dense", place, SimpleNamespace())
     text = int8_tables(Results(tmp_path))
     assert "| toy | dense | 1, 2 | 4 | 0.8750 | 0.8750 | +0.00 [+0.00, +0.00] | 25.00% |" in text
-    assert "- at most 0.2 points lost, all documents together: met" in text
-    assert "- at most 1.5% of the labels changed: missed" in text
+    assert "- at most 0.2 points lost, all documents together: met, on 0 of 5 sets" in text
+    assert "- at most 1.5% of the labels changed: missed, on 0 of 5 sets" in text
     assert "tried again for 2 of 2 runs" in text
+    assert "- commit 0123456789+; a processor" in text
+    assert "trained" not in text
+
+
+def test_bars_say_how_far_the_interval_and_the_evidence_reach(tmp_path: Path) -> None:
+    """One of 1,000 documents is lost: 0.1 points, and by the interval perhaps 0.3; bbc has one classifier alone."""
+    truth, machine = [0] * 1000, {"commit": None, "processor": "a processor"}
+    gate = {"labels_changed": 0.0, "mean_change": 0.0}
+    (tmp_path / "int8").mkdir()
+    for data, variants in (("imdb", ("dense", "fast")), ("bbc", ("dense",))):
+        runs = [
+            {"variant": own, "seed": 2, "float32": truth, "int8": [1, *truth[1:]], "gate": gate, "machine": machine}
+            for own in variants
+        ]
+        record = {"data": data, "truth": truth, "runs": runs}
+        (tmp_path / "int8" / f"{data}.json").write_text(json.dumps(record), encoding="utf-8")
+    text = int8_tables(Results(tmp_path))
+    assert "together: met by the mean, on 1 of 5 sets; the interval reaches -0.25" in text
+    assert "- at most 1.5% of the labels changed: met, on 1 of 5 sets" in text
+    assert "- commit unknown; a processor" in text
+    training = {"config": {"variants": {}}, "runs": [{"seed": seed, "machine": machine} for seed in (2, 3)]}
+    training["runs"][0]["machine"] = {"commit": "d" * 40 + "+", "processor": "another"}
+    (tmp_path / "accuracy").mkdir()
+    (tmp_path / "accuracy" / "cascade-bbc.json").write_text(json.dumps(training), encoding="utf-8")
+    assert "- encoders trained: commit dddddddddd+; another" in int8_tables(Results(tmp_path))

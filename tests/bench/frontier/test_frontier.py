@@ -26,18 +26,21 @@ def _write(file: Path, record: dict[str, Any]) -> None:
 def results(tmp_path: Path) -> Results:
     """Two sets, of which one has no answers of ONNX Runtime; words are right once less than dense."""
     stages = {"words": [0, 1, 0, 1], "dense": [0, 1, 1, 1], "fast": [0, 1, 1, 1], "words -> pruned, 0.5": TRUTH}
-    machine = {"processor": "a processor"}
+    machine = {"commit": "ab" * 20, "processor": "a processor", "threads": 4}
     for data in ("a", "b"):
         runs = [{"seed": seed, "predicted": stages} for seed in (0, 1)]
-        config = {"config": {"variants": {}}, "truth": {"test": TRUTH}, "machine": machine}
+        recipe = {"max_length": 64 if data == "a" else 96}
+        config = {"config": {"variants": {}, "recipe": recipe}, "truth": {"test": TRUTH}, "machine": machine}
         _write(tmp_path / "cascade" / data / "common.json", config)
         _write(tmp_path / "cascade" / data / "seed0.json", {"runs": runs})
         seconds = {"transformers": [4.0, 8.0], "dense": [2.0, 2.0], "OpenVINO int8": [1.0, 1.0]}
-        speed = {"seconds": seconds, "documents": 4, "machine": machine}
+        speed = {"seconds": seconds, "documents": 4, "machine": machine, "max_length": 64}
         _write(tmp_path / "frontier" / data / "speed.json", speed)
         answers = {"contender": "OpenVINO int8", "seed": 1, "predicted": [0, 1, 1, 1] if data == "a" else [1, 1, 1, 1]}
+        answers["machine"] = machine | {"commit": "cd" * 20 + "+"}
         _write(tmp_path / "frontier" / data / "seed1-OpenVINO-int8.json", answers)
-    _write(tmp_path / "frontier" / "a" / "seed0-x.json", {"contender": "static", "seed": 0, "predicted": TRUTH})
+    other = {"contender": "static", "seed": 0, "predicted": TRUTH, "machine": machine | {"commit": None}}
+    _write(tmp_path / "frontier" / "a" / "seed0-x.json", other)
     return Results(tmp_path)
 
 
@@ -52,6 +55,15 @@ def test_contenders_are_compared_on_the_same_documents(results: Results) -> None
     assert "| OpenVINO int8 | 0.7500 | 0.5000 |" in accuracy
     assert "| dense | 2 | 2 |" in speed
     assert "a 4, b 4" in notes
+
+
+def test_notes_are_those_of_the_records(results: Results) -> None:
+    notes = contender_tables(results).split("\n\n")[-1]
+    assert "The encoders read 64 or 96 tokens" in notes
+    assert "- answers: commits ababababab, cdcdcdcdcd+, unknown; a processor" in notes
+    assert "medians of 2 interleaved rounds" in notes
+    assert "4 threads for all; commit ababababab; a processor" in notes
+    assert "largest of the sets: `OpenVINO int8` 67 %, `dense` 67 %" in notes  # of 4 and 8, and of 2 and 4
 
 
 def test_the_picture_has_every_timed_contender(results: Results, tmp_path: Path) -> None:

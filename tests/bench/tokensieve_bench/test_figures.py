@@ -182,6 +182,39 @@ def test_bars_from_above_and_by_other_metrics() -> None:
     assert [one.met for one in verdicts(record(cells, lengths=[8, 16], bars=bars))] == [True, False, True, True]
 
 
+UNJUDGED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "int8": ({"dtype": "int8"}, {"metric": "efficiency"}, "ours is not float32"),
+    "unfair": ({}, {"metric": "efficiency", "against": "unsorted"}, "unsorted is not transformers' model in float32"),
+    "no memory": ({}, {"metric": "memory_ratio"}, "memory was not measured"),
+    "no single documents": ({}, {"metric": "p95_speedup"}, "single documents were not timed"),
+}
+
+
+@pytest.mark.parametrize(("options", "asked", "why"), UNJUDGED.values(), ids=UNJUDGED)
+def test_a_bar_that_cannot_be_judged_says_why(options: dict[str, Any], asked: dict[str, Any], why: str) -> None:
+    contenders = CONTENDERS | {"ours": CONTENDERS["ours"] | options}
+    whole = record([cell(seconds=SECONDS)], contenders=contenders, bars=[bar(at_least=1, **asked)])
+    (found,) = verdicts(whole)
+    assert found.figure is None and not found.met
+    assert found.told.startswith(f"not judged: {why}")
+    assert f"|  | not judged: {why}" in bars_table([whole], "markdown")[2]
+
+
+@pytest.mark.parametrize(("at_least", "told"), [(2, "not judged: FLOPs were not counted"), (3, "missed")])
+def test_a_bar_for_every_cell_wants_a_figure_of_every_cell(at_least: float, told: str) -> None:
+    """Unless one of them misses it."""
+    cells = [cell(8, seconds=SECONDS), cell(16, seconds=SECONDS, flops={"ours": None})]
+    (found,) = verdicts(record(cells, lengths=[8, 16], bars=[bar(metric="efficiency", at_least=at_least)]))
+    assert found.told == told
+    assert found.cell["length"] == (8 if told == "missed" else 16)
+
+
+def test_time_that_was_not_measured() -> None:
+    measured = cell(peak_bytes=PEAKS, loaded_bytes=LOADED)
+    whole = record([measured], bars=[bar(), bar(metric="efficiency")])
+    assert [one.told for one in verdicts(whole)] == ["not judged: time was not measured"] * 2
+
+
 def test_a_bar_without_its_contenders_is_left_out() -> None:
     part = record([cell(seconds=SECONDS)], bars=[bar(), bar(against="unsorted")])
     part["contenders"] = {"sdpa": {}, "ours": {}}

@@ -71,8 +71,10 @@ def _record(folder: Path, data: str, row: str, share: str, right: str, **more: A
 def test_the_table_pairs_documents_and_sets(tmp_path: Path) -> None:
     for data in ("a", "b"):
         _record(tmp_path, data, "dense", PUBLISHED, "1100")
-    _record(tmp_path, "a", "random", "0.5", "1110", seconds={"dense": [2.0, 4.0], "own": [1.0, 1.0]})
-    _record(tmp_path, "b", "random", "0.5", "1100", seconds={"dense": [3.0], "own": [1.0]})
+    on = {"timed_on": {"commit": "c" * 40, "processor": "another", "threads": 2}}
+    _record(tmp_path, "a", "random", "0.5", "1110", seconds={"dense": [2.0, 4.0], "own": [1.0, 1.0]}, **on)
+    changed = {"machine": {"commit": "1" * 40 + "+", "processor": "a processor"}}
+    _record(tmp_path, "b", "random", "0.5", "1100", seconds={"dense": [3.0], "own": [1.0]}, **on, **changed)
     _record(tmp_path, "a", "3 layers", PUBLISHED, "0000")
     lines = leaderboard(tmp_path).splitlines()
     ours, layers = (next(line for line in lines if f" {name} " in line) for name in ("`random`", "3 layers *"))
@@ -83,6 +85,8 @@ def test_the_table_pairs_documents_and_sets(tmp_path: Path) -> None:
     assert set_tables(tmp_path).count("`random`") == 2
     assert "`tome`" in lines[-1]  # has no record
     assert "`random`" not in lines[-1]
+    assert "- commits 0000000000, 1111111111+; a processor" in lines
+    assert "- speed: 2 threads; commit cccccccccc; another" in lines
 
 
 def test_without_records_the_table_says_so(tmp_path: Path) -> None:

@@ -97,7 +97,8 @@ def record() -> dict[str, Any]:
     config = {"series": SIZES, "shape": SHAPE, "recipe": CONFIG["recipe"]}
     machine = {"commit": "0123456789abcdef", "processor": "a processor", "threads": 1}
     naive = {"last value": {"mse": 0.9}}
-    timing = {"tokens": 12, "seconds": {"dense": [2.0, 4.0], "local": [1.0, 1.0]}}
+    seconds = {"dense": [2.0, 4.0], "local": [1.0, 1.0]}
+    timing = {"tokens": 12, "windows": 2, "seconds": seconds, "machine": machine | {"commit": "c" * 40 + "+"}}
     windows = {"test": 7}
     return {"config": config, "runs": runs, "machine": machine, "naive": naive, "windows": windows, "timing": timing}
 
@@ -111,8 +112,27 @@ def test_tables(tmp_path: Path) -> None:
     assert "| local | no | 0.60 | 1.10 [1.00, 1.20] |" in text
     assert "| dense: its error | yes | 1 | 0.450 |" in text
     assert "| no model: the last value again |  | 0 | 2.00 |" in text
-    assert "## Speed" not in text
+    assert "- commit 0123456789; a processor\n" in text
+    assert "| local | 3.00 [2.00, 4.00] |" in text, "there are times of a series before those of random walks"
+    assert "- 1 thread; 2 interleaved rounds; commit cccccccccc+; a processor" in text
     cell = {"tokens": 64, "windows": 2, "seconds": record()["timing"]["seconds"], "flops": {"dense": 1.0, "local": 0.6}}
+    cell["seconds"] = {**cell["seconds"], "tome": [2.0, 2.0]}
     long = {"cells": [cell], "machine": record()["machine"]}
     (folder / "long.json").write_text(json.dumps(long), encoding="utf-8")
-    assert "| local | 3.00 [2.00, 4.00] | 3.00 [2.00, 4.00] |" in series_tables(Results(tmp_path))
+    text = series_tables(Results(tmp_path))
+    assert "| local | 3.00 [2.00, 4.00] | 3.00 [2.00, 4.00] |" in text
+    assert "| tome | - | 1.50 [1.00, 2.00] |" in text, "nobody timed it on the series"
+    assert "2 interleaved rounds; commits 0123456789, cccccccccc+; a processor" in text
+    assert "fewest FLOPs at 64 tokens: local, 0.60 of dense" in text
+
+
+def test_without_times_there_is_no_speed(tmp_path: Path) -> None:
+    (tmp_path / "series").mkdir()
+    untimed = record() | {"machine": {"commit": None, "processor": "another", "threads": 1}}
+    del untimed["timing"]
+    for name in ("tide", "wave"):
+        (tmp_path / "series" / f"{name}.json").write_text(json.dumps(untimed), encoding="utf-8")
+        untimed["machine"] = record()["machine"]
+    text = series_tables(Results(tmp_path))
+    assert "## Speed" not in text
+    assert "- commits 0123456789, unknown; a processor, another" in text

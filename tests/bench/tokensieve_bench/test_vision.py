@@ -11,7 +11,7 @@ from transformers import ViTConfig, ViTModel
 
 from support.paths import ROOT
 from tokensieve.errors import ConfigError
-from tokensieve_bench.report.vision import vision_tables
+from tokensieve_bench.report.vision import prumerge_table, vision_tables
 from tokensieve_bench.vision import DENSE, body_of, features, flops_share, probed, read_images, settings_at
 
 CONFIG = json.loads((ROOT / "benchmarks/configs/vision/compare.json").read_text(encoding="utf-8"))
@@ -93,13 +93,70 @@ def record(folder: Path, row: str, right: str, **changes: Any) -> None:
 
 def test_the_table_pairs_images(tmp_path: Path) -> None:
     record(tmp_path, "dense", "1110" * 10)
-    record(tmp_path, "tome", "1100" * 10, seconds={"dense": [3.0, 3.0], "own": [2.0, 1.5]})
+    record(tmp_path, "tome", "1100" * 10, **timed([3.0, 3.0], [2.0, 1.5]))
+    record(tmp_path, "random", "1100" * 10, machine={"commit": "a" * 40 + "+", "processor": "a processor"})
     table = vision_tables(tmp_path)
     (line,) = (line for line in table.splitlines() if line.startswith("| tome"))
     assert "0.500" in line
     assert "-25.00 [" in line
     assert "1.75 (1.50-2.00)" in line
-    assert "0123456789, a processor" in table
+    (line,) = (line for line in table.splitlines() if line.startswith("| random"))
+    assert line.endswith(" | - |")
+    assert "- commits 0123456789, aaaaaaaaaa+; a processor" in table
+    assert "- speed: 32 images, 2 rounds, 2 threads; commit cccccccccc; another" in table
+
+
+def timed(dense: list[float], own: list[float]) -> dict[str, Any]:
+    on = {"commit": "c" * 40, "processor": "another", "threads": 2}
+    return {"seconds": {"dense": dense, "own": own}, "timed_images": 32, "timed_on": on}
+
+
+RIGHT = "1110" * 250
+BARS: dict[str, tuple[str, dict[str, Any], str, str]] = {
+    "met": (RIGHT, timed([3.0, 3.0, 9.0], [2.0, 2.1, 2.0]), "met, 1.50", "met"),
+    "of the medians 1.4": (RIGHT, timed([2.8, 2.0, 4.0], [2.0, 1.9, 3.9]), "missed, 1.05", "met"),
+    "not timed": ("0" + RIGHT[1:], {}, "not judged: it was not timed yet", "met"),
+    "by the mean": ("0" * 20 + RIGHT[20:], {}, "not judged", "met by the mean; the interval reaches -2."),
+    "lost": ("0" * 40 + RIGHT[40:], {}, "not judged", "missed"),
+}
+
+
+@pytest.mark.parametrize(("right", "changes", "speed", "loss"), BARS.values(), ids=BARS)
+def test_bars(tmp_path: Path, right: str, changes: dict[str, Any], speed: str, loss: str) -> None:
+    record(tmp_path, "dense", RIGHT)
+    where = "`zero-tprune` at 0.65 of the FLOPs, at"
+    assert vision_tables(tmp_path).count("not judged: the row was not measured here") == 2
+    record(tmp_path, "zero-tprune", right, **changes)
+    table = vision_tables(tmp_path)
+    assert f"- {where} least 1.35 times the images per second: {speed}" in table
+    assert f"- {where} most 2 points lost: {loss}" in table
+
+
+def prumerge(folder: Path, **changes: Any) -> str:
+    row = {"tokens": 4.0, "least": 4, "most": 4, "accuracy": 0.5, "right": "10"}
+    own = {
+        "config": {"probe": {"folds": 5, "strength": 0.01}, "timed": {"images": 64, "rounds": 5}},
+        "images": 2,
+        "rows": {"all": row, "prumerge": row, "at random": row},
+        "machine": {"commit": "0123456789abcdef+", "processor": "a processor"},
+    }
+    (folder / "prumerge.json").write_text(json.dumps(own | changes), encoding="utf-8")
+    return prumerge_table(folder / "prumerge.json")
+
+
+def test_prumerge_with_and_without_times(tmp_path: Path) -> None:
+    assert prumerge_table(tmp_path / "prumerge.json") == "Not measured yet."
+    untimed = prumerge(tmp_path)
+    assert untimed.count(" | - |\n") == 3
+    assert untimed.endswith("- commit 0123456789+; a processor")
+    times = {"milliseconds": {"tower": 12.5, "prumerge": 0.25}, "timed_on": timed([], [])["timed_on"]}
+    told = prumerge(tmp_path, **times)
+    assert "| prumerge | 4.0 | 4-4 | 0.500 | +0.00 [+0.00, +0.00] | 0.25 |" in told
+    assert "takes 12.50 ms an image; median of 5 rounds over 64 images, 2 threads; commit cccccccccc; another" in told
+    rounds = {"seconds": {"tower": [0.1, 0.2, 0.3], "prumerge": [0.001, 0.002, 0.006]}, "timed_images": 10}
+    told = prumerge(tmp_path, **times, **rounds)
+    assert "| 0.20 (0.10-0.60) |" in told
+    assert "takes 20.00 (10.00-30.00) ms an image; median of 3 rounds over 10 images" in told
 
 
 def test_no_records_yet(tmp_path: Path) -> None:

@@ -133,5 +133,16 @@ def test_the_table_has_all_seeds(compose: Compose, tmp_path: Path) -> None:
         trained(tmp_path, seed)
     compose()
     (tmp_path / "results" / "cascade" / "speed-toy.json").write_text('{"seconds": {}}', encoding="utf-8")
-    rows = [line for line in cascade_table(Results(tmp_path / "results")).splitlines() if line.startswith("| toy")]
+    table = cascade_table(Results(tmp_path / "results"))
+    rows = [line for line in table.splitlines() if line.startswith("| toy")]
     assert [row.split(" | ")[:3] for row in rows] == [["| toy", "0, 2", "45"]]
+    assert "toy 30; 1 epoch at 2e-05, 512 tokens, the epoch by validation loss; the bag" in table
+    assert "encoders trained" not in table
+    machine = {"commit": "ab" * 20 + "+", "processor": "another"}
+    runs = [
+        {"variant": "dense", "seed": seed, "machine": machine | ({"commit": None} if seed else {})} for seed in (0, 1)
+    ]
+    (tmp_path / "results" / "accuracy").mkdir()
+    training = json.dumps({"runs": runs})
+    (tmp_path / "results" / "accuracy" / "cascade-toy.json").write_text(training, encoding="utf-8")
+    assert "- encoders trained: commit ababababab+; another" in cascade_table(Results(tmp_path / "results"))

@@ -162,7 +162,8 @@ def record(short: float, **accuracies: tuple[float, float]) -> dict[str, Any]:
     return facts | {
         "documents": {"train": 1234, "validation": 20, "test": 200},
         "cascade": {"encoder": "dense", "deferred": 0.4},
-        "machine": {"processor": "Some processor"},
+        "timed": {"documents": 128, "rounds": 5},
+        "machine": {"commit": "ab" * 20 + "+", "processor": "Some processor", "threads": 2, "load": 1.5},
         "truth": truth,
         "contenders": contenders,
     }
@@ -211,4 +212,10 @@ def test_tables_are_of_the_records_that_are_there(tmp_path: Path) -> None:
     ]
     assert "unknown" not in page
     assert "The cascade defers 40 % to `dense`." in page
-    assert "Some processor" in page
+    assert "- Speed: medians of 5 rounds by turns over the first 128 test documents, 2 threads, at a load" in page
+    assert "1.5 to 1.5" in page
+    assert "- commit ababababab+; Some processor" in page
+    quiet = own | {"machine": own["machine"] | {"load": None, "threads": 1}, "timed": {"documents": 64, "rounds": 3}}
+    (tmp_path / "worth" / "sst2.json").write_text(json.dumps(quiet), encoding="utf-8")
+    page = worth_tables(Results(tmp_path))
+    assert "medians of 5 or 3 rounds by turns over the first 128 or 64 test documents, 1 or 2 threads" in page
