@@ -20,6 +20,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from tokensieve.model.images import check_images
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS, ROOT
 from tokensieve_bench.record_files import write_whole
-from tokensieve_bench.rounds import run_interleaved, seconds
+from tokensieve_bench.rounds import time_interleaved
 from tokensieve_bench.vision import DENSE, ImageSet, body_of, features, flops_share, probed, read_images, settings_at
 
 
@@ -110,23 +111,17 @@ def measure(job: Job, config: dict[str, Any], folder: Path, images: ImageSet, th
 
 
 def time_all(jobs: list[Job], config: dict[str, Any], folder: Path, images: ImageSet) -> None:
-    """Seconds of each job beside dense: pixels to vectors, in batches, in interleaved rounds."""
+    """Seconds of each job but dense, beside dense: pixels to vectors, in batches, in interleaved rounds."""
     timed, dense = config["timed"], body_of(folder, DENSE)
     pixels = images.pixels[:: max(1, len(images.pixels) // timed["images"])][: timed["images"]]
     for job in jobs:
-        if not job.record.is_file():
+        if job.row == "dense" or not job.record.is_file():
             continue
         record = json.loads(job.record.read_text(encoding="utf-8"))
         if record.get("seconds") is None:
             works = {"dense": dense, "own": body_of(folder, job.settings)}
-            rounds = run_interleaved(
-                {
-                    name: lambda own=own: seconds(lambda: features(own, pixels, timed["batch"]))  # type: ignore[misc]
-                    for name, own in works.items()
-                },
-                timed["rounds"],
-                lambda _: None,
-            )
+            calls = {name: partial(features, own, pixels, timed["batch"]) for name, own in works.items()}
+            rounds = time_interleaved(calls, timed["rounds"])
             on = machine(torch.get_num_threads())
             _write(job, record | {"seconds": rounds, "timed_images": len(pixels), "timed_on": on})
 
