@@ -17,7 +17,10 @@ from tokensieve_bench.table import render
 
 GROUPS = {
     "floors": ("words", "static"),
-    "rivals": ("transformers", "ONNX Runtime int8", "OpenVINO int8", "3 layers"),
+    "rivals": (
+        *("transformers", "transformers bf16", "ONNX Runtime int8"),
+        *("OpenVINO bf16", "OpenVINO int8", "3 layers"),
+    ),
     "tokensieve, float32": ("dense", "fast", "cascade"),
     "tokensieve, int8": ("dense int8", "fast int8", "cascade int8", "cascade int8, 1 point"),
 }
@@ -43,12 +46,14 @@ class Measured:
         seconds: by set and contender, of each round.
         documents: by set, that were timed.
         machines: of the timings.
+        batches: by set, documents in a batch of each rival; none in older records, of which all had 8.
     """
 
     right: dict[str, Mapping[str, Right]]
     seconds: dict[str, dict[str, list[float]]]
     documents: dict[str, int]
     machines: set[str]
+    batches: dict[str, dict[str, int]]
 
     def complete(self) -> Iterator[str]:
         """Contenders whose answers are there for every set, in the order of the tables."""
@@ -87,6 +92,7 @@ def measured(results: Results) -> Measured:
         {name: record["seconds"] for name, record in speeds.items()},
         {name: record["documents"] for name, record in speeds.items()},
         {record["machine"]["processor"] for record in speeds.values()},
+        {name: record.get("batches", {}) for name, record in speeds.items()},
     )
 
 
@@ -166,7 +172,13 @@ def _conditions(found: Measured) -> list[str]:
             f" test documents ({timed}), from text to label, tokenizing included, two threads for all, on "
             f"{', '.join(sorted(found.machines))}."
         )
+        batches = "; ".join(f"{name} {_batches(own)}" for name, own in found.batches.items())
+        lines.append(f"- Documents in a batch of the rivals: {batches}.")
     return lines
+
+
+def _batches(batches: Mapping[str, int]) -> str:
+    return ", ".join(f"{own} {size}" for own, size in batches.items()) or "8"
 
 
 def contender_plot(results: Results, path: Path) -> None:
