@@ -34,6 +34,7 @@ from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
 from tokensieve_bench.record_files import write_whole
 from tokensieve_bench.report.assistants import rows_of
+from tokensieve_bench.runs import chosen
 
 FOLDER = RESULTS / "assistants"
 ROUNDS = 5
@@ -58,10 +59,9 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
     end = time.monotonic() + 60 * arguments.minutes
-    for name, family in config["families"].items():
-        if arguments.family and name not in arguments.family:
-            continue
-        bench = Family(name, {**{key: config[key] for key in config if key != "families"}, **family}, arguments.data)
+    for name in chosen("--family", arguments.family, config["families"]):
+        common = {key: config[key] for key in config if key != "families"}
+        bench = Family(name, {**common, **config["families"][name]}, arguments.data)
         if arguments.time:
             bench.time(end, arguments.threads)
         else:
@@ -79,10 +79,11 @@ class Family:
         self.record = as_far_as(self.file, json.loads(json.dumps(config)))
 
     def run(self, threads: int) -> None:
+        """What the record lacks; a figure names its machine by the place among "machines"."""
         tasks = [self.task(name, self.config["test"]) for name in self.config["tasks"]]
         self.record["tasks"] |= {task.name: self.told(task) for task in tasks}
+        self.machine = machine(threads)
         self.search(tasks)
-        self.record["machine"] = machine(threads)
         for name in (*self.config["tasks"], *self.config["whole"]):
             self.apply(name)
         self.save()
@@ -123,7 +124,8 @@ class Family:
                     for shots, by_task in trial.right.items()
                 }
                 flops = {name: round(value / 1e6) for name, value in trial.flops.items()}
-                self.record["trials"].append({"configuration": own, "right": right, "megaflops": flops})
+                about = {"configuration": own, "machine": self.place_of_machine()}
+                self.record["trials"].append({**about, "right": right, "megaflops": flops})
             if own is None or own[0] == last:
                 self.save()
                 print(self.file.stem, own, flush=True)
@@ -147,10 +149,18 @@ class Family:
         for (shots, bound), row in taken.items():
             entry = held_out(task, found[row.configuration], found[None], shots)
             searched = {"searched": len(others), "expected": row.change, "expected_flops": row.flops}
-            head = {"task": name, "shots": shots, "tolerance": bound}
+            head = {"task": name, "shots": shots, "tolerance": bound, "machine": self.place_of_machine()}
             self.record["held_out"].append({**head, **entry, **searched})
         self.save()
         print(self.file.stem, name, flush=True)
+
+    def place_of_machine(self) -> int:
+        """The place of this machine in the record, which has it from its first figure on."""
+        self.record["machine"], machines = self.machine, self.record.setdefault("machines", [])
+        if self.machine not in machines:
+            machines.append(self.machine)
+        place: int = machines.index(self.machine)
+        return place
 
     def others(self, name: str) -> list[str]:
         """The tasks that the search for a task sees."""
@@ -199,7 +209,7 @@ def as_far_as(file: Path, config: Record) -> Record:
         return found
     start: Record = {"config": config, "tasks": {}, "trials": [], "held_out": []}
     if found and {**found["config"], "grid": config["grid"]} == config:
-        start["trials"] = found["trials"]
+        start |= {key: found[key] for key in ("trials", "machine", "machines") if key in found}
     return start
 
 

@@ -3,7 +3,8 @@
     python benchmarks/accuracy/cost.py benchmarks/configs/accuracy/bbc-256.json --data DATA --threads 2
 
 Run on an idle machine, after train.py: it times the classifiers of the last seed. Rounds are interleaved, so that
-all variants meet the same machine; memory is the peak of a process of its own, less what it used after its imports.
+all variants meet the same machine; memory is the peak of a process of its own, less what it used when the documents
+were read and no model was loaded.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ import torch
 from tokensieve import compress, load
 from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.backbones.loading import load_config, load_tokenizer
+from tokensieve.data import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
 from tokensieve.memory import peak_memory_bytes, return_large_blocks
 from tokensieve.training.stages.fine_tune import set_attention_dropout
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
-from tokensieve_bench.rounds import run_interleaved, seconds
+from tokensieve_bench.process import resident_bytes, use_threads
+from tokensieve_bench.rounds import time_interleaved
 from tokensieve_bench.runs import base_of, config_parser, configs_of, run_folder, settings_of, splits_of
 
 CPU = torch.device("cpu")
@@ -38,17 +41,21 @@ def main() -> None:
     parser = config_parser()
     parser.add_argument("--memory", nargs=2, metavar=("VARIANT", "WHAT"))
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    ((name, config),) = configs_of(arguments).items()  # of several data sets --set has to name one
+    use_threads(arguments.threads)
+    configs = configs_of(arguments)
+    if len(configs) > 1:
+        parser.error(f"--set: name one of {', '.join(own['data'] for own in configs.values())}")
+    ((name, config),) = configs.items()
     if arguments.memory is not None:
         print(json.dumps(peak(config, name, *arguments.memory, arguments.data)))
         return
+    splits = splits_of(config, arguments.data)
     record = {
         "config": config,
         "rounds": ROUNDS,
         "documents": DOCUMENTS,
-        "inference_seconds": timed(inference(config, name, arguments.data)),
-        "training_step_seconds": timed(training(config, arguments.data), per=STEPS),
+        "inference_seconds": time_interleaved(inference(config, name, splits), ROUNDS),
+        "training_step_seconds": of_a_step(time_interleaved(training(config, splits), ROUNDS)),
         "peak_bytes": {
             variant: {what: of_process(variant, what) for what in ("inference", "training")}
             for variant in config["variants"]
@@ -61,27 +68,26 @@ def main() -> None:
     target.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def timed(works: Mapping[str, Callable[[], Any]], per: int = 1) -> dict[str, list[float]]:
-    """Seconds of each work in interleaved rounds, after a warm-up."""
-    found = run_interleaved({name: partial(seconds, work) for name, work in works.items()}, ROUNDS, lambda _: None)
-    return {name: [taken / per for taken in rounds] for name, rounds in found.items()}
+def of_a_step(seconds: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    """Seconds of one of STEPS steps, by variant and round."""
+    return {name: [own / STEPS for own in times] for name, times in seconds.items()}
 
 
-def inference(config: dict[str, Any], name: str, data: Path) -> dict[str, Callable[[], Any]]:
+def inference(config: dict[str, Any], name: str, splits: DataSplits) -> dict[str, Callable[[], Any]]:
     """The first test documents, text to label."""
-    documents = splits_of(config, data).test[:DOCUMENTS]
-    works = {}
+    documents, works = splits.test[:DOCUMENTS], {}
     for variant in config["variants"]:
         engine = load(run_folder(name, variant, config["seeds"][-1]), device="cpu").engine
         works[variant] = partial(engine.classify, documents)
     return works
 
 
-def training(config: dict[str, Any], data: Path, variants: tuple[str, ...] = ()) -> dict[str, Callable[[], Any]]:
+def training(
+    config: dict[str, Any], splits: DataSplits, variants: tuple[str, ...] = ()
+) -> dict[str, Callable[[], Any]]:
     """Some steps on the first training documents."""
     base = default_model_dir()
     tokenizer = load_tokenizer(base, load_config(base))
-    splits = splits_of(config, data)
     items = TokenizedDocuments(
         splits.train[: STEPS * BATCH], tokenizer, config["recipe"]["max_length"], splits.label_names
     )
@@ -120,13 +126,14 @@ def of_process(variant: str, what: str) -> int:
 
 
 def peak(config: dict[str, Any], name: str, variant: str, what: str, data: Path) -> int:
-    """Bytes above what the process used after its imports."""
-    before = peak_memory_bytes(CPU)
+    """Bytes above what the process used when the documents were read."""
+    splits = splits_of(config, data)
+    before = resident_bytes()
     if what == "training":
         return_large_blocks()  # as `tokensieve train` does
-        work = training(config, data, (variant,))[variant]
+        work = training(config, splits, (variant,))[variant]
     else:
-        work = inference(config | {"variants": {variant: None}}, name, data)[variant]
+        work = inference(config | {"variants": {variant: None}}, name, splits)[variant]
     work()
     return peak_memory_bytes(CPU) - before
 

@@ -31,7 +31,7 @@ from tokensieve_bench.places import RESULTS, RUNS
 from tokensieve_bench.record_files import in_order, write_whole
 from tokensieve_bench.records import Results
 from tokensieve_bench.report.int8 import int8_tables
-from tokensieve_bench.runs import config_parser, configs_of, run_folder, splits_of
+from tokensieve_bench.runs import chosen, config_parser, configs_of, run_folder, splits_of
 
 UNLABELLED = 1000
 FOLDER = RESULTS / "int8"
@@ -54,10 +54,9 @@ def main() -> None:
 
 
 def _asked(config: dict[str, Any], variants: list[str] | None, seeds: list[int] | None) -> Iterator[tuple[str, int]]:
-    for variant in config["headline"]:
-        for seed in config["seeds"]:
-            if (not variants or variant in variants) and (not seeds or seed in seeds):
-                yield variant, seed
+    for variant in chosen("--variant", variants, config["headline"]):
+        for seed in chosen("--seed", seeds, config["seeds"]):
+            yield variant, seed
 
 
 def add_run(file: Path, config: dict[str, Any], variant: str, place: Path, arguments: Any) -> None:

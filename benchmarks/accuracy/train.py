@@ -41,6 +41,7 @@ from tokensieve_bench.record_files import in_order, is_record, read_record, writ
 from tokensieve_bench.runs import (
     LOGITS,
     base_of,
+    chosen,
     config_parser,
     configs_of,
     recipe_of,
@@ -59,10 +60,10 @@ def main() -> None:
     arguments = parser.parse_args()
     data, variant, seed = arguments.run or (None, None, 0)
     for name, config in configs_of(arguments).items():
-        if unknown := set(arguments.variant or ()) - config["variants"].keys():
-            parser.error(f"--variant {min(unknown)}: the config has {', '.join(config['variants'])}")
+        seeds = chosen("--seed", arguments.seed, config["seeds"])
+        variants = chosen("--variant", arguments.variant, config["variants"])
         if variant is None:
-            all_runs(config, name, arguments.seed or config["seeds"], arguments.variant or list(config["variants"]))
+            all_runs(config, name, seeds, variants)
         elif config["data"] == data:
             one_run(config, name, variant, int(seed), arguments.data, arguments.threads)
 

@@ -14,14 +14,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tokensieve.cli.tune import tuned_record
 from tokensieve.runtime.frontier import times
 from tokensieve.tune.goal import Goal
 from tokensieve.tune.tune import tune
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS, RUNS
+from tokensieve_bench.process import use_threads
 from tokensieve_bench.record_files import write_whole
 from tokensieve_bench.records import Results
 from tokensieve_bench.report.tuned import tuned_tables
@@ -39,7 +38,7 @@ def main() -> None:
     parser.add_argument("--target-speed", help="times the dense encoder, such as 10x, in place of a budget")
     parser.add_argument("--feature-epochs", type=int, default=0, help="as of `tokensieve tune`")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    use_threads(arguments.threads)
     for name, config in configs_of(arguments).items():
         run = arguments.runs / run_folder(name, "dense", arguments.seed).relative_to(RUNS)
         if not (run / "training.json").is_file():

@@ -15,18 +15,20 @@ from tokensieve import load
 from tokensieve.data import DataSplits
 from tokensieve.quantize.gate import Gate
 from tokensieve.quantize.quantize import quantize
+from tokensieve.runtime.precision import is_native
 from tokensieve.training.fits.bag import texts_of
-from tokensieve_bench.contenders import Onnx, OpenVino, Setting
-from tokensieve_bench.contenders.contender import ContenderConfig
+from tokensieve_bench.contenders import Onnx, OpenVino, Setting, Transformers
+from tokensieve_bench.contenders.contender import CPU, ContenderConfig
 from tokensieve_bench.floors import static_floor
-from tokensieve_bench.runs import LOGITS, run_folder
+from tokensieve_bench.runs import LOGITS, run_folder, weights_digest
 from tokensieve_bench.trained import Answer, TrainedBackbone, cascade_folder, padded
-from tokensieve_bench.work import Batch
 
 UNLABELLED = 1000
 """Training documents that no run had, by which int8 ranges are fitted, beside those of validation."""
 BATCH = 8
-"""Documents in a batch of the rivals."""
+"""Documents in a batch of the rivals, for their answers."""
+BATCHES = (8, 16, 32)
+"""Sizes of batches that are tried; a rival is timed at its fastest."""
 SHALLOW = "shallow"
 """The config of shallower models."""
 
@@ -51,6 +53,8 @@ class Trained:
 
     def has(self, contender: str) -> bool:
         """Whether its packages and run are here."""
+        if contender.endswith("bf16") and not is_native(torch.bfloat16, CPU):
+            return False  # a processor that emulates it says nothing about the others
         if contender in RIVALS:
             return all(importlib.util.find_spec(package) for package in RIVALS[contender].packages)
         return contender != "3 layers" or (self.shallow / LOGITS).is_file()
@@ -77,6 +81,13 @@ class Trained:
         return run_folder(f"{SHALLOW}-{self.config['data']}", "3 layers", 0)
 
     @cached_property
+    def made_of(self) -> str:
+        """A mark of all weights: what was answered by others is asked for again."""
+        folders = (self.dense, self.fast, self.shallow)
+        marks = [weights_digest(folder)[:12] for folder in folders if (folder / "model.safetensors").is_file()]
+        return "-".join(marks)
+
+    @cached_property
     def cascade(self) -> Path:
         """The folder of the preset `cascade`: a bag of words ahead of the first stage of `fast`."""
         return cascade_folder(self.splits, self.name, self.seed, 0.5)
@@ -88,7 +99,7 @@ class Trained:
 
     def int8(self, folder: Path) -> Path:
         """The same with int8 weights, as `tokensieve quantize` makes it; the gate refuses none."""
-        target = folder.with_name(f"{folder.name}-int8")
+        target = folder.with_name(f"{folder.name}-int8-{weights_digest(folder)[:12]}")
         if not target.is_dir():
             known = (*self.splits.validation, *self.splits.unlabelled)
             quantize(folder, target, [replace(each, label=None) for each in known], gate=Gate(1.0, 1.0))
@@ -97,7 +108,7 @@ class Trained:
     @cached_property
     def rivals(self) -> Setting:
         """The folder that the dense classifier is exported to, and the documents by which it is quantised."""
-        folder = self.dense.with_name(f"rivals-seed{self.seed}")
+        folder = self.dense.with_name(f"rivals-seed{self.seed}-{weights_digest(self.dense)[:12]}")
         folder.mkdir(exist_ok=True)
         texts = texts_of([*self.splits.validation, *self.splits.unlabelled])
         return Setting(TrainedBackbone(self.dense), folder, self.threads, tuple(texts), self.max_length)
@@ -109,24 +120,16 @@ def ours(folder: Callable[[Trained], Path], trained: Trained) -> Answer:
     return answer
 
 
-def in_transformers(trained: Trained) -> Answer:
-    """The dense classifier in transformers' code: float32, SDPA, inference mode."""
-    backbone = TrainedBackbone(trained.dense)
-    model: Any = backbone.model
-
-    @torch.inference_mode()
-    def forward(batch: Batch) -> torch.Tensor:
-        logits: torch.Tensor = model(batch.input_ids, batch.attention_mask).logits
-        return logits
-
-    return padded(forward, backbone.tokenizer, trained.splits.label_names, trained.max_length, BATCH)
-
-
-def in_runtime(config: ContenderConfig, trained: Trained) -> Answer:
-    """The dense classifier in another runtime."""
+def by_batch(rival: str, trained: Trained) -> Callable[[int], Answer]:
+    """The dense classifier in transformers' code (SDPA) or in another runtime, by the size of its batches."""
     setting = trained.rivals
-    forward = config.load(setting).forward
-    return padded(forward, setting.backbone.tokenizer, trained.splits.label_names, trained.max_length, BATCH)
+    forward = RIVALS[rival].load(setting).forward
+    return partial(padded, forward, setting.backbone.tokenizer, trained.splits.label_names, trained.max_length)
+
+
+def in_runtime(rival: str, trained: Trained) -> Answer:
+    """The same in batches of BATCH."""
+    return by_batch(rival, trained)(BATCH)
 
 
 def words(trained: Trained) -> Answer:
@@ -143,12 +146,15 @@ def static(trained: Trained) -> Answer:
 
 
 RIVALS: Mapping[str, ContenderConfig] = {
+    "transformers": Transformers(),
+    "transformers bf16": Transformers(dtype="bfloat16"),
     "ONNX Runtime int8": Onnx(precision="int8"),
+    "OpenVINO bf16": OpenVino(precision="bfloat16"),
     "OpenVINO int8": OpenVino(precision="int8"),
 }
+"""The dense classifier elsewhere."""
 CONTENDERS: Mapping[str, Callable[[Trained], Answer]] = {
-    "transformers": in_transformers,
-    **{name: partial(in_runtime, config) for name, config in RIVALS.items()},
+    **{rival: partial(in_runtime, rival) for rival in RIVALS},
     "3 layers": partial(ours, lambda trained: trained.shallow),
     "words": words,
     "static": static,

@@ -57,7 +57,7 @@ class Candidate:
 
 def main() -> None:
     """Every set and seed whose logits and speeds are there."""
-    arguments = config_parser().parse_args()
+    arguments = config_parser(sets=False).parse_args()
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
     rows = [row for name in config["sets"] for row in promises_of(Results(RESULTS), name)]
     lines = ",\n  ".join(json.dumps(row) for row in rows)

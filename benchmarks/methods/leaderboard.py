@@ -14,19 +14,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.data import DataSplits
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve_bench.leaderboard import Job, jobs_of
+from tokensieve_bench.leaderboard import Job, jobs_of, rows_of
 from tokensieve_bench.places import RUNS
-from tokensieve_bench.rounds import run_interleaved, seconds
+from tokensieve_bench.process import use_threads
+from tokensieve_bench.rounds import time_interleaved
 from tokensieve_bench.row import finish, measure
-from tokensieve_bench.runs import config_parser, configs_of, run_folder, splits_of
+from tokensieve_bench.runs import chosen, config_parser, configs_of, run_folder, splits_of
 
 COUNTED = 200
 """Test documents by whose lengths FLOPs are counted ahead."""
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--job", nargs=3, metavar=("SET", "NAME", "ROW"), help="in this process")
     parser.add_argument("--time", action="store_true")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    use_threads(arguments.threads)
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
     for own in configs_of(arguments).values():
         data, splits = own["data"], splits_of(own, arguments.data)
@@ -50,7 +50,7 @@ def main() -> None:
         dense = run_folder(f"{config['dense']['config']}-{data}", "dense", config["dense"]["seed"])
         if not (dense / "training.json").is_file():
             parser.error(f"{dense}: no dense classifier: run train.py with this config and seed first")
-        rows = [arguments.job[2]] if arguments.job else arguments.row
+        rows = [arguments.job[2]] if arguments.job else chosen("--row", arguments.row, rows_of(config))
         jobs = list(jobs_of(config, data, _config(dense), _lengths(dense, splits, config), rows))
         if arguments.job:
             job = next(job for job in jobs if job.name == arguments.job[1])
@@ -92,11 +92,8 @@ def time_all(jobs: list[Job], config: dict[str, Any], dense: Path, splits: DataS
             continue
         engine = load(folder_of(job), device="cpu").engine
         works = {"dense": base, "own": engine}
-        rounds = run_interleaved(
-            {name: lambda own=own: seconds(lambda: own.classify(documents)) for name, own in works.items()},  # type: ignore[misc]
-            timed["rounds"],
-            lambda _: None,
-        )
+        calls = {name: partial(own.classify, documents) for name, own in works.items()}
+        rounds = time_interleaved(calls, timed["rounds"])
         finish(job, record, rounds, len(documents))
 
 

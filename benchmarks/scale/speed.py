@@ -2,10 +2,10 @@
 
     python benchmarks/scale/speed.py benchmarks/configs/scale/workers.json --data DATA --model FOLDER
 
-FOLDER is a classifier of `tokensieve train` or `tokensieve quantize`. Rounds are interleaved. Documents per second are
-those between the first part that is complete and the last. So the start of Ray and of the workers is not in them; it is
-in the seconds of the command. The machine has to have a core for each worker. The process that reads the rows shares
-them.
+FOLDER is a classifier of `tokensieve train` or `tokensieve quantize`. Rounds are interleaved. The clock starts when as
+many parts are complete as there are workers, and the parts after these count. So all that counts is timed, and the
+start of Ray and of the workers is not in it; it is in the seconds of the command. The record has the seconds and
+documents of each part. The machine has to have a core for each worker. The process that reads the rows shares them.
 """
 
 from __future__ import annotations
@@ -48,14 +48,34 @@ def main() -> None:
 
 
 def _run(model: Path, rows: Path, output: Path, workers: int, config: dict[str, Any]) -> dict[str, Any]:
-    """Documents and seconds between the first complete part and the last, and the seconds of the whole command."""
+    """Documents and seconds that count, the seconds of the whole command, and the parts that all follows from."""
     options = ["--ray", "local", "--workers", workers, "--threads", config["threads"]]
     begun = time.monotonic()
     Run(command("predict", "--model", model, "--input", rows, "--output", output, *options), config["threads"]).finish()
     seconds = time.monotonic() - begun
     parts = list(parts_of(output))
-    counted = sum(documents for _, documents in parts[1:])
-    return {"documents": counted, "seconds": parts[-1][0] - parts[0][0], "command_seconds": seconds}
+    told = [[when - parts[0][0], documents] for when, documents in parts]
+    return {**counted(parts, workers), "command_seconds": seconds, "parts": told}
+
+
+def counted(parts: list[tuple[float, int]], workers: int) -> dict[str, Any]:
+    """The documents of all parts but each worker's first, and the seconds from the last of these to the last part.
+
+    N workers end their first parts at about the same time, so that the work on none of these is timed as a whole.
+
+    Args:
+        parts: when each was complete, and its documents; in the order of completion.
+        workers: that made them.
+
+    Raises:
+        SystemExit: there are too few parts.
+    """
+    if len(parts) <= workers:
+        raise SystemExit(f"{len(parts)} parts for {workers} workers: give more rows (speed_rows of the config)")
+    return {
+        "documents": sum(documents for _, documents in parts[workers:]),
+        "seconds": parts[-1][0] - parts[workers - 1][0],
+    }
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,8 @@ from tokensieve import ReductionConfig
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
 from tokensieve_bench.record_files import write_whole
-from tokensieve_bench.rounds import run_interleaved, seconds
+from tokensieve_bench.rounds import time_interleaved
+from tokensieve_bench.runs import chosen
 from tokensieve_bench.series.data import Series, read_series
 from tokensieve_bench.series.fit import errors, fit, naive_errors
 from tokensieve_bench.series.forecaster import Forecaster, reduction_of
@@ -47,7 +47,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
-    names = arguments.series or config["series"]
+    names = chosen("--series", arguments.series, config["series"])
     benches = [Bench(name, config, arguments.results / f"{name}.json") for name in names]
     if arguments.time:
         for bench in benches:
@@ -86,6 +86,7 @@ class Bench:
             if (head, seed) not in done:
                 self.record["runs"] += self.runs_of(head, seed)
                 self.record["machine"] = machine(threads)
+                self.record.setdefault("machines", {})[f"{head}, seed {seed}"] = self.record["machine"]
                 self.save()
                 print(self.name, head, seed, flush=True)
 
@@ -130,7 +131,7 @@ class Bench:
             model = self.model(name, "unmerged").eval()
             model.load_state_dict(base.state_dict())
             works[name] = forecasting(model, past)
-        rounds = run_interleaved(works, timed["rounds"], lambda _: None)
+        rounds = time_interleaved(works, timed["rounds"])
         about = {"windows": len(past), "tokens": base.tokens, "machine": machine(threads)}
         self.record["timing"] = {**about, "seconds": rounds}
         self.save()
@@ -153,7 +154,7 @@ def time_long(config: Record, file: Path, threads: int) -> None:
         for name, model in models.items():
             model.load_state_dict(models[DENSE].state_dict())
             works[name] = forecasting(model, past)
-        rounds = run_interleaved(works, config["timed"]["rounds"], lambda _: None)
+        rounds = time_interleaved(works, config["timed"]["rounds"])
         flops = {name: model.flops(past) for name, model in models.items()}
         cells.append({"tokens": tokens, "windows": len(past), "seconds": rounds, "flops": flops})
         print(tokens, "tokens timed", flush=True)
@@ -167,12 +168,12 @@ def _long_model(name: str, config: Mapping[str, Any], tokens: int) -> Forecaster
     return Forecaster(reduction, shape, context=tokens, patch=1, horizon=1, unmerges=True).eval()
 
 
-def forecasting(model: Forecaster, past: torch.Tensor) -> Callable[[], float]:
-    """A call that tells how long the forecasts of these contexts take."""
+def forecasting(model: Forecaster, past: torch.Tensor) -> Callable[[], object]:
+    """A call that makes the forecasts of these contexts."""
 
-    def forecast() -> float:
-        with torch.inference_mode():
-            return seconds(partial(model, past))
+    @torch.inference_mode()
+    def forecast() -> object:
+        return model(past)
 
     return forecast
 

@@ -4,7 +4,8 @@
         --model FOLDER --other FOLDER --threads 2
 
 MODEL and OTHER are classifiers of the same labels. Each answer has to be that of one of them; after the replacement
-the other's. What is lost may only be what was in flight when the server was killed.
+the other's. A request without an answer, or with another status than 200, is lost; that may only be what was in flight
+when the server was killed, and what it refuses until it is healthy.
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ def killed(server: Server, texts: list[str], labels: Any, expected: Any, request
         found["seconds_until_healthy"] = server.start()
 
     answers = asyncio.run(_loaded(server, texts, requests, kill))
-    lost = sum(answer.status in (0, 503) for answer in answers)
-    return found | {"requests": len(answers), "lost": lost, "wrong": sum(_other_than(answers, labels, expected[:1]))}
+    wrong = sum(_other_than(answers, labels, expected[:1]))
+    return found | {"requests": len(answers), "lost": lost_of(answers), "wrong": wrong}
 
 
 def replaced(server: Server, texts: list[str], labels: Any, expected: Any, requests: int) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def replaced(server: Server, texts: list[str], labels: Any, expected: Any, reque
     _, after = asyncio.run(load(server.port, texts, CLIENTS, requests // 4))
     return {
         "requests": len(answers),
-        "lost": sum(answer.status != 200 for answer in (*answers, *after)),
+        "lost": lost_of([*answers, *after]),
         "wrong": sum(_other_than(answers, labels, expected)),
         "by_the_old_model_afterwards": sum(_other_than(after, labels, expected[1:])),
     }
@@ -117,6 +118,11 @@ async def _loaded(server: Server, texts: list[str], requests: int, event: Any) -
     await asyncio.sleep(2)
     await asyncio.to_thread(event)
     return (await working)[1]
+
+
+def lost_of(answers: list[Answer]) -> int:
+    """How many requests have no answer, or an error in its place."""
+    return sum(answer.status != 200 for answer in answers)
 
 
 def _other_than(answers: list[Answer], labels: Any, expected: Any) -> list[bool]:

@@ -5,7 +5,9 @@
 
 MODEL is a folder of `tokensieve train`, CHECKPOINT one of transformers for the naive server (naive_server.py, which
 needs fastapi). All texts are test documents, every third one cut to its beginning. Each answer is checked against the
-one that the same classifier gives offline. CPU seconds are those of the server's process and of its threads.
+one that the same classifier gives offline. Both servers get the same requests in a round; one in which a request of
+either fails, or an answer of ours is wrong, ends the command. CPU seconds are those of the server's process and of its
+threads.
 """
 
 from __future__ import annotations
@@ -95,12 +97,26 @@ def measured(config: dict[str, Any], arguments: Any) -> dict[str, Any]:
         with running([sys.executable, "-m", "tokensieve", *command], threads) as (port, process):
             found["server"] = under_load(port, process, texts, 64, config["round_requests"])
         with running(naive_command, threads, tail=[str(threads), str(length)]) as (port, process):
-            found["naive"] = under_load(port, process, texts, 64, config["naive_requests"])
-        for own in ("server", "naive"):
-            answers = found[own].pop("answers")
-            found[own]["failed"] = sum(answer.status != 200 for answer in answers)
-        rounds.append(found)
+            found["naive"] = under_load(port, process, texts, 64, config["round_requests"])
+        found["server"] |= checked(found["server"].pop("answers"), expected, classifier.labels)
+        found["naive"]["lost"] = sum(answer.status != 200 for answer in found["naive"].pop("answers"))
+        rounds.append(sound(number + 1, found))
     return {"config": config, "model": facts, "loads": loads, "rounds": rounds, "machine": machine(threads)}
+
+
+def sound(number: int, found: dict[str, Any]) -> dict[str, Any]:
+    """A round in which all requests were answered, and rightly.
+
+    Raises:
+        SystemExit: another one, as requests that fail would count among those of a second.
+    """
+    for own in ("server", "naive"):
+        for what in ("lost", "wrong"):
+            if found[own].get(what):
+                raise SystemExit(
+                    f"round {number}: {found[own][what]} of {found[own]['requests']} answers of {own} {what}"
+                )
+    return found
 
 
 def offline(model: Path, texts: list[str], threads: int, length: int) -> dict[str, float]:

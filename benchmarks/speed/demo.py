@@ -1,12 +1,9 @@
-"""What `tokensieve demo` measured, with commit and processor -> results/demo/stdlib-128.json."""
+"""What `tokensieve demo` measured, with its commit and processor -> results/demo/stdlib-128.json."""
 
 from __future__ import annotations
 
 import json
-import os
 
-from tokensieve.processor import processor_name
-from tokensieve_bench.machine import commit
 from tokensieve_bench.places import RESULTS, ROOT
 
 SOURCE = ROOT / "build" / "demo" / "demo.json"
@@ -14,9 +11,15 @@ TARGET = RESULTS / "demo" / "stdlib-128.json"
 
 
 def main() -> None:
-    """Publish the last run of the demonstration in this checkout."""
-    record = json.loads(SOURCE.read_text(encoding="utf-8"))
-    record = {"commit": commit(), "processor": processor_name(), "cores": os.cpu_count(), "seed": 0, **record}
+    """Publish the last run of the demonstration in this checkout; its record says with what it was made.
+
+    Raises:
+        SystemExit: there is none, or one of a version that did not say.
+    """
+    record = json.loads(SOURCE.read_text(encoding="utf-8")) if SOURCE.is_file() else {}
+    if "machine" not in record:
+        raise SystemExit(f"{SOURCE}: no record that names its machine: run `make demo` first")
+    record = {key: record["machine"][key] for key in ("commit", "processor", "cores")} | record
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from tokensieve.data import Document, standard_library_corpus
 from tokensieve.errors import ConfigError, TokensieveError
@@ -22,6 +24,9 @@ from tokensieve.runtime.load import load
 from tokensieve.runtime.part import check_replaceable, json_with
 from tokensieve.training.files.output import RECORD, check_output, read_record
 from tokensieve.training.files.reproduce import EMBEDDED_CORPUS
+from tokensieve.training.recipe import Recipe
+from tokensieve_bench.machine import machine
+from tokensieve_bench.rounds import time_interleaved
 
 TRAIN_DOCUMENTS = 500
 ROUNDS = 3
@@ -66,9 +71,11 @@ def run_demo(folder: Path, show: Show) -> dict[str, Any]:
     classifiers = {name: load(folder / name, device="cpu") for name in VARIANTS}
     timed = corpus.test[:TIMED_DOCUMENTS]
     show(f"\ntiming {len(timed)} test documents, {ROUNDS} interleaved rounds after a warm-up")
-    for name, speeds in time_interleaved(classifiers, timed, ROUNDS).items():
+    for name, speeds in speeds_of(classifiers, timed, ROUNDS, show).items():
         models[name] |= {"documents_per_second": speeds, "flops": _flops(classifiers[name], models[name]["scores"])}
     record = {
+        "machine": machine(torch.get_num_threads()),
+        "seed": Recipe().seed,  # no command names another
         "corpus": {
             "name": EMBEDDED_CORPUS,
             "train": TRAIN_DOCUMENTS,
@@ -92,20 +99,13 @@ def _check_made_by_a_demo(folder: Path) -> None:
         )
 
 
-def time_interleaved(
-    classifiers: Mapping[str, Classifier], documents: Sequence[Document], rounds: int
+def speeds_of(
+    classifiers: Mapping[str, Classifier], documents: Sequence[Document], rounds: int, show: Show
 ) -> dict[str, list[float]]:
-    """Documents per second of each classifier, in interleaved rounds after a warm-up."""
-    from tqdm import tqdm
-
-    speeds: dict[str, list[float]] = {name: [] for name in classifiers}
-    for number in tqdm(range(rounds + 1), desc="timing", unit=" rounds"):
-        for name, classifier in classifiers.items():
-            start = time.perf_counter()
-            classifier.engine.classify(documents)
-            if number > 0:
-                speeds[name].append(len(documents) / (time.perf_counter() - start))
-    return speeds
+    """Documents per second of each classifier by round."""
+    calls = {name: partial(classifier.engine.classify, documents) for name, classifier in classifiers.items()}
+    found = time_interleaved(calls, rounds, show)
+    return {name: [len(documents) / seconds for seconds in own] for name, own in found.items()}
 
 
 def _flops(classifier: Classifier, scores: Mapping[str, Any]) -> float:

@@ -63,6 +63,11 @@ class Job:
         return RESULTS / "methods" / self.data / f"{self.name}.json"
 
 
+def rows_of(config: dict[str, Any]) -> list[str]:
+    """The rows of a comparison: dense, shallower encoders, and those of METHODS that the config does not leave out."""
+    return ["dense", *config["layers"], *(row for row in METHODS if row not in config["left_out"])]
+
+
 def jobs_of(
     config: dict[str, Any],
     data: str,

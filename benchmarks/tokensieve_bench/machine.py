@@ -47,13 +47,15 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Of the checkout that tokensieve runs from, with a + behind it if it or this package was changed since.
+    """Of the checkout that tokensieve runs from, with a + behind it if it or a benchmark was changed since.
+
+    Configs are left aside, as records have theirs.
 
     None where the package is installed and no checkout, even if its folder lies in one of another project.
     """
     if _git("ls-files", "--error-unmatch", "__init__.py") is None:
         return None
-    changed = _git("status", "--porcelain", ".", ":/benchmarks/tokensieve_bench")
+    changed = _git("status", "--porcelain", ".", ":/benchmarks", ":(top,exclude)benchmarks/configs")
     return f"{_git('rev-parse', 'HEAD')}{'+' if changed else ''}"
 
 

@@ -63,6 +63,15 @@ def thread_variables(threads: int) -> dict[str, str]:
     }
 
 
+def use_threads(threads: int) -> None:
+    """Let torch, and the tokenizers of this process and of those that it starts, compute with so many threads.
+
+    The tokenizers start theirs at their first batch, so this has to come ahead of it.
+    """
+    os.environ.update(thread_variables(threads))
+    torch.set_num_threads(threads)
+
+
 def ask(request: Request) -> dict[str, Any]:
     """The figures of a fresh process, as `measure_alone` gives them.
 

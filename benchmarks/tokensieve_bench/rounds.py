@@ -6,10 +6,13 @@ import gc
 import random
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
 Report = Callable[[str], None]
+LEAST = 0.5
+"""Seconds that a round gives each work at least; one that takes less is called several times."""
 
 
 def run_interleaved(
@@ -42,8 +45,17 @@ def run_interleaved(
     return results
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """How long a call takes."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+def time_interleaved(
+    calls: Mapping[str, Callable[[], object]], rounds: int, report: Report = lambda _: None
+) -> dict[str, list[float]]:
+    """Seconds of every call by round, after a warm-up; in a round a short call is repeated, and its mean counts."""
+    return run_interleaved({name: partial(seconds, call, LEAST) for name, call in calls.items()}, rounds, report)
+
+
+def seconds(call: Callable[[], object], least: float = 0.0) -> float:
+    """How long a call takes: the mean of as many calls in a row as take `least` seconds together."""
+    start, calls, taken = time.perf_counter(), 0, 0.0
+    while not calls or taken < least:
+        call()
+        calls, taken = calls + 1, time.perf_counter() - start
+    return taken / calls

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -20,6 +22,7 @@ from tokensieve.runtime.precision import is_native
 from tokensieve.training.recipe import Recipe
 from tokensieve_bench.places import DERIVED, ROOT, RUNS
 
+T = TypeVar("T")
 NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "seeds", "contender", "unlabelled")
 """Keys of a variant that are no reduction settings."""
 LIMITS = ("train", "validation", "test")
@@ -28,31 +31,49 @@ LOGITS = "logits.safetensors"
 """A file of a run's folder: the logits of validation and test documents."""
 
 
-def config_parser() -> argparse.ArgumentParser:
-    """What every script that reads a config asks for."""
+def config_parser(*, sets: bool = True) -> argparse.ArgumentParser:
+    """What every script that reads a config asks for; `sets`: it can do some of the data sets alone."""
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the data sets")
-    parser.add_argument("--set", action="append", help="of a config with several data sets this one (repeatable)")
+    if sets:
+        parser.add_argument("--set", action="append", help="of a config with several data sets this one (repeatable)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser
 
 
-def configs_of(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def configs_of(arguments: argparse.Namespace, others: Collection[str] = ()) -> dict[str, dict[str, Any]]:
     """The config as one for each data set, by the name of its results: those of "sets", or the one of "data".
 
     A set says how many documents of a split it has at most. It may have changes to the "recipe", as "variants" the
     names of those that are run, and as "pair_column" the column of its second texts.
+
+    Args:
+        arguments: of `config_parser`.
+        others: sets that --set may name besides.
+
+    Raises:
+        SystemExit: --set names another one.
     """
     config, name = json.loads(arguments.config.read_text(encoding="utf-8")), arguments.config.stem
+    sets = config.get("sets", {config.get("data"): {}})
+    asked = chosen("--set", arguments.set, [*sets, *others])
     if "sets" not in config:
         return {name: config}
     common = {key: value for key, value in config.items() if key != "sets"}
-    return {
-        f"{name}-{data}": _of_set(data, given, common)
-        for data, given in config["sets"].items()
-        if not arguments.set or data in arguments.set
-    }
+    return {f"{name}-{data}": _of_set(data, given, common) for data, given in sets.items() if data in asked}
+
+
+def chosen(option: str, asked: Collection[T] | None, known: Iterable[T]) -> list[T]:
+    """Those of the known names that an option asks for, in their order; all, if it asks for none.
+
+    Raises:
+        SystemExit: one that is not known.
+    """
+    names = list(dict.fromkeys(known))
+    if unknown := [own for own in asked or () if own not in names]:
+        raise SystemExit(f"{option} {unknown[0]}: choose one of {', '.join(map(str, names))}")
+    return [own for own in names if not asked or own in asked]
 
 
 def _of_set(data: str, given: dict[str, Any], common: dict[str, Any]) -> dict[str, Any]:
@@ -118,10 +139,19 @@ def base_of(given: dict[str, Any], name: str = "", seed: int = 0) -> Path:
     return few_layers(whole, given["layers"], name) if "layers" in given else whole
 
 
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of a classifier's weights, and of the bag of words ahead: it names what was made of them."""
+    found = hashlib.sha256()
+    for name in ("model.safetensors", "words.safetensors", "words_first.json"):
+        if name == "model.safetensors" or (folder / name).is_file():
+            found.update((folder / name).read_bytes())
+    return found.hexdigest()
+
+
 def few_layers(whole: Path, layers: list[int], name: str) -> Path:
-    """A checkpoint with some of another one's layers, made where it is not there yet."""
+    """A checkpoint with some of another one's layers, made where it is not there yet for the other one's weights."""
     origin = whole.name if whole.is_relative_to(ROOT) else "default"
-    folder = RUNS / name / f"layers-{'-'.join(map(str, layers))}-of-{origin}"
+    folder = RUNS / name / f"layers-{'-'.join(map(str, layers))}-of-{origin}-{weights_digest(whole)[:12]}"
     if (folder / "model.safetensors").is_file():
         return folder
     shutil.copytree(whole, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model.safetensors", "*.md"))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from tokensieve.model.probabilities import best_temperature, confidence
 from tokensieve.training.fits.bag import fit_bag, targets_of, texts_of
 from tokensieve.training.recipe import Recipe
 from tokensieve_bench.backbone import Backbone
+from tokensieve_bench.rounds import time_interleaved
 from tokensieve_bench.runs import LOGITS, run_folder
 from tokensieve_bench.work import Batch, pad_batch
 
@@ -49,6 +49,7 @@ class TrainedBackbone(Backbone):
         self.name, self.seed, self.folder = folder.name, 0, folder
         self._folder = str(folder)
         self.ours: Any = load_config(folder)
+        self.attention = "sdpa"
 
     @cached_property
     def model(self) -> PreTrainedModel:
@@ -102,19 +103,9 @@ def padded(
     return answer
 
 
-def interleaved(
-    contenders: Mapping[str, Answer], texts: list[Any], rounds: int
-) -> tuple[dict[str, list[float]], dict[str, list[Any]]]:
-    """Seconds of each contender by round, and its answers; all take turns, and one round more warms up."""
-    seconds: dict[str, list[float]] = {own: [] for own in contenders}
-    answers = {}
-    for number in range(rounds + 1):
-        for own, answer in contenders.items():
-            start = time.perf_counter()
-            answers[own] = answer(texts)
-            if number:
-                seconds[own].append(time.perf_counter() - start)
-    return seconds, answers
+def answer_seconds(contenders: Mapping[str, Answer], texts: list[Any], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each contender by round, of a pass over some texts."""
+    return time_interleaved({own: partial(answer, texts) for own, answer in contenders.items()}, rounds)
 
 
 def behind_words(rule: WordsFirstSettings, words: Tensor, encoder: Tensor) -> tuple[Tensor, Tensor]:

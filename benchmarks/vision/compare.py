@@ -20,6 +20,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ from tokensieve.model.images import check_images
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS, ROOT
 from tokensieve_bench.record_files import write_whole
-from tokensieve_bench.rounds import run_interleaved, seconds
+from tokensieve_bench.rounds import time_interleaved
+from tokensieve_bench.runs import chosen
 from tokensieve_bench.vision import DENSE, ImageSet, body_of, features, flops_share, probed, read_images, settings_at
 
 
@@ -56,15 +58,15 @@ def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
-    config["shares"] = [own for own in config["shares"] if arguments.share is None or own in arguments.share]
-    for host, own in config["hosts"].items():
-        if arguments.host and host not in arguments.host:
-            continue
+    config["shares"] = chosen("--share", arguments.share, config["shares"])
+    rows = chosen("--row", arguments.row, ["dense", *config["rows"]])
+    for host in chosen("--host", arguments.host, config["hosts"]):
+        own = config["hosts"][host]
         folder = ROOT / own["checkpoint"]
         if not (folder / "config.json").is_file():
             raise SystemExit(f"{folder}: no checkpoint: run the script that makes it (benchmarks/README.md)")
         images = read_images(arguments.images, own["side"])
-        jobs = list(jobs_of(config, host, folder, images, arguments.row))
+        jobs = list(jobs_of(config, host, folder, images, rows))
         if arguments.time:
             time_all(jobs, config, folder, images)
         else:
@@ -73,14 +75,14 @@ def main() -> None:
                     measure(job, config, folder, images, arguments.threads)
 
 
-def jobs_of(config: dict[str, Any], host: str, folder: Path, images: ImageSet, rows: list[str] | None) -> Iterator[Job]:
+def jobs_of(config: dict[str, Any], host: str, folder: Path, images: ImageSet, rows: list[str]) -> Iterator[Job]:
     """The jobs of a host."""
     dense = body_of(folder, DENSE)
     (length,) = check_images(dense.config, images.pixels[:1]).lengths
-    if rows is None or "dense" in rows:
+    if "dense" in rows:
         yield Job(host, "dense", "1", DENSE)
     for row, record in config["rows"].items():
-        for share in config["shares"] if rows is None or row in rows else ():
+        for share in config["shares"] if row in rows else ():
             try:
                 yield Job(host, row, f"{share:g}", settings_at(record, dense, length, share))
             except ConfigError as error:
@@ -110,23 +112,17 @@ def measure(job: Job, config: dict[str, Any], folder: Path, images: ImageSet, th
 
 
 def time_all(jobs: list[Job], config: dict[str, Any], folder: Path, images: ImageSet) -> None:
-    """Seconds of each job beside dense: pixels to vectors, in batches, in interleaved rounds."""
+    """Seconds of each job but dense, beside dense: pixels to vectors, in batches, in interleaved rounds."""
     timed, dense = config["timed"], body_of(folder, DENSE)
     pixels = images.pixels[:: max(1, len(images.pixels) // timed["images"])][: timed["images"]]
     for job in jobs:
-        if not job.record.is_file():
+        if job.row == "dense" or not job.record.is_file():
             continue
         record = json.loads(job.record.read_text(encoding="utf-8"))
         if record.get("seconds") is None:
             works = {"dense": dense, "own": body_of(folder, job.settings)}
-            rounds = run_interleaved(
-                {
-                    name: lambda own=own: seconds(lambda: features(own, pixels, timed["batch"]))  # type: ignore[misc]
-                    for name, own in works.items()
-                },
-                timed["rounds"],
-                lambda _: None,
-            )
+            calls = {name: partial(features, own, pixels, timed["batch"]) for name, own in works.items()}
+            rounds = time_interleaved(calls, timed["rounds"])
             on = machine(torch.get_num_threads())
             _write(job, record | {"seconds": rounds, "timed_images": len(pixels), "timed_on": on})
 

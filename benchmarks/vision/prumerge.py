@@ -7,15 +7,15 @@
 The features are those that enter the tower's last layer, as in LLaVA. The score is that of logistic regression on the
 mean of the visual tokens, 5-fold over all images; a language model would read the tokens themselves. A row "at random"
 keeps as many, by random numbers in place of attention. -> results/vision/prumerge.json. --time adds the seconds of the
-tower and of each row's reduction; run it on an idle machine.
+tower and of each row's reduction in interleaved rounds; run it on an idle machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median, quantiles
 from typing import Any
@@ -30,6 +30,7 @@ from tokensieve.tokens import Tokens
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS, ROOT
 from tokensieve_bench.record_files import write_whole
+from tokensieve_bench.rounds import time_interleaved
 from tokensieve_bench.vision import ImageSet, probed, read_images
 
 RECORD = RESULTS / "vision" / "prumerge.json"
@@ -111,20 +112,22 @@ def score(right: np.ndarray) -> dict[str, Any]:
 
 @torch.no_grad()
 def timed(config: dict[str, Any], tower: Any, images: ImageSet) -> dict[str, Any]:
-    """Milliseconds for an image: of the tower, and of each row's reduction behind it; medians of some rounds."""
+    """Seconds of every round for some images, of the tower and of each row's reduction behind it.
+
+    "milliseconds" are the medians of these for one image.
+    """
     pixels = images.pixels[: config["timed"]["images"]]
     by_heads = signals_of(config, tower, pixels)
-    works: dict[str, Callable[[], Any]] = {"tower": lambda: tower(pixels)}
+    works: dict[str, Callable[[], Any]] = {"tower": partial(tower, pixels)}
     for name, row in config["rows"].items():
         if not row.get("random"):
-            works[name] = lambda row=row: reduced(row, by_heads, 0)  # type: ignore[misc]
-    seconds: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(config["timed"]["rounds"]):
-        for name, work in works.items():
-            start = time.perf_counter()
-            work()
-            seconds[name].append(time.perf_counter() - start)
-    return {"milliseconds": {name: 1000 * median(own) / len(pixels) for name, own in seconds.items()}}
+            works[name] = partial(reduced, row, by_heads, 0)
+    seconds = time_interleaved(works, config["timed"]["rounds"])
+    return {
+        "timed_images": len(pixels),
+        "seconds": seconds,
+        "milliseconds": {name: 1000 * median(own) / len(pixels) for name, own in seconds.items()},
+    }
 
 
 if __name__ == "__main__":

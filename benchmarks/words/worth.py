@@ -5,7 +5,8 @@
     python benchmarks/words/worth.py benchmarks/configs/accuracy/worth.json --data DATA --threads 1
 
 The encoders are those of train.py's runs. The floors are fitted here, to the same documents, and so is the cascade,
-to the validation documents. Speed is from text to label on this machine, all in turns in one process.
+to the validation documents. Speed is from text to label on this machine, all in turns in one process; "seconds" has
+what was timed, by round, and "documents_per_second" follows from the medians.
 
 `fast` answers as `dense` where a text has fewer than 48 tokens. It is not trained for sets whose texts are that short,
 and the cascade has `dense` behind the bag of words there.
@@ -40,10 +41,11 @@ from tokensieve_bench.figures import speedup
 from tokensieve_bench.floors import encoded, static_floor, words_floor
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
+from tokensieve_bench.process import use_threads
 from tokensieve_bench.record_files import write_fields
 from tokensieve_bench.records import Results
 from tokensieve_bench.runs import LOGITS, config_parser, configs_of, run_folder, splits_of
-from tokensieve_bench.trained import KIND, Answer, cascade_folder, interleaved
+from tokensieve_bench.trained import KIND, Answer, answer_seconds, cascade_folder
 
 FOLDER = RESULTS / "worth"
 ALLOWED = 0.5
@@ -60,9 +62,9 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=128, help="the first of the test documents, which are timed")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    use_threads(arguments.threads)
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
-    for name, own in configs_of(arguments).items():
+    for name, own in configs_of(arguments, config["recorded"]).items():
         if (run_folder(name, "dense", own["seeds"][0]) / LOGITS).is_file():
             write(own["data"], measured(own, name, arguments), arguments)
     for name, own in config["recorded"].items():
@@ -84,7 +86,7 @@ def measured(config: dict[str, Any], name: str, arguments: argparse.Namespace) -
     whole = load(cascade_folder(splits, name, seed, ALLOWED, variants[-1]), device="cpu")
     contenders = floors_of(splits, config) | {own: classifier.predict for own, classifier in classifiers.items()}
     contenders[CASCADE] = whole.predict
-    seconds, _ = interleaved(contenders, texts_of(splits.test[: arguments.documents]), arguments.rounds)
+    seconds = answer_seconds(contenders, texts_of(splits.test[: arguments.documents]), arguments.rounds)
     texts = texts_of(splits.test)
     runs = {own: json.loads((run_folder(name, own, seed) / "run.json").read_text("utf-8")) for own in variants}
     predicted = {own: class_ids_of(splits, contenders[own](texts)) for own in FLOORS}
@@ -100,8 +102,14 @@ def measured(config: dict[str, Any], name: str, arguments: argparse.Namespace) -
             "deferred": float(np.mean([result.stage != "words" for result in results])),
         },
         **lengths(classifiers["dense"].engine.tokenizer, texts, config["recipe"]["max_length"]),
+        "seconds": seconds,
     }
-    return record_of(splits, arguments, predicted, {key: median(times) for key, times in seconds.items()}, own)
+    return record_of(splits, arguments, predicted, medians(seconds), own)
+
+
+def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
+    """Of the rounds of each contender."""
+    return {name: median(times) for name, times in seconds.items()}
 
 
 def record_of(
@@ -169,14 +177,14 @@ def recorded(config: dict[str, Any], given: dict[str, Any], arguments: argparse.
         raise SystemExit(f"{given['accuracy']}: made of other test documents than the data has: give the same data")
     max_length = earlier["config"]["recipe"]["max_length"]
     contenders = floors_of(splits, config) | {"dense": untrained(len(splits.label_names), max_length)}
-    times, _ = interleaved(contenders, texts["test"][: arguments.documents], arguments.rounds)
+    times = answer_seconds(contenders, texts["test"][: arguments.documents], arguments.rounds)
     predicted = {own: class_ids_of(splits, contenders[own](texts["test"])) for own in FLOORS}
     predicted |= {own: runs[own]["predicted"] for own in ("dense", "fast")}
     words = words_floor(splits, config["words"]).answer
     first = {split: torch.from_numpy(words(own)).double().clamp(min=1e-12).log() for split, own in texts.items()}
     both = cascade(first, logits_of_two(runs["fast"], truth), truth, ALLOWED)
     predicted[CASCADE], share = both["predicted"], both["share"]["test"]
-    seconds = {name: median(own) for name, own in times.items()}
+    seconds = medians(times)
     seconds["fast"] = seconds["dense"] / speedup(bench, "fast", "dense").median
     seconds[CASCADE] = seconds["words"] + share * seconds["fast"]
     own = {
@@ -186,6 +194,7 @@ def recorded(config: dict[str, Any], given: dict[str, Any], arguments: argparse.
         "recorded": given,
         "cascade": {"encoder": "fast", "deferred": share},
         **lengths(AutoTokenizer.from_pretrained(default_model_dir()), texts["test"], max_length),
+        "seconds": times,
     }
     return record_of(splits, arguments, predicted, seconds, own)
 

@@ -5,4 +5,5 @@ from pathlib import Path
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 collect_ignore_glob = [] if (BENCHMARKS / "words").is_dir() else ["test_*.py"]
-sys.path += [str(BENCHMARKS / name) for name in ("accuracy", "frontier", "versions", "words")]
+FOLDERS = ("accuracy", "frontier", "methods", "scale", "series", "serving", "speed", "versions", "vision", "words")
+sys.path += [str(BENCHMARKS / name) for name in FOLDERS]

@@ -111,12 +111,19 @@ def test_processes_of_their_own(cli: Cli, place: Path, measure: str) -> None:
     assert [line for line in found.out.splitlines() if line.startswith("small ") and " met " in line]
 
 
-def test_only_some_contenders_go_elsewhere(cli: Cli, place: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "contenders", "rounds"),
+    [(("--only", "b"), ["sdpa", "b"], 2), (("--rounds", 1), ["sdpa", "a", "b"], 1)],
+    ids=["some contenders", "fewer rounds"],
+)
+def test_a_part_goes_elsewhere(
+    cli: Cli, place: Path, options: tuple[object, ...], contenders: list[str], rounds: int
+) -> None:
     write_config("mine.json", contenders={"sdpa": {"kind": "transformers"}, "a": HIDDEN, "b": HIDDEN})
-    found = cli("bench", "mine.json", "--only", "b", "--rounds", 1)
+    found = cli("bench", "mine.json", *options)
     assert found.code == 0, found.err
     record = json.loads((place / "build" / "bench" / "mine.json").read_text(encoding="utf-8"))
-    assert list(record["contenders"]) == ["sdpa", "b"]
+    assert (list(record["contenders"]), record["rounds"]) == (contenders, rounds)
     assert not (place / "results").exists()
 
 

@@ -23,8 +23,9 @@ def bench_command(
         Path | None,
         typer.Option(
             "--output",
-            help="JSON file of raw figures (default: results/bench/NAME.json after the config's name; with --only "
-            "build/bench/NAME.json, so that a part does not take the place of the whole).",
+            help="JSON file of raw figures (default: results/bench/NAME.json after the config's name; with --only, or "
+            "with fewer rounds than the config's, build/bench/NAME.json, so that a part does not take the place of the "
+            "whole).",
         ),
     ] = None,
     data: Annotated[
@@ -52,9 +53,9 @@ def bench_command(
     from tokensieve_bench.run import IS_RECORD, run_bench
     from tokensieve_bench.table import bars_table, best_table, conditions, figure_table
 
-    benchmark, record = read_config(config)
-    benchmark = _changed(benchmark, rounds, only)
-    place = _place(config, output, bool(only))
+    whole, record = read_config(config)
+    benchmark = _changed(whole, rounds, only)
+    place = _place(config, output, bool(only) or benchmark.rounds < whole.rounds)
     result = run_bench(benchmark, record, config.stem, data=data, threads=torch.get_num_threads())
     with part_file(place, IS_RECORD) as out:
         json_module.dump(result, out, indent=1)

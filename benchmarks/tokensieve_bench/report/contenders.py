@@ -20,7 +20,10 @@ from tokensieve_bench.table import alternatives, made_with, render, rounds_apart
 
 GROUPS = {
     "floors": ("words", "static"),
-    "rivals": ("transformers", "ONNX Runtime int8", "OpenVINO int8", "3 layers"),
+    "rivals": (
+        *("transformers", "transformers bf16", "ONNX Runtime int8"),
+        *("OpenVINO bf16", "OpenVINO int8", "3 layers"),
+    ),
     "tokensieve, float32": ("dense", "fast", "cascade"),
     "tokensieve, int8": ("dense int8", "fast int8", "cascade int8", "cascade int8, 1 point"),
 }
@@ -189,13 +192,19 @@ def _conditions(results: Results, found: Measured) -> list[str]:
         machines = [record["machine"] for record in found.speeds.values()]
         rounds = alternatives(len(record["seconds"][RIVAL]) for record in found.speeds.values())
         ratios = {own: found.ratios(own) for own in found.complete() if own != RIVAL and found.ratios(own)}
+        batches = "; ".join(f"{name} {_batches(record.get('batches', {}))}" for name, record in found.speeds.items())
         lines += [
             f"- Times: geometric mean over the sets, with the lowest and the highest; medians of {rounds} interleaved "
             f"rounds over test documents ({timed}), from text to label, tokenizing included, {threads_of(machines)} "
             f"for all; {made_with(machines)}",
             f"- {rounds_apart(ratios)}",
+            f"- Documents in a batch of the rivals: {batches}.",
         ]
     return lines
+
+
+def _batches(batches: Mapping[str, int]) -> str:
+    return ", ".join(f"{own} {size}" for own, size in batches.items()) or "8"
 
 
 def contender_plot(results: Results, path: Path) -> None:

@@ -63,7 +63,8 @@ def speed_table(record: dict[str, Any], form: Form = "plain") -> list[str]:
     ratios = sorted(_speed(own[several]) / _speed(own["1"]) for own in rounds)
     ratio = f"{several} workers, times one: {median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}]"
     facts = f"{config['data']}, {config['speed_rows']:,} rows, {record['model']}; {_machine(record)}"
-    return [*render(rows, form), "", ratio, "", facts]
+    notes = ["", record["note"]] if "note" in record else []
+    return [*render(rows, form), "", ratio, "", facts, *notes]
 
 
 def _speed(own: dict[str, Any]) -> float:

@@ -116,14 +116,23 @@ def test_a_second_run_goes_on_and_a_wider_grid_keeps_the_trials(run: Any, monkey
         return trials(encoders, tasks, encoded, *rest)
 
     monkeypatch.setattr(assistants, "trials", noted)
-    assert run(narrow) == {**before, "machine": run(narrow)["machine"]}
+    monkeypatch.setattr(assistants, "machine", lambda _: {"processor": "another"})
+    assert run(narrow) == before, "nothing was computed, so the machine is that of the figures"
     assert tried == []
     after = run(CONFIG)
     assert tried == [Configuration(0, 0.5, 2)]
     assert after["trials"][: len(before["trials"])] == before["trials"]
+    assert [own["processor"] for own in after["machines"]] == [before["machine"]["processor"], "another"]
+    assert {own["machine"] for own in after["trials"][: len(before["trials"])]} == {0}
+    assert {own["machine"] for own in (*after["trials"][len(before["trials"]) :], *after["held_out"])} == {1}
     assert len(after["held_out"]) == 16
     narrow["draws"] = 1
     assert len(run(narrow)["trials"]) == 3, "other shots: nothing is kept"
+
+
+def test_a_family_that_the_config_lacks(run: Any) -> None:
+    with pytest.raises(SystemExit, match="--family long: choose one of short"):
+        run(CONFIG, "--family", "long")
 
 
 def test_times_are_of_what_was_taken(run: Any, tmp_path: Path) -> None:

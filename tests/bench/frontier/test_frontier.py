@@ -8,11 +8,14 @@ from typing import Any
 import contenders
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+import frontier
 from tokensieve import ReductionConfig, load
+from tokensieve.data import DataSplits, Document
 from tokensieve_bench.records import Results
 from tokensieve_bench.report.contenders import GROUPS, contender_plot, contender_tables
-from tokensieve_bench.trained import TrainedBackbone, interleaved, padded
+from tokensieve_bench.trained import TrainedBackbone, padded
 
 TRUTH = [0, 1, 1, 0]
 
@@ -34,7 +37,9 @@ def results(tmp_path: Path) -> Results:
         _write(tmp_path / "cascade" / data / "common.json", config)
         _write(tmp_path / "cascade" / data / "seed0.json", {"runs": runs})
         seconds = {"transformers": [4.0, 8.0], "dense": [2.0, 2.0], "OpenVINO int8": [1.0, 1.0]}
-        speed = {"seconds": seconds, "documents": 4, "machine": machine, "max_length": 64}
+        speed: dict[str, Any] = {"seconds": seconds, "documents": 4, "machine": machine, "max_length": 64}
+        if data == "b":  # the record of a has no batches, as those made before
+            speed["batches"] = {"transformers": 16, "OpenVINO int8": 8}
         _write(tmp_path / "frontier" / data / "speed.json", speed)
         answers = {"contender": "OpenVINO int8", "seed": 1, "predicted": [0, 1, 1, 1] if data == "a" else [1, 1, 1, 1]}
         answers["machine"] = machine | {"commit": "cd" * 20 + "+"}
@@ -55,6 +60,7 @@ def test_contenders_are_compared_on_the_same_documents(results: Results) -> None
     assert "| OpenVINO int8 | 0.7500 | 0.5000 |" in accuracy
     assert "| dense | 2 | 2 |" in speed
     assert "a 4, b 4" in notes
+    assert notes.endswith("- Documents in a batch of the rivals: a 8; b transformers 16, OpenVINO int8 8.")
 
 
 def test_notes_are_those_of_the_records(results: Results) -> None:
@@ -107,10 +113,68 @@ def test_answers_come_in_the_order_of_the_texts(dense: Path) -> None:
     assert answer(TEXTS) == [5, 4, 6]  # the last one is truncated
 
 
-def test_turns_are_taken_and_the_first_round_warms_up() -> None:
-    calls = []
-    contenders = {name: lambda texts, name=name: calls.append(name) or texts for name in ("one", "two")}
-    seconds, answers = interleaved(contenders, ["text"], 2)
-    assert calls == ["one", "two"] * 3
-    assert {name: len(own) for name, own in seconds.items()} == {"one": 2, "two": 2}
-    assert answers == {"one": ["text"], "two": ["text"]}
+def test_what_was_made_of_other_weights_is_made_anew(dense: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The int8 classifier, the rivals' files and the answers are named by the weights that they were made of."""
+    made = []
+    monkeypatch.setattr(contenders, "quantize", lambda source, target, *_, **__: made.append(target) or target.mkdir())
+    for name in ("dense", "fast", "shallow"):
+        monkeypatch.setattr(contenders.Trained, name, dense)
+    name = {"name": "cascade-a", "seed": 0, "threads": 1}
+
+    def trained() -> contenders.Trained:
+        return contenders.Trained({"data": "a", "recipe": {"max_length": 8}}, splits=DataSplits(()), **name)
+
+    before = [trained().int8(dense), trained().rivals.folder, trained().made_of]
+    assert [trained().int8(dense), trained().rivals.folder, trained().made_of] == before
+    assert len(made) == 1
+    weights = load_file(dense / "model.safetensors")
+    save_file({key: own + 1 for key, own in weights.items()}, dense / "model.safetensors", {"format": "pt"})
+    after = [trained().int8(dense), trained().rivals.folder, trained().made_of]
+    assert all(own != other for own, other in zip(before, after, strict=True))
+    assert len(made) == 2
+
+
+def test_answers_of_other_weights_are_asked_for_again(tmp_path: Path) -> None:
+    assert not frontier.is_answered(tmp_path / "answers.json", "a")
+    _write(tmp_path / "answers.json", {"made_of": "a"})
+    assert frontier.is_answered(tmp_path / "answers.json", "a")
+    assert not frontier.is_answered(tmp_path / "answers.json", "b")
+
+
+def test_a_record_is_not_replaced_by_one_with_fewer_contenders(tmp_path: Path) -> None:
+    file = tmp_path / "speed.json"
+    frontier.check_complete(file, ["dense"])
+    _write(file, {"seconds": {"dense": [1.0], "OpenVINO int8": [1.0]}})
+    frontier.check_complete(file, ["dense", "OpenVINO int8", "fast"])
+    with pytest.raises(SystemExit, match=r"speed\.json: it has times of OpenVINO int8, which cannot be made here"):
+        frontier.check_complete(file, ["dense", "fast"])
+
+
+def test_a_rival_is_timed_at_its_fastest_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first pass of 16 is slow, as if something were compiled; its second is the fastest of all."""
+    passes = {8: [3.0, 3.0], 16: [9.0, 1.0], 32: [2.0, 2.0]}
+    taken = {str(size): list(own) for size, own in passes.items()}
+    monkeypatch.setattr(frontier, "seconds", lambda call: call())
+    best, tried = frontier.best_batch(lambda size: lambda _: taken[str(size)].pop(0), ["text"])
+    assert best == 16
+    assert tried == {str(size): own for size, own in passes.items()}
+
+
+@pytest.mark.parametrize("rival", ["transformers", "transformers bf16"])
+def test_a_rival_answers_in_batches_of_any_size(dense: Path, rival: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contenders.Trained, "dense", dense)
+    labels = ("film", "law", "sport")
+    splits = DataSplits(tuple(Document(label, label, "here", 1) for label in labels))
+    trained = contenders.Trained({"recipe": {"max_length": 8}}, "cascade-a", 0, splits, 1)
+    answers = [contenders.by_batch(rival, trained)(size)(TEXTS) for size in (1, 2, 3)]
+    assert answers[0] == answers[1] == answers[2]
+    if rival == "transformers":
+        assert answers[0] == load(dense, device="cpu").predict(TEXTS)
+
+
+def test_bfloat16_takes_no_part_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = contenders.Trained({}, "cascade-a", 0, DataSplits(()), 1)
+    for native in (True, False):
+        monkeypatch.setattr(contenders, "is_native", lambda *_, native=native: native)
+        assert trained.has("transformers bf16") == native
+        assert trained.has("transformers")

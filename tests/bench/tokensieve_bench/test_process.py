@@ -100,5 +100,11 @@ def test_the_commit_is_that_of_a_checkout_alone(tmp_path: Path, monkeypatch: pyt
     found = commit()
     assert found is not None
     assert len(found) == 40
+    for place, changed in (("configs/a.json", ""), ("speed/script.py", "+")):
+        file = tmp_path / "benchmarks" / place
+        file.parent.mkdir(parents=True)
+        file.write_text("")
+        assert commit() == f"{found}{changed}", place
+    file.unlink()
     (tmp_path / "__init__.py").write_text("changed = True")
     assert commit() == f"{found}+"
