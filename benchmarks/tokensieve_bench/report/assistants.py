@@ -139,6 +139,7 @@ def _timed(record: Record, entry: Record) -> str:
 def _conditions(record: Record) -> list[str]:
     """What the figures hold for."""
     config, timing = record["config"], record.get("timing")
+    machines = [*record.get("machines", []), *([record["machine"]] if "machine" in record else [])]
     tried = [record["tasks"][name] for name in config["tasks"]]
     words = [f"{task['words']:.0f}" for task in tried]
     lines = [
@@ -148,7 +149,7 @@ def _conditions(record: Record) -> list[str]:
         f"{config['held_test']} of a task left out, and {config['whole_test']} of a whole data set.",
         "- The interval is over the test documents, paired, with the draws averaged. FLOPs and time are shares of the "
         "unpruned encoder's.",
-        f"- {made_with([record['machine']]) if 'machine' in record else 'The record names no commit.'}",
+        f"- {made_with(machines) if machines else 'The record names no commit.'}",
     ]
     if timing is None:
         return [*lines, "- Time was not measured yet."]

@@ -89,6 +89,11 @@ def _ratios(record: Record, runs: Sequence[Run]) -> str:
     return f"{_mean(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]"
 
 
+def _machines(record: Record) -> list[Mapping[str, Any]]:
+    """Those of all runs; older records have that of the last one alone."""
+    return [*record.get("machines", {}).values(), record["machine"]]
+
+
 def _times(seconds: Mapping[str, Sequence[float]], reduction: str) -> str:
     if reduction not in seconds:
         return "-"
@@ -121,5 +126,5 @@ def _conditions(records: Mapping[str, Record]) -> list[str]:
         f"{recipe['batch']} windows, seeds {', '.join(map(str, seeds))}. Weights by the error on validation windows.",
         "- Error: mean squared, on the last fifth of the series in time, as a multiple of dense's of the same seed: "
         "mean [lowest, highest] of the seeds. The dense error itself is in units of the training part's variance.",
-        f"- {made_with(own['machine'] for own in records.values())}",
+        f"- {made_with(machine for own in records.values() for machine in _machines(own))}",
     ]

@@ -101,6 +101,11 @@ def test_a_task_is_left_out_of_its_own_search_and_a_set_of_all_of_its_tasks(run:
     file.write_text(json.dumps({**record, "trials": record["trials"][:-1], "held_out": []}), encoding="utf-8")
     table = assistants_tables(Results(tmp_path / "results"))
     assert "3 of 4 configurations are tried" in table
+    others = [{"commit": "d" * 40 + "+", "processor": "another"}]
+    file.write_text(json.dumps({**record, "machine": others[0], "machines": others}), encoding="utf-8")
+    assert "- commit dddddddddd+; another\n" in assistants_tables(Results(tmp_path / "results"))
+    file.write_text(json.dumps({key: record[key] for key in record if not key.startswith("machine")}), encoding="utf-8")
+    assert "- The record names no commit." in assistants_tables(Results(tmp_path / "results"))
     assert "| first: a, " not in table
 
 

@@ -136,3 +136,8 @@ def test_without_times_there_is_no_speed(tmp_path: Path) -> None:
     text = series_tables(Results(tmp_path))
     assert "## Speed" not in text
     assert "- commits 0123456789, unknown; a processor, another" in text
+    untimed["machines"] = {"unmerged, seed 0": {"commit": "d" * 40 + "+", "processor": "a third"}}
+    (tmp_path / "series" / "wave.json").write_text(json.dumps(untimed), encoding="utf-8")
+    assert "- commits 0123456789, dddddddddd+, unknown; a processor, a third, another" in series_tables(
+        Results(tmp_path)
+    )
