@@ -43,6 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     use_threads(arguments.threads)
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
+    rows = [arguments.job[2]] if arguments.job else chosen("--row", arguments.row, rows_of(config))
     for own in configs_of(arguments).values():
         data, splits = own["data"], splits_of(own, arguments.data)
         if arguments.job and arguments.job[0] != data:
@@ -50,7 +51,6 @@ def main() -> None:
         dense = run_folder(f"{config['dense']['config']}-{data}", "dense", config["dense"]["seed"])
         if not (dense / "training.json").is_file():
             parser.error(f"{dense}: no dense classifier: run train.py with this config and seed first")
-        rows = [arguments.job[2]] if arguments.job else chosen("--row", arguments.row, rows_of(config))
         jobs = list(jobs_of(config, data, _config(dense), _lengths(dense, splits, config), rows))
         if arguments.job:
             job = next(job for job in jobs if job.name == arguments.job[1])

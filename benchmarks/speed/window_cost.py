@@ -24,7 +24,7 @@ from tokensieve.tokens import Tokens
 from tokensieve_bench.backbone import SHAPES, shape_config
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS
-from tokensieve_bench.rounds import run_interleaved, seconds
+from tokensieve_bench.rounds import time_interleaved
 
 BAR = 2.3
 WINDOW_ALONE = "window alone"
@@ -42,7 +42,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     works = {f"{what}, {length}": call for length in arguments.lengths for what, call in calls(arguments.shape, length)}
     with torch.inference_mode():
-        timed = run_interleaved({name: partial(seconds, call) for name, call in works.items()}, arguments.rounds, print)
+        timed = time_interleaved(works, arguments.rounds, print)
     short, long = arguments.lengths
     ratios = {
         what: median(timed[f"{what}, {long}"]) / median(timed[f"{what}, {short}"]) for what in ("layer", WINDOW_ALONE)

@@ -5,11 +5,15 @@ import json
 from argparse import Namespace
 from collections import Counter
 from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import worth
 import worth_sets
 
+from tokensieve.data import DataSplits, Document
 from tokensieve_bench import runs
 from tokensieve_bench.records import Results
 from tokensieve_bench.report.worth import accuracy_rows, better, front, speed_rows, worth_tables
@@ -167,6 +171,32 @@ def record(short: float, **accuracies: tuple[float, float]) -> dict[str, Any]:
         "truth": truth,
         "contenders": contenders,
     }
+
+
+def test_the_record_has_the_seconds_of_every_round(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With everything taken out that fits or reads something."""
+    label, class_id = "mail", 0
+    document = Document("a text", label, "here", 1)
+    splits = DataSplits((document,), (document,), (document,) * 4)
+    answers: Any = SimpleNamespace(
+        predict=lambda texts: [label] * len(texts),
+        results=lambda texts: [SimpleNamespace(label=class_id, stage="words")] * len(texts),
+        engine=SimpleNamespace(tokenizer=None),
+    )
+    for name in ("logits.safetensors", "run.json"):
+        (tmp_path / name).write_text(json.dumps({"predicted": [class_id] * 4}), encoding="utf-8")
+    monkeypatch.setattr("tokensieve_bench.rounds.LEAST", 0.0)
+    monkeypatch.setattr(worth, "splits_of", lambda *_: splits)
+    monkeypatch.setattr(worth, "run_folder", lambda *_: tmp_path)
+    monkeypatch.setattr(worth, "cascade_folder", lambda *_: tmp_path)
+    monkeypatch.setattr(worth, "load", lambda *_, **__: answers)
+    monkeypatch.setattr(worth, "floors_of", lambda *_: dict.fromkeys(worth.FLOORS, answers.predict))
+    monkeypatch.setattr(worth, "lengths", lambda *_: {})
+    config = {"seeds": [0], "variants": {"dense": {}}, "recipe": {"max_length": 8, "epochs": 1}}
+    found = worth.measured(config, "some", Namespace(data=tmp_path, documents=4, rounds=3))
+    assert {name: len(own) for name, own in found["seconds"].items()} == dict.fromkeys(found["contenders"], 3)
+    for name, own in found["contenders"].items():
+        assert own["documents_per_second"] == 4 / median(found["seconds"][name])
 
 
 def test_what_is_better_follows_from_the_interval() -> None:
