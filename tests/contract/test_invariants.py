@@ -1,6 +1,7 @@
 """What holds for every variant: batches do not matter, special tokens stay, nobody is left with nothing."""
 
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract import oracle
+from contract.choices import Choice, chosen, is_near_tie, parting
 from contract.variants import (
     CLS,
     SEP,
@@ -21,7 +24,7 @@ from contract.variants import (
     settings,
     tiny_model,
 )
-from tokensieve import ReductionConfig
+from tokensieve import ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.reduce.schedule import Constant
 
 PLACES = pytest.mark.parametrize(
@@ -48,12 +51,41 @@ def test_order_and_company_do_not_matter(lengths: list[int], data: st.DataObject
     reduction = data.draw(st.sampled_from([*VARIANTS.values()]))
     model, texts = tiny_model(reduction, max_position_embeddings=600), documents(lengths)
     order = data.draw(st.permutations(range(len(lengths))))
-    one, other = model(**batch(texts)), model(**batch([texts[i] for i in order], "left"))
+    one, before = chosen(model, batch(texts))
+    other, after = chosen(model, batch([texts[i] for i in order], "left"))
     for place, document in enumerate(order):
-        swapped = {*one.trace.survivors()[document]} ^ {*other.trace.survivors()[place]}
-        assert len(swapped) <= 2, "more than two scores that are equal but for rounding"
-        if not swapped:
+        pair = parting(before[document], after[place])
+        if pair is not None:
+            assert is_near_tie(reduction, pair, protected_in(model, texts[document])), "other tokens without a near tie"
+        else:
+            assert other.trace.survivors()[place] == one.trace.survivors()[document]
             torch.testing.assert_close(other.logits[place], one.logits[document], atol=1e-5, rtol=0)
+
+
+def protected_in(model: TokensieveForSequenceClassification, ids: list[int]) -> list[bool]:
+    """For each token of a document, whether it may not leave."""
+    special = oracle.protected_places(model.config, ids)
+    return [model.settings.protect_special and place in special for place in range(len(ids))]
+
+
+@pytest.mark.parametrize(
+    ("score", "stay", "excused"),
+    [
+        (2.00002, [0, 3, 5], True),
+        (2.1, [0, 3, 5], False),  # scored otherwise
+        (2.0, [0, 3, 5], False),  # the lower of two scores
+        (2.0, [0, 2, 3, 5], False),  # too many
+    ],
+)
+def test_nothing_but_a_near_tie_excuses_other_tokens(score: float, stay: list[int], excused: bool) -> None:
+    """Half of six tokens stay, of which the ends are protected: of the second and third the second, by 1e-5."""
+
+    def choice(third: float, stay: list[int]) -> Choice:
+        return Choice(Fraction(1, 2), [[*range(6)]], torch.tensor([[9.0, 1.0, 2.00001, third, 1.0, 9.0]]), [stay])
+
+    pair = parting([choice(2.0, [0, 2, 5])], [choice(score, stay)])
+    assert pair is not None
+    assert is_near_tie(settings(pruning="ratio"), pair, [place in (0, 5) for place in range(6)]) == excused
 
 
 @each_pruning_variant
