@@ -17,7 +17,6 @@ table and the picture.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -45,8 +44,8 @@ from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS, ROOT
 from tokensieve_bench.process import resident_bytes, thread_variables
 from tokensieve_bench.record_files import write_fields
-from tokensieve_bench.rounds import run_interleaved, seconds
-from tokensieve_bench.runs import config_parser, configs_of, run_folder, splits_of
+from tokensieve_bench.rounds import time_interleaved
+from tokensieve_bench.runs import config_parser, configs_of, run_folder, splits_of, weights_digest
 
 CPU = torch.device("cpu")
 DENSE = "dense"
@@ -93,7 +92,7 @@ class Study:
     def __post_init__(self) -> None:
         data = self.config["data"]
         self.target, self.folders = RESULTS / "thresholds" / f"{data}.json", ROOT / "build" / "thresholds" / data
-        digest = hashlib.sha256((self.dense / "model.safetensors").read_bytes()).hexdigest()
+        digest = weights_digest(self.dense)
         self.record: dict[str, Any] = {"config": self.config, "dense_digest": digest, "points": {}}
         if self.target.is_file():
             before = json.loads(self.target.read_text(encoding="utf-8"))
@@ -198,8 +197,8 @@ class Study:
         """Seconds of each contender by round."""
         documents = self.splits.test[: self.config["timed"]["documents"]]
         engines = {name: load(self.folder(name), device="cpu").engine for name in self.names}
-        works = {name: partial(seconds, partial(engine.classify, documents)) for name, engine in engines.items()}
-        return run_interleaved(works, self.config["timed"]["rounds"], lambda _: None)
+        works = {name: partial(engine.classify, documents) for name, engine in engines.items()}
+        return time_interleaved(works, self.config["timed"]["rounds"])
 
     def memory(self, name: str) -> dict[str, int]:
         """Peak and loaded bytes of a contender, in a process of its own."""
