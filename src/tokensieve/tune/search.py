@@ -117,8 +117,7 @@ class Search:
         return Frontier(tuple(points), self.goal.best(points), measured)
 
     def _points(self, made: Sequence[Composition]) -> list[Point]:
-        limits = self.truth, "accuracy", self.weights
-        kept = pareto([(own.seconds, score(own.logits.numpy(), *limits, own.thresholds)) for own in made])
+        kept = pareto([(own.seconds, self._score(own.logits.numpy(), own.thresholds)) for own in made])
         return [self._point(made[row]) for row in kept]
 
     def _score(self, logits: NDArray[np.float32], thresholds: Thresholds) -> float:
