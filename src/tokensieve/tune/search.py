@@ -58,7 +58,7 @@ class Search:
     """Finds the entries of candidates, and times them.
 
     Args:
-        dense: the yardstick.
+        dense: the yardstick; a bag of words ahead of it is left out.
         splits: documents.
         goal: what is asked for.
         words: the bag of words.
@@ -66,7 +66,7 @@ class Search:
     """
 
     def __init__(self, dense: Classifier, splits: DataSplits, goal: Goal, words: WordsClassifier, metric: str) -> None:
-        self.dense = dense
+        self.dense = _behind(dense, None, None)
         self.documents, self.goal, self.words, self.metric = splits.validation, goal, words, metric
         self.truth, self.weights = targets_of(splits, splits.validation), weights_of(splits.validation)
         self.kind = words.problem_type

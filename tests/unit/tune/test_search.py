@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import tokensieve
+from tokensieve.cascade.words_first import WordsFirst, WordsFirstSettings
 from tokensieve.data import DataSplits, Document
+from tokensieve.runtime.classifier import Classifier
+from tokensieve.runtime.words_first import engine_like
 from tokensieve.training.compare import score
 from tokensieve.tune import search as module
 from tokensieve.tune.candidates import Candidate
@@ -56,3 +60,13 @@ def test_compositions_are_kept_by_the_score_that_the_goal_is_about(
     found = Search(dense, splits, Goal(budget=0), words, metric).entries(Candidate("dense", folder))
     kept = {entry.point.score for entry in found if entry.words is None}
     assert kept == {scores[0]} if metric == "accuracy" else kept == set(scores)
+
+
+def test_what_is_compared_with_has_no_bag_of_words(folder: Path, words: WordsClassifier) -> None:
+    """Its score is that of the encoder alone, and so is its speed."""
+    plain = tokensieve.load(folder, device="cpu")
+    first = WordsFirst(words, WordsFirstSettings(0.5, 0.5, 0.5))
+    dense: Any = Classifier(engine_like(plain.engine, plain.model, first))
+    assert dense.engine.stages == ("words", "encoder")
+    search = Search(dense, DataSplits(DOCUMENTS, DOCUMENTS), Goal(budget=0), words, "accuracy")
+    assert search.dense.engine.stages == ("encoder",)
