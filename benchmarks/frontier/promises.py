@@ -94,7 +94,7 @@ def candidates_of(logits: Logits, truth: Tensor, seconds: Mapping[str, float]) -
     documents = len(truth)
     for encoder, contender in ENCODERS.items():
         own = logits[encoder]["validation"]
-        answers = StageAnswers([1] * documents, [own], 1.0, [documents * seconds[contender]], [], thresholds=False)
+        answers = StageAnswers([1] * documents, [own], 1.0, [documents * seconds[contender]], [], thresholds=None)
         for say in (None, WordsSay(logits["words"]["validation"], documents * seconds["words"])):
             for made in compositions(answers, say, truth, KIND):
                 found = compare(made.logits.numpy(), dense.numpy(), truth.numpy(), "accuracy")

@@ -139,8 +139,10 @@ def cascade_folder(splits: DataSplits, name: str, seed: int, allowed: float, var
     words, truth = fit_bag(splits, Recipe()), torch.from_numpy(targets_of(splits, splits.validation))
     encoder = load_file(run / LOGITS)["validation.first" if pruned else "validation"]
     heat = best_temperature(encoder, truth, multi_label=False)
-    first = torch.from_numpy(words.logits(texts_of(splits.validation))) / words.temperature
-    fitted = fit_words_first(first, encoder / heat, truth, KIND, allowed)
+    texts = texts_of(splits.validation)
+    first = torch.from_numpy(words.logits(texts)) / words.temperature
+    wordless = torch.from_numpy(words.lacks_words(texts))
+    fitted = fit_words_first(first, encoder / heat, truth, KIND, allowed, wordless=wordless)
     WordsFirst(words, fitted.settings).save(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"calibration_temperature": heat}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

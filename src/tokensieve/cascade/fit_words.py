@@ -5,6 +5,7 @@
    happens to fit these documents counts for no more than it is worth.
 3. The expected loss of the bag's answer is how much less probable it is than the combined answer, by the latter. The
    documents of the least confidence are deferred, as many as keep the expected loss of the others within the bound.
+   Documents without a known word are deferred in any case, as `WordsFirst.answer` does.
 
 Neither stage was trained on the documents. Other rules were compared with this one on validation documents
 (docs/log/2026-11-29.md).
@@ -35,15 +36,20 @@ class FittedWordsFirst:
 
     Attributes:
         settings: the rule.
-        share: of the documents, those that are deferred.
+        deferred: which documents are deferred, [N] bool.
         expected_loss: points of accuracy that the others are expected to lose.
         logits: [N, C] of the documents by the whole cascade, cross-fitted.
     """
 
     settings: WordsFirstSettings
-    share: float
+    deferred: Tensor
     expected_loss: float
     logits: Tensor
+
+    @property
+    def share(self) -> float:
+        """Of the documents, those that are deferred."""
+        return float(self.deferred.double().mean())
 
 
 def fit_words_first(
@@ -53,6 +59,7 @@ def fit_words_first(
     problem_type: str | None,
     allowed: float,
     sample_weight: Tensor | None = None,
+    wordless: Tensor | None = None,
 ) -> FittedWordsFirst:
     """Fit the first stage to labelled documents that neither stage was trained on.
 
@@ -64,23 +71,25 @@ def fit_words_first(
         allowed: points of accuracy (for multi-label models, of documents with all labels right) that may be lost.
         sample_weight: of the documents [N], in the loss and in the points; in the share, which is a cost, each counts
             once. None: each counts once everywhere.
+        wordless: which documents have no known word, [N] bool; None: each has one.
     """
     parts = torch.stack([words, encoder]).double()
     words_weight, encoder_weight = fusion_weights(parts, truth, problem_type, sample_weight)
     combined = cross_fitted(parts, truth, problem_type, sample_weight)
     counts = torch.ones(len(words)).double() if sample_weight is None else sample_weight.double()
     sure = confidence(words, problem_type)
-    order = sure.argsort(stable=True)
-    lost = counts * expected_loss(words, combined, problem_type)
+    always = torch.zeros(len(words), dtype=torch.bool) if wordless is None else wordless
+    order = sure[~always].argsort(stable=True)
+    lost = (counts * expected_loss(words, combined, problem_type))[~always]
     left = 100 * loss_left(lost[order]) / counts.sum()
-    deferred = int((left <= allowed).nonzero()[0])
-    below = confidence_above(sure[order].double(), deferred)
-    reads = sure < below
+    number = int((left <= allowed).nonzero()[0])
+    below = confidence_above(sure[~always][order].double(), number)
+    deferred = always | (sure < below)
     return FittedWordsFirst(
         settings=WordsFirstSettings(below, words_weight, encoder_weight),
-        share=float(reads.double().mean()),
-        expected_loss=float(left[deferred]),
-        logits=torch.where(reads[:, None], combined, words.double()).float(),
+        deferred=deferred,
+        expected_loss=float(left[number]),
+        logits=torch.where(deferred[:, None], combined, words.double()).float(),
     )
 
 

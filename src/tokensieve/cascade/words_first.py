@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.model.pretrained import WORDS_FIRST
 from tokensieve.system import refuse, system_errors_explained
 from tokensieve.words import WordsClassifier
-from tokensieve.words.terms import Text
+from tokensieve.words.terms import Text, wordless
 
 FORMAT = 1
 _REMEDY = "train the classifier again, or put the file back"
@@ -121,7 +122,7 @@ class WordsFirst:
         logits = torch.from_numpy(self.words.logits_of_weights(weights)) / self.words.temperature
         rule = Defer(self.settings.defer_below, problem_type=self.problem_type)
         deferred = set(rule.deferred(logits, [1] * len(texts)))
-        deferred.update(row for row, terms in enumerate(weights.getnnz(axis=1).tolist()) if not terms)
+        deferred.update(np.flatnonzero(wordless(weights)).tolist())
         return WordsAnswers(logits, sorted(deferred))
 
     def digest(self) -> str:

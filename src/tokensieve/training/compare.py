@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+
+from tokensieve.model.probabilities import class_probabilities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +19,8 @@ RESAMPLES = 1000
 _Z = 1.959964  # of 95 %
 NORMAL = "normal interval of the paired difference, 95 %"
 BOOTSTRAP = f"paired bootstrap of the documents, {RESAMPLES} resamples, 95 %"
+Thresholds = Sequence[float] | None
+"""With several labels a document, the probability from which each is given; None: 0.5, as training scores."""
 
 
 @dataclass(frozen=True)
@@ -46,34 +51,39 @@ def compare(
     truth: NDArray[np.int64],
     metric: str,
     weights: NDArray[np.float64] | None = None,
+    thresholds: tuple[Thresholds, Thresholds] = (None, None),
 ) -> Comparison:
-    """Compare logits [N, C] of two classifiers, as training scores them: with several labels at probability 0.5.
+    """Compare logits [N, C] of two classifiers.
 
     Args:
-        floor: logits of the floor.
-        encoder: logits of the encoder.
+        floor: logits of the floor; calibrated, if it has thresholds.
+        encoder: logits of the encoder, likewise.
         truth: class ids [N], or 0 and 1 [N, C].
         metric: "accuracy" (with several labels all of them right), "f1_macro" or "f1_micro".
         weights: of the documents [N], 0 or more; None: each counts once.
+        thresholds: those of floor and encoder.
     """
+    sides = zip((floor, encoder), thresholds, strict=True)
+    counts = [_counts(logits, truth, limits) for logits, limits in sides]
     document_weights = np.ones(len(truth)) if weights is None else weights
+    ours, others = (_score(each, truth, metric, document_weights) for each in counts)
     if metric == "accuracy":
-        right = [_right(logits, truth) for logits in (floor, encoder)]
-        means = [float(np.average(each, weights=document_weights)) for each in right]
-        gap = right[0] - right[1]
-        middle = float(np.average(gap, weights=document_weights))
-        half = _Z * math.sqrt(float((document_weights**2 * (gap - middle) ** 2).sum())) / float(document_weights.sum())
-        return Comparison(means[0], means[1], (middle - half, middle + half), NORMAL)
-    counts = [_counts(logits, truth) * document_weights[:, None, None] for logits in (floor, encoder)]
-    whole = [f1(each.sum(0), truth, metric) for each in counts]
-    generator = np.random.default_rng(0)
-    gaps = []
-    for _ in range(RESAMPLES):
-        drawn = np.bincount(generator.integers(len(truth), size=len(truth)), minlength=len(truth))
-        first, second = (f1(np.tensordot(drawn, each, 1), truth, metric) for each in counts)
-        gaps.append(first - second)
-    low, high = np.quantile(gaps, [0.025, 0.975])
-    return Comparison(whole[0], whole[1], (float(low), float(high)), BOOTSTRAP)
+        gap = _right(counts[0]) - _right(counts[1])
+        return Comparison(ours, others, _normal_interval(gap, document_weights), NORMAL)
+    weighted = [each * document_weights[:, None, None] for each in counts]
+    return Comparison(ours, others, _resampled_interval(weighted, truth, metric), BOOTSTRAP)
+
+
+def score(
+    logits: NDArray[Any],
+    truth: NDArray[np.int64],
+    metric: str,
+    weights: NDArray[np.float64] | None = None,
+    thresholds: Thresholds = None,
+) -> float:
+    """The score of one classifier, as `compare` has it, in [0, 1]; without an interval it costs little."""
+    document_weights = np.ones(len(truth)) if weights is None else weights
+    return _score(_counts(logits, truth, thresholds), truth, metric, document_weights)
 
 
 def in_points(difference: float, interval: Sequence[float]) -> str:
@@ -82,28 +92,62 @@ def in_points(difference: float, interval: Sequence[float]) -> str:
     return f"{100 * difference:+.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _right(logits: NDArray[Any], truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    if truth.ndim == 2:
-        return np.asarray(((logits > 0) == (truth == 1)).all(1), dtype=np.float64)
-    return np.asarray(logits.argmax(1) == truth, dtype=np.float64)
+def _score(counts: NDArray[np.float64], truth: NDArray[np.int64], metric: str, weights: NDArray[np.float64]) -> float:
+    if metric == "accuracy":
+        return float(np.average(_right(counts), weights=weights))
+    return f1((counts * weights[:, None, None]).sum(0), truth, metric)
 
 
-def _counts(logits: NDArray[Any], truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    """By document and label whether it is right, predicted, true: [N, C, 3] of 0 and 1."""
-    labels = np.arange(logits.shape[1])
-    predicted = logits > 0 if truth.ndim == 2 else logits.argmax(1)[:, None] == labels
-    true = truth == 1 if truth.ndim == 2 else truth[:, None] == labels
-    return np.stack([predicted & true, predicted, true], axis=2).astype(np.float64)
+def _normal_interval(gap: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
+    """Of the weighted mean of a difference [N]."""
+    middle = float(np.average(gap, weights=weights))
+    half = _Z * math.sqrt(float((weights**2 * (gap - middle) ** 2).sum())) / float(weights.sum())
+    return middle - half, middle + half
+
+
+def _resampled_interval(
+    counts: Sequence[NDArray[np.float64]], truth: NDArray[np.int64], metric: str
+) -> tuple[float, float]:
+    """Of the difference of F1, by the weighted counts [N, C, 3] of both sides."""
+    generator = np.random.default_rng(0)
+    gaps = []
+    for _ in range(RESAMPLES):
+        drawn = np.bincount(generator.integers(len(truth), size=len(truth)), minlength=len(truth))
+        first, second = (f1(np.tensordot(drawn, each, 1), truth, metric) for each in counts)
+        gaps.append(first - second)
+    low, high = np.quantile(gaps, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _given(logits: NDArray[Any], truth: NDArray[np.int64], thresholds: Thresholds) -> NDArray[np.bool_]:
+    """Which labels each document is given, [N, C], by the rule of `runtime.results.decide`."""
+    if truth.ndim == 1:
+        return np.asarray(logits.argmax(1)[:, None] == np.arange(logits.shape[1]))
+    exact = torch.from_numpy(np.array(logits, dtype=np.float32))
+    probabilities = class_probabilities(exact, "multi_label_classification").double().numpy()
+    return np.asarray(probabilities >= (0.5 if thresholds is None else np.asarray(thresholds)))
+
+
+def _counts(logits: NDArray[Any], truth: NDArray[np.int64], thresholds: Thresholds) -> NDArray[np.float64]:
+    """By document and label whether it is right, given, true: [N, C, 3] of 0 and 1."""
+    given = _given(logits, truth, thresholds)
+    true = truth == 1 if truth.ndim == 2 else truth[:, None] == np.arange(logits.shape[1])
+    return np.stack([given & true, given, true], axis=2).astype(np.float64)
+
+
+def _right(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 for each document whose labels are all right, [N]."""
+    return np.asarray((counts[:, :, 1] == counts[:, :, 2]).all(1), dtype=np.float64)
 
 
 def f1(sums: NDArray[np.float64], truth: NDArray[np.int64], metric: str) -> float:
-    """F1 from the sums [C, 3] of right, predicted and true.
+    """F1 from the sums [C, 3] of right, given and true.
 
-    A label that is neither predicted nor true counts 0 with several labels a document. Else it does not count.
+    A label that is neither given nor true counts 0 with several labels a document. Else it does not count.
     """
     if metric == "f1_micro":
-        right, predicted, true = sums.sum(0)
-        return float(2 * right / (predicted + true or 1.0))
+        right, given, true = sums.sum(0)
+        return float(2 * right / (given + true or 1.0))
     occurs = sums[:, 1] + sums[:, 2] > 0
     kept = sums if truth.ndim == 2 else sums[occurs]
     both = kept[:, 1] + kept[:, 2]

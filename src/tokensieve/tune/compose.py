@@ -43,7 +43,7 @@ class StageAnswers:
         temperature: calibrates them.
         seconds: of each stage over all documents, tokenizing included.
         rules: when each stage but the last one defers.
-        thresholds: whether labels have thresholds of their own.
+        thresholds: with several labels, the calibrated probability from which each is given; None: 0.5.
     """
 
     lengths: Sequence[int]
@@ -51,7 +51,7 @@ class StageAnswers:
     temperature: float
     seconds: Sequence[float]
     rules: Sequence[Defer]
-    thresholds: bool
+    thresholds: Sequence[float] | None
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,12 @@ class WordsSay:
     Attributes:
         logits: [N, C], calibrated.
         seconds: over all documents.
+        wordless: the documents without a known word, [N] bool, which it always defers; None: each has one.
     """
 
     logits: Tensor
     seconds: float
+    wordless: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Composition:
         defer_below: of the encoder; None: it has no second stage.
         words: the rule of the bag of words; None: it is left out.
         logits: [N, C] of the documents, calibrated.
+        thresholds: with several labels, the probability of these logits from which each is given; None: 0.5.
         seconds: for all documents, from the seconds of each stage and the tokens that it reads.
         shares: of the documents, those that each stage answers, by name of the stage.
     """
@@ -82,6 +85,7 @@ class Composition:
     defer_below: float | None
     words: WordsFirstSettings | None
     logits: Tensor
+    thresholds: Sequence[float] | None
     seconds: float
     shares: dict[str, float]
 
@@ -99,8 +103,8 @@ def ask_stages(classifier: Classifier, documents: Sequence[Document]) -> StageAn
         logits.append(torch.tensor([result.logits for result in results]))
         lengths = [result.length for result in results]
     config = classifier.model.config
-    heat, has_thresholds = config.calibration_temperature, config.thresholds is not None
-    return StageAnswers(lengths, logits, heat, seconds, rules_of(classifier.model), has_thresholds)
+    heat, rules = config.calibration_temperature, rules_of(classifier.model)
+    return StageAnswers(lengths, logits, heat, seconds, rules, config.thresholds)
 
 
 def ask_words(words: WordsClassifier, documents: Sequence[Document]) -> WordsSay:
@@ -109,11 +113,12 @@ def ask_words(words: WordsClassifier, documents: Sequence[Document]) -> WordsSay
     words.logits(texts[:_WARM_UP])
     start = time.perf_counter()
     logits = torch.from_numpy(words.logits(texts)) / words.temperature
-    return WordsSay(logits, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return WordsSay(logits, seconds, torch.from_numpy(words.lacks_words(texts)))
 
 
 def compositions(
-    answers: StageAnswers, words: WordsSay | None, truth: Tensor, problem_type: str
+    answers: StageAnswers, words: WordsSay | None, truth: Tensor, problem_type: str, weights: Tensor | None = None
 ) -> Iterator[Composition]:
     """Every composition of the thresholds of `DEFERRED` and `ALLOWED`.
 
@@ -122,22 +127,27 @@ def compositions(
         words: of a bag of words ahead; None: compositions without one.
         truth: class ids [N], or 0 and 1 [N, C].
         problem_type: as in transformers' configs.
+        weights: of the documents [N], where something is fitted to labels; seconds and shares are costs, in which each
+            counts once. None: each counts once everywhere.
     """
     tokens, everything = torch.tensor(answers.lengths, dtype=torch.float64), torch.ones(len(truth), dtype=torch.bool)
     for encoder in _encoders(answers, problem_type):
         cost = encoder.seconds_by_token * tokens
         if words is None:
-            yield Composition(encoder.below, None, encoder.logits, float(cost.sum()), encoder.shares(everything))
+            shares, seconds = encoder.shares(everything), float(cost.sum())
+            yield Composition(encoder.below, None, encoder.logits, answers.thresholds, seconds, shares)
             continue
         for allowed in ALLOWED:
-            fitted = fit_words_first(words.logits, encoder.logits, truth, problem_type, allowed)
-            reads = confidence(words.logits, problem_type) < fitted.settings.defer_below
+            fitted = fit_words_first(
+                words.logits, encoder.logits, truth, problem_type, allowed, weights, words.wordless
+            )
             rule = fitted.settings
-            if answers.thresholds:
+            if answers.thresholds is not None:
                 probabilities = class_probabilities(fitted.logits, problem_type)
-                rule = replace(rule, thresholds=best_thresholds(probabilities, truth.float()))
-            shares = {WORDS: 1 - float(reads.double().mean()), **encoder.shares(reads)}
-            yield Composition(encoder.below, rule, fitted.logits, words.seconds + float(cost[reads].sum()), shares)
+                rule = replace(rule, thresholds=best_thresholds(probabilities, truth.float(), weights))
+            shares = {WORDS: 1 - fitted.share, **encoder.shares(fitted.deferred)}
+            seconds = words.seconds + float(cost[fitted.deferred].sum())
+            yield Composition(encoder.below, rule, fitted.logits, rule.thresholds, seconds, shares)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,17 +13,21 @@ import torch
 from tokensieve.cascade.words_first import WordsFirst, WordsFirstSettings
 from tokensieve.data.documents import Document
 from tokensieve.data.splits import DataSplits
+from tokensieve.data.weights import weights_of
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.frontier import Frontier, Point, pareto
 from tokensieve.runtime.load import load
 from tokensieve.runtime.words_first import engine_like
-from tokensieve.training.compare import Comparison, compare
+from tokensieve.training.compare import Comparison, Thresholds, compare, score
 from tokensieve.training.fits.bag import targets_of, texts_of
 from tokensieve.tune.candidates import Candidate
 from tokensieve.tune.compose import Composition, ask_stages, ask_words, compositions
 from tokensieve.tune.goal import Goal
 from tokensieve.tune.measure import TEXTS, timings
 from tokensieve.words import WordsClassifier
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +58,7 @@ class Search:
     """Finds the entries of candidates, and times them.
 
     Args:
-        dense: the yardstick.
+        dense: the yardstick; a bag of words ahead of it is left out.
         splits: documents.
         goal: what is asked for.
         words: the bag of words.
@@ -61,22 +66,25 @@ class Search:
     """
 
     def __init__(self, dense: Classifier, splits: DataSplits, goal: Goal, words: WordsClassifier, metric: str) -> None:
-        self.dense, self.documents, self.goal, self.words, self.metric = dense, splits.validation, goal, words, metric
-        self.truth = targets_of(splits, splits.validation)
+        self.dense = _behind(dense, None, None)
+        self.documents, self.goal, self.words, self.metric = splits.validation, goal, words, metric
+        self.truth, self.weights = targets_of(splits, splits.validation), weights_of(splits.validation)
         self.kind = words.problem_type
         self.say = ask_words(words, self.documents)
         self.texts = texts_of(_spread(self.documents, TEXTS))
         answers = ask_stages(dense, self.documents)
-        self.dense_logits, self.dense_seconds = answers.logits[-1].float().numpy(), answers.seconds[-1]
+        self.dense_logits = (answers.logits[-1].float() / answers.temperature).numpy()
+        self.dense_thresholds, self.dense_seconds = answers.thresholds, answers.seconds[-1]
 
     def entries(self, candidate: Candidate) -> list[Entry]:
         """The compositions of a candidate that no other one of it beats, alone and behind the bag of words."""
         plain = load(candidate.folder, device=str(self.dense.model.device), dtype=candidate.dtype)
         answers = ask_stages(plain, self.documents)
+        truth, weights = torch.from_numpy(self.truth), None if self.weights is None else torch.from_numpy(self.weights)
         found = []
         for words in (None, self.words):
             say = None if words is None else self.say
-            made = list(compositions(answers, say, torch.from_numpy(self.truth), self.kind))
+            made = list(compositions(answers, say, truth, self.kind, weights))
             name = candidate.name if words is None else f"words -> {candidate.name}"
             classifier = _behind(plain, words, made[0].words)
             found += [Entry(name, classifier, candidate, words, point) for point in self._points(made)]
@@ -100,7 +108,7 @@ class Search:
             "goal": str(self.goal),
             "metric": self.metric,
             "documents": len(self.documents),
-            "dense_score": compare(self.dense_logits, self.dense_logits, self.truth, self.metric).floor,
+            "dense_score": self._score(self.dense_logits, self.dense_thresholds),
             "dense_documents_per_second": points[0].documents_per_second / points[0].speed,
             "dtype": entries[0].classifier.dtype,
             "threads": torch.get_num_threads(),
@@ -109,12 +117,16 @@ class Search:
         return Frontier(tuple(points), self.goal.best(points), measured)
 
     def _points(self, made: Sequence[Composition]) -> list[Point]:
-        scores = [compare(own.logits.numpy(), self.dense_logits, self.truth, "accuracy").floor for own in made]
-        kept = pareto([(own.seconds, score) for own, score in zip(made, scores, strict=True)])
+        kept = pareto([(own.seconds, self._score(own.logits.numpy(), own.thresholds)) for own in made])
         return [self._point(made[row]) for row in kept]
 
+    def _score(self, logits: NDArray[np.float32], thresholds: Thresholds) -> float:
+        """The score that the goal is about."""
+        return score(logits, self.truth, self.metric, self.weights, thresholds)
+
     def _point(self, own: Composition) -> Point:
-        found = compare(own.logits.numpy(), self.dense_logits, self.truth, self.metric)
+        limits = (own.thresholds, self.dense_thresholds)
+        found = compare(own.logits.numpy(), self.dense_logits, self.truth, self.metric, self.weights, limits)
         return expected_point(own, found, len(self.documents), self.dense_seconds)
 
     def _thinned(self, entries: list[Entry]) -> list[Entry]:

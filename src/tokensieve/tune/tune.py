@@ -21,6 +21,7 @@ from tokensieve.backbones.loading import load_config
 from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.checks import read_object
 from tokensieve.data.splits import DataSplits
+from tokensieve.data.weights import check_weights
 from tokensieve.errors import CheckpointError, ConfigError, DataError
 from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.runtime.bag_of_words import is_bag_of_words
@@ -96,7 +97,7 @@ def tune(
     Raises:
         ConfigError: `output` is in the way, or there is no dense classifier to compare with.
         CheckpointError: `model` cannot be used.
-        DataError: no validation documents, or other labels than the model's.
+        DataError: no validation documents, weights by which nothing can be fitted, or other labels than the model's.
     """
     place, place_of_dense = device or torch.device("cpu"), _dense_of(model, dense)
     check_output(output, overwrite, sources=(model, place_of_dense))
@@ -144,6 +145,8 @@ def _dense_of(model: str | Path, dense: str | Path | None) -> Path:
 def _check_documents(model: str | Path, splits: DataSplits) -> None:
     if not splits.validation:
         raise DataError("there are no validation documents to choose by: give some, or a validation_fraction above 0")
+    check_weights(splits.train, "training")
+    check_weights(splits.validation, "validation")
     known = load_config(model).label_names
     if tuple(known) != splits.label_names:
         raise DataError(

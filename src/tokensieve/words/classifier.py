@@ -25,7 +25,7 @@ from tokensieve.words.regression import (
     temperature_of,
 )
 from tokensieve.words.settings import INVERSE_PENALTIES, NGRAMS, WordsSettings
-from tokensieve.words.terms import TermWeights, Text, chunks, fit_terms
+from tokensieve.words.terms import TermWeights, Text, chunks, fit_terms, wordless
 from tokensieve.words.weights import checked_weights, regression_weights
 
 if TYPE_CHECKING:
@@ -151,6 +151,11 @@ class WordsClassifier:
         if isinstance(texts, str):
             raise InputError("give a list of texts, not one string: [text]")
         return np.concatenate([np.zeros((0, len(self.labels)), dtype=np.float32), *self.logit_chunks(texts)])
+
+    def lacks_words(self, texts: Iterable[Text]) -> NDArray[np.bool_]:
+        """Which texts have no word that is known, [N]; errors as `logit_chunks`."""
+        nothing = np.zeros(0, dtype=np.bool_)
+        return np.concatenate([nothing, *(wordless(self.weights(chunk)) for chunk in chunks(texts))])
 
     def predict_proba(self, texts: Iterable[Text]) -> NDArray[np.float32]:
         """Calibrated probabilities [N, C] float32: of one label a softmax, of several a sigmoid each."""

@@ -119,6 +119,11 @@ def columns(texts: Sequence[Text], pairs: bool) -> list[list[str]]:
     return [[str(text) for text in texts]]
 
 
+def wordless(weights: csr_matrix) -> NDArray[np.bool_]:
+    """Which rows of weights [N, terms] are of texts without a known word, [N]."""
+    return np.asarray(weights.getnnz(axis=1) == 0)
+
+
 def chunks(texts: Iterable[Text]) -> Iterator[list[Text]]:
     """The texts, some at a time."""
     chunk: list[Text] = []

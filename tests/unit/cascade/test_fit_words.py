@@ -91,3 +91,20 @@ def test_a_handful_of_documents() -> None:
     assert all(0 < weight < 1000 for weight in (found.settings.words_weight, found.settings.encoder_weight))
     alone = fit_words_first(logits(truth[:1], 1, 1), logits(truth[:1], 1, 2), truth[:1], SINGLE, 0.5)
     assert 0 <= alone.share <= 1
+
+
+@pytest.mark.parametrize("allowed", [0.0, 0.5, 100.0])
+def test_documents_without_a_known_word_are_deferred_however_sure(truth: Tensor, allowed: float) -> None:
+    """They lose nothing, so that the others may lose as much as is allowed."""
+    words, encoder, always = logits(truth, 2, 1), logits(truth, 3, 2), torch.arange(len(truth)) < 100
+    words[always] = torch.tensor([9.0, 0.0, 0.0, 0.0])
+    found = fit_words_first(words, encoder, truth, SINGLE, allowed, wordless=always)
+    assert torch.equal(found.deferred, always | (confidence(words, SINGLE) < found.settings.defer_below))
+    assert found.share == float(found.deferred.double().mean()) >= 0.25
+    combined = cross_fitted(torch.stack([words, encoder]).double(), truth, SINGLE)
+    wanted = torch.where(found.deferred[:, None], combined, words.double()).float()
+    assert torch.equal(found.logits, wanted)
+    lost = 100 * expected_loss(words, combined, SINGLE)[~found.deferred].sum() / len(truth)
+    assert float(lost) == pytest.approx(found.expected_loss) and found.expected_loss <= allowed
+    plain = fit_words_first(words, encoder, truth, SINGLE, allowed)
+    assert found.settings.defer_below <= plain.settings.defer_below

@@ -1,6 +1,7 @@
 """Thresholds composed from each stage's answers come to what the classifier answers with these thresholds."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import torch
 
 import tokensieve
 from tokensieve.cascade.defer import Defer
+from tokensieve.cascade.fit_words import fit_words_first
 from tokensieve.cascade.words_first import WordsFirst
 from tokensieve.data.documents import Document
+from tokensieve.model.probabilities import confidence
 from tokensieve.runtime.classifier import Classifier
 from tokensieve.runtime.words_first import engine_of
-from tokensieve.tune.compose import ALLOWED, StageAnswers, ask_stages, ask_words, compositions
+from tokensieve.training.fits.calibration import best_thresholds
+from tokensieve.tune.compose import ALLOWED, StageAnswers, WordsSay, ask_stages, ask_words, compositions
 from tokensieve.words import WordsClassifier
 
 KIND = "single_label_classification"
@@ -74,7 +78,7 @@ def test_costs_are_of_the_tokens_that_each_stage_reads() -> None:
     """Two stages of 1 and 4 seconds; the last two of three documents are deferred, which have 3 of 4 tokens."""
     logits = [torch.tensor([[9.0, 0.0], [1.0, 0.0], [0.5, 0.0]]), torch.tensor([[0.0, 1.0]] * 3)]
     rule = Defer(0.9)
-    answers = StageAnswers([2, 3, 3], logits, 1.0, [1.0, 4.0], [rule], False)
+    answers = StageAnswers([2, 3, 3], logits, 1.0, [1.0, 4.0], [rule], None)
     costs = {one.defer_below: one for one in compositions(answers, None, torch.tensor([0, 1, 1]), KIND)}
     assert costs[0.9].seconds == pytest.approx(1 + 4 * 6 / 8)
     assert costs[0.9].shares == pytest.approx({"encoder": 1 / 3, "second encoder": 2 / 3})
@@ -82,12 +86,51 @@ def test_costs_are_of_the_tokens_that_each_stage_reads() -> None:
     assert costs[0.9].logits.argmax(1).tolist() == [0, 1, 1]
 
 
-def test_labels_with_thresholds_get_new_ones(words: WordsClassifier) -> None:
-    truth = torch.tensor([[1, 0], [1, 1], [0, 0], [0, 1]])
-    answers = StageAnswers([4] * 4, [torch.tensor([[2.0, -1], [1, 3], [-2, -2], [-1, 0.5]])], 1.0, [1.0], [], True)
-    say = ask_words(words, DOCUMENTS[:4])
-    pairs = type(say)(say.logits[:, :2], say.seconds)
-    for one in compositions(answers, pairs, truth, "multi_label_classification"):
+SEVERAL = "multi_label_classification"
+
+
+@pytest.fixture(scope="module")
+def several() -> tuple[StageAnswers, WordsSay, torch.Tensor]:
+    """Answers of two stages with two labels, which are given from other probabilities than 0.5; and what is true."""
+    generator = torch.Generator().manual_seed(0)
+    truth = (torch.rand(40, 2, generator=generator) < 0.4).long()
+    logits, say = (2.0 * truth - 2.5 + torch.randn(40, 2, generator=generator) for _ in range(2))
+    return StageAnswers([4] * 40, [2 * logits], 2.0, [1.0], [], [0.3, 0.6]), WordsSay(say, 0.1), truth
+
+
+@pytest.mark.parametrize("weights", [None, torch.arange(40.0) % 4], ids=["no weights", "weights"])
+def test_labels_with_thresholds_get_new_ones_of_the_whole(
+    several: tuple[StageAnswers, WordsSay, torch.Tensor], weights: torch.Tensor | None
+) -> None:
+    answers, say, truth = several
+    (alone,) = compositions(answers, None, truth, SEVERAL, weights)
+    assert alone.thresholds == [0.3, 0.6], "the classifier's own"
+    torch.testing.assert_close(alone.logits, answers.logits[0] / 2)
+    whole = list(compositions(answers, say, truth, SEVERAL, weights))
+    for one, allowed in zip(whole, ALLOWED, strict=True):
         assert one.words is not None
-        assert one.words.thresholds is not None
-        assert len(one.words.thresholds) == 2
+        fitted = fit_words_first(say.logits, alone.logits, truth, SEVERAL, allowed, weights)
+        best = best_thresholds(one.logits.sigmoid(), truth.float(), weights)
+        assert one.words == replace(fitted.settings, thresholds=best)
+        assert one.thresholds == best
+    assert {one.thresholds for one in whole} != {(0.5, 0.5)}
+    plain = list(compositions(replace(answers, thresholds=None), say, truth, SEVERAL, weights))
+    assert [one.words and one.words.thresholds for one in plain] == [one.thresholds for one in plain] == [None] * 7
+
+
+def test_weights_count_in_what_is_fitted_and_not_in_costs(
+    several: tuple[StageAnswers, WordsSay, torch.Tensor],
+) -> None:
+    answers, say, truth = several
+    plain, weighted, ones = (
+        list(compositions(answers, say, truth, SEVERAL, weights))
+        for weights in (None, torch.arange(40.0) % 4, torch.ones(40))
+    )
+    assert all(one.words != other.words for one, other in zip(plain, weighted, strict=True))
+    for one, other in zip(plain, ones, strict=True):
+        assert one.shares == other.shares and one.seconds == other.seconds
+    for one in weighted:
+        assert one.words is not None
+        deferred = float((confidence(say.logits, SEVERAL) < one.words.defer_below).double().mean())
+        assert one.shares == pytest.approx({"words": 1 - deferred, "encoder": deferred})
+        assert one.seconds == pytest.approx(0.1 + deferred)

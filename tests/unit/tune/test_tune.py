@@ -1,8 +1,10 @@
 """tune(): what is made, what is chosen, and that the folder answers as its frontier says."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 
 import tokensieve
 from tokensieve import ReductionConfig
-from tokensieve.data import DataSplits
+from tokensieve.data import DataSplits, Document
 from tokensieve.errors import ConfigError, DataError
 from tokensieve.quantize.gate import Gate
 from tokensieve.runtime.frontier import read_frontier
@@ -22,6 +24,7 @@ from tokensieve.tune.search import MOST_TIMED
 from tokensieve.tune.tune import tune
 from tokensieve.words import WordsClassifier
 from unit.training.keyword_documents import labelled_documents
+from unit.tune.promises import check_promise, given_by, score_of
 
 SPLITS = DataSplits(labelled_documents(90), labelled_documents(60, seed=1))
 TRUTH = np.array([SPLITS.label_names.index(str(document.label)) for document in SPLITS.validation])
@@ -71,11 +74,7 @@ def test_the_folder_is_what_the_table_says(
     assert point.interval[0] <= point.difference <= point.interval[1]
     made = tokensieve.load(tmp_path / "out", device="cpu", dtype="auto")
     assert made.dtype == done.frontier.measured["dtype"]
-    results = made.results(TEXTS)
-    shares = {name: [result.stage for result in results].count(name) / len(TEXTS) for name in made.engine.stages}
-    assert shares == pytest.approx(point.shares)
-    score = np.mean(np.array([result.label for result in results]) == TRUTH)
-    assert score == pytest.approx(point.score, abs=0.05), "weights of the combination are cross-fitted in the table"
+    check_promise(made, point, SPLITS)
     assert "<svg" in (tmp_path / "out" / "frontier.svg").read_text(encoding="utf-8")
     for number, other in enumerate(done.frontier.points):
         moved = tokensieve.load(tmp_path / "out", device="cpu", dtype="auto", speed=other.speed)
@@ -85,6 +84,57 @@ def test_the_folder_is_what_the_table_says(
             number
         )
     assert not list(tmp_path.glob(".out*")), "nothing is left beside it"
+
+
+def with_several_labels(documents: Sequence[Document]) -> tuple[Document, ...]:
+    """The same documents, each with a list of labels; two words tell others, and some labels are wrong."""
+    return tuple(
+        replace(
+            own, label=tuple(name for name in ("film", "good", "bad", "of") if (name in own.text) != (row % 7 == 3))
+        )
+        for row, own in enumerate(documents)
+    )
+
+
+def weighted(documents: Sequence[Document]) -> tuple[Document, ...]:
+    """The same documents, with weights."""
+    return tuple(replace(own, weight=(1.0, 5.0, 0.5, 0.0, 2.0)[row % 5]) for row, own in enumerate(documents))
+
+
+def rare(documents: Sequence[Document]) -> tuple[Document, ...]:
+    """A label that few documents have; and one document has a word that no other one has."""
+    kept = [own for row, own in enumerate(documents) if own.label == "film" or row % 7 == 0]
+    return (*kept[:-1], replace(kept[-1], text=f"unknown{len(documents)}"))
+
+
+@pytest.mark.parametrize(
+    ("change", "select"),
+    [(with_several_labels, "loss"), (with_several_labels, "f1_macro"), (weighted, "accuracy"), (rare, "f1_macro")],
+)
+def test_every_point_promises_what_the_folder_answers(
+    change: Callable[[Sequence[Document]], tuple[Document, ...]],
+    select: Any,
+    tiny_bert_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(candidates, "PRESETS", ("fast",))
+    monkeypatch.setattr(candidates, "has_int8", lambda: False)
+    monkeypatch.setattr(candidates, "is_native", lambda dtype, device: False)
+    splits = DataSplits(change(SPLITS.train), change(SPLITS.validation))
+    recipe = Recipe(epochs=2, learning_rate=2e-3, max_length=64, seed=3, floors="none", select=select)
+    settings = ReductionConfig(prune=None, pooling="mean")
+    train(tiny_bert_dir, settings, splits, tmp_path / "dense", recipe, progress=False)
+    done = tune(tmp_path / "dense", splits, tmp_path / "out", Goal(speed=1e-3), progress=False)
+    metric, plain = recipe.compared_by, tokensieve.load(tmp_path / "dense", device="cpu")
+    before = score_of(given_by(plain, splits)[0], splits, metric)
+    assert done.frontier.measured["metric"] == metric
+    assert done.frontier.measured["dense_score"] == pytest.approx(before)
+    for entry in done.entries:
+        assert entry.point.score - entry.point.difference == pytest.approx(before)
+        check_promise(entry.point.view(entry.classifier), entry.point, splits, metric)
+    for point in done.frontier.points:
+        check_promise(point.view(tokensieve.load(tmp_path / "out", device="cpu")), point, splits, metric)
 
 
 def test_every_encoder_is_tried_in_the_types_that_the_processor_has(
@@ -121,6 +171,9 @@ def test_a_classifier_that_prunes_is_compared_with_the_dense_one_beside_it(dense
 def test_refused(dense: Path, save_classifier: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no validation documents"):
         tune(dense, DataSplits(SPLITS.train), tmp_path / "out", Goal(budget=0))
+    nothing = tuple(replace(own, weight=0.0) for own in SPLITS.validation)
+    with pytest.raises(DataError, match="all 60 validation documents have weight 0"):
+        tune(dense, replace(SPLITS, validation=nothing), tmp_path / "out", Goal(budget=0))
     with pytest.raises(DataError, match=r"has 3 labels \(film, law, sport"):
         tune(save_classifier(tmp_path / "other"), SPLITS, tmp_path / "out", Goal(budget=0), dense=dense)
     WordsClassifier.fit(["a goal", "the law"], [0, 1], ["film", "law"]).save(tmp_path / "bag")

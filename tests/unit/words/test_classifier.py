@@ -211,3 +211,10 @@ def test_a_text_without_known_terms_gets_an_answer() -> None:
     words, _ = fitted()
     assert words.predict_proba(["", "unknown"]).sum(1) == pytest.approx(np.ones(2), abs=1e-6)
     assert isinstance(words.weights, TermWeights)
+
+
+def test_texts_without_known_terms_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terms, "CHUNK_DOCUMENTS", 2)
+    words, _ = fitted()
+    assert words.lacks_words(["film", "zzz", "zzz law", "a"]).tolist() == [False, True, False, True]
+    assert words.lacks_words([]).tolist() == []

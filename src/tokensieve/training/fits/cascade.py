@@ -64,8 +64,9 @@ def fit_to_validation(
 
     Returns:
         What `fit_defer` returns, with "share" (of documents that are deferred), "changed" (deferred validation
-        documents that get another class) and, if `max_expected_loss` is given, "expected_loss" (points that the others
-        are expected to lose). And the logits of the cascade, [N, C] float32.
+        documents that get another class, or with several labels another set of them at probability 0.5) and, if
+        `max_expected_loss` is given, "expected_loss" (points that the others are expected to lose). And the logits of
+        the cascade, [N, C] float32.
     """
     first, lengths = torch.as_tensor(logits), documents.lengths.tolist()
     if trained:
@@ -86,8 +87,15 @@ def fit_to_validation(
     second = first.clone()
     for rows in (deferred, skipped):
         second[rows] = _answered(model, 1, documents, rows, tokenizer)
-    changed = int((first[deferred].argmax(1) != second[deferred].argmax(1)).sum())
+    changed = _changed(first[deferred], second[deferred], model.config.is_multi_label)
     return {**fitted, "share": model.settings.deferred, "changed": changed}, second.numpy()
+
+
+def _changed(first: Tensor, second: Tensor, multi_label: bool) -> int:
+    """How many documents get another answer by the second logits [N, C] than by the first ones."""
+    if multi_label:
+        return int(((first > 0) != (second > 0)).any(1).sum())
+    return int((first.argmax(1) != second.argmax(1)).sum())
 
 
 def _temperature(

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from tokensieve.cascade.fit_words import fit_words_first
@@ -44,20 +43,21 @@ def fit_words_stage(
     allowed = job.recipe.words_first
     assert allowed is not None
     truth, counts = targets_of(job.splits, job.splits.validation), weights_of(job.splits.validation)
-    weights = None if counts is None else torch.from_numpy(counts)
-    first = torch.from_numpy(bag.logits(texts_of(job.splits.validation))) / bag.temperature
+    weights, texts = None if counts is None else torch.from_numpy(counts), texts_of(job.splits.validation)
+    first, wordless = torch.from_numpy(bag.logits(texts)) / bag.temperature, torch.from_numpy(bag.lacks_words(texts))
     encoder = torch.as_tensor(logits).float() / config.calibration_temperature
-    kind = bag.problem_type
-    fitted = fit_words_first(first, encoder, torch.from_numpy(truth), kind, allowed, weights)
-    settings = fitted.settings
+    kind, classes = bag.problem_type, torch.from_numpy(truth)
+    fitted = fit_words_first(first, encoder, classes, kind, allowed, weights, wordless)
+    settings, of_words = fitted.settings, None
     if config.is_multi_label and job.recipe.calibrate:
-        probabilities = class_probabilities(fitted.logits, kind)
-        thresholds = best_thresholds(probabilities, torch.from_numpy(truth).float(), weights)
+        thresholds, of_words = (
+            best_thresholds(class_probabilities(own, kind), classes.float(), weights) for own in (fitted.logits, first)
+        )
         settings = replace(settings, thresholds=thresholds)
     metric = job.recipe.compared_by
     against = {
-        name: compare(fitted.logits.numpy(), np.asarray(other), truth, metric, counts)
-        for name, other in (("encoder", encoder), ("words", first))
+        name: compare(fitted.logits.numpy(), other.numpy(), truth, metric, counts, (settings.thresholds, limits))
+        for name, other, limits in (("encoder", encoder, config.thresholds), ("words", first, of_words))
     }
     report = {
         "metric": metric,

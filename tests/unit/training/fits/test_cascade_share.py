@@ -14,6 +14,7 @@ from tokensieve import ConfigError
 from tokensieve.cascade.build import cascade_of
 from tokensieve.cascade.fit import BothStages, expected_loss, fit_share
 from tokensieve.data import DataSplits
+from tokensieve.model.probabilities import confidence
 from tokensieve.training.dense_first import train_dense_first
 from tokensieve.training.files.output import read_record
 from tokensieve.training.recipe import Recipe
@@ -146,6 +147,21 @@ def test_several_labels(base: Path, tmp_path: Path) -> None:
     assert record["cascade"]["documents"] == 30 and record["cascade"]["expected_loss"] == 0
     both, second = (logits_of(tmp_path / "out", several[:30], below) for below in (record["cascade"]["below"], 1.0))
     assert torch.equal(both > 0, second > 0)
+
+
+def test_a_document_of_several_labels_changes_with_any_of_them(base: Path, tmp_path: Path) -> None:
+    """Its highest label may be another one while it is given the same ones."""
+    labels = (("film",), ("law", "team"), ()) * 20
+    several = tuple(replace(own, label=label) for own, label in zip(DATA.train, labels, strict=True))
+    deferring = reduction(pruning="ratio", keep_ratio=0.4, site="hidden", pooling="mean", reread=0.9)
+    recipe = replace(RECIPE, epochs=1, learning_rate=3e-3)
+    record = train(base, deferring, DataSplits(several, several), tmp_path / "out", recipe, progress=False)["cascade"]
+    first, second = (logits_of(tmp_path / "out", several, below) for below in (0.0, 1.0))
+    below = confidence(first, "multi_label_classification") < record["below"]
+    assert record["changed"] == int((((first > 0) != (second > 0)).any(1) & below).sum())
+    assert record["changed"] != int(((first.argmax(1) != second.argmax(1)) & below).sum()), (
+        "a case that tells something"
+    )
 
 
 def test_the_expected_loss_by_hand() -> None:

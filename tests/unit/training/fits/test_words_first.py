@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,11 @@ from safetensors.torch import load_file
 import tokensieve
 from tokensieve.data import DataSplits, Document
 from tokensieve.errors import ConfigError, DataError
+from tokensieve.metrics import multi_label_scores
+from tokensieve.runtime.results import given_labels
+from tokensieve.runtime.words_first import engine_like
 from tokensieve.training.fits import bag as fit_bag
+from tokensieve.training.fits.bag import targets_of
 from tokensieve.training.fits.words_first import first_stage_lines
 from unit.training.keyword_documents import Train, labelled_documents
 
@@ -57,7 +62,7 @@ def test_the_folder_answers_as_the_report_says(
     whole = tokensieve.load(tmp_path / "out", device="cpu")
     results = whole.results([document.content for document in splits.validation])
     read = np.mean([result.stage != "words" for result in results])
-    assert read == pytest.approx(report["share"]), "no text is without a known word"
+    assert read == pytest.approx(report["share"])
     assert report["documents"] == 30
     assert report["expected_loss"] <= 1.0
     assert report["score"] - report["words_score"] == pytest.approx(report["difference_to_words"])
@@ -74,6 +79,35 @@ def test_the_folder_answers_as_the_report_says(
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "First stage: a bag of words" in card
     assert f"| the whole | {report['score']:.4f} |" in card
+
+
+def test_scores_of_several_labels_are_by_the_thresholds_that_answer(
+    run: Train, more: DataSplits, tmp_path: Path
+) -> None:
+    """The encoder by its own, the bag of words by those that it would get alone."""
+    splits = DataSplits(multi_label(more.train), multi_label(more.validation))
+    report = run(splits, words_first=100.0)["words_first"]
+    assert report["share"] == 0
+    whole = tokensieve.load(tmp_path / "out", device="cpu")
+    engine: Any = whole.engine
+    engines = {"": engine, "encoder_": engine_like(engine, whole.model, None)}
+    truth = targets_of(splits, splits.validation)
+    for name, own in engines.items():
+        given = given_labels([result for _, result in own.stream(splits.validation)], 4)
+        assert report[f"{name}score"] == pytest.approx(multi_label_scores(truth, given.int(), None)["accuracy"])
+    assert report["words_score"] == report["score"], "it answers all"
+    halves = torch.tensor([result.probabilities for _, result in engines["encoder_"].stream(splits.validation)]) >= 0.5
+    assert multi_label_scores(truth, halves.int(), None)["accuracy"] != pytest.approx(report["encoder_score"])
+
+
+def test_a_document_without_a_known_word_is_read_whatever_may_be_lost(run: Train, tmp_path: Path) -> None:
+    train = labelled_documents(60, shares=(6, 1, 1))
+    unknown = Document("zzz", "film", "made up", 1)
+    splits = DataSplits(train, (*labelled_documents(29, seed=1, shares=(6, 1, 1)), unknown))
+    report = run(splits, words_first=100.0)["words_first"]
+    stages = [result.stage for result in tokensieve.load(tmp_path / "out", device="cpu").results(["film", "zzz"])]
+    assert stages == ["words", "encoder"]
+    assert report["share"] == pytest.approx(1 / 30)
 
 
 def test_several_labels_have_thresholds_of_the_whole(run: Train, more: DataSplits, tmp_path: Path) -> None:

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from sklearn.metrics import f1_score
 
 from tokensieve.data import DataSplits, Document
 from tokensieve.errors import DataError
-from tokensieve.training.compare import BOOTSTRAP, NORMAL, Comparison, compare
+from tokensieve.training.compare import BOOTSTRAP, NORMAL, Comparison
 from tokensieve.training.floors import words as floors
 from tokensieve.training.floors.fit import NO_VALIDATION
 from tokensieve.training.floors.report import advice, floor_lines, times
@@ -137,30 +136,6 @@ def test_balanced_classes_weigh_documents_of_floors(run: Train, monkeypatch: pyt
     run(data, class_weights="balanced", floors="words")
     by_label = dict(zip(data.label_names, seen[0], strict=True))
     assert by_label[LABELS[1]] == pytest.approx(4 * by_label[LABELS[0]])
-
-
-@pytest.mark.parametrize("metric", ["f1_macro", "f1_micro"])
-@pytest.mark.parametrize("lists", [False, True])
-def test_scores_are_scikit_learns(metric: str, lists: bool) -> None:
-    generator = np.random.default_rng(0)
-    logits, others = generator.standard_normal((2, 50, 4))
-    truth = (generator.random((50, 4)) > 0.6).astype(np.int64) if lists else generator.integers(0, 4, 50)
-    given = (logits > 0).astype(int) if lists else logits.argmax(1)
-    found = compare(logits, others, truth, metric)
-    assert found.floor == pytest.approx(f1_score(truth, given, average=metric.removeprefix("f1_"), zero_division=0))
-    assert found.interval[0] < found.difference < found.interval[1]
-    assert compare(logits, logits, truth, metric).interval == (0.0, 0.0)
-
-
-def test_the_normal_interval_of_a_paired_difference() -> None:
-    truth = np.zeros(100, dtype=np.int64)
-    right, wrong = [1.0, 0.0], [0.0, 1.0]
-    floor = np.array([right] * 90 + [wrong] * 10)
-    encoder = np.array([right] * 80 + [wrong] * 20)
-    found = compare(floor, encoder, truth, "accuracy")
-    assert (found.floor, found.encoder) == (0.9, 0.8)
-    half = 1.959964 * np.sqrt(0.1 * 0.9 / 100)
-    assert found.interval == pytest.approx((0.1 - half, 0.1 + half))
 
 
 @pytest.mark.parametrize(
