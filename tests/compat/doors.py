@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 import tokensieve
+from support.packages import needed
 from tokensieve.cascade.old import convert_adapter
 from tokensieve.data import DataSplits, Document
 from tokensieve.training.train import train as train_classifier
@@ -157,7 +157,7 @@ def by_compress(name: str) -> Answers:
 
 def by_peft(name: str, folder: Path) -> Answers:
     """An adapter on the model that it was made for; one of a cascade is written anew for both stages, to `folder`."""
-    peft = pytest.importorskip("peft")
+    peft = needed("peft")
     base, adapter = (
         AutoModelForSequenceClassification.from_pretrained(folder_of(ORIGINS[name])),
         HERE / "adapters" / name,

@@ -24,6 +24,7 @@ from contract.variants import (
     tiny_cascade,
     tiny_model,
 )
+from support.packages import needed
 from tokensieve import ConfigError, ReductionConfig
 from tokensieve.backbones import BACKBONES
 from tokensieve.kernels import linear
@@ -141,7 +142,7 @@ def test_a_cascade(sizes: dict[str, Any], tmp_path: Path) -> None:
 @each_family
 @each_method
 def test_adapters(sizes: dict[str, Any], reduction: ReductionConfig) -> None:
-    pytest.importorskip("peft")
+    needed("peft")
     model = tiny_model(reduction, **sizes).double()
     wrapped = adapted(model, lora_config(model, 2))
     optimizer = torch.optim.SGD([own for own in wrapped.parameters() if own.requires_grad], lr=0.02)

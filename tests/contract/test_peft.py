@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from contract.variants import UNEQUAL, batch, documents, each_variant, settings, tiny_model
+from support.packages import needed
 from tokensieve import ConfigError, MissingExtraError, ReductionConfig, TokensieveForSequenceClassification
 from tokensieve.training.lora import adapted, lora_config, merged, require_peft
 
-peft = pytest.importorskip("peft")
+peft = needed("peft")
 LABELS = torch.arange(len(UNEQUAL)) % 3
 NEW = ("head.", "embeddings.combination_tokens")
 

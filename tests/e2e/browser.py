@@ -6,16 +6,14 @@ The page stands in a frame of a wrapper, which is as wide as wanted, looks into 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from e2e.pages import parsed
+from support.packages import absent
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 DARK, LIGHT = 0, 1
@@ -36,10 +34,7 @@ def find_browser() -> str:
     """Where Chromium is. Without it, tests are skipped, but not in CI, which installs it (`.ci/run`)."""
     found = next((place for name in NAMES if (place := shutil.which(name))), None)
     if found is None:
-        message = "no Chromium: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        absent("no Chromium: apt-get install chromium")
     return found
 
 

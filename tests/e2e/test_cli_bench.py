@@ -10,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from e2e.conftest import Cli, labelled_rows, listing, write_rows
+from support.packages import needed
 from support.paths import ROOT
 from tokensieve.cli import benchmarks
 from tokensieve.errors import TokensieveError
@@ -45,7 +46,7 @@ def place(work: Path) -> Path:
 
 def test_the_committed_smoke_config(cli: Cli, place: Path) -> None:
     """All kinds of contenders at once; those of ONNX too."""
-    pytest.importorskip("onnxruntime")
+    needed("onnxruntime")
     found = cli("bench", SMOKE, "--rounds", 1, "--threads", 1, "--output", "out.json")
     assert found.code == 0, found.err
     record = json.loads((place / "out.json").read_text(encoding="utf-8"))

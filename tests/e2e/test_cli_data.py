@@ -9,6 +9,7 @@ import pytest
 
 from e2e.conftest import LABELS, Cli, labelled_rows, listing, write_rows
 from support.folders import change_config
+from support.packages import needed
 
 TRAIN = ("train", "--model", "base", "--output", "out", "--max-length", "32", "--device", "cpu", "--epochs", "1")
 
@@ -20,14 +21,14 @@ def multi_label_model(save_classifier: Callable[..., Path], tmp_path: Path) -> P
 
 
 def _data_set(count: int, seed: int = 0) -> Any:
-    datasets = pytest.importorskip("datasets")
+    datasets = needed("datasets")
     rows = [row | {"label": LABELS.index(row["label"])} for row in labelled_rows(count, seed)]
     classes = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=list(LABELS))})
     return datasets.Dataset.from_list(rows, features=classes)
 
 
 def test_a_saved_data_set(cli: Cli, work: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = needed("datasets")
     splits = datasets.DatasetDict(train=_data_set(24), validation=_data_set(9, 1), test=_data_set(15, 2))
     splits.save_to_disk(work / "news")
     record = cli(*TRAIN, "--data", "news", "--json").json()
@@ -40,7 +41,7 @@ def test_a_saved_data_set(cli: Cli, work: Path) -> None:
 
 
 def test_the_name_of_a_data_set(cli: Cli, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = needed("datasets")
     parts = datasets.DatasetDict(train=_data_set(24), test=_data_set(15, 2))
     monkeypatch.setattr(datasets, "load_dataset", lambda name, config: parts if name == "our/news" else None)
     assert cli("evaluate", "--model", "model", "--data", "our/news:small", "--json").json()["data"] == "our/news:small"
@@ -49,7 +50,7 @@ def test_the_name_of_a_data_set(cli: Cli, work: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("command", [TRAIN, ("evaluate", "--model", "model")])
 def test_a_name_without_a_connection(cli: Cli, work: Path, command: tuple[str, ...]) -> None:
-    pytest.importorskip("datasets")
+    needed("datasets")
     before = listing(work)
     line = cli(*command, "--data", "our/news", "--json").error()
     for hint in ("our/news", "no such file or folder", "name:config", "save_to_disk"):
@@ -118,7 +119,7 @@ def test_labels_that_no_document_judges(cli: Cli, work: Path) -> None:
 
 def test_booleans_and_space(cli: Cli, work: Path) -> None:
     """The same labels, whatever the format of training and evaluation."""
-    pytest.importorskip("pyarrow")
+    needed("pyarrow")
     rows = [{"text": row["text"], "label": row["label"] == "film"} for row in labelled_rows(24)]
     write_rows(work / "data.parquet", rows)
     write_rows(work / "data.jsonl", rows)

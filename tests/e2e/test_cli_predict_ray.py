@@ -16,8 +16,9 @@ import pytest
 
 from e2e.conftest import Cli, labelled_rows, listing, untouched, write_rows
 from support.folders import change_config
+from support.packages import needed
 
-pytest.importorskip("ray", reason="needs pip install 'tokensieve[ray]'")
+needed("ray")
 
 PREDICT = ("predict", "--model", "model", "--device", "cpu", "--threads", "1")
 

@@ -19,6 +19,7 @@ import pytest
 
 from e2e.conftest import Cli, Outcome, heed_interrupts, labelled_rows, listing, untouched, write_rows
 from support.folders import change_config, read_config
+from support.packages import needed
 from tokensieve.runtime.engine import Engine
 
 TOKENSIEVE = str(Path(sys.executable).with_name("tokensieve"))
@@ -337,7 +338,7 @@ def test_what_must_not_differ(cli: Cli, cut_off: CutOff, work: Path, change: Any
 
 def test_a_data_set(cli: Cli, cut_off: CutOff, work: Path) -> None:
     """A folder that `datasets` wrote: its files are what is compared."""
-    datasets = pytest.importorskip("datasets")
+    datasets = needed("datasets")
     rows = [json.loads(line) for line in (work / "data.jsonl").read_text().splitlines()]
     datasets.Dataset.from_list(rows).save_to_disk(str(work / "set"))
     expected, counts = whole(cli, "out.csv", "--input", "set")

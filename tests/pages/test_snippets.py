@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from pages.snippets import RUN, SHOWN, blocks, environment, run
+from support.packages import needed
 
 ROOT = Path(__file__).resolve().parents[2]
 START = ROOT / "docs" / "start.md"
@@ -38,8 +39,6 @@ REASONS = {
     "takes minutes, and is a run of its own in CI",
 }
 """Why a block cannot run here. Nothing else is a reason."""
-NEEDED = {"more-machines": "ray", "spark": "pyspark"}
-"""Packages that a guide needs, and that need not be there."""
 
 each_guide = pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
 
@@ -96,8 +95,10 @@ def reader(commands: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 @pytest.mark.timeout(600)  # a page may start Ray several times
 @each_guide
 def test_a_guide_runs(page: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    if needed := NEEDED.get(page.stem):
-        pytest.importorskip(needed, reason=f"{page.name} needs the package {needed}")
+    if page.stem == "more-machines":
+        needed("ray")
+    if page.stem == "spark":
+        pytest.importorskip("pyspark", reason="spark.md needs a package that no extra brings")
     reader: Reader = request.getfixturevalue("reader")
     folder = tmp_path / "folder"
     shutil.copytree(reader.folder, folder)

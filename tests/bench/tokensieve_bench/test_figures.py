@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bench.tokensieve_bench.bench_records import CONTENDERS, cell, config, record
+from support.packages import needed
 from tokensieve import MissingExtraError
 from tokensieve_bench.figures import (
     Spread,
@@ -269,7 +270,7 @@ def test_sections_say_what_figures_hold_for() -> None:
 
 @pytest.mark.parametrize("figures", [{"seconds": SECONDS}, {"peak_bytes": PEAKS, "loaded_bytes": LOADED}])
 def test_a_plot_is_the_same_each_time(tmp_path: Path, figures: dict[str, Any]) -> None:
-    pytest.importorskip("matplotlib")
+    needed("matplotlib")
     whole = record([cell(length, batch, **figures) for batch in (2, 4) for length in (8, 16)])
     plot(whole, tmp_path / "one.svg")
     plot(whole, tmp_path / "two.svg")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import ViTConfig, ViTModel
 
+from support.packages import needed
 from support.paths import ROOT
 from tokensieve.errors import ConfigError
 from tokensieve_bench.report.vision import prumerge_table, vision_tables
@@ -64,7 +65,7 @@ def test_the_probe_has_not_seen_what_it_is_scored_on() -> None:
 
 
 def test_images_are_read_in_one_order(tmp_path: Path) -> None:
-    pillow = pytest.importorskip("PIL.Image")
+    pillow = needed("PIL.Image")
     for split, name, grey in (("train", "dog", 255), ("test", "dog", 0), ("test", "cat", 124)):
         (tmp_path / split / name).mkdir(parents=True)
         pillow.new("RGB", (20, 10), (grey,) * 3).save(tmp_path / split / name / "1.jpg")
@@ -164,7 +165,7 @@ def test_no_records_yet(tmp_path: Path) -> None:
 
 
 def test_as_many_images_as_asked_for(tmp_path: Path) -> None:
-    pillow = pytest.importorskip("PIL.Image")
+    pillow = needed("PIL.Image")
     (tmp_path / "train" / "cat").mkdir(parents=True)
     for number in range(9):
         pillow.new("RGB", (8, 8)).save(tmp_path / "train" / "cat" / f"{number}.jpg")

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import compare_versions
@@ -73,7 +74,9 @@ def test_a_changed_version_is_found_out(documents: Path, tmp_path: Path) -> None
     assert [one["document"] for one in own["kept_changed"]] == [0]
     assert own["tokens_changed"] == []
     assert own["largest_difference"] > 0.01
-    assert own["ratio"]["low"] > 1.5, "the old one sleeps"
+    pairs = zip(own["seconds"]["old"], own["seconds"]["new"], strict=True)
+    assert own["ratio"]["median"] == pytest.approx(median(old / new for old, new in pairs))
+    assert min(own["seconds"]["old"]) >= 0.3, "the old one sleeps"
 
 
 def test_pairs_and_random_texts(documents: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification
 
 from contract.variants import batch, documents, settings, tiny_cascade
 from flat import with_flat
+from support.packages import needed
 from tokensieve import ConfigError, TokensieveCascadeForSequenceClassification, compress, lora_config
 from tokensieve.cascade.old import new_name
 from tokensieve.model.norms import norms_and_biases
@@ -127,7 +128,7 @@ def test_every_name_of_0_1_0_has_a_new_one(changes: dict[str, Any], tmp_path: Pa
 
 
 def test_adapters_that_are_not_merged_go_around_both_stages() -> None:
-    peft = pytest.importorskip("peft")
+    peft = needed("peft")
     model = followed()
     wanted, first = logits(model), logits(model.first)
     own = peft.LoraConfig(r=2, target_modules=["query", "value", "intermediate.dense"])
@@ -142,7 +143,7 @@ def test_adapters_that_are_not_merged_go_around_both_stages() -> None:
 
 
 def test_lora_is_of_one_stage() -> None:
-    pytest.importorskip("peft")
+    needed("peft")
     with pytest.raises(ConfigError, match="give the stage to train"):
         lora_config(followed())
     assert lora_config(followed().first).r == 8
@@ -150,7 +151,7 @@ def test_lora_is_of_one_stage() -> None:
 
 def test_an_adapter_of_the_first_stage_merges_into_both() -> None:
     """As training makes one: the weights are the same tensors."""
-    peft = pytest.importorskip("peft")
+    peft = needed("peft")
     model = followed()
     wrapped = peft.get_peft_model(model.first, peft.LoraConfig(r=2, target_modules=["query", "value"]))
     for name, parameter in wrapped.named_parameters():

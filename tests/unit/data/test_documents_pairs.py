@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, CanineTokenizer, PreTrainedTokenizerFast
 
 from support.data_files import LABELLED_KINDS
+from support.packages import needed
 from tokensieve.data import Document, Tally, load_splits, read_documents
 from tokensieve.data.sampling import carve_validation, digest
 from tokensieve.data.tokenize import encode
@@ -70,7 +71,7 @@ def test_a_column_that_is_not_there(put: Put) -> None:
         list(read_documents(put("a.csv", "text,label\none,x\n"), pair_column="b"))
     with pytest.raises(DataError, match="line 1: missing text: no field 'b'; the fields are 'text', 'label'"):
         list(read_documents(put("a.jsonl", '{"text": "one", "label": "x"}\n'), pair_column="b"))
-    pytest.importorskip("pyarrow")
+    needed("pyarrow")
     with pytest.raises(DataError, match="the pair column 'label' is of type int64; strings are wanted"):
         list(read_documents(put("a.parquet", [{"text": "one", "label": 1}]), pair_column="label"))
 

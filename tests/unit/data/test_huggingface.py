@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from support.packages import needed
 from tokensieve.data import DataSplits, Tally, load_splits, read_documents, resolve_split_file
 from tokensieve.data.huggingface import open_dataset
 from tokensieve.errors import ConfigError, DataError, MissingExtraError
 
-datasets = pytest.importorskip("datasets")
+datasets = needed("datasets")
 
 Load = Callable[..., Any]
 FEATURES = {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["pos", "neg"])}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.packages import needed
 from tokensieve.data import Document, Tally, json_files, load_splits, read_documents
 from tokensieve.errors import DataError
 
@@ -160,7 +161,7 @@ def test_an_array_in_a_jsonl_file(put: Put, indent: int | None) -> None:
 
 
 def test_what_pandas_writes(tmp_path: Path) -> None:
-    pd = pytest.importorskip("pandas")
+    pd = needed("pandas")
     frame, path = pd.DataFrame(ROWS), tmp_path / "a.json"
     for options in ({"orient": "records"}, {"orient": "records", "lines": True}, {"orient": "records", "indent": 2}):
         frame.to_json(path, **options)

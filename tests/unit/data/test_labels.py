@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.packages import needed
 from tokensieve.data import Tally, load_splits, read_documents
 from tokensieve.data.labels import LabelRule, is_written_list, value_name
 from tokensieve.data.rows import Defect, Reason
@@ -50,7 +51,7 @@ def test_values_of_typed_formats(put: Put, kind: str, values: list[object], labe
 
 
 def test_every_number_of_parquet(tmp_path: Path) -> None:
-    pa = pytest.importorskip("pyarrow")
+    pa = needed("pyarrow")
     import pyarrow.parquet as pq
 
     columns = {
@@ -78,7 +79,7 @@ def test_numbers_that_are_no_classes(put: Put, kind: str) -> None:
 
 
 def test_a_data_set_of_booleans(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = needed("datasets")
     datasets.Dataset.from_dict({"text": ["a", "b"], "label": [True, False]}).save_to_disk(tmp_path / "set")
     assert _labels(tmp_path / "set") == ["true", "false"]
 
@@ -234,7 +235,7 @@ def test_space_around_labels_makes_no_second_class(put: Put) -> None:
 
 def test_what_pandas_makes_of_lists(tmp_path: Path) -> None:
     """A frame with lists, written as CSV and read back as a user would."""
-    pd = pytest.importorskip("pandas")
+    pd = needed("pandas")
     path = tmp_path / "a.csv"
     for labels in (["a", "x"], np.array(["a", "x"]), ("a", "x"), {"a", "x"}):
         pd.DataFrame({"text": ["one"], "label": [labels]}).to_csv(path, index=False, quoting=csv.QUOTE_MINIMAL)

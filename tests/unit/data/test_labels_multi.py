@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerFast
 
+from support.packages import needed
 from tokensieve.data import DataSplits, Document, Tally, load_splits, read_documents
 from tokensieve.data.sampling import carve_validation, sample_by_label
 from tokensieve.data.targets import class_ids, label_matrix
@@ -64,7 +65,7 @@ def test_an_empty_separator(put: Put) -> None:
 
 @pytest.mark.parametrize("large", [False, True])
 def test_lists_of_every_type_in_parquet(tmp_path: Path, large: bool) -> None:
-    pa = pytest.importorskip("pyarrow")
+    pa = needed("pyarrow")
     import pyarrow.parquet as pq
 
     lists = pa.large_list if large else pa.list_
@@ -129,7 +130,7 @@ def test_lists_read_as_single_labels_name_the_remedy(put: Put, kind: str) -> Non
 
 
 def test_a_parquet_column_of_no_labels(put: Put) -> None:
-    pytest.importorskip("pyarrow")
+    needed("pyarrow")
     path = put("a.parquet", [{"text": "one", "label": [date(2020, 1, 1)]}])
     with pytest.raises(
         DataError, match=r"of type list<.*date32.*>; strings, numbers or booleans, or lists of these, are wanted$"

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.data_files import LABELLED_KINDS, encode_rows, write_rows
+from support.packages import needed
 from tokensieve.data import Document, Tally, read_documents
 from tokensieve.data.labels import is_written_list
 from tokensieve.errors import ConfigError, DataError, MissingExtraError
@@ -188,7 +189,7 @@ def test_text_is_streamed_in_bounded_memory(tmp_path: Path, kind: str) -> None:
 
 def test_parquet_is_streamed_in_bounded_memory(tmp_path: Path) -> None:
     """One row group of 20 MB; Arrow never holds a third of it."""
-    pa = pytest.importorskip("pyarrow")
+    pa = needed("pyarrow")
     import pyarrow.parquet as pq
 
     texts = [f"{index} " + "word " * 200 for index in range(20_000)]
@@ -211,7 +212,7 @@ def test_parquet_is_streamed_in_bounded_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("large", [False, True])
 def test_parquet_types_that_hold_text(tmp_path: Path, large: bool) -> None:
-    pa = pytest.importorskip("pyarrow")
+    pa = needed("pyarrow")
     import pyarrow.parquet as pq
 
     texts = pa.array(["one", "zwölf"], pa.large_string() if large else pa.string())
@@ -241,7 +242,7 @@ def test_parquet_without_pyarrow_names_the_extra(monkeypatch: pytest.MonkeyPatch
 
 def test_a_reading_given_up_leaves_no_file_open(put: Callable[..., Path]) -> None:
     path = put("a.jsonl", '{"text": "one", "label": "x"}\n' * 10)
-    psutil = pytest.importorskip("psutil")
+    psutil = needed("psutil")
     reading = read_documents(path)
     next(reading)
     opened = [file.path for file in psutil.Process().open_files()]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.packages import needed
 from tokensieve.data import load_splits, read_documents, resolve_split_file, sources
 from tokensieve.data.readers import Policy
 from tokensieve.errors import DataError
@@ -107,12 +108,12 @@ def test_files_of_another_kind(put: Put, content: bytes, match: str) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"text,label\none,x\n", b"PAR1" + b"\0" * 100 + b"PAR1"])
 def test_not_a_parquet_file(put: Put, content: bytes) -> None:
-    pytest.importorskip("pyarrow")
+    needed("pyarrow")
     _refuses(put("a.parquet", content), "not a Parquet file, or a broken one .*write or fetch it again")
 
 
 def test_a_damaged_parquet_file(put: Put) -> None:
-    pytest.importorskip("pyarrow")
+    needed("pyarrow")
     path = put("a.parquet", [{"text": f"document {n}", "label": "x"} for n in range(2000)])
     data = path.read_bytes()
     _refuses(put("half.parquet", data[: len(data) // 2]), "not a Parquet file, or a broken one")
@@ -177,14 +178,14 @@ def test_a_broken_header(put: Put) -> None:
 
 @pytest.mark.parametrize(("column", "values"), [("text", [1, 2]), ("text", [["a"], ["b"]]), ("text", [None, None])])
 def test_parquet_columns_of_another_type(put: Put, column: str, values: list[object]) -> None:
-    pytest.importorskip("pyarrow")
+    needed("pyarrow")
     path = put("a.parquet", [{"text": value, "label": "x"} for value in values])
     _refuses(path, f"the {column} column '{column}' is of type .*strings are wanted")
 
 
 @pytest.mark.parametrize("values", [[date(2020, 1, 1), None], [{"x": 1}, {"x": 2}], [["x"], ["y"]]])
 def test_parquet_labels_of_another_type(put: Put, values: list[object]) -> None:
-    pytest.importorskip("pyarrow")
+    needed("pyarrow")
     path = put("a.parquet", [{"text": "one", "label": value} for value in values])
     _refuses(path, "the label column 'label' is of type .*strings, numbers or booleans are wanted")
 
@@ -242,7 +243,7 @@ def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_parquet_file_that_may_not_be_read(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
-    pq = pytest.importorskip("pyarrow.parquet")
+    pq = needed("pyarrow.parquet")
 
     def refuse(path: object, **_: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))

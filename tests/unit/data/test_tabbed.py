@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.packages import needed
 from tokensieve.data import Tally, read_documents
 from tokensieve.data.tabbed import read_tabbed, split_line
 from tokensieve.errors import DataError
@@ -35,7 +36,7 @@ def test_what_csv_writes_on_a_line_reads_back(rows: list[list[str]], quoting: in
 
 @given(rows=ROWS)
 def test_what_pandas_writes_on_a_line_reads_back(rows: list[list[str]]) -> None:
-    pd = pytest.importorskip("pandas")
+    pd = needed("pandas")
     header = [f"column {n}" for n in range(len(rows[0]) if rows else 1)]
     out = io.StringIO(newline="")
     pd.DataFrame(rows, columns=header).to_csv(out, sep="\t", index=False)
@@ -88,7 +89,7 @@ def test_no_row_is_lost_between_two_quotes(put: Put) -> None:
 @pytest.mark.parametrize("text", ["one\ntwo", "one\ntwo\nthree", "one\n\nthree", 'one "x"\ntwo', "one\r\ntwo", "one\n"])
 def test_a_record_over_several_lines_is_reported(put: Put, text: str, text_first: bool) -> None:
     """As pandas writes a newline; no part of it becomes a document."""
-    pd = pytest.importorskip("pandas")
+    pd = needed("pandas")
     columns = {"text": ["good", text, "fine", text, "last"], "label": ["x", "y", "x", "y", "x"]}
     frame = pd.DataFrame(columns if text_first else dict(reversed(columns.items())))
     path = put("a.tsv", frame.to_csv(sep="\t", index=False))

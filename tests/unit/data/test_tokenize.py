@@ -262,7 +262,7 @@ def test_a_forked_process_may_encode(tiny_tokenizer: PreTrainedTokenizerFast) ->
         child = os.fork()
         if child == 0:
             free = []
-            thread = threading.Thread(target=lambda: free.append(module._LIMITS.acquire(timeout=5)))
+            thread = threading.Thread(target=lambda: free.append(module._LIMITS.acquire(timeout=60)))
             thread.start()
             thread.join()
             os._exit(0 if free == [True] else 1)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.packages import needed
 from tokensieve.data import Tally, read_documents
 from tokensieve.data.rows import list_names, shorten
 from tokensieve.errors import DataError
@@ -118,7 +119,7 @@ def test_a_missing_field_is_told_with_those_that_exist(put: Put) -> None:
 
 
 def test_bad_parquet_rows(tmp_path: Path) -> None:
-    pa = pytest.importorskip("pyarrow")
+    pa = needed("pyarrow")
     import pyarrow.parquet as pq
 
     texts = pa.array([b"one", None, b"  ", b"caf\xe9", b"a\0b", b"two", b"three", b"four"], pa.binary())

@@ -11,6 +11,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import tokensieve
 from contract.variants import settings, tiny_model
+from support.packages import needed
 from tokensieve import CheckpointError, ConfigError
 from tokensieve.export import export, folder
 from tokensieve.model.int8 import WORDS as INT8_WORDS
@@ -179,7 +180,7 @@ def test_rounding_may_move_one_document_of_a_pruned_model_and_no_more() -> None:
 @pytest.mark.slow
 @torch.no_grad()
 def test_a_folder_of_onnx(save_classifier: Save, tmp_path: Path) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
+    onnxruntime = needed("onnxruntime")
     model = save_classifier(tmp_path / "model", **CASCADE | {"pooling": "mean"})
     assert export(model, "out", "onnx", stage=1).difference < 1e-4
     names = {"model.onnx", "config.json", "tokenizer.json", "tokenizer_config.json"}

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from contract.variants import POSITIONS, VARIANTS, batch, documents, settings, tiny_model
+from support.packages import needed
 from tokensieve import MissingExtraError, ReductionConfig
 from tokensieve.export.onnx import check_packages, onnx_logits, to_onnx
 
@@ -23,7 +24,7 @@ SETTINGS = {
 @pytest.mark.parametrize("reduction", SETTINGS.values(), ids=SETTINGS.keys())
 @torch.no_grad()
 def test_onnx_runtime_gives_the_logits_of_the_model(reduction: ReductionConfig, tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
+    needed("onnxruntime")
     model = tiny_model(reduction, num_hidden_layers=2)  # the exporter takes seconds for each layer
     to_onnx(model, tmp_path / "model.onnx")
     logits = onnx_logits(tmp_path / "model.onnx")

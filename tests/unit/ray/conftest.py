@@ -1,15 +1,17 @@
-"""Ray on this machine, with two CPUs; without Ray these tests are skipped."""
+"""Ray on this machine, with two CPUs."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from support.packages import needed
+
 
 @pytest.fixture(scope="session")
 def ray() -> Iterator[Any]:
     """The module, connected to a cluster of its own."""
-    module = pytest.importorskip("ray", reason="needs pip install 'tokensieve[ray]'")
+    module = needed("ray")
     patch = pytest.MonkeyPatch()
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     module.init(

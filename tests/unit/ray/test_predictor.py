@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import tokensieve
+from support.packages import needed
 from tokensieve.errors import ConfigError, InputError
 from tokensieve.words import WordsClassifier
 from unit.words.bags import fitted
 
-pytest.importorskip("ray", reason="needs pip install 'tokensieve[ray]'")
-from tokensieve.ray import Predictor
+needed("ray")
+from tokensieve.ray import Predictor  # noqa: E402 (needs Ray)
 
 TEXTS = ["a good film", "the court of law", "a goal in the market", "the share price", "film " * 30] * 4
 

@@ -28,7 +28,7 @@ class Gate:
 
     def __call__(self, encodings: Encodings) -> Any:
         self.is_in.set()
-        assert self.may_read.wait(30)
+        assert self.may_read.wait(60)
         self.seen.append(encodings.lengths)
         return self._read(encodings)
 
@@ -55,7 +55,7 @@ async def living(app: Any) -> AsyncIterator[None]:
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait, while others go on."""
-    for _ in range(2000):
+    for _ in range(6000):
         if is_so():
             return
         await asyncio.sleep(0.01)

@@ -68,17 +68,22 @@ class Calls:
 
     def __init__(self) -> None:
         self.calls: list[list[Sequence[Any]]] = []
-        self.may_begin = threading.Event()
+        self.is_in, self.may_begin = threading.Event(), threading.Event()
 
     def prepare_together(self, requests: Sequence[Sequence[Any]], how: HowToRead) -> list[Any]:
-        self.may_begin.wait(10)
+        self.is_in.set()
+        assert self.may_begin.wait(60)
         self.calls.append(list(requests))
         return [Prepared(len(request), None, ()) for request in requests]
 
 
 async def _begun(preparer: Preparer, *requests: tuple[Any, Sequence[str], HowToRead]) -> list[asyncio.Task[Prepared]]:
-    tasks = [asyncio.create_task(preparer.prepare(*request)) for request in requests]
-    await asyncio.sleep(0.05)  # the thread has the first, and the others wait
+    """The thread has the first, and the others wait."""
+    first, *others = requests
+    tasks = [asyncio.create_task(preparer.prepare(*first))]
+    assert await asyncio.to_thread(first[0].is_in.wait, 60)
+    tasks += [asyncio.create_task(preparer.prepare(*request)) for request in others]
+    await asyncio.sleep(0)
     return tasks
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from support.waiting import wait_until
 from tokensieve.data.tokenize import Encodings
 from tokensieve.runtime.results import Result
 from tokensieve.serve.metrics import Metrics
@@ -25,7 +26,7 @@ class FakeEngine:
         self.may_read.set()
 
     def read(self, encodings: Encodings) -> list[Result]:
-        assert self.may_read.wait(10)
+        assert self.may_read.wait(60)
         self.batches.append(encodings.lengths)
         if any(BAD in ids for ids in encodings.input_ids):
             raise RuntimeError("index out of range")
@@ -96,7 +97,7 @@ def test_taking_waits_until_there_is_something() -> None:
     thread.start()
     queue.put(reading("engine", [0, 0]))
     queue.close()
-    thread.join(10)
+    thread.join(60)
     assert lengths(taken[0]) == [2]
     assert taken[1] is None
 
@@ -119,7 +120,7 @@ class Running:
             assert self.queue.put(each)
         self.queue.close()
         self.thread.start()
-        self.thread.join(10)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 
@@ -155,14 +156,9 @@ def test_a_model_that_was_replaced_is_let_go() -> None:
     own = reading(running.engine, [1], done=lambda _: done.set())
     engine = weakref.ref(running.engine)
     running.queue.put(own)
-    assert done.wait(10)
+    assert done.wait(60)
     del own
     running.engine = FakeEngine()
-    for _ in range(20):
-        gc.collect()
-        if engine() is None:
-            break
-        threading.Event().wait(0.01)
-    assert engine() is None
+    wait_until(lambda: gc.collect() >= 0 and engine() is None)
     running.queue.close()
-    running.thread.join(10)
+    running.thread.join(60)

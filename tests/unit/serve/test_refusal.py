@@ -144,7 +144,7 @@ def test_the_model_is_not_loaded_yet() -> None:
     may_load = threading.Event()
 
     def load() -> Any:
-        assert may_load.wait(10)
+        assert may_load.wait(60)
         raise OSError("no model in this test")
 
     with TestClient(create_app(ServeSettings("tiny"), load)) as client:

@@ -61,7 +61,7 @@ def test_a_client_that_leaves_while_its_text_is_read_or_tokenized(plain: Any, mo
             may_tokenize, prepare = threading.Event(), service.served.prepare  # type: ignore[union-attr]
 
             def slow(*arguments: Any) -> Any:
-                assert may_tokenize.wait(30)
+                assert may_tokenize.wait(60)
                 return prepare(*arguments)
 
             monkeypatch.setattr(service.served, "prepare", slow)
@@ -130,7 +130,7 @@ def test_a_stop_while_the_model_is_loaded_does_not_wait_for_it() -> None:
 
     def load() -> Any:
         is_loading.set()
-        assert may_load.wait(30)
+        assert may_load.wait(60)
         raise CheckpointError("too late")
 
     async def run() -> None:
@@ -153,7 +153,7 @@ def test_a_load_that_fails_is_told() -> None:
         failed = asyncio.Event()
         app = create_app(ServeSettings("tiny"), load, on_failure=failed.set)
         async with living(app):
-            await asyncio.wait_for(failed.wait(), 30)
+            await asyncio.wait_for(failed.wait(), 60)
             assert (await predict(app, "a")).status == 503
         assert isinstance(app.state.service.failure, CheckpointError)
 

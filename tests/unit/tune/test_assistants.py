@@ -1,6 +1,7 @@
 """The offline search: its figures are those of the encoder that it chooses, and the choice is the one asked for."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,11 +114,16 @@ def test_search_by_seconds_takes_the_fastest_that_was_timed(
     assert told == {"texts": 90, "rounds": assistants.ROUNDS, "number": 3}
 
 
-def test_time_is_a_share_of_the_unpruned_encoders(encoders: Encoders) -> None:
-    (row,) = timed(encoders, [Row(Configuration(1, 0.9, 1), {}, 0.5)], TASKS)
-    assert row.seconds is not None
-    assert 0 < row.seconds < 20
-    assert (row.flops, row.configuration) == (0.5, Configuration(1, 0.9, 1))
+def test_time_is_a_share_of_the_unpruned_encoders(encoders: Encoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(assistants, "paired_ratios", lambda *given: asked.append(given) or [0.7, 9.0, 0.6])
+    own = Configuration(1, 0.9, 1)
+    assert timed(encoders, [Row(own, {}, 0.5)], TASKS) == [Row(own, {}, 0.5, seconds=0.7)]
+    ((encoder, dense, texts, rounds),) = asked
+    assert [one.settings for one in (encoder, dense)] == [encoders.by(each).settings for each in (own, None)]
+    assert encoder.settings != dense.settings
+    assert rounds == assistants.ROUNDS
+    assert {*texts} <= {document.text for one in TASKS for document in one.documents}
 
 
 def test_tasks_have_names_of_their_own(encoders: Encoders) -> None:

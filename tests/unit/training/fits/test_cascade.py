@@ -11,6 +11,7 @@ import torch
 
 import tokensieve
 from flat import reduction, with_flat
+from support.packages import needed
 from tokensieve import ConfigError, compress
 from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.backbones.source import source_config
@@ -122,7 +123,7 @@ def test_started_from_a_cascade(dense: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("lora", [{}, {"lora_rank": 2, "lora_alpha": 4}], ids=["all weights", "adapters"])
 def test_trained_weights_have_one_last_layer(base: Path, tmp_path: Path, lora: dict[str, Any]) -> None:
     if lora:
-        pytest.importorskip("peft")
+        needed("peft")
     recipe = replace(RECIPE, epochs=1, learning_rate=3e-3, **lora)
     settings = reduction(pruning="ratio", keep_ratio=0.5, pooling="mean", reread=0.25)
     record = train(base, settings, DATA, tmp_path / "out", recipe, progress=False)

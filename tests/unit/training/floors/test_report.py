@@ -56,7 +56,9 @@ def test_a_run_reports_its_floors(
     assert found["words"]["documents_per_second"] > 0
     assert found["words"]["terms"] > 3
     assert 0 < found["static"]["score"] <= 1
-    assert found["seconds"] < 20
+    parts = [found[name]["seconds"] for name in ("words", "static")]
+    assert min(parts) > 0
+    assert sum(parts) <= found["seconds"]
     assert "a bag of words is better here" in found["advice"]
     assert json.loads((tmp_path / "out" / "training.json").read_text(encoding="utf-8"))["floors"] == found
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")

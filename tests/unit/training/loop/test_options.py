@@ -7,6 +7,7 @@ import pytest
 from transformers import TrainerCallback
 
 from flat import reduction
+from support.packages import needed
 from tokensieve import ConfigError, Recipe
 from tokensieve.data import DataSplits
 from tokensieve.training.train import train
@@ -47,7 +48,7 @@ def test_a_callback_can_stop_training(tiny_bert_dir: Path, tmp_path: Path) -> No
 
 
 def test_tensorboard_files_lie_beside_the_classifier(tiny_bert_dir: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
+    needed("tensorboard")
     train(tiny_bert_dir, reduction(), DATA, tmp_path / "out", SHORT, report_to=["tensorboard"], progress=False)
     assert list((tmp_path / "out.runs").rglob("events.out.tfevents.*"))
     assert not [path for path in (tmp_path / "out").rglob("*") if "tfevents" in path.name]
@@ -55,7 +56,7 @@ def test_tensorboard_files_lie_beside_the_classifier(tiny_bert_dir: Path, tmp_pa
 
 def test_one_tracker_by_its_name(tiny_bert_dir: Path, tmp_path: Path) -> None:
     """As transformers takes it, too."""
-    pytest.importorskip("tensorboard")
+    needed("tensorboard")
     train(tiny_bert_dir, reduction(), DATA, tmp_path / "out", SHORT, report_to="tensorboard", progress=False)
     assert (tmp_path / "out.runs").is_dir()
 
