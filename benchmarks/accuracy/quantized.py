@@ -93,6 +93,7 @@ def measured(config: dict[str, Any], place: Path, trained: dict[str, Any], argum
         "float32": trained["predicted"],
         "int8": [result.label for result in results],
         "machine": machine(arguments.threads),
+        "trained_on": trained["machine"],
     }
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from tokensieve_bench.record_files import Record
 from tokensieve_bench.records import Results
 from tokensieve_bench.report.accuracy import interval, loss_verdict, with_interval
-from tokensieve_bench.report.cascades import trained_with
 from tokensieve_bench.report.frontier import config_of
 from tokensieve_bench.table import made_with, render
 
@@ -32,7 +31,7 @@ def int8_tables(results: Results) -> str:
         rows.append(_together(records.values(), [variant]))
     everything = _together(records.values(), variants)
     lines = render([_HEAD, *rows, everything], "markdown")
-    return "\n".join([*lines, "", *_bars(records.values(), variants), "", *_conditions(results, records)])
+    return "\n".join([*lines, "", *_bars(records.values(), variants), "", *_conditions(records)])
 
 
 def gaps(record: Record, variants: Sequence[str]) -> np.ndarray[Any, Any]:
@@ -100,7 +99,7 @@ def _evidence(records: Iterable[Record]) -> str:
     return f", on {len(config['sets'].keys() & set(whole))} of {len(config['sets'])} sets"
 
 
-def _conditions(results: Results, records: dict[str, Record]) -> list[str]:
+def _conditions(records: dict[str, Record]) -> list[str]:
     """What the figures hold for."""
     runs = [run for record in records.values() for run in record["runs"]]
     refused = [run for run in runs if run["gate"]["labels_changed"] > MOST_CHANGED or run["gate"]["mean_change"] > 0.01]
@@ -109,5 +108,5 @@ def _conditions(results: Results, records: dict[str, Record]) -> list[str]:
         f"- The gate was told and not applied; with its defaults it would have tried again for {len(refused)} of "
         f"{len(runs)} runs.",
         f"- {made_with(run['machine'] for run in runs)}",
-        *trained_with(results, {name: {run["seed"] for run in record["runs"]} for name, record in records.items()}),
+        f"- encoders trained: {made_with(run['trained_on'] for run in runs)}",
     ]

@@ -35,6 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
             "float32": trained["predicted"],
             "int8": after,
             "machine": {"commit": "0123456789abcdef+", "processor": "a processor"},
+            "trained_on": {"commit": "d" * 40 + "+", "processor": "another"},
         }
 
     monkeypatch.setattr(quantized, "measured", measured)
@@ -70,7 +71,7 @@ def test_the_table_follows_from_the_record(tmp_path: Path, asked: list[Path]) ->
     assert "- at most 1.5% of the labels changed: missed, on 0 of 5 sets" in text
     assert "tried again for 2 of 2 runs" in text
     assert "- commit 0123456789+; a processor" in text
-    assert "trained" not in text
+    assert "- encoders trained: commit dddddddddd+; another" in text
 
 
 def test_bars_say_how_far_the_interval_and_the_evidence_reach(tmp_path: Path) -> None:
@@ -81,6 +82,7 @@ def test_bars_say_how_far_the_interval_and_the_evidence_reach(tmp_path: Path) ->
     for data, variants in (("imdb", ("dense", "fast")), ("bbc", ("dense",))):
         runs = [
             {"variant": own, "seed": 2, "float32": truth, "int8": [1, *truth[1:]], "gate": gate, "machine": machine}
+            | {"trained_on": machine}
             for own in variants
         ]
         record = {"data": data, "truth": truth, "runs": runs}
@@ -89,8 +91,3 @@ def test_bars_say_how_far_the_interval_and_the_evidence_reach(tmp_path: Path) ->
     assert "together: met by the mean, on 1 of 5 sets; the interval reaches -0.25" in text
     assert "- at most 1.5% of the labels changed: met, on 1 of 5 sets" in text
     assert "- commit unknown; a processor" in text
-    training = {"config": {"variants": {}}, "runs": [{"seed": seed, "machine": machine} for seed in (2, 3)]}
-    training["runs"][0]["machine"] = {"commit": "d" * 40 + "+", "processor": "another"}
-    (tmp_path / "accuracy").mkdir()
-    (tmp_path / "accuracy" / "cascade-bbc.json").write_text(json.dumps(training), encoding="utf-8")
-    assert "- encoders trained: commit dddddddddd+; another" in int8_tables(Results(tmp_path))
