@@ -45,24 +45,18 @@ def test_training_starts_from_a_trained_folder(tmp_path: Path) -> None:
     assert found.kept is not None and wanted.kept is not None
     for own, before, ids in zip(found.kept, wanted.kept, doors.INPUTS["ids"]["bert"], strict=True):
         assert own == before or {len(ids)} in ({*own}, {*before}), "neither pruned alike nor deferred"
+    assert sum(own == before for own, before in zip(found.kept, wanted.kept, strict=True)) >= 28, "of 32; 30 were"
 
 
-def test_an_interrupted_training_is_refused_or_ends_as_it_would_have(tmp_path: Path) -> None:
-    """A version whose checkpoints are others refuses it, and says how to begin anew."""
+def test_an_interrupted_training_is_refused(tmp_path: Path) -> None:
+    """Its checkpoints are others; the error says how to begin anew."""
     shutil.copytree(TRAININGS / "interrupted", tmp_path / "out.part")
     run = json.loads((TRAININGS / "interrupted" / "checkpoints" / "run.json").read_text(encoding="utf-8"))
     settings, start, output = doors.settings_of(run["settings"]), TRAININGS / "start", tmp_path / "out"
     with pytest.raises(tokensieve.ConfigError, match=r"interrupted.*--overwrite"):
         doors.train(start, settings, run["recipe"], output)
-    try:
-        record = doors.train(start, settings, run["recipe"], output, resume=True)
-    except tokensieve.TokensieveError as refusal:
-        assert "0.1.0" in str(refusal) and "--overwrite" in str(refusal), refusal
-        assert (tmp_path / "out.part" / "checkpoints" / "checkpoint-1").is_dir(), "the refused state was removed"
-        record = doors.train(start, settings, run["recipe"], output, overwrite=True)
-        assert record["resumed_from"] is None
-        return
-    assert record["resumed_from"] == "checkpoint-1"
-    found, wanted = doors.by_load(output, "out"), doors.recorded("interrupted-to-its-end")
-    assert found.logits is not None and wanted.logits is not None
-    torch.testing.assert_close(found.logits, wanted.logits, atol=1e-4, rtol=0)
+    with pytest.raises(tokensieve.TokensieveError, match=r"0\.1\.0 began this run.*--overwrite"):
+        doors.train(start, settings, run["recipe"], output, resume=True)
+    assert (tmp_path / "out.part" / "checkpoints" / "checkpoint-1").is_dir(), "the refused state was removed"
+    record = doors.train(start, settings, run["recipe"], output, overwrite=True)
+    assert record["resumed_from"] is None

@@ -128,16 +128,21 @@ READING: list[tuple[str, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
+END = "; the old name goes with the next version"
+
+
 def check_notices(given: str, err: str) -> None:
     """Each old option has a line that names the new one, and nothing else has one. The last of a pair counts."""
     table = OLD_OPTIONS["train"]
-    used = {
-        table[name].new: table[name] for name in (word.partition("=")[0] for word in given.split()) if name in table
-    }
-    told = [line for line in err.splitlines() if line.endswith("; the old name goes with the next version")]
-    assert len(told) == len(used)
-    for option in used.values():
-        assert any(f"is now {option.notice}" in line or f"{option.new}=" in line for line in told) or option.instead
+    used = {table[name].new: name for name in (word.partition("=")[0] for word in given.split()) if name in table}
+    lines = [line.removesuffix(END).partition(" is now ") for line in err.splitlines() if line.endswith(END)]
+    told = {old: new for old, _, new in lines}
+    assert sorted(told) == sorted(used.values())
+    assert len(told) == len(lines)
+    for old, new in told.items():
+        option = table[old]
+        instead = {" ".join(f"--set {own}" for own in values) for values in option.instead.values()}
+        assert new == option.notice or f"{option.new}=" in new or new in instead, f"{old}: {new}"
 
 
 @pytest.mark.parametrize(("given", "expected"), [(new, expected) for _, new, expected in REDUCTION])

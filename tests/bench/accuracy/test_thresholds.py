@@ -146,7 +146,7 @@ def test_a_threshold_is_chosen_by_validation_documents(tmp_path: Path) -> None:
 
 def test_without_a_dense_classifier_it_says_so(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (study / "dense" / "model.safetensors").unlink()
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match=r"^2$"):
         thresholds.main()
     assert "--dense made-up=FOLDER" in capsys.readouterr().err
 

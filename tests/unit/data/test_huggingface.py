@@ -165,7 +165,7 @@ def test_a_path_that_exists_is_no_name(
     Path("imdb", "train.jsonl").write_text(rows)
     assert isinstance(load_splits("imdb"), DataSplits)
     for path in ("imdb/nothing/at/all", "missing.csv", "a/missing.jsonl.gz", Path("missing")):
-        with pytest.raises(DataError):
+        with pytest.raises(DataError, match="no such file"):
             load_splits(path)
     assert open_dataset("-") is None, "standard input"
     assert hub == []

@@ -187,7 +187,7 @@ def test_not_one_usable_record_is_an_error_under_skip_too(put: Put) -> None:
 def test_errors_are_counted_before_they_are_raised(put: Put) -> None:
     path = put("a.csv", "text,label\none,x\n,x\ntwo,x\n")
     tally = Tally()
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="line 3: empty text"):
         list(read_documents(path, tally=tally))
     assert (tally.read, tally.used, tally.rejected) == (2, 1, 1)
 

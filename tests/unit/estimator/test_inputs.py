@@ -166,9 +166,9 @@ def test_a_fit_that_fails_leaves_nothing_half_done(make: Make, monkeypatch: pyte
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     estimator = make().fit(X, Y)
     before = estimator.predict_proba(X)
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="6 documents and y 5 labels"):
         estimator.fit(X, Y[:5])
-    with pytest.raises(TokensieveError):
+    with pytest.raises(TokensieveError, match="training diverged"):
         estimator.set_params(learning_rate=1e30, epochs=3).fit(X, Y)
     np.testing.assert_array_equal(estimator.predict_proba(X), before)
     assert list(tmp_path.iterdir()) == []

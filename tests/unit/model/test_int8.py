@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification
 import tokensieve
 from contract.variants import tiny_cascade, tiny_model
 from flat import reduction
+from support.alike import correlation
 from tokensieve.errors import CheckpointError, ConfigError
 from tokensieve.kernels.int8 import linear
 from tokensieve.kernels.int8.embedding import Int8Embedding
@@ -209,6 +210,16 @@ def quantized_by(plain: Any, names: list[str], batch: dict[str, Tensor] | None =
     return in_int8(plain, names, ranges_of(plain, names, lambda stage: stage(**(batch or inputs()))))
 
 
+def assert_near(found: Tensor, wanted: Tensor, share: float = 0.1) -> None:
+    """Logits that are coarser, and tell the documents apart as before: 6.7 % at most, and 0.972 at least, was measured.
+
+    `share` is that of the logits by which they may differ on average.
+    """
+    assert not torch.equal(found, wanted)
+    assert (found - wanted).abs().mean() < share * wanted.abs().mean()
+    assert correlation(found, wanted) > 0.93
+
+
 MODELS: dict[str, Callable[[], Any]] = {
     "combined": lambda: tiny_model(reduction(combine_layer=3)),
     "dense": lambda: tiny_model(reduction(pruning="none")),
@@ -225,8 +236,7 @@ def test_a_model_saved_and_loaded(kind: str, tmp_path: Path) -> None:
     batch = inputs()
     with torch.no_grad():
         before, after = plain(**batch).logits, made(**batch).logits
-    assert (before - after).abs().mean() < 0.2
-    assert not torch.equal(before, after)
+    assert_near(after, before)
     made.save_pretrained(tmp_path)
     stored = load_file(tmp_path / "model.safetensors")
     for name in names:
@@ -271,11 +281,10 @@ def test_a_stage_with_biases_of_its_own() -> None:
     made = quantized_by(plain, int8_names(plain.first))
     batch = inputs()
     with torch.no_grad():
-        far = (made.read_alone(1, **batch).logits - plain.read_alone(1, **batch).logits).abs().mean()
+        assert_near(made.read_alone(1, **batch).logits, plain.read_alone(1, **batch).logits, share=0.035)
         first, second = (stage.encoder.layer[0].intermediate.apart for stage in made.stages)
         assert torch.equal(first.up, second.up)
         assert not torch.equal(first.bias, second.bias)
-    assert far < 0.05
 
 
 @pytest.mark.parametrize("gated", [False, True], ids=["plain", "gated"])
@@ -287,7 +296,7 @@ def test_any_activation(activation: str, gated: bool, tmp_path: Path) -> None:
     made = quantized_by(plain, int8_names(plain), batch)
     with torch.no_grad():
         before, after = plain(**batch).logits, made(**batch).logits
-        assert 0 < (before - after).abs().mean() < 0.1 * before.abs().mean().clamp(min=1)
+        assert_near(after, before)
         documents = zip(*batch.values(), strict=True)
         alone = torch.cat([made(input_ids=row[: int(own.sum())][None]).logits for row, own in documents])
         assert torch.allclose(alone, after, atol=1e-5)
@@ -315,8 +324,7 @@ def test_any_part_may_be_int8_alone(part: str) -> None:
     made = quantized_by(plain, [name for name in int8_names(plain) if part in name])
     batch = inputs()
     with torch.no_grad():
-        far = (plain(**batch).logits - made(**batch).logits).abs().mean()
-    assert 0 < far < 0.2
+        assert_near(made(**batch).logits, plain(**batch).logits)
 
 
 def test_layers_that_stay_float32(tmp_path: Path) -> None:

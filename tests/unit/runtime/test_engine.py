@@ -13,6 +13,7 @@ import torch
 import tokensieve
 from contract.variants import layer_trace
 from flat import flat_of
+from support.alike import correlation
 from tokensieve.data import Document
 from tokensieve.model.answers import Answers
 from tokensieve.model.batch import Batch
@@ -267,7 +268,8 @@ def test_half_precision_is_near_full(classifier_dir: Path, some_texts: list[str]
     probabilities = half.predict_proba(some_texts)
     assert np.isfinite(probabilities).all()
     full = tokensieve.load(classifier_dir, device="cpu").predict_proba(some_texts)
-    assert np.median(np.abs(probabilities - full)) < 0.02  # a few documents keep other tokens and differ more
+    assert np.median(np.abs(probabilities - full)) < 0.01  # a few documents join other tokens and differ more
+    assert correlation(torch.tensor(probabilities), torch.tensor(full)) > 0.9, "0.995 at least was measured"
 
 
 @pytest.mark.parametrize("budget", [0, -1])

@@ -269,10 +269,9 @@ def test_offloaded_embeddings_of_a_file_of_another_name(
     folder = shutil.copytree(classifier_dir, tmp_path / "classifier")
     (folder / "model.safetensors").rename(folder / "mine.safetensors")
     edit_config(lambda record: record.update(transformers_weights="mine.safetensors"))(folder)
-    try:
-        tokensieve.load(folder, device="cpu")
-    except CheckpointError:
-        pytest.skip("this version of transformers reads files of one name alone")
+    np.testing.assert_array_equal(
+        tokensieve.load(folder, device="cpu").predict_proba(some_texts), classifier.predict_proba(some_texts)
+    )
     lean = tokensieve.load(folder, device="cpu", offload_embeddings=True)
     np.testing.assert_array_equal(lean.predict_proba(some_texts), classifier.predict_proba(some_texts))
 

@@ -1,6 +1,7 @@
 """Runs that cannot be: refused before anything is trained, and nothing left behind of one that was cut off."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def test_an_output_in_no_folder(run: Train, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_training")
 def test_an_output_in_a_file(run: Train, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="file is a file, not a folder"):
         run(output=tmp_path / "file" / "out")
 
 
@@ -75,19 +76,23 @@ def test_an_empty_folder_is_filled(run: Train, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
-@pytest.mark.parametrize("name", [".", "../work", "link"])
-def test_names_of_an_empty_folder(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Taken, or refused before the training; not an error when all the work is done."""
-    for folder in ("work", "target"):
-        (tmp_path / folder).mkdir()
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("name", [".", "../work", ".."])
+def test_the_current_folder_is_refused(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Before the training, and not when all the work is done."""
+    (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
-    Path("link").symlink_to(tmp_path / "target")
-    try:
+    with pytest.raises(ConfigError, match=f"output {re.escape(name)} holds the current folder"):
         run(output=Path(name))
-    except ConfigError as error:
-        assert name in str(error)
-    else:
-        assert (Path(name) / "model.safetensors").is_file()
+    assert list(tmp_path.iterdir()) == [tmp_path / "work"]
+
+
+def test_a_link_to_an_empty_folder_is_filled(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "target").mkdir()
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to(tmp_path / "target")
+    run(output=Path("link"))
+    assert (tmp_path / "target" / "model.safetensors").is_file()
     assert not list(tmp_path.rglob("*.part"))
 
 

@@ -78,6 +78,8 @@ def check_output(
         )
     if path in (Path.cwd(), *Path.cwd().parents):
         raise ConfigError(f"output {output} holds the current folder and cannot be replaced: name a folder to make")
+    if path.parent.is_file():
+        raise ConfigError(f"output {output}: {path.parent} is a file, not a folder: name a folder to make elsewhere")
     if not path.parent.is_dir():
         raise ConfigError(f"output {output}: the folder {path.parent} does not exist; make it first")
     if path.exists() and not path.is_dir():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +114,10 @@ def test_the_schedule_is_the_mass_of_the_weights(learn: Learn, tmp_path: Path) -
     model = TokensieveForSequenceClassification.from_pretrained(tmp_path / "power-bert")
     assert model.settings.to_dict() == record["gates"]["settings"]
     assert model.settings.prune.select == TopShare()
-    left = 1.0
-    for own, share, before in zip(model.settings.shares(4), shares, [1.0, *shares], strict=False):
-        left *= own
-        assert own == pytest.approx(min(1.0, share / before), abs=2e-3) or share > before
-    assert left < 0.9
+    left = list(accumulate(shares, min))  # tokens that are gone do not come back
+    wanted = [after / before for before, after in pairwise([1.0, *left])]
+    assert model.settings.shares(4) == pytest.approx(wanted, abs=6e-4), "rounded to three digits"
+    assert left[-1] < 0.9
     assert not [name for name in weights_of(tmp_path / "power-bert") if "gate" in name]
     lengths, *kept = kept_of(tmp_path / "power-bert")
     plan = [model.plan(length).kept_tokens for length in lengths]
