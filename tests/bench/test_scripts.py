@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from support.packages import needed
 from support.paths import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
@@ -27,7 +28,7 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Call:
 
     def run(script: Path, *arguments: str) -> int | str | None:
         if script.stem in NEEDED:
-            pytest.importorskip(NEEDED[script.stem])
+            needed(NEEDED[script.stem])
         monkeypatch.setattr(sys, "argv", [str(script), *arguments])
         monkeypatch.setattr(os, "environ", os.environ.copy())  # threads are the other tests' too
         monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
