@@ -36,7 +36,8 @@ def test_against_the_models_own_attention(name: str) -> None:
         votes = borda(attention[image])
         best = sorted(sorted(range(QUERIES), key=lambda q: (-votes[q], q))[:3])
         assert places[image].tolist() == best
-        torch.testing.assert_close(found[image], output.last_hidden_state[image, best], atol=1e-5, rtol=1e-5)
+        # 1e-4, as everywhere beside transformers: another kernel of attention rounds otherwise, by the processor.
+        torch.testing.assert_close(found[image], output.last_hidden_state[image, best], atol=1e-4, rtol=1e-4)
 
 
 @each_qformer
