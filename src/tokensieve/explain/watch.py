@@ -60,6 +60,7 @@ class Watch:
         self._hooks: list[Any] = []
         self._tokens: Any = None
         self._keys: Any = None
+        self._exempt: Any = None
 
     def __enter__(self) -> Self:
         for number, stage in enumerate(self.stages):

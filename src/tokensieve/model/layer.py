@@ -181,12 +181,15 @@ class Layer(GradientCheckpointingLayer):
 
     def _wanted(self, tokens: Tokens, keys: KeyRows | None, exempt: Sequence[bool], choice: Choice) -> Wanted:
         """What attention is to give for a choice that is not made yet."""
-        if self.prune is None or not self._may_lose(tokens, keys, exempt, choice):
+        if self.prune is None:
             return CONTEXT_ALONE
         score, merge, unchosen = self.prune.score, self.prune.merge, choice.kept is None
         merged = merge is not None and merge.needs_keys and choice.merging is None
-        scoring = self._scoring(tokens.combination) if score.needs_received and unchosen else None
-        return Wanted(scoring, merged or (score.needs_keys and unchosen), score.needs_graph and unchosen)
+        received, graph = (unchosen and needed for needed in (score.needs_received, score.needs_graph))
+        compared = merged or (unchosen and score.needs_keys)
+        if not (received or graph or compared) or not self._may_lose(tokens, keys, exempt, choice):
+            return CONTEXT_ALONE
+        return Wanted(self._scoring(tokens.combination) if received else None, compared, graph)
 
     def _scoring(self, combination: int) -> Scoring:
         """The attention that the score is made of."""

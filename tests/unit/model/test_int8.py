@@ -131,6 +131,8 @@ def test_products_beside_each_other_are_those_of_each_alone(count: int) -> None:
     for layer in layers:
         layer.weight, layer.weight_scale = quantized_weight(torch.randn(layer.out_features, 24))
         layer.input_scale = torch.tensor(0.05)
+        if layer.bias is not None:
+            layer.bias.data.normal_()
     rows = torch.randn(count, 24)
     for chosen in (layers, layers[1:], layers[:1]):
         first, *others = chosen

@@ -37,28 +37,24 @@ for `fast` over 128 documents). So products have a multiple of `_TILE` rows, and
 between two powers of two. Up to `_VERY_FEW_ROWS` rows stay as they are."""
 
 _LAID_OUT = WeakTensorKeyDictionary()
-"""Weights as a product takes them, with the version of the int8 tensor that they were made of, by that tensor: stages
-of a cascade share both."""
-_LAID_OUT_BESIDE = WeakTensorKeyDictionary()
-"""The same of several layers as one, by the tensor of the first: a call of oneDNN takes 45 us whatever its size."""
+"""By an int8 tensor, and by the number of layers in one product that begin with it: their weights as the product takes
+them, with the versions that they were made of. Stages of a cascade share tensors, and so these."""
 
 
-class _Operands(NamedTuple):
-    """The operands of a product beside the rows; made at the first call."""
+class _Rounding(NamedTuple):
+    """How rows become uint8; made at the first call."""
 
-    native: bool
-    weight: Tensor  # laid out by oneDNN, or float32
     factor: Tensor  # of each column
     scale: float
     zero: int  # of uint8
-    version: int  # of the weight that they were made of
+    version: int  # of the weight beside it
 
 
-class _Joined(NamedTuple):
-    """The operands of several layers' products as one."""
+class _Operands(NamedTuple):
+    """The operands of a product beside the rows, of one layer or of several; made at the first call."""
 
-    weight: Tensor  # laid out by oneDNN
-    scale: Tensor
+    weight: Tensor  # laid out by oneDNN, or float32
+    scale: Tensor  # of each output
     bias: Tensor | None
     versions: tuple[int, ...]  # of the tensors that they were made of
 
@@ -92,8 +88,8 @@ class Int8Linear(nn.Module):
         self.register_buffer("input_zero", torch.zeros((), dtype=torch.int32))
         self.register_buffer("smoothing", torch.ones(in_features))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
-        self._made: _Operands | None = None
-        self._joined: _Joined | None = None
+        self._rounding: _Rounding | None = None
+        self._made: dict[int, _Operands] = {}  # by the number of layers in one product
 
     def forward(self, rows: Tensor, residual: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """[..., d_out] from [..., d_in].
@@ -106,11 +102,11 @@ class Int8Linear(nn.Module):
         flat, shape = self.ready(rows).flatten(0, -2), (*rows.shape[:-1], self.out_features)
         if not len(flat):
             return torch.zeros(shape, dtype=dtype, device=rows.device)
-        if not self._operands().native:
+        if not self._native:
             product = self._in_float32(flat)
             return (product if residual is None else product.add_(residual)).to(dtype).view(shape)
         if residual is None:
-            return self._multiply(flat, dtype, "none", "").view(shape)
+            return self._multiply(self._operands(), flat, dtype).view(shape)
         return self._add(flat, residual)
 
     def gelu(self, rows: Tensor, approximate: str, reader: nn.Module | None) -> Tensor:
@@ -122,11 +118,12 @@ class Int8Linear(nn.Module):
             reader: a linear layer, which if its weights are int8 smooths nothing; None: one of float weights.
         """
         flat = self.ready(rows)
-        if len(flat) and self._operands().native:
+        if len(flat) and self._native:
+            own = self._operands()
             if not isinstance(reader, Int8Linear):
-                return self._multiply(flat, torch.float32, "gelu", approximate)
-            onward = reader._operands()
-            return self._multiply(flat, torch.uint8, "gelu", approximate, onward.scale, onward.zero)
+                return self._multiply(own, flat, torch.float32, "gelu", approximate)
+            onward = reader._rounded_by()
+            return self._multiply(own, flat, torch.uint8, "gelu", approximate, onward.scale, onward.zero)
         activated = F.gelu(self(flat), approximate=approximate)
         return reader.ready(activated) if isinstance(reader, Int8Linear) else activated
 
@@ -139,14 +136,10 @@ class Int8Linear(nn.Module):
             dtype: of the results.
         """
         layers, flat = (self, *others), self.ready(rows)
-        if not others or not len(flat) or not self._operands().native:
+        if not len(flat) or not self._native:
             return tuple(layer(flat, dtype=dtype) for layer in layers)
-        own, joined = self._operands(), self._joined_operands(layers)
-        product = torch.ops.onednn.qlinear_pointwise(
-            _with_room(flat), own.scale, own.zero, joined.weight, joined.scale, _no_offsets(len(joined.scale)),
-            joined.bias, 1.0, 0, dtype, "none", [], "",
-        )  # fmt: skip
-        return product[: len(flat)].split([layer.out_features for layer in layers], dim=1)  # type: ignore[no-any-return]
+        product = self._multiply(self._operands(*others), flat, dtype)
+        return product.split([layer.out_features for layer in layers], dim=1)  # type: ignore[no-any-return]
 
     def ready(self, rows: Tensor) -> Tensor:
         """Rows [..., d_in] as the product takes them: uint8. Layers that read the same rows may share them."""
@@ -164,7 +157,7 @@ class Int8Linear(nn.Module):
 
     def _rounded(self, rows: Tensor) -> Tensor:
         """Rows [T, d_in] uint8 of float ones."""
-        own = self._operands()
+        own = self._rounded_by()
         shifted = rows * own.factor
         if own.zero != MIDDLE:
             shifted += own.zero - MIDDLE
@@ -173,79 +166,102 @@ class Int8Linear(nn.Module):
         return signed.view(torch.uint8).bitwise_xor_(MIDDLE)
 
     def _multiply(
-        self, rows: Tensor, dtype: torch.dtype, after: str, approximate: str, scale: float = 1.0, zero: int = 0
+        self,
+        operands: _Operands,
+        rows: Tensor,
+        dtype: torch.dtype,
+        after: str = "none",
+        approximate: str = "",
+        scale: float = 1.0,
+        zero: int = 0,
     ) -> Tensor:
-        """[T, d_out] by oneDNN, of `dtype`: with what comes after the product, and uint8 by that scale and zero."""
-        own, offsets = self._operands(), _no_offsets(self.out_features)
+        """[T, outputs] by oneDNN, of `dtype`: with what comes after the product, and uint8 by that scale and zero."""
+        own, offsets = self._rounded_by(), _no_offsets(len(operands.scale))
         product: Tensor = torch.ops.onednn.qlinear_pointwise(
-            _with_room(rows), own.scale, own.zero, own.weight, self.weight_scale, offsets, self.bias, scale, zero,
+            _with_room(rows), own.scale, own.zero, operands.weight, operands.scale, offsets, operands.bias, scale, zero,
             dtype, after, [], approximate,
         )  # fmt: skip
         return product[: len(rows)]
 
     def _add(self, rows: Tensor, residual: Tensor) -> Tensor:
         """[T, d_out] float32 by oneDNN: the product and the residual."""
+        operands = self._operands()
         if _filled_up(len(rows)) != len(rows):
-            return self._multiply(rows, torch.float32, "none", "").add_(residual)
-        own, offsets = self._operands(), _no_offsets(self.out_features)
+            return self._multiply(operands, rows, torch.float32).add_(residual)
+        own, offsets = self._rounded_by(), _no_offsets(self.out_features)
         summed: Tensor = torch.ops.onednn.qlinear_pointwise.binary(
-            rows, own.scale, own.zero, own.weight, self.weight_scale, offsets, residual, self.bias, 1.0, 0,
+            rows, own.scale, own.zero, operands.weight, operands.scale, offsets, residual, operands.bias, 1.0, 0,
             torch.float32, 1.0, 0, "add", 1.0, "none", [], "",
         )  # fmt: skip
         return summed
 
     def _in_float32(self, rows: Tensor) -> Tensor:
-        own = self._operands()
+        own, operands = self._rounded_by(), self._operands()
         with torch.autocast(rows.device.type, enabled=False):
-            product = F.linear(rows.float().sub_(own.zero), own.weight).mul_(self.weight_scale * own.scale)
-        return product if self.bias is None else product.add_(self.bias)
+            product = F.linear(rows.float().sub_(own.zero), operands.weight).mul_(operands.scale * own.scale)
+        return product if operands.bias is None else product.add_(operands.bias)
 
-    def _operands(self) -> _Operands:
+    @property
+    def _native(self) -> bool:
+        """Whether oneDNN makes the product."""
+        return self.weight.device.type == "cpu" and has_int8()
+
+    def _rounded_by(self) -> _Rounding:
         version = _version(self.weight)
-        if self._made is None or self._made.version != version:
-            native = self.weight.device.type == "cpu" and has_int8()
-            if _LAID_OUT.get(self.weight, (None, None))[0] != version:
-                laid_out = torch.ops.onednn.qlinear_prepack(self.weight, None) if native else self.weight.float()
-                _LAID_OUT[self.weight] = version, laid_out
-                page_out(self.weight)  # it is only read again when the model is saved or copied
+        if self._rounding is None or self._rounding.version != version:
             factor = 1 / (self.smoothing * self.input_scale)
-            scale, zero = float(self.input_scale), int(self.input_zero) + MIDDLE
-            self._made = _Operands(native, _LAID_OUT[self.weight][1], factor, scale, zero, version)
-        return self._made
+            self._rounding = _Rounding(factor, float(self.input_scale), int(self.input_zero) + MIDDLE, version)
+        return self._rounding
 
-    def _joined_operands(self, layers: Sequence[Int8Linear]) -> _Joined:
+    def _operands(self, *others: Int8Linear) -> _Operands:
+        """Make or reuse the operands of this layer's product, or of one product for it and others."""
+        layers = (self, *others)
         versions = tuple(_version(own) for layer in layers for own in (layer.weight, layer.weight_scale, layer.bias))
-        if self._joined is None or self._joined.versions != versions:
-            weights = [layer.weight for layer in layers]
-            if _LAID_OUT_BESIDE.get(self.weight, (None, None))[0] != versions[::3]:
-                laid_out = torch.ops.onednn.qlinear_prepack(torch.cat(weights), None)
-                _LAID_OUT_BESIDE[self.weight] = versions[::3], laid_out
-                for weight in weights:
-                    page_out(weight)
-            biases = [layer.bias.detach() for layer in layers if layer.bias is not None]
-            bias = torch.cat(biases) if len(biases) == len(layers) else None
+        made = self._made.get(len(layers))
+        if made is None or made.versions != versions:
+            weight = _laid_out([layer.weight for layer in layers], self._native)
             scale = torch.cat([layer.weight_scale for layer in layers])
-            self._joined = _Joined(_LAID_OUT_BESIDE[self.weight][1], scale, bias, versions)
-        return self._joined
+            made = self._made[len(layers)] = _Operands(weight, scale, _biases(layers), versions)
+        return made
+
+    def _forget(self) -> None:
+        self._rounding, self._made = None, {}
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
-        self._made = self._joined = None
+        self._forget()
         return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self._made = self._joined = None
+        self._forget()
         super()._load_from_state_dict(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            **self.__dict__,
-            "_made": None,
-            "_joined": None,
-        }  # what oneDNN has laid out can be neither copied nor pickled
+        # What oneDNN has laid out can be neither copied nor pickled.
+        return {**self.__dict__, "_rounding": None, "_made": {}}
 
     def extra_repr(self) -> str:
         """Sizes, for `print(model)`."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+def _laid_out(weights: Sequence[Tensor], native: bool) -> Tensor:
+    """Weights [d_out, d_in] each as one product takes them; a call of oneDNN takes 45 us whatever its size."""
+    versions, kept = tuple(map(_version, weights)), _LAID_OUT.setdefault(weights[0], {})
+    if kept.get(len(weights), (None, None))[0] != versions:
+        whole = weights[0] if len(weights) == 1 else torch.cat(list(weights))
+        kept[len(weights)] = versions, torch.ops.onednn.qlinear_prepack(whole, None) if native else whole.float()
+        for weight in weights:
+            page_out(weight)  # it is only read again when the model is saved or copied
+    laid_out: Tensor = kept[len(weights)][1]
+    return laid_out
+
+
+def _biases(layers: Sequence[Int8Linear]) -> Tensor | None:
+    """The biases of all outputs, 0 for a layer without one; None: no layer has one."""
+    if all(layer.bias is None for layer in layers):
+        return None
+    scales_and_biases = [(layer.weight_scale, layer.bias) for layer in layers]
+    return torch.cat([torch.zeros_like(scale) if bias is None else bias.detach() for scale, bias in scales_and_biases])
 
 
 def _version(tensor: Tensor | None) -> int:
