@@ -79,7 +79,7 @@ class Family:
         self.record = as_far_as(self.file, json.loads(json.dumps(config)))
 
     def run(self, threads: int) -> None:
-        """What the record lacks; a figure names its machine by the place among "machines"."""
+        """Add the figures that the record lacks; each names its machine by the place in "machines"."""
         tasks = [self.task(name, self.config["test"]) for name in self.config["tasks"]]
         self.record["tasks"] |= {task.name: self.told(task) for task in tasks}
         self.machine = machine(threads)

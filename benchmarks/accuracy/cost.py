@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def of_a_step(seconds: Mapping[str, list[float]]) -> dict[str, list[float]]:
-    """Seconds of one of STEPS steps, by variant and round."""
+    """Seconds of a single step, by variant and round, from those of STEPS steps."""
     return {name: [own / STEPS for own in times] for name, times in seconds.items()}
 
 

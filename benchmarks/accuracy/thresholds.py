@@ -42,7 +42,7 @@ from tokensieve.training.fits.importance import fit_importance
 from tokensieve.training.fits.sample import Sample
 from tokensieve_bench.machine import machine
 from tokensieve_bench.places import RESULTS, ROOT
-from tokensieve_bench.process import resident_bytes, thread_variables
+from tokensieve_bench.process import resident_bytes, use_threads
 from tokensieve_bench.record_files import write_fields
 from tokensieve_bench.rounds import time_interleaved
 from tokensieve_bench.runs import config_parser, configs_of, run_folder, splits_of, weights_digest
@@ -62,8 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if wrong := [one for one in arguments.dense if "=" not in one]:
         parser.error(f"--dense {wrong[0]}: give SET=FOLDER")
-    torch.set_num_threads(arguments.threads)
-    os.environ.update(thread_variables(arguments.threads))  # the tokenizers start theirs at their first batch
+    use_threads(arguments.threads)
     given = dict(one.split("=", 1) for one in arguments.dense)
     for config in configs_of(arguments).values():
         data = config["data"]

@@ -1,4 +1,4 @@
-"""What `tokensieve demo` measured, with its commit and processor -> results/demo/stdlib-128.json."""
+"""Publish what `tokensieve demo` measured, with its commit and processor -> results/demo/stdlib-128.json."""
 
 from __future__ import annotations
 

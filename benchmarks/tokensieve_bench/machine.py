@@ -47,7 +47,7 @@ def machine(threads: int) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Of the checkout that tokensieve runs from, with a + behind it if it or a benchmark was changed since.
+    """The commit of the checkout that tokensieve runs from; a + follows if it or a benchmark was changed since.
 
     Configs are left aside, as records have theirs.
 

@@ -192,14 +192,25 @@ def threads_of(machines: Iterable[Mapping[str, Any]]) -> str:
     return f"{alternatives(counts)} thread{'s' * (counts != [1])}"
 
 
+_WIDEST = 4
+"""Contenders that a note on the spread of rounds names."""
+
+
 def rounds_apart(ratios: Mapping[str, Iterable[Spread]]) -> str:
-    """A note on the spread of rounds: by contender, that of the set where it is largest.
+    """A note on the spread of rounds: of the few contenders where it is widest, in the set where it is largest.
 
     Args:
         ratios: by contender, those of the rounds of each set.
     """
-    told = [f"`{name}` {100 * max(own.apart for own in found):.0f} %" for name, found in ratios.items()]
-    return f"Spread of the rounds (highest less lowest ratio, of the median), largest of the sets: {', '.join(told)}"
+    spreads = {name: 100 * max(own.apart for own in found) for name, found in ratios.items()}
+    widest = set(sorted(spreads, key=spreads.__getitem__, reverse=True)[:_WIDEST])
+    told = [f"`{name}` {spread:.0f} %" for name, spread in spreads.items() if name in widest]
+    others = max((spread for name, spread in spreads.items() if name not in widest), default=None)
+    rest = "" if others is None else f"; all others at most {others:.0f} %"
+    return (
+        "Spread of the rounds (highest less lowest ratio, as a share of the median), largest of the sets: "
+        f"{', '.join(told)}{rest}"
+    )
 
 
 def alternatives(values: Iterable[object]) -> str:

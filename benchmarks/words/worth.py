@@ -108,7 +108,7 @@ def measured(config: dict[str, Any], name: str, arguments: argparse.Namespace) -
 
 
 def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
-    """Of the rounds of each contender."""
+    """The median of the rounds of each contender."""
     return {name: median(times) for name, times in seconds.items()}
 
 

@@ -17,7 +17,7 @@ from tokensieve_bench.records import Results
 from tokensieve_bench.table import made_with, render, short_commit, threads_of
 
 DEFAULTS = {"epochs": 5, "learning_rate": 2e-5, "max_length": 512, "batch_size": 16, "select": "loss"}
-"""What a training had where its record's recipe does not say: the defaults of `tokensieve.training.recipe.Recipe`."""
+"""The defaults of `tokensieve.training.recipe.Recipe`, for records whose recipe leaves these fields out."""
 
 
 def accuracy_table(results: Results, name: str, brief: bool = False) -> str:
@@ -50,7 +50,7 @@ def _mean_and_range(scores: list[float]) -> str:
 
 
 def right(record: dict[str, Any], variant: str, split: str) -> dict[int, np.ndarray]:
-    """By seed, whether each document of a split was classified rightly."""
+    """Whether each document of a split was classified rightly, by seed."""
     runs = [run for run in record["runs"] if run["variant"] == variant]
     if split == "validation":
         return {run["seed"]: np.array(run["validation_right"], dtype=float) for run in runs}
@@ -91,7 +91,7 @@ def with_interval(by_document: np.ndarray, ends: tuple[float, float]) -> str:
 
 
 def loss_verdict(by_document: np.ndarray, most: float, where: str = "") -> str:
-    """What a bar says of the points that are lost: it is met if the whole interval is above it.
+    """The verdict on a bar of points that may be lost: it is met if the whole interval is above it.
 
     Args:
         by_document: points gained on each document.

@@ -10,7 +10,7 @@ variant at another cost; and the benchmarks of "memory".
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -20,14 +20,12 @@ import numpy as np
 from tokensieve_bench.figures import memory_ratio, reduction, speedup, working_memory_ratio
 from tokensieve_bench.places import CONFIGS
 from tokensieve_bench.records import Results
-from tokensieve_bench.report.accuracy import gained, interval, recipe_of, right, with_interval
-from tokensieve_bench.table import RUNTIMES, alternatives, made_with, render, rounds_apart, threads_of
+from tokensieve_bench.report.accuracy import gained, interval, right, with_interval
+from tokensieve_bench.report.frontier_conditions import Records, conditions, speed_conditions
+from tokensieve_bench.table import render
 
 MARGINS = (0.5, 0.3)
 """Points of accuracy that a variant may lose and still count as not inferior."""
-
-Records = Mapping[str, dict[str, Any]]
-"""By data set."""
 
 
 def config_of(name: str) -> dict[str, Any]:
@@ -71,7 +69,7 @@ def screen_table(results: Results, name: str) -> str:
     for variant in _complete(config, records):
         cells = [variant, _seeds(records, variant), *_accuracies(records, variant, "validation")]
         rows.append([*cells, *(_compared(records, variant, baseline, "validation")[0] for baseline in baselines)])
-    return "\n".join([*render(rows, "markdown"), "", *_conditions(config, records, "validation")])
+    return "\n".join([*render(rows, "markdown"), "", *conditions(config, records, "validation")])
 
 
 def frontier_table(results: Results, name: str, *, brief: bool = False) -> str:
@@ -103,7 +101,7 @@ def frontier_table(results: Results, name: str, *, brief: bool = False) -> str:
     if brief:
         return "\n".join(lines)
     contenders = dict.fromkeys(contender_of(config, row) for row, _ in _rows(config, run))
-    return "\n".join([*lines, "", *_conditions(config, records, "test"), *_speed_conditions(speeds, contenders)])
+    return "\n".join([*lines, "", *conditions(config, records, "test"), *speed_conditions(speeds, contenders)])
 
 
 PRESETS = {
@@ -256,57 +254,3 @@ def _shares_of_memory(memories: Records, contender: str) -> list[str]:
 
 def _mean_and_range(ratios: list[float]) -> str:
     return f"{geometric_mean(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-
-
-def _conditions(config: dict[str, Any], records: Records, split: str) -> list[str]:
-    """What the figures hold for."""
-    runs = [run for record in records.values() for run in record["runs"]]
-    counts = ", ".join(
-        f"{data} {record['runs'][0]['documents']['train']}/{record['runs'][0]['documents'][split]}"
-        for data, record in records.items()
-    )
-    recipe = ", ".join(f"{name} {value}" for name, value in config["recipe"].items())
-    lines = [
-        f"- training/{split} documents: {counts}; {recipe}, unless a variant says otherwise; the epoch by validation "
-        f"{recipe_of(config)['select']}.",
-        "- Means over seeds. Differences are of the same documents and seeds, all sets' documents pooled; the interval "
-        "is a bootstrap over documents.",
-        f"- {made_with([run['machine'] for run in runs], 'torch', 'transformers')}",
-    ]
-    if config["recipe"].get("bf16") and (emulated := sorted(_in_float32(records))):
-        lines.append(f"- float32, as the processor has no instructions for bfloat16: {', '.join(emulated)}")
-    return lines
-
-
-def _speed_conditions(speeds: Records, contenders: Iterable[str]) -> list[str]:
-    """What the speeds hold for, of the benchmarks of all sets."""
-    if not speeds:
-        return []
-    records = list(speeds.values())
-    machines, baselines = [record["machine"] for record in records], [record["baseline"] for record in records]
-    documents = ", ".join(
-        f"{name} {cell['documents']} of {cell['mean_length']:.0f} tokens"
-        for name, cell in ((name, record["cells"][0]) for name, record in speeds.items())
-    )
-    ratios = {
-        own: [speedup(record["cells"][0], own, record["baseline"]) for record in records if own in record["contenders"]]
-        for own in contenders
-        if own not in baselines
-    }
-    backbone = alternatives(record["config"]["backbone"] for record in records)
-    most = alternatives(record["config"]["data"]["max_length"] for record in records)
-    cores = alternatives(own["cores"] for own in machines)
-    return [
-        f"- Speed: {backbone}; documents and their mean length: {documents}, {most} at most",
-        f"- {alternatives(record['rounds'] for record in records)} interleaved rounds, medians; ratios are of the same "
-        f"round, to {alternatives(map(repr, baselines))}",
-        f"- {threads_of(machines)} for all, {cores} cores; {made_with(machines, *RUNTIMES, 'python')}",
-        f"- {rounds_apart({own: found for own, found in ratios.items() if found})}",
-    ]
-
-
-def _in_float32(records: Records) -> set[str]:
-    """The sets and seeds that were trained without bfloat16."""
-    return {
-        f"{data} seed {run['seed']}" for data, record in records.items() for run in record["runs"] if not run["bf16"]
-    }

@@ -90,7 +90,7 @@ def _ratios(record: Record, runs: Sequence[Run]) -> str:
 
 
 def _machines(record: Record) -> list[Mapping[str, Any]]:
-    """Those of all runs; older records have that of the last one alone."""
+    """The machines of all runs; an older record has that of its last run alone."""
     return [*record.get("machines", {}).values(), record["machine"]]
 
 

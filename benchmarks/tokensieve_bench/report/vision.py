@@ -118,7 +118,7 @@ def prumerge_table(file: Path) -> str:
 
 
 def _milliseconds(record: Record) -> dict[str, str]:
-    """Of an image, by row: the median of the rounds, with their range if the record has the seconds of each."""
+    """Milliseconds for an image, by row: the median of the rounds, with their range if the record has each round."""
     images, rounds = record.get("timed_images"), record.get("seconds", {})
     told = {name: f"{taken:.2f}" for name, taken in record.get("milliseconds", {}).items()}
     for name, seconds in rounds.items():

@@ -48,7 +48,7 @@ class FittedWordsFirst:
 
     @property
     def share(self) -> float:
-        """Of the documents, those that are deferred."""
+        """The share of the documents that is deferred."""
         return float(self.deferred.double().mean())
 
 

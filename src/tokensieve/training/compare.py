@@ -99,7 +99,7 @@ def _score(counts: NDArray[np.float64], truth: NDArray[np.int64], metric: str, w
 
 
 def _normal_interval(gap: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
-    """Of the weighted mean of a difference [N]."""
+    """The 95 % interval of the weighted mean of a difference [N]."""
     middle = float(np.average(gap, weights=weights))
     half = _Z * math.sqrt(float((weights**2 * (gap - middle) ** 2).sum())) / float(weights.sum())
     return middle - half, middle + half
@@ -108,7 +108,7 @@ def _normal_interval(gap: NDArray[np.float64], weights: NDArray[np.float64]) -> 
 def _resampled_interval(
     counts: Sequence[NDArray[np.float64]], truth: NDArray[np.int64], metric: str
 ) -> tuple[float, float]:
-    """Of the difference of F1, by the weighted counts [N, C, 3] of both sides."""
+    """The 95 % interval of the difference of F1, from the weighted counts [N, C, 3] of both sides."""
     generator = np.random.default_rng(0)
     gaps = []
     for _ in range(RESAMPLES):
@@ -129,7 +129,7 @@ def _given(logits: NDArray[Any], truth: NDArray[np.int64], thresholds: Threshold
 
 
 def _counts(logits: NDArray[Any], truth: NDArray[np.int64], thresholds: Thresholds) -> NDArray[np.float64]:
-    """By document and label whether it is right, given, true: [N, C, 3] of 0 and 1."""
+    """Whether each label of each document is right, given, true: [N, C, 3] of 0 and 1."""
     given = _given(logits, truth, thresholds)
     true = truth == 1 if truth.ndim == 2 else truth[:, None] == np.arange(logits.shape[1])
     return np.stack([given & true, given, true], axis=2).astype(np.float64)

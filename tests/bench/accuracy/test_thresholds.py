@@ -13,6 +13,7 @@ from tokensieve import ReductionConfig
 from tokensieve.data import DataSplits, Document
 from tokensieve.training.recipe import Recipe
 from tokensieve.training.train import train
+from tokensieve_bench.process import thread_variables
 from tokensieve_bench.records import Results
 from tokensieve_bench.report.thresholds import (
     chosen,
@@ -60,7 +61,7 @@ def study(tiny_bert_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     train(tiny_bert_dir, ReductionConfig(prune=None, pooling="mean"), data, tmp_path / "dense", recipe, progress=False)
     for name, place in (("RESULTS", tmp_path / "results"), ("ROOT", tmp_path)):
         monkeypatch.setattr(thresholds, name, place)
-    for name in thresholds.thread_variables(1):
+    for name in thread_variables(1):
         monkeypatch.setenv(name, "3")  # the script sets its own; what was there comes back
     command = [str(tmp_path / "thresholds.json"), "--data", str(tmp_path / "data"), "--threads", "1"]
     monkeypatch.setattr(sys, "argv", ["thresholds.py", *command, "--dense", f"made-up={tmp_path / 'dense'}"])

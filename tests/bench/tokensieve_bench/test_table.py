@@ -34,3 +34,5 @@ def test_counts_that_differ() -> None:
 def test_the_spread_of_rounds_is_that_of_the_worst_set() -> None:
     found = {"fast": [Spread(4.0, 3.0, 5.0), Spread(2.0, 2.0, 2.2)], "words": [Spread(1.0, 1.0, 1.0)]}
     assert rounds_apart(found).endswith("largest of the sets: `fast` 50 %, `words` 0 %")
+    many = {str(number): [Spread.of([1.0, 1.0 + number / 100, 1.0])] for number in range(6)}
+    assert rounds_apart(many).endswith("`2` 2 %, `3` 3 %, `4` 4 %, `5` 5 %; all others at most 1 %")

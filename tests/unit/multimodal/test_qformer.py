@@ -27,7 +27,9 @@ def inputs_of(name: str, images: int = 2) -> dict[str, Any]:
 @each_qformer
 @torch.no_grad()
 def test_against_the_models_own_attention(name: str) -> None:
-    qformer, inputs = built(QFORMERS[name]), inputs_of(name)
+    # In double precision: in float32 the two kernels of attention differ by more than the bound on some processors.
+    qformer = built(QFORMERS[name]).double()
+    inputs = {key: own.double() if own.is_floating_point() else own for key, own in inputs_of(name).items()}
     found, places = reduce_query_tokens(qformer, inputs, 3)
     qformer.set_attn_implementation("eager")
     output = qformer(**inputs, output_attentions=True)
@@ -36,8 +38,7 @@ def test_against_the_models_own_attention(name: str) -> None:
         votes = borda(attention[image])
         best = sorted(sorted(range(QUERIES), key=lambda q: (-votes[q], q))[:3])
         assert places[image].tolist() == best
-        # 1e-4, as everywhere beside transformers: another kernel of attention rounds otherwise, by the processor.
-        torch.testing.assert_close(found[image], output.last_hidden_state[image, best], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found[image], output.last_hidden_state[image, best], atol=1e-5, rtol=1e-5)
 
 
 @each_qformer
