@@ -5,8 +5,9 @@
 
 All rows start from one dense classifier of each set, a run of train.py that the config names. A row is measured as it
 starts (scores and the last layer of the head are fitted in closed form), and after the epochs of the config's recipe.
-Jobs that have a record are not repeated. --row picks some. --time adds the seconds, beside dense in interleaved rounds,
-to the records that have none; run it on an idle machine. `make leaderboard` makes the table of what there is.
+Jobs that have a record of the same dense classifier are not repeated. --row picks some. --time adds the seconds, beside
+dense in interleaved rounds, to the records that have none; run it on an idle machine. `make leaderboard` makes the
+table of what there is.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tokensieve_bench.places import RUNS
 from tokensieve_bench.process import use_threads
 from tokensieve_bench.rounds import time_interleaved
 from tokensieve_bench.row import finish, measure
-from tokensieve_bench.runs import chosen, config_parser, configs_of, run_folder, splits_of
+from tokensieve_bench.runs import chosen, config_parser, configs_of, run_folder, splits_of, weights_digest
 
 COUNTED = 200
 """Test documents by whose lengths FLOPs are counted ahead."""
@@ -55,10 +56,13 @@ def main() -> None:
         if arguments.job:
             job = next(job for job in jobs if job.name == arguments.job[1])
             measure(job, config, dense, splits, folder_of(job), arguments.threads)
-        elif arguments.time:
-            time_all([job for job in jobs if job.record.is_file()], config, dense, splits)
+            continue
+        digest = weights_digest(dense)
+        done = [job for job in jobs if has_record(job, digest)]
+        if arguments.time:
+            time_all(done, config, dense, splits)
         else:
-            run_all(jobs)
+            run_all([job for job in jobs if job not in done])
 
 
 def folder_of(job: Job) -> Path:
@@ -66,15 +70,19 @@ def folder_of(job: Job) -> Path:
     return RUNS / "methods" / job.data / job.name
 
 
+def has_record(job: Job, digest: str) -> bool:
+    """Whether the job was measured, and started from the dense classifier whose weights have this digest."""
+    return job.record.is_file() and json.loads(job.record.read_text(encoding="utf-8")).get("dense_digest") == digest
+
+
 def run_all(jobs: list[Job]) -> None:
-    """Run jobs without a record, each in a process of its own. One that fails is told, and the others go on."""
+    """Run jobs, each in a process of its own. One that fails is told, and the others go on."""
     failed = []
     for job in jobs:
-        if not job.record.is_file():
-            print(f"{job.data}: {job.row} at {job.share}", flush=True)
-            own = ["--job", job.data, job.name, job.row]
-            if subprocess.run([sys.executable, __file__, *sys.argv[1:], *own], check=False).returncode:
-                failed.append(f"{job.data}: {job.name}")
+        print(f"{job.data}: {job.row} at {job.share}", flush=True)
+        own = ["--job", job.data, job.name, job.row]
+        if subprocess.run([sys.executable, __file__, *sys.argv[1:], *own], check=False).returncode:
+            failed.append(f"{job.data}: {job.name}")
     if failed:
         raise SystemExit("failed: " + ", ".join(failed))
 

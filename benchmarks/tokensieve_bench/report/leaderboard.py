@@ -26,8 +26,13 @@ _STAGES = {"fitted": "as it starts", "trained": "after one more epoch"}
 
 
 def read_rows(folder: Path) -> Rows:
-    """All records below a folder, in the order of METHODS; rows that are not in it stand last."""
+    """All records below a folder, in the order of METHODS; rows that are not in it stand last.
+
+    Rows that started from other weights than their set's dense record are left out: they cannot be compared with it.
+    """
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/*.json"))]
+    started = {record["data"]: record.get("dense_digest") for record in records if record["row"] == "dense"}
+    records = [record for record in records if record.get("dense_digest") == started.get(record["data"])]
     place = {row: number for number, row in enumerate(METHODS)}
     records.sort(key=lambda record: (_group(record), place.get(record["row"], len(place)), record["row"]))
     rows: Rows = {}

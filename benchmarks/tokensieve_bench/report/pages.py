@@ -25,7 +25,7 @@ from tokensieve_bench.report.frontier import accuracy_records, frontier_plot, fr
 from tokensieve_bench.report.int8 import int8_tables
 from tokensieve_bench.report.leaderboard import leaderboard, set_tables
 from tokensieve_bench.report.methods import methods_table
-from tokensieve_bench.report.result_pages import ALL_PAGES, AVX2, BENCHMARKS, PAGES, columns
+from tokensieve_bench.report.result_pages import ALL_PAGES, AVX2, BENCHMARKS, PAGES, TODAY, columns
 from tokensieve_bench.report.scale import scale_tables
 from tokensieve_bench.report.series import series_tables
 from tokensieve_bench.report.serving import serving_tables
@@ -84,8 +84,9 @@ def report(results: Results, root: Path) -> None:
     _place(page["few-shot"], "assistants", assistants_tables(Results(RESULTS)))
     _place(page["int8"], "int8", int8_tables(Results(RESULTS)))
     _place(page["tuning"], "tune", tuned_tables(Results(RESULTS)))
-    rivals = ("\n".join(_section(own, name)) for name, own in _of_rivals(Results(RESULTS)))
-    _place(page["rivals"], "rivals", "\n\n".join(rivals))
+    for title, patterns in TODAY.items():
+        found = [own for pattern in patterns for own in Results(RESULTS).read_all(f"bench/{pattern}").items()]
+        _place(page[title], title, "\n\n".join("\n".join(_section(own, name)) for name, own in found))
     _place(page["serving"], "serving", serving_tables(Results(RESULTS)))
     _place(page["series"], "series", series_tables(Results(RESULTS)))
     _place(page["machines"], "scale", scale_tables(Results(RESULTS)))
@@ -154,14 +155,6 @@ def _place_accuracy(results: Results, page: Mapping[str, Path], pictures: Path) 
     _place(page["bfloat16"], "dtype", dtype_table(results))
     _place(page["scores"], "score", score_table(results, "bbc-256"))
     _place(page["flops"], "flops", _flops_table(results.read("flops/bert-base-512")))
-
-
-def _of_rivals(results: Results) -> list[tuple[str, dict[str, Any]]]:
-    """Benchmarks against what else runs the dense model, by the name of the record.
-
-    The name may end in that of a processor. Version 0.1.0 measured none.
-    """
-    return list(results.read_all("bench/rivals-*").items())
 
 
 def _place_benchmarks(results: Results, root: Path, speed: Path, pictures: Path) -> None:

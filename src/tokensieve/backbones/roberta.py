@@ -3,13 +3,22 @@
 from typing import Any
 
 from tokensieve.backbones.family import BERT_LAYERS, EMBEDDINGS, SHARED_FIELDS, Family
+from tokensieve.errors import ConfigError
+from tokensieve.model.config_fields import SHORTEST
 
 
 class _Roberta(Family):
     def sizes(self, config: Any) -> dict[str, Any]:
         sizes = super().sizes(config)
-        pad = sizes["pad_token_id"]
-        return {**sizes, "position_offset": 0 if pad is None else pad + 1}  # without padding it is refused
+        pad, positions = sizes["pad_token_id"], sizes["max_position_embeddings"]
+        if pad is None:
+            return sizes  # it is refused with the other sizes
+        if pad + 1 + SHORTEST > positions:
+            raise ConfigError(
+                f"pad_token_id={pad} with max_position_embeddings={positions}: a document's first token stands at the "
+                f"position behind it, and {SHORTEST} are needed; give a smaller id or more positions"
+            )
+        return {**sizes, "position_offset": pad + 1}
 
 
 ROBERTA = _Roberta(

@@ -33,7 +33,7 @@ from tokensieve.kernels.backends import BACKENDS
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 _ACTIVATIONS = tuple(sorted(set(ACT2FN) - {"prelu", "xielu"}))  # these two have weights, which no family has
 MOST_POSITIONS = 262_144
-_SHORTEST = 3  # tokens of a document: two special ones, and text
+SHORTEST = 3  # tokens of a document: two special ones, and text
 _MOST_PARAMETERS = 2**34
 """Most parameters of a whole model: 64 GB in float32. The largest model of these families has 11e9. A config that asks
 for more is a mistake, and would fill the machine's memory before it is compared with the weights."""
@@ -71,7 +71,7 @@ FIELDS: dict[str, Check] = {
     "initializer_range": number(lambda spread: 0 <= spread <= 100, "a number of 0 or more, at most 100"),
     "layer_norm_eps": _EPSILON,
     "special_token_ids": list_of(_ID, "ids of the vocabulary").or_none(),
-    "tokenize_length": whole(_SHORTEST).or_none(),
+    "tokenize_length": whole(SHORTEST).or_none(),
     "text_pairs": BOOLEAN.or_none(),
     "int8": list_of(TEXT, "names of modules").or_none(),
     "attention_backend": one_of(("auto", *BACKENDS)),
@@ -216,10 +216,10 @@ def check_sizes(config: Any) -> None:
             f"hidden_size={width}, num_attention_heads={config.num_attention_heads}: halves of a head are rotated, so "
             "give an even number of dimensions for each head"
         )
-    if config.max_position_embeddings - config.position_offset < _SHORTEST:
+    if config.max_position_embeddings - config.position_offset < SHORTEST:
         raise ConfigError(
             f"max_position_embeddings={config.max_position_embeddings}, position_offset={config.position_offset}: "
-            f"fewer than {_SHORTEST} positions are left for a document; give more positions or a smaller offset"
+            f"fewer than {SHORTEST} positions are left for a document; give more positions or a smaller offset"
         )
     if config.positions_skip_padding and (config.pad_token_id is None or not config.position_offset):
         raise ConfigError(

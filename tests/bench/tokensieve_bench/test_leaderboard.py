@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from leaderboard import has_record
 
 from support.paths import ROOT
 from tokensieve import TokensieveConfig
@@ -87,6 +88,27 @@ def test_the_table_pairs_documents_and_sets(tmp_path: Path) -> None:
     assert "`random`" not in lines[-1]
     assert "- commits 0000000000, 1111111111+; a processor" in lines
     assert "- speed: 2 threads; commit cccccccccc; another" in lines
+
+
+def test_rows_of_another_dense_classifier_are_not_compared(tmp_path: Path) -> None:
+    _record(tmp_path, "a", "dense", PUBLISHED, "1100", dense_digest="one")
+    _record(tmp_path, "a", "random", "0.5", "1110", dense_digest="one")
+    _record(tmp_path, "a", "tome", "0.5", "1110", dense_digest="another")
+    _record(tmp_path, "a", "first", "0.5", "1110")
+    *table, missing = leaderboard(tmp_path).splitlines()
+    assert [row for row in ("random", "tome", "first") if any(f"`{row}` |" in line for line in table)] == ["random"]
+    assert "`tome`" in missing and "`first`" in missing
+
+
+def test_a_job_is_repeated_for_another_dense_classifier(
+    jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokensieve_bench.leaderboard.RESULTS", tmp_path)
+    job = jobs[0]
+    assert not has_record(job, "one")
+    job.record.parent.mkdir(parents=True)
+    job.record.write_text(json.dumps({"row": job.row, "dense_digest": "one"}), encoding="utf-8")
+    assert has_record(job, "one") and not has_record(job, "another")
 
 
 def test_without_records_the_table_says_so(tmp_path: Path) -> None:

@@ -231,6 +231,8 @@ def test_messages(saved: Callable[[str], Path], tmp_path: Path, field: str, valu
         ("distilbert", "dropout", 1.5, r"dropout=1\.5: give a number"),
         ("distilbert", "hidden_size", "x", "hidden_size='x': give a whole number"),
         ("roberta", "pad_token_id", None, "pad_token_id=None"),
+        ("roberta", "pad_token_id", 262_144, "pad_token_id=262144 with max_position_embeddings="),
+        ("camembert", "pad_token_id", 63, "pad_token_id=63 with max_position_embeddings=66"),
         ("bert", "dtype", "x", "dtype='x': give the name"),
         ("bert", "id2label", [1], r"id2label=\[1\]: give each label's id"),
         ("bert", "position_embedding_type", "relative_key", "position_embedding_type='relative_key'"),
