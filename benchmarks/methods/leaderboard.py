@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tokensieve import load
 from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.data import DataSplits
 from tokensieve.model.configuration import TokensieveConfig
@@ -33,6 +34,8 @@ COUNTED = 200
 """Test documents by whose lengths FLOPs are counted ahead."""
 LENGTHS = 16
 """Lengths that stand for those of all of them."""
+TOGETHER = 8
+"""Jobs that are timed in the same rounds as one pass of dense."""
 
 
 def main() -> None:
@@ -72,7 +75,7 @@ def folder_of(job: Job) -> Path:
 
 def has_record(job: Job, digest: str) -> bool:
     """Whether the job was measured, and started from the dense classifier whose weights have this digest."""
-    return job.record.is_file() and json.loads(job.record.read_text(encoding="utf-8")).get("dense_digest") == digest
+    return job.record.is_file() and _record(job).get("dense_digest") == digest
 
 
 def run_all(jobs: list[Job]) -> None:
@@ -88,21 +91,26 @@ def run_all(jobs: list[Job]) -> None:
 
 
 def time_all(jobs: list[Job], config: dict[str, Any], dense: Path, splits: DataSplits) -> None:
-    """Seconds of each job beside dense: text to label, sorted batches, in interleaved rounds."""
-    from tokensieve import load
-
+    """Seconds of the jobs that lack them, beside dense: text to label, in interleaved rounds, some jobs in a round."""
     timed = config["timed"]
     documents = splits.test[: timed["documents"]]
-    base = load(dense, device="cpu").engine
-    for job in jobs:
-        record = json.loads(job.record.read_text(encoding="utf-8"))
-        if record.get("seconds") is not None or not folder_of(job).is_dir():
-            continue
-        engine = load(folder_of(job), device="cpu").engine
-        works = {"dense": base, "own": engine}
-        calls = {name: partial(own.classify, documents) for name, own in works.items()}
+    left = [job for job in jobs if not _record(job).get("seconds") and folder_of(job).is_dir()]
+    for together in (left[start : start + TOGETHER] for start in range(0, len(left), TOGETHER)):
+        folders = {
+            "dense": dense,
+            **{job.name: folder_of(job) for job in together},
+        }  # jobs have the share in their name
+        engines = {name: load(folder, device="cpu").engine for name, folder in folders.items()}
+        calls = {name: partial(engine.classify, documents) for name, engine in engines.items()}
         rounds = time_interleaved(calls, timed["rounds"])
-        finish(job, record, rounds, len(documents))
+        for job in together:
+            finish(job, _record(job), {"dense": rounds["dense"], "own": rounds[job.name]}, len(documents))
+            print(f"{job.data}: {job.name} timed", flush=True)
+
+
+def _record(job: Job) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(job.record.read_text(encoding="utf-8"))
+    return record
 
 
 def _config(dense: Path) -> TokensieveConfig:

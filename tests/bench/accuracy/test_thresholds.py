@@ -9,10 +9,7 @@ from typing import Any
 import pytest
 import thresholds
 
-from tokensieve import ReductionConfig
-from tokensieve.data import DataSplits, Document
-from tokensieve.training.recipe import Recipe
-from tokensieve.training.train import train
+from bench.made_up import train_dense, write_set
 from tokensieve_bench.process import thread_variables
 from tokensieve_bench.records import Results
 from tokensieve_bench.report.thresholds import (
@@ -23,7 +20,6 @@ from tokensieve_bench.report.thresholds import (
     threshold_tables,
     times_faster,
 )
-from unit.training.keyword_documents import labelled_documents
 
 CONFIG: dict[str, Any] = {
     "sets": {"made-up": {"train": 60, "validation": 20, "test": 30}},
@@ -38,27 +34,12 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def long_documents(count: int, seed: int) -> list[Document]:
-    """Six documents of one label on end, so that most are long enough to be pruned; two labels in turns."""
-    made = []
-    for number in range(count):
-        shares = (1, 0, 0) if number % 2 else (0, 1, 0)
-        some = labelled_documents(6, 1000 * seed + number, shares)
-        made.append(Document(" ".join(one.text for one in some), some[0].label, "made up", number + 1))
-    return made
-
-
 @pytest.fixture
 def study(tiny_bert_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Data, a dense classifier and a config; results and classifiers go below the folder, too."""
-    for split, count, seed in (("train", 60, 0), ("validation", 20, 1), ("test", 30, 2)):
-        lines = [json.dumps({"text": one.text, "label": one.label}) for one in long_documents(count, seed)]
-        (tmp_path / "data" / "made-up").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "data" / "made-up" / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_set(tmp_path / "data" / "made-up")
     (tmp_path / "thresholds.json").write_text(json.dumps(CONFIG), encoding="utf-8")
-    recipe = Recipe(epochs=1, batch_size=8, max_length=64, learning_rate=1e-3, floors="none", calibrate=False)
-    data = DataSplits(tuple(long_documents(60, 0)), tuple(long_documents(20, 1)))
-    train(tiny_bert_dir, ReductionConfig(prune=None, pooling="mean"), data, tmp_path / "dense", recipe, progress=False)
+    train_dense(tiny_bert_dir, tmp_path / "dense")
     for name, place in (("RESULTS", tmp_path / "results"), ("ROOT", tmp_path)):
         monkeypatch.setattr(thresholds, name, place)
     for name in thread_variables(1):
