@@ -155,8 +155,11 @@ class Family:
         print(self.file.stem, name, flush=True)
 
     def place_of_machine(self) -> int:
-        """The place of this machine in the record, which has it from its first figure on."""
-        self.record["machine"], machines = self.machine, self.record.setdefault("machines", [])
+        """The place of this machine in the record, which has it from its first figure on.
+
+        Older figures have no place; "machine" is theirs, where the record has it.
+        """
+        machines = self.record.setdefault("machines", [])
         if self.machine not in machines:
             machines.append(self.machine)
         place: int = machines.index(self.machine)

@@ -151,6 +151,8 @@ def _conditions(record: Record) -> list[str]:
         "unpruned encoder's.",
         f"- {made_with(machines) if machines else 'The record names no commit.'}",
     ]
+    if machines and "machine" not in record and any("machine" not in trial for trial in record["trials"]):
+        lines.append("- Some trials of the search name no commit.")
     if timing is None:
         return [*lines, "- Time was not measured yet."]
     return [

@@ -109,6 +109,22 @@ def test_a_task_is_left_out_of_its_own_search_and_a_set_of_all_of_its_tasks(run:
     assert "| first: a, " not in table
 
 
+def test_older_figures_keep_their_machine(run: Any, tmp_path: Path) -> None:
+    narrow = json.loads(json.dumps(CONFIG))
+    narrow["families"]["short"]["grid"]["layers"] = [1]
+    record = run(narrow)
+    trials = [{key: own[key] for key in own if key != "machine"} for own in record["trials"]]
+    older = {**{key: record[key] for key in record if key != "machines"}, "trials": trials}
+    file = tmp_path / "results" / "assistants" / "short.json"
+    file.write_text(json.dumps({**older, "machine": {"commit": "e" * 40, "processor": "older"}}), encoding="utf-8")
+    after = run(CONFIG)
+    assert after["machine"]["processor"] == "older" and len(after["machines"]) == 1
+    assert "eeeeeeeeee" in assistants_tables(Results(tmp_path / "results"))
+    unnamed = {key: after[key] for key in after if key != "machine"} | {"trials": [*trials, *after["trials"][3:]]}
+    file.write_text(json.dumps(unnamed), encoding="utf-8")
+    assert "Some trials of the search name no commit." in assistants_tables(Results(tmp_path / "results"))
+
+
 def test_a_second_run_goes_on_and_a_wider_grid_keeps_the_trials(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = json.loads(json.dumps(CONFIG))
     narrow["families"]["short"]["grid"]["layers"] = [1]
@@ -127,7 +143,7 @@ def test_a_second_run_goes_on_and_a_wider_grid_keeps_the_trials(run: Any, monkey
     after = run(CONFIG)
     assert tried == [Configuration(0, 0.5, 2)]
     assert after["trials"][: len(before["trials"])] == before["trials"]
-    assert [own["processor"] for own in after["machines"]] == [before["machine"]["processor"], "another"]
+    assert [own["processor"] for own in after["machines"]] == [before["machines"][0]["processor"], "another"]
     assert {own["machine"] for own in after["trials"][: len(before["trials"])]} == {0}
     assert {own["machine"] for own in (*after["trials"][len(before["trials"]) :], *after["held_out"])} == {1}
     assert len(after["held_out"]) == 16
