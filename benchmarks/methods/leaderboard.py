@@ -5,9 +5,10 @@
 
 All rows start from one dense classifier of each set, a run of train.py that the config names. A row is measured as it
 starts (scores and the last layer of the head are fitted in closed form), and after the epochs of the config's recipe.
-Jobs that have a record of the same dense classifier are not repeated. --row picks some. --time adds the seconds, beside
-dense in interleaved rounds, to the records that have none; run it on an idle machine. `make leaderboard` makes the
-table of what there is.
+--row picks some. --time adds the seconds, beside dense in interleaved rounds, to the records that have none; run it on
+an idle machine. A job that was timed is not repeated. Nor is one that was measured, unless the dense classifier was
+trained anew since: then the job's classifier may be gone, and its time with it. Every row is compared with the dense
+classifier that it started from. `make leaderboard` makes the table of what there is.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ def main() -> None:
         dense = run_folder(f"{config['dense']['config']}-{data}", "dense", config["dense"]["seed"])
         if not (dense / "training.json").is_file():
             parser.error(f"{dense}: no dense classifier: run train.py with this config and seed first")
-        jobs = list(jobs_of(config, data, _config(dense), _lengths(dense, splits, config), rows))
+        lengths = _lengths(dense, splits, config)
+        jobs = list(jobs_of(config, data, _config(dense), lengths, weights_digest(dense), rows))
         if arguments.job:
             job = next(job for job in jobs if job.name == arguments.job[1])
             measure(job, config, dense, splits, folder_of(job), arguments.threads)
             continue
-        digest = weights_digest(dense)
-        done = [job for job in jobs if has_record(job, digest)]
+        done = [job for job in jobs if is_done(job)]
         if arguments.time:
             time_all(done, config, dense, splits)
         else:
@@ -73,9 +74,12 @@ def folder_of(job: Job) -> Path:
     return RUNS / "methods" / job.data / job.name
 
 
-def has_record(job: Job, digest: str) -> bool:
-    """Whether the job was measured, and started from the dense classifier whose weights have this digest."""
-    return job.record.is_file() and _record(job).get("dense_digest") == digest
+def is_done(job: Job) -> bool:
+    """Whether the job was measured, from the same dense classifier or from another one and timed, too."""
+    if not job.record.is_file():
+        return False
+    record = _record(job)
+    return record.get("dense_digest") == job.start or bool(record.get("seconds"))
 
 
 def run_all(jobs: list[Job]) -> None:

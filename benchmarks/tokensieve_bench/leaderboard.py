@@ -23,6 +23,7 @@ from tokensieve.reduce.schedule import Listed
 from tokensieve.reduce.select.top_share import TopShare
 from tokensieve_bench.places import RESULTS
 
+DENSE = "dense"
 PUBLISHED = "published"
 """In place of a share: the row's own settings."""
 _NEAR = 0.01
@@ -43,6 +44,7 @@ class Job:
         settings: what is reduced.
         layers: of the dense encoder that stay; None: all.
         recipe: fields that the row sets.
+        start: digest of the weights of the dense classifier that it starts from.
     """
 
     data: str
@@ -51,11 +53,13 @@ class Job:
     settings: ReductionConfig
     layers: tuple[int, ...] | None
     recipe: dict[str, Any]
+    start: str
 
     @property
     def name(self) -> str:
-        """The name of its file and folder."""
-        return re.sub(r"[^\w.]+", "-", f"{self.row}-at-{self.share}")
+        """The name of its file and folder. Every dense classifier has a record of its own, which its rows need."""
+        row = f"{DENSE}-{self.start[:8]}" if self.row == DENSE else self.row
+        return re.sub(r"[^\w.]+", "-", f"{row}-at-{self.share}")
 
     @property
     def record(self) -> Path:
@@ -65,7 +69,7 @@ class Job:
 
 def rows_of(config: dict[str, Any]) -> list[str]:
     """The rows of a comparison: dense, shallower encoders, and those of METHODS that the config does not leave out."""
-    return ["dense", *config["layers"], *(row for row in METHODS if row not in config["left_out"])]
+    return [DENSE, *config["layers"], *(row for row in METHODS if row not in config["left_out"])]
 
 
 def jobs_of(
@@ -73,6 +77,7 @@ def jobs_of(
     data: str,
     dense: TokensieveConfig,
     lengths: Sequence[int],
+    start: str,
     rows: Collection[str] | None = None,
 ) -> Iterator[Job]:
     """The jobs of one data set.
@@ -82,12 +87,13 @@ def jobs_of(
         data: name of the set.
         dense: of the encoder that all start from.
         lengths: tokens of some of the documents, by which the FLOPs are counted.
+        start: digest of that encoder's weights.
         rows: these alone; None: all.
     """
     plain = replace(METHODS["dense"].settings, pooling="mean")
-    for row, layers in {"dense": None, **config["layers"]}.items():
+    for row, layers in {DENSE: None, **config["layers"]}.items():
         if rows is None or row in rows:
-            yield Job(data, row, PUBLISHED, plain, layers and tuple(layers), {})
+            yield Job(data, row, PUBLISHED, plain, layers and tuple(layers), {}, start)
     for row, method in METHODS.items():
         if row in config["left_out"] or (rows is not None and row not in rows):
             continue
@@ -97,9 +103,9 @@ def jobs_of(
         dialed = {share: at_share(given, dense, lengths, share) for share in shares}
         for share, settings in dialed.items():
             if settings is not None:
-                yield Job(data, row, f"{share:g}", settings, None, recipe)
+                yield Job(data, row, f"{share:g}", settings, None, recipe, start)
         if not dialed or None in dialed.values():
-            yield Job(data, row, PUBLISHED, given, None, recipe)
+            yield Job(data, row, PUBLISHED, given, None, recipe, start)
 
 
 def at_share(

@@ -22,7 +22,7 @@ from tokensieve.training.train import train
 from tokensieve_bench.leaderboard import Job
 from tokensieve_bench.machine import machine
 from tokensieve_bench.record_files import write_whole
-from tokensieve_bench.runs import few_layers, for_this_machine, weights_digest
+from tokensieve_bench.runs import few_layers, for_this_machine
 
 
 def measure(job: Job, config: dict[str, Any], dense: Path, splits: DataSplits, folder: Path, threads: int) -> None:
@@ -33,7 +33,7 @@ def measure(job: Job, config: dict[str, Any], dense: Path, splits: DataSplits, f
         "row": job.row,
         "share": job.share,
         "data": job.data,
-        "dense_digest": weights_digest(dense),
+        "dense_digest": job.start,
         "settings": job.settings.to_dict(),
         "layers": job.layers,
         "recipe": wanted | job.recipe,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tokensieve.methods import METHODS
-from tokensieve_bench.leaderboard import PUBLISHED
+from tokensieve_bench.leaderboard import DENSE, PUBLISHED
 from tokensieve_bench.places import METHOD_CONFIGS
 from tokensieve_bench.report.accuracy import interval, with_interval
 from tokensieve_bench.table import made_with, render, threads_of
@@ -21,56 +21,61 @@ LEFT_OUT = json.loads((METHOD_CONFIGS / "leaderboard.json").read_text(encoding="
 Record = dict[str, Any]
 Rows = dict[tuple[str, str], dict[str, Record]]
 """Records by row and share, then by data set."""
+Starts = dict[tuple[str, str | None], Record]
+"""Records of the dense classifiers, by data set and by the digest of the weights that the rows started from."""
 _HEAD = ["method", "FLOPs of dense", "as it starts, points [95 %]", "after one epoch, points [95 %]", "speed"]
 _STAGES = {"fitted": "as it starts", "trained": "after one more epoch"}
 
 
-def read_rows(folder: Path) -> Rows:
+def read_rows(folder: Path) -> tuple[Rows, Starts]:
     """All records below a folder, in the order of METHODS; rows that are not in it stand last.
 
-    Rows that started from other weights than their set's dense record are left out: they cannot be compared with it.
+    Rows are left out if their dense classifier has no record: nothing else can be compared with them.
     """
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/*.json"))]
-    started = {record["data"]: record.get("dense_digest") for record in records if record["row"] == "dense"}
-    records = [record for record in records if record.get("dense_digest") == started.get(record["data"])]
     place = {row: number for number, row in enumerate(METHODS)}
     records.sort(key=lambda record: (_group(record), place.get(record["row"], len(place)), record["row"]))
+    starts = {_start(record): record for record in records if record["row"] == DENSE}
     rows: Rows = {}
     for record in records:
-        rows.setdefault((record["row"], record["share"]), {})[record["data"]] = record
-    return rows
+        if record["row"] != DENSE and _start(record) in starts:
+            rows.setdefault((record["row"], record["share"]), {})[record["data"]] = record
+    return rows, starts
+
+
+def _start(record: Record) -> tuple[str, str | None]:
+    return record["data"], record.get("dense_digest")
 
 
 def leaderboard(folder: Path) -> str:
-    """One row a method and share, over the documents of all sets that have both."""
-    rows = read_rows(folder)
-    dense = rows.get(("dense", PUBLISHED), {})
-    if not dense:
+    """One row a method and share, over the documents of all sets that have it."""
+    rows, starts = read_rows(folder)
+    if not starts:
         return "Not measured yet."
     table = [_HEAD]
-    for (row, share), records in rows.items():
-        sets = sorted(records.keys() & dense.keys())
-        if row != "dense" and sets:
-            table.append(_cells(row, share, [records[name] for name in sets], [dense[name] for name in sets]))
-    return "\n".join([*render(table, "markdown"), "", *_conditions(rows, dense), *_missing(rows)])
+    for (row, share), by_set in rows.items():
+        records = [by_set[name] for name in sorted(by_set)]
+        table.append(_cells(row, share, records, [starts[_start(record)] for record in records]))
+    return "\n".join([*render(table, "markdown"), "", *_conditions(rows, starts), *_missing(rows)])
 
 
 def set_tables(folder: Path) -> str:
     """The same, a section a set."""
-    rows = read_rows(folder)
-    dense = rows.get(("dense", PUBLISHED), {})
-    return "\n\n".join("\n".join(_section(name, rows, dense[name])) for name in sorted(dense)) or "Not measured yet."
+    rows, starts = read_rows(folder)
+    sets = sorted({name for name, _ in starts})
+    return "\n\n".join("\n".join(_section(name, rows, starts)) for name in sets) or "Not measured yet."
 
 
-def _section(name: str, rows: Rows, dense: Record) -> Iterator[str]:
-    scores = ", ".join(f"{dense[stage]['accuracy']:.4f} {said}" for stage, said in _STAGES.items())
+def _section(name: str, rows: Rows, starts: Starts) -> Iterator[str]:
     yield f"## {name}"
-    yield f"`dense`: {scores}."
+    for dense in (record for (data, _), record in starts.items() if data == name):
+        scores = ", ".join(f"{dense[stage]['accuracy']:.4f} {said}" for stage, said in _STAGES.items())
+        yield f"`dense`: {scores}."
     yield ""
     table = [_HEAD]
     for (row, share), records in rows.items():
-        if row != "dense" and name in records:
-            table.append(_cells(row, share, [records[name]], [dense]))
+        if name in records:
+            table.append(_cells(row, share, [records[name]], [starts[_start(records[name])]]))
     yield from render(table, "markdown")
 
 
@@ -118,20 +123,28 @@ def _missing(rows: Rows) -> list[str]:
     return [f"- Not measured yet: {', '.join(f'`{row}`' for row in absent)}."] if absent else []
 
 
-def _conditions(rows: Rows, dense: dict[str, Record]) -> list[str]:
+def _conditions(rows: Rows, starts: Starts) -> list[str]:
     """What the figures hold for."""
-    counts = ", ".join(f"{name} {record['documents']['test']}" for name, record in sorted(dense.items()))
-    recipe = next(iter(dense.values()))["recipe"]
-    records = [record for by_set in rows.values() for record in by_set.values()]
+    dense, sets = list(starts.values()), {name: record for (name, _), record in starts.items()}
+    counts = ", ".join(f"{name} {record['documents']['test']}" for name, record in sorted(sets.items()))
+    recipe = dense[0]["recipe"]
+    records = [*dense, *(record for by_set in rows.values() for record in by_set.values())]
     timed = [record["timed_on"] for record in records if record.get("seconds")]
+    several = [f"{name} {sum(data == name for data, _ in starts)}" for name in sorted(sets)]
+    started = "All rows start from one dense classifier of each set."
+    if len(starts) > len(sets):
+        started = (
+            "Dense classifiers were trained on several days, by the same recipe and seed "
+            f"({', '.join(several)}); a row is compared with the one that it started from."
+        )
     return [
-        f"- test documents: {counts}; {recipe['max_length']} tokens, seed {recipe['seed']}. All rows start from one "
-        "dense classifier of each set. The change is against `dense`, on the same documents, by a bootstrap.",
+        f"- test documents: {counts}; {recipe['max_length']} tokens, seed {recipe['seed']}. {started} The change is "
+        f"against `{DENSE}`, on the same documents, by a bootstrap.",
         "- As it starts: scores and the head's last layer are fitted in closed form, and nothing is trained. After one "
-        f"epoch: all weights are trained at {recipe['learning_rate']:g}; `dense` gets the same epoch.",
+        f"epoch: all weights are trained at {recipe['learning_rate']:g}; `{DENSE}` gets the same epoch.",
         "- FLOPs are those of the test documents, by the tokens that each kept. A row with * is measured as it is "
         "published, because it cannot reach a share of .5 or .3, or has no dial.",
-        "- Speed is text to label, as a multiple of `dense`, in interleaved rounds: median and range.",
+        f"- Speed is text to label, as a multiple of `{DENSE}`, in interleaved rounds: median and range.",
         f"- {made_with(record['machine'] for record in records)}",
         *([f"- speed: {threads_of(timed)}; {made_with(timed)}"] if timed else []),
     ]

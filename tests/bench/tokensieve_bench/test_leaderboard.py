@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from leaderboard import has_record
+from leaderboard import is_done
 
 from support.paths import ROOT
 from tokensieve import TokensieveConfig
@@ -27,7 +27,7 @@ def dense() -> TokensieveConfig:
 
 @pytest.fixture(scope="module")
 def jobs(dense: TokensieveConfig) -> list[Job]:
-    return list(jobs_of(CONFIG, "imdb", dense, LENGTHS))
+    return list(jobs_of(CONFIG, "imdb", dense, LENGTHS, "0123456789"))
 
 
 def test_every_method_has_a_job_or_a_reason_for_none(jobs: list[Job]) -> None:
@@ -90,25 +90,42 @@ def test_the_table_pairs_documents_and_sets(tmp_path: Path) -> None:
     assert "- speed: 2 threads; commit cccccccccc; another" in lines
 
 
-def test_rows_of_another_dense_classifier_are_not_compared(tmp_path: Path) -> None:
-    _record(tmp_path, "a", "dense", PUBLISHED, "1100", dense_digest="one")
-    _record(tmp_path, "a", "random", "0.5", "1110", dense_digest="one")
-    _record(tmp_path, "a", "tome", "0.5", "1110", dense_digest="another")
-    _record(tmp_path, "a", "first", "0.5", "1110")
-    *table, missing = leaderboard(tmp_path).splitlines()
-    assert [row for row in ("random", "tome", "first") if any(f"`{row}` |" in line for line in table)] == ["random"]
-    assert "`tome`" in missing and "`first`" in missing
+def test_a_row_is_compared_with_the_dense_classifier_that_it_started_from(tmp_path: Path) -> None:
+    _record(tmp_path, "a", "dense", PUBLISHED, "1100")
+    _record(tmp_path, "a", "random", "0.5", "1110")
+    assert "All rows start from one dense classifier of each set." in leaderboard(tmp_path)
+    _record(tmp_path, "a", "dense", "published-too", "0000", dense_digest="one")
+    (tmp_path / "a" / "dense-published-too.json").write_text(
+        (tmp_path / "a" / "dense-published-too.json").read_text().replace("published-too", PUBLISHED)
+    )
+    _record(tmp_path, "a", "tome", "0.5", "1110", dense_digest="one")
+    _record(tmp_path, "a", "first", "0.5", "1110", dense_digest="another")
+    table = leaderboard(tmp_path)
+    assert "| `random` | 0.50 | +25.00 [" in table and "| `tome` | 0.50 | +75.00 [" in table
+    assert "by the same recipe and seed (a 2)" in table
+    assert "`first`" in table.splitlines()[-1], "its dense classifier has no record"
+    assert set_tables(tmp_path).count("`dense`: ") == 2
 
 
-def test_a_job_is_repeated_for_another_dense_classifier(
+def test_a_job_is_done_for_its_dense_classifier_or_when_it_was_timed(
     jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tokensieve_bench.leaderboard.RESULTS", tmp_path)
-    job = jobs[0]
-    assert not has_record(job, "one")
+    job = next(job for job in jobs if job.row == "random")
+    assert not is_done(job)
     job.record.parent.mkdir(parents=True)
-    job.record.write_text(json.dumps({"row": job.row, "dense_digest": "one"}), encoding="utf-8")
-    assert has_record(job, "one") and not has_record(job, "another")
+    for record, done in (
+        ({"dense_digest": job.start}, True),
+        ({"dense_digest": "another"}, False),
+        ({}, False),
+        ({"dense_digest": "another", "seconds": {"dense": [1.0], "own": [1.0]}}, True),
+    ):
+        job.record.write_text(json.dumps(record), encoding="utf-8")
+        assert is_done(job) == done, record
+
+
+def test_every_dense_classifier_has_its_own_record(jobs: list[Job]) -> None:
+    assert [job.name for job in jobs if job.row == "dense"] == ["dense-01234567-at-published"]
 
 
 def test_without_records_the_table_says_so(tmp_path: Path) -> None:
