@@ -9,6 +9,9 @@ that another record has are not asked for again: those of the bag of words, `den
 in results/cascade, those of `dense` and `fast` in int8 in results/int8. The second command times all contenders in
 turns, in one process, on an idle machine. A rival is timed at the size of batches that is fastest in a trial of 8, 16
 and 32; the record has the trial. A record is not replaced by one that lacks some of its contenders.
+
+For another config than cascade.json, such as mpnet.json, the folder is results/frontier-<config>/<set>/. "timed" in a
+config names the contenders that are timed.
 """
 
 from __future__ import annotations
@@ -23,14 +26,13 @@ from contenders import BATCHES, CONTENDERS, RIVALS, UNLABELLED, Trained, by_batc
 
 from tokensieve.training.fits.bag import targets_of, texts_of
 from tokensieve_bench.machine import machine
-from tokensieve_bench.places import RESULTS
+from tokensieve_bench.places import RESULTS, frontier_of
 from tokensieve_bench.process import use_threads
 from tokensieve_bench.record_files import file_of, write_fields
 from tokensieve_bench.rounds import run_interleaved, seconds
 from tokensieve_bench.runs import LOGITS, chosen, config_parser, configs_of, run_folder, splits_of
 from tokensieve_bench.trained import Answer, answer_seconds
 
-FOLDER = RESULTS / "frontier"
 ASKED = (
     *("static", "3 layers", "cascade int8", "cascade int8, 1 point", "transformers bf16"),
     *("OpenVINO bf16", "OpenVINO int8", "ONNX Runtime int8"),
@@ -60,13 +62,18 @@ def main() -> None:
                 answered(config, name, seed, arguments)
 
 
+def folder_of(config: dict[str, Any], arguments: Any) -> Path:
+    """The folder of the records of a set."""
+    return RESULTS / frontier_of(arguments.config.stem) / str(config["data"])
+
+
 def answered(config: dict[str, Any], name: str, seed: int, arguments: Any) -> None:
     """Write the answers of one seed that are not there yet."""
     splits = splits_of(config, arguments.data, UNLABELLED)
     trained = Trained(config, name, seed, splits, arguments.threads)
     places = {label: place for place, label in enumerate(splits.label_names)}
     for own in arguments.contender or ASKED:
-        file = FOLDER / config["data"] / f"seed{seed}-{file_of({'variant': own})}"
+        file = folder_of(config, arguments) / f"seed{seed}-{file_of({'variant': own})}"
         if is_answered(file, trained.made_of) or not trained.has(own):
             continue
         labels = CONTENDERS[own](trained)(texts_of(splits.test))
@@ -93,10 +100,11 @@ def is_answered(file: Path, made_of: str) -> bool:
 
 def timed(config: dict[str, Any], name: str, seed: int, arguments: Any) -> None:
     """Write the seconds of all contenders that can be made here."""
-    file = FOLDER / config["data"] / "speed.json"
+    file = folder_of(config, arguments) / "speed.json"
     splits = splits_of(config, arguments.data, UNLABELLED)
     trained = Trained(config, name, seed, splits, arguments.threads)
-    names = [own for own in CONTENDERS if trained.has(own)]
+    wanted = config.get("timed", CONTENDERS)
+    names = [own for own in CONTENDERS if own in wanted and trained.has(own)]
     check_complete(file, names)
     texts = texts_of(splits.test[: arguments.documents])
     contenders = {own: CONTENDERS[own](trained) for own in names if own not in RIVALS}

@@ -16,3 +16,8 @@ RUNS = ROOT / "build" / "accuracy"
 """Trained classifiers, a folder a config."""
 DERIVED = ROOT / "build" / "data"
 """Data sets that benchmarks/words/worth_sets.py makes of others."""
+
+
+def frontier_of(config: str) -> str:
+    """The folder in RESULTS with the contenders of a config's classifiers, by the config's name."""
+    return "frontier" if config == "cascade" else f"frontier-{config}"

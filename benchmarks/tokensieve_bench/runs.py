@@ -23,7 +23,18 @@ from tokensieve.training.recipe import Recipe
 from tokensieve_bench.places import DERIVED, ROOT, RUNS
 
 T = TypeVar("T")
-NO_SETTINGS = ("preset", "settings", "layers", "recipe", "teacher", "start", "seeds", "contender", "unlabelled")
+NO_SETTINGS = (
+    "preset",
+    "settings",
+    "layers",
+    "recipe",
+    "teacher",
+    "start",
+    "model",
+    "seeds",
+    "contender",
+    "unlabelled",
+)
 """Keys of a variant that are no reduction settings."""
 LIMITS = ("train", "validation", "test")
 """Keys of a set that limit its documents."""
@@ -133,9 +144,17 @@ def for_this_machine(recipe: dict[str, Any]) -> dict[str, Any]:
 def base_of(given: dict[str, Any], name: str = "", seed: int = 0) -> Path:
     """The checkpoint that a variant starts from, with the "layers" that it names.
 
-    It is the default model, or the run of the variant that "start" names, of the same config and seed.
+    It is the default model, the folder of this checkout that "model" names, or the run of the variant that "start"
+    names, of the same config and seed.
+
+    Raises:
+        SystemExit: the folder is not there.
     """
     whole = run_folder(name, given["start"], seed) if "start" in given else default_model_dir()
+    if "model" in given:
+        whole = ROOT / given["model"]
+        if not (whole / "config.json").is_file():
+            raise SystemExit(f"{whole}: no model is there: make it first (all-mpnet-base-v2: speed/mpnet_base.py)")
     return few_layers(whole, given["layers"], name) if "layers" in given else whole
 
 

@@ -1,4 +1,4 @@
-"""Cascades that begin with a bag of words, composed of the runs of train.py -> results/cascade/<set>/.
+"""Cascades that begin with a bag of words, composed of the runs of train.py -> results/<config>/<set>/.
 
     python benchmarks/accuracy/train.py benchmarks/configs/accuracy/cascade.json --data DATA --threads 2
     python benchmarks/words/cascade.py benchmarks/configs/accuracy/cascade.json --data DATA
@@ -30,7 +30,6 @@ from tokensieve_bench.record_files import write_record
 from tokensieve_bench.runs import LOGITS, config_parser, configs_of, run_folder, splits_of
 from tokensieve_bench.trained import KIND, behind_words
 
-FOLDER = RESULTS / "cascade"
 ENCODERS = ("dense", "fast", "pruned")
 """Runs, and the first stage of `fast` alone."""
 STAGES = ("words", *ENCODERS)
@@ -47,14 +46,14 @@ def main() -> None:
     arguments = config_parser().parse_args()
     torch.set_num_threads(arguments.threads)
     for name, config in configs_of(arguments).items():
-        if seeds := seeds_of(config, name):
-            record = composed(config, name, seeds, arguments.data)
-            write_record(FOLDER / config["data"], record | {"machine": machine(arguments.threads)})
+        folder = RESULTS / arguments.config.stem / config["data"]
+        if seeds := seeds_of(config, name, folder):
+            record = composed(config, name, seeds, arguments.data, folder)
+            write_record(folder, record | {"machine": machine(arguments.threads)})
 
 
-def seeds_of(config: dict[str, Any], name: str) -> list[int]:
-    """The seeds of a config that were trained here, or whose logits are there."""
-    folder = FOLDER / config["data"]
+def seeds_of(config: dict[str, Any], name: str, folder: Path) -> list[int]:
+    """The seeds of a config that were trained here, or whose logits are in the folder."""
     return [seed for seed in config["seeds"] if was_run(name, seed) or has_stages(folder, seed, STAGES)]
 
 
@@ -63,8 +62,8 @@ def was_run(name: str, seed: int) -> bool:
     return (run_folder(name, "fast", seed) / LOGITS).is_file()
 
 
-def composed(config: dict[str, Any], name: str, seeds: list[int], data: Path) -> dict[str, Any]:
-    """The record of a set; writes the logits of the seeds that were trained here.
+def composed(config: dict[str, Any], name: str, seeds: list[int], data: Path, folder: Path) -> dict[str, Any]:
+    """The record of a set; writes the logits of the seeds that were trained here to the folder.
 
     Raises:
         SystemExit: the logits of another seed were made of other documents, or by other settings.
@@ -78,7 +77,7 @@ def composed(config: dict[str, Any], name: str, seeds: list[int], data: Path) ->
     }
     truth = {split: torch.from_numpy(targets_of(splits, documents)) for split, documents in parts.items()}
     classes = {split: own.tolist() for split, own in truth.items()}
-    folder, made_of = FOLDER / config["data"], fingerprint(config, classes)
+    made_of = fingerprint(config, classes)
     elsewhere = [seed for seed in seeds if not was_run(name, seed)]
     logits = {seed: read_stages(folder, seed, STAGES, made_of) for seed in elsewhere}
     for seed in seeds:

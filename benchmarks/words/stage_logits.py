@@ -1,4 +1,4 @@
-"""The logits of a cascade's stages, in results/cascade/<set>/seed<seed>-<stage>.safetensors, a file a stage.
+"""The logits of a cascade's stages, in results/<config>/<set>/seed<seed>-<stage>.safetensors, a file a stage.
 
 They are calibrated and in float16: "validation" [V, C] and "test" [T, C]. Other cascades can be composed of them, and a
 seed that was trained elsewhere comes with its files alone. The files tell what they were made of, by a fingerprint.

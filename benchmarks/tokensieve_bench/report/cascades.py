@@ -47,14 +47,15 @@ def cascade_table(results: Results) -> str:
     return "\n".join([*render(rows, "markdown"), "", *_conditions(records), *trained_with(results, seeds)])
 
 
-def trained_with(results: Results, seeds: Mapping[str, Collection[int]]) -> list[str]:
+def trained_with(results: Results, seeds: Mapping[str, Collection[int]], config: str = "cascade") -> list[str]:
     """A note on the trainings that answers come from; none where their records are not there.
 
     Args:
         results: that have the records of trainings.
         seeds: that the answers are of, by set.
+        config: of the trainings.
     """
-    names = {name: f"accuracy/cascade-{name}" for name in seeds if results.has(f"accuracy/cascade-{name}")}
+    names = {name: f"accuracy/{config}-{name}" for name in seeds if results.has(f"accuracy/{config}-{name}")}
     runs = [run for name, own in names.items() for run in results.read(own)["runs"] if run["seed"] in seeds[name]]
     return [f"- encoders trained: {made_with(run['machine'] for run in runs)}"] if runs else []
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tokensieve_bench.figures import Spread, paired
+from tokensieve_bench.places import frontier_of
 from tokensieve_bench.record_files import Record
 from tokensieve_bench.records import Results
 from tokensieve_bench.report.accuracy import interval, recipe_of, with_interval
@@ -35,6 +36,9 @@ _STAGES = {"words": "words", "dense": "dense", RIVAL: "dense", "fast": "fast", "
 """Contenders whose answers are those of a stage in results/cascade; transformers gives the same answers as `dense`."""
 _INT8 = {"dense int8": "dense", "fast int8": "fast"}
 """Contenders whose answers are those of a variant in results/int8."""
+
+MINILM = "cascade"
+"""The config of the five sets."""
 
 Right = Mapping[int, np.ndarray]
 """Whether each test document was classified rightly, by seed."""
@@ -84,12 +88,13 @@ class Measured:
         return [own.median for own in self.ratios(contender)]
 
 
-def measured(results: Results) -> Measured:
-    """All records that are there; a set counts from when its contenders were asked."""
-    folders = sorted(folder for folder in (results.folder / "frontier").glob("*") if folder.is_dir())
-    names = [folder.name for folder in folders if results.has(f"cascade/{folder.name}")]
-    speeds = {name: results.read(f"frontier/{name}/speed") for name in names if results.has(f"frontier/{name}/speed")}
-    answers = {name: _Answers.of(results, name) for name in names}
+def measured(results: Results, config: str = MINILM) -> Measured:
+    """All records of a config that are there; a set counts from when its contenders were asked."""
+    place = frontier_of(config)
+    folders = sorted(folder for folder in (results.folder / place).glob("*") if folder.is_dir())
+    names = [folder.name for folder in folders if results.has(f"{config}/{folder.name}")]
+    speeds = {name: results.read(f"{place}/{name}/speed") for name in names if results.has(f"{place}/{name}/speed")}
+    answers = {name: _Answers.of(results, config, name) for name in names}
     return Measured(
         {name: own.right() for name, own in answers.items()},
         [machine for own in answers.values() for machine in own.machines()],
@@ -108,9 +113,11 @@ class _Answers:
     others: Sequence[Record]
 
     @classmethod
-    def of(cls, results: Results, name: str) -> _Answers:
-        int8 = results.read(f"int8/{name}") if results.has(f"int8/{name}") else {"runs": []}
-        return cls(results.read(f"cascade/{name}"), int8, [*results.read_all(f"frontier/{name}/seed*").values()])
+    def of(cls, results: Results, config: str, name: str) -> _Answers:
+        has_int8 = config == MINILM and results.has(f"int8/{name}")
+        int8 = results.read(f"int8/{name}") if has_int8 else {"runs": []}
+        others = results.read_all(f"{frontier_of(config)}/{name}/seed*").values()
+        return cls(results.read(f"{config}/{name}"), int8, [*others])
 
     def machines(self) -> list[Mapping[str, Any]]:
         return [self.cascade["machine"], *(run["machine"] for run in (*self.int8["runs"], *self.others))]
@@ -133,14 +140,14 @@ def _equal(answers: list[Any], truth: np.ndarray) -> np.ndarray:
     return own
 
 
-def contender_tables(results: Results) -> str:
+def contender_tables(results: Results, config: str = MINILM) -> str:
     """All sets together, then accuracy and speed of each."""
-    found = measured(results)
+    found = measured(results, config)
     if not found.right:
         return "Not measured yet."
     parts = [_pooled(found), _by_set(found, "accuracy"), _by_set(found, "documents per second")]
     return "\n\n".join(
-        ["\n".join(render(rows, "markdown")) for rows in parts] + ["\n".join(_conditions(results, found))]
+        ["\n".join(render(rows, "markdown")) for rows in parts] + ["\n".join(_conditions(results, found, config))]
     )
 
 
@@ -177,7 +184,7 @@ def _spread(times: list[float]) -> str:
     return f"{geometric_mean(times):.3g} ({min(times):.3g}-{max(times):.3g})"
 
 
-def _conditions(results: Results, found: Measured) -> list[str]:
+def _conditions(results: Results, found: Measured, config: str) -> list[str]:
     counts = ", ".join(f"{name} {len(next(iter(sides[DENSE].values())))}" for name, sides in found.right.items())
     lines = [
         f"- Test documents: {counts}. The encoders read {alternatives(found.tokens)} tokens, the bag of "
@@ -185,7 +192,7 @@ def _conditions(results: Results, found: Measured) -> list[str]:
         "- Differences are of the same documents, all sets pooled, means over seeds; the interval is a bootstrap over "
         "documents.",
         f"- answers: {made_with(found.answered)}",
-        *trained_with(results, {name: sides[DENSE].keys() for name, sides in found.right.items()}),
+        *trained_with(results, {name: sides[DENSE].keys() for name, sides in found.right.items()}, config),
     ]
     if found.speeds:
         timed = ", ".join(f"{name} {record['documents']}" for name, record in found.speeds.items())

@@ -93,6 +93,7 @@ def report(results: Results, root: Path) -> None:
     pictures = root / "docs" / "bench"
     pictures.mkdir(exist_ok=True)
     _place(page["frontier"], "contenders", _contenders(pictures / "contenders.svg"))
+    _place(page["frontier"], "mpnet", contender_tables(Results(RESULTS), "mpnet"))
     _place(page["frontier"], "promises", promise_table(Results(RESULTS)))
     _place(page["account"], "thresholds", _thresholds(pictures / "thresholds.svg"))
     _place_accuracy(results, page, pictures)

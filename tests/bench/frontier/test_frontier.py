@@ -63,6 +63,15 @@ def test_contenders_are_compared_on_the_same_documents(results: Results) -> None
     assert notes.endswith("- Documents in a batch of the rivals: a 8; b transformers 16, OpenVINO int8 8.")
 
 
+def test_the_classifiers_of_another_config_have_tables_of_their_own(results: Results) -> None:
+    of_minilm = contender_tables(results)
+    assert contender_tables(results, "mpnet") == "Not measured yet."
+    (results.folder / "cascade").rename(results.folder / "mpnet")
+    (results.folder / "frontier").rename(results.folder / "frontier-mpnet")
+    assert contender_tables(results, "mpnet") == of_minilm
+    assert contender_tables(results) == "Not measured yet."
+
+
 def test_notes_are_those_of_the_records(results: Results) -> None:
     notes = contender_tables(results).split("\n\n")[-1]
     assert "The encoders read 64 or 96 tokens" in notes

@@ -60,3 +60,14 @@ def test_a_digest_is_that_of_the_weights_and_of_the_words_ahead(tmp_path: Path) 
     assert runs.weights_digest(tmp_path) == hashlib.sha256(b"weights").hexdigest()
     (tmp_path / "words_first.json").write_bytes(b"{}")
     assert runs.weights_digest(tmp_path) == hashlib.sha256(b"weights{}").hexdigest()
+
+
+def test_a_variant_may_start_from_a_model_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    given = {"pruning": "none", "pooling": "mean", "model": "build/some"}
+    with pytest.raises(SystemExit, match=r"build/some: no model is there: make it first"):
+        runs.base_of(given)
+    (tmp_path / "build" / "some").mkdir(parents=True)
+    (tmp_path / "build" / "some" / "config.json").write_text("{}", encoding="utf-8")
+    assert runs.base_of(given) == tmp_path / "build" / "some"
+    assert runs.settings_of(given) == ReductionConfig(prune=None, pooling="mean")

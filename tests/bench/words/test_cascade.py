@@ -26,7 +26,7 @@ Compose = Callable[[], dict[str, Any]]
 def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compose:
     """Runs the script on a set of made-up documents; runs lie in `runs/`, results in `results/`."""
     monkeypatch.setattr(runs, "RUNS", tmp_path / "runs")
-    monkeypatch.setattr(cascade, "FOLDER", tmp_path / "results" / "cascade")
+    monkeypatch.setattr(cascade, "RESULTS", tmp_path / "results")
     (tmp_path / "data" / "toy").mkdir(parents=True)
     for split in COUNTS:
         write_documents(tmp_path, split)
