@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,8 +16,6 @@ from transformers import AutoModelForSequenceClassification
 
 from tokensieve.backbones.loading import load_weights
 from tokensieve.cascade.build import EncoderClassifier, compress
-from tokensieve.cascade.classifier import TokensieveCascadeForSequenceClassification
-from tokensieve.cascade.fit import fit_defer
 from tokensieve.checks import check_boolean, check_integer
 from tokensieve.config import ReductionConfig
 from tokensieve.config.assigned import with_assignments
@@ -27,15 +24,10 @@ from tokensieve.config.ptc import changed
 from tokensieve.data import read_documents
 from tokensieve.errors import ConfigError
 from tokensieve.kernels.backends import resolve_backend
-from tokensieve.kernels.linear import lay_out_weights, linear_backend
-from tokensieve.model.answers import Answers
-from tokensieve.model.batch import Batch as CheckedBatch
-from tokensieve.model.batch import check_batch
+from tokensieve.kernels.linear import linear_backend
 from tokensieve.model.classifier import TokensieveForSequenceClassification
-from tokensieve.model.configuration import TokensieveConfig
 from tokensieve.model.layer import unfitted
 from tokensieve.runtime.load import load
-from tokensieve.runtime.micro_batches import read_batch, read_in_micro_batches
 from tokensieve.runtime.offload import offload_input_embeddings
 from tokensieve.runtime.part import part_file
 from tokensieve.runtime.precision import resolve_dtype
@@ -48,14 +40,13 @@ from tokensieve_bench.contenders.contender import (
     Contender,
     ContenderConfig,
     FileClassifier,
-    ModuleContender,
     Setting,
     check_dtype,
     check_order,
 )
 from tokensieve_bench.contenders.int8 import INT8, quantized
-from tokensieve_bench.flops import Flops, reduced_cost
-from tokensieve_bench.work import Batch, Order, Work
+from tokensieve_bench.contenders.our_model import TokensieveContender
+from tokensieve_bench.work import Order
 
 
 def with_settings(start: ReductionConfig, settings: Mapping[str, Any], depth: int) -> ReductionConfig:
@@ -216,74 +207,6 @@ class Tokensieve(ContenderConfig):
             "settings": model.settings.to_dict(),
             "offload_embeddings": self.offload_embeddings,
         }
-
-
-class TokensieveContender(ModuleContender):
-    """A model of ours, which counts its FLOPs.
-
-    Args:
-        module: the model, in eval mode.
-        dense: what it is compared with, the backbone with nothing reduced.
-        order: of the documents in its batches.
-        dtype: of the module, by name.
-        facts: what a record says of it besides.
-    """
-
-    def __init__(
-        self,
-        module: EncoderClassifier,
-        dense: TokensieveConfig,
-        order: Order,
-        dtype: str,
-        facts: dict[str, Any],
-    ) -> None:
-        super().__init__(module, order, dtype, facts)
-        self.model, self.dense = module, dense
-
-    def outputs(self, batch: Batch) -> Answers:
-        """As the engine reads a batch; of a cascade both stages, the second one right after the first."""
-        return read_batch(self.model, checked(self.model, batch))
-
-    def calls(self, work: Work) -> list[Callable[[], object]]:
-        """As for all, with weights as `load` lays them out.
-
-        A cascade defers as many documents as the settings say. Where a batch is one document it does so at once, else
-        at the end, in batches as large as the first ones, as the engine does.
-        """
-        lay_out_weights(self.model)
-        if not isinstance(self.model, TokensieveCascadeForSequenceClassification):
-            return super().calls(work)
-        batches = work.batches(self.order)
-        deferred = self._fit(self.model, work, batches)
-        if work.batch == 1:
-            return super().calls(work)
-        first = [partial(self._deferred_of, self.model, batch) for batch in batches]
-        return [*first, *(partial(self._read, self.model.second, batch) for batch in work.batches_of(deferred))]
-
-    def _fit(self, model: TokensieveCascadeForSequenceClassification, work: Work, batches: list[Batch]) -> list[int]:
-        """Let the share of the documents that the settings say be deferred: which these are."""
-        places = [place for batch in batches for place in batch.documents]
-        lengths = [work.lengths[place] for place in places]
-        logits = torch.cat([self._read(model.first, batch) for batch in batches])
-        fit_defer(model, logits, lengths, trained=True)
-        return [places[row] for row in model.rule.deferred(logits, lengths)]
-
-    def _deferred_of(self, model: TokensieveCascadeForSequenceClassification, batch: Batch) -> list[int]:
-        """Which documents of a batch the first stage defers."""
-        return model.rule.deferred(self._read(model.first, batch), batch.attention_mask.sum(1).tolist())
-
-    @torch.inference_mode()
-    def _read(self, stage: TokensieveForSequenceClassification, batch: Batch) -> Tensor:
-        return read_in_micro_batches(stage, checked(stage, batch)).logits
-
-    def cost(self, work: Work) -> Flops:
-        """By plan or trace."""
-        return reduced_cost(self.model, self.dense, work)
-
-
-def checked(model: EncoderClassifier, batch: Batch) -> CheckedBatch:
-    """A batch of the work as a model takes it."""
-    return check_batch(model.config, batch.input_ids, batch.attention_mask)
 
 
 def first_layers(model: TokensieveForSequenceClassification, layers: int) -> TokensieveForSequenceClassification:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tokensieve.cli.data import name_of_data, refuse_for_corpus
 from tokensieve.cli.options import (
     DATA,
     BatchTokens,
@@ -29,9 +30,7 @@ from tokensieve.cli.options import (
     emit,
     environment,
     load_classifier,
-    name_of_data,
     prepare,
-    refuse_for_corpus,
 )
 from tokensieve.runtime.budget import BATCH_TOKENS
 

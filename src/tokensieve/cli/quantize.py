@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tokensieve.cli.data import name_of_data
 from tokensieve.cli.evaluate import Data, Split, labelled_documents
 from tokensieve.cli.options import (
     Delimiter,
@@ -18,7 +19,6 @@ from tokensieve.cli.options import (
     TextColumn,
     Threads,
     emit,
-    name_of_data,
     prepare,
 )
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tokensieve.cli.data import name_of_data, training_splits
 from tokensieve.cli.options import (
     Assignments,
     Device,
@@ -20,11 +21,9 @@ from tokensieve.cli.options import (
     Preset,
     TextColumn,
     emit,
-    name_of_data,
     prepare,
     recipe_option,
     training_device,
-    training_splits,
 )
 from tokensieve.cli.settings import Reduction, TrainSettings, given_options, train_settings
 from tokensieve.cli.signals import terminable

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tokensieve.cli.data import name_of_data, training_splits
 from tokensieve.cli.options import (
     Assignments,
     Device,
@@ -17,10 +18,8 @@ from tokensieve.cli.options import (
     TextColumn,
     Threads,
     emit,
-    name_of_data,
     prepare,
     training_device,
-    training_splits,
 )
 from tokensieve.cli.settings import given_options, train_settings
 from tokensieve.cli.signals import terminable

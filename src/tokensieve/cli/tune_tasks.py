@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tokensieve.cli.options import bar, name_of_data
+from tokensieve.cli.data import name_of_data
+from tokensieve.cli.options import bar
 from tokensieve.errors import ConfigError
 
 if TYPE_CHECKING:
