@@ -20,7 +20,6 @@ from typing import Any
 import torch
 
 from tokensieve import compress, load
-from tokensieve.backbones.default_model import default_model_dir
 from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.data import DataSplits
 from tokensieve.data.tokenized import TokenizedDocuments
@@ -82,11 +81,20 @@ def inference(config: dict[str, Any], name: str, splits: DataSplits) -> dict[str
     return works
 
 
+def untrained(config: dict[str, Any], variant: str) -> Path:
+    """The checkpoint of a variant's shape, before any training: time depends on no weights."""
+    given = first = config["variants"][variant]
+    while "start" in first:
+        first = config["variants"][first["start"]]
+    model = {key: first[key] for key in ("model",) if key in first}
+    return base_of({key: value for key, value in given.items() if key != "start"} | model)
+
+
 def training(
     config: dict[str, Any], splits: DataSplits, variants: tuple[str, ...] = ()
 ) -> dict[str, Callable[[], Any]]:
     """Some steps on the first training documents."""
-    base = default_model_dir()
+    base = untrained(config, next(iter(config["variants"])))
     tokenizer = load_tokenizer(base, load_config(base))
     items = TokenizedDocuments(
         splits.train[: STEPS * BATCH], tokenizer, config["recipe"]["max_length"], splits.label_names
@@ -99,7 +107,7 @@ def training(
     for variant in variants or config["variants"]:
         given = config["variants"][variant]
         model = compress(
-            base_of({key: value for key, value in given.items() if key != "start"}),  # time depends on no weights
+            untrained(config, variant),
             settings_of(given),
             tokenizer=tokenizer,
             num_labels=len(splits.label_names),

@@ -9,10 +9,10 @@ validation documents chose; "validation_right" says which of the validation docu
 for a choice among variants. With "logits" in the config a run also leaves the logits of both splits in its folder.
 
 A config has one data set as "data", or several as "sets", each with a result of its own: --set and --seed pick some, so
-that several commands can share the work. A variant may name as "start" a variant that comes before it, in place of the
-default model, and the "layers" of either that it has alone; changes to the recipe; as "teacher" a variant that comes
-before it; "unlabelled", how many more documents it reads without their labels; and "seeds" of its own. --variant picks
-some, of which what they start from has to be there already.
+that several commands can share the work. A variant may name as "model" a folder of this checkout, or as "start" a
+variant that comes before it, in place of the default model, and the "layers" of any that it has alone; changes to the
+recipe; as "teacher" a variant that comes before it; "unlabelled", how many more documents it reads without their
+labels; and "seeds" of its own. --variant picks some, of which what they start from has to be there already.
 """
 
 from __future__ import annotations

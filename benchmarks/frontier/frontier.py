@@ -10,14 +10,14 @@ in results/cascade, those of `dense` and `fast` in int8 in results/int8. The sec
 turns, in one process, on an idle machine. A rival is timed at the size of batches that is fastest in a trial of 8, 16
 and 32; the record has the trial. A record is not replaced by one that lacks some of its contenders.
 
-For another config than cascade.json, such as mpnet.json, the folder is results/frontier-<config>/<set>/. "timed" in a
-config names the contenders that are timed.
+For another config than cascade.json, such as mpnet.json, the folder is results/frontier-<config>/<set>/. "contenders"
+in a config names those that take part.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,17 @@ def folder_of(config: dict[str, Any], arguments: Any) -> Path:
     return RESULTS / frontier_of(arguments.config.stem) / str(config["data"])
 
 
+def wanted(config: dict[str, Any], contenders: Iterable[str]) -> list[str]:
+    """Those of the contenders that take part in a config."""
+    return [own for own in contenders if own in config.get("contenders", CONTENDERS)]
+
+
 def answered(config: dict[str, Any], name: str, seed: int, arguments: Any) -> None:
     """Write the answers of one seed that are not there yet."""
     splits = splits_of(config, arguments.data, UNLABELLED)
     trained = Trained(config, name, seed, splits, arguments.threads)
     places = {label: place for place, label in enumerate(splits.label_names)}
-    for own in arguments.contender or ASKED:
+    for own in wanted(config, arguments.contender or ASKED):
         file = folder_of(config, arguments) / f"seed{seed}-{file_of({'variant': own})}"
         if is_answered(file, trained.made_of) or not trained.has(own):
             continue
@@ -103,8 +108,7 @@ def timed(config: dict[str, Any], name: str, seed: int, arguments: Any) -> None:
     file = folder_of(config, arguments) / "speed.json"
     splits = splits_of(config, arguments.data, UNLABELLED)
     trained = Trained(config, name, seed, splits, arguments.threads)
-    wanted = config.get("timed", CONTENDERS)
-    names = [own for own in CONTENDERS if own in wanted and trained.has(own)]
+    names = [own for own in wanted(config, CONTENDERS) if trained.has(own)]
     check_complete(file, names)
     texts = texts_of(splits.test[: arguments.documents])
     contenders = {own: CONTENDERS[own](trained) for own in names if own not in RIVALS}
@@ -138,8 +142,8 @@ def check_complete(file: Path, contenders: Collection[str]) -> None:
     record = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"seconds": {}}
     if missing := [own for own in record["seconds"] if own not in contenders]:
         raise SystemExit(
-            f"{file}: it has times of {', '.join(missing)}, which cannot be made here: install the extra `rivals`, run "
-            "train.py with shallow.json, or move the record away"
+            f"{file}: it has times of {', '.join(missing)}, which the config leaves out or which cannot be made "
+            "here: install the extra `rivals`, run train.py with shallow.json, or move the record away"
         )
 
 

@@ -2,10 +2,10 @@
 
     python benchmarks/frontier/promises.py benchmarks/configs/accuracy/cascade.json --data DATA
 
-It writes results/frontier/promises.json. Nothing is trained or timed. Points are composed of the logits in
-results/cascade and chosen as `tokensieve tune` does it: `dense` and the first stage of `fast`, each alone and behind
-the bag of words, at all thresholds of tune; then the fastest one of which the interval's lower end meets the budget.
-Seconds are those of results/frontier/<set>/speed.json.
+It writes results/frontier/promises.json; for another config results/frontier-<config>/. Nothing is trained or timed.
+Points are composed of the logits in results/cascade and chosen as `tokensieve tune` does it: `dense` and the first
+stage of `fast`, each alone and behind the bag of words, at all thresholds of tune; then the fastest one of which the
+interval's lower end meets the budget. Seconds are those of results/frontier/<set>/speed.json.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tokensieve.tune.compose import Composition, StageAnswers, WordsSay, composi
 from tokensieve.tune.goal import Goal
 from tokensieve.tune.search import expected_point
 from tokensieve_bench.machine import machine
-from tokensieve_bench.places import RESULTS
+from tokensieve_bench.places import FIVE_SETS, RESULTS, frontier_of
 from tokensieve_bench.record_files import write_whole
 from tokensieve_bench.records import Results
 from tokensieve_bench.runs import config_parser
@@ -59,22 +59,30 @@ def main() -> None:
     """Every set and seed whose logits and speeds are there."""
     arguments = config_parser(sets=False).parse_args()
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
-    rows = [row for name in config["sets"] for row in promises_of(Results(RESULTS), name)]
+    stem = arguments.config.stem
+    rows = [row for name in config["sets"] for row in promises_of(Results(RESULTS), name, stem)]
     lines = ",\n  ".join(json.dumps(row) for row in rows)
     text = f'{{"machine": {json.dumps(machine(arguments.threads))}, "rows": [\n  {lines}\n]}}\n'
-    write_whole(RESULTS / "frontier" / "promises.json", text)
+    write_whole(RESULTS / frontier_of(stem) / "promises.json", text)
 
 
-def promises_of(results: Results, name: str) -> Iterator[dict[str, Any]]:
-    """A row for each seed and budget: the point that is chosen, what it promises, and what the test documents give."""
-    if not (results.has(f"cascade/{name}") and results.has(f"frontier/{name}/speed")):
+def promises_of(results: Results, name: str, config: str = FIVE_SETS) -> Iterator[dict[str, Any]]:
+    """A row for each seed and budget: the point that is chosen, what it promises, and what the test documents give.
+
+    Args:
+        results: that have the logits and the speeds.
+        name: of the set.
+        config: of the classifiers.
+    """
+    answers, timing = f"{config}/{name}", f"{frontier_of(config)}/{name}/speed"
+    if not (results.has(answers) and results.has(timing)):
         return
-    record, speed = results.read(f"cascade/{name}"), results.read(f"frontier/{name}/speed")
+    record, speed = results.read(answers), results.read(timing)
     seconds = {own: median(times) / speed["documents"] for own, times in speed["seconds"].items()}
     truth = {split: torch.tensor(own) for split, own in record["truth"].items()}
     for run in record["runs"]:
         files = {stage: f"seed{run['seed']}-{stage}.safetensors" for stage in ("words", *ENCODERS)}
-        logits = {stage: load_file(results.folder / "cascade" / name / file) for stage, file in files.items()}
+        logits = {stage: load_file(results.folder / answers / file) for stage, file in files.items()}
         logits = {stage: {split: own.float() for split, own in splits.items()} for stage, splits in logits.items()}
         candidates = list(candidates_of(logits, truth["validation"], seconds))
         for budget in BUDGETS:

@@ -3,12 +3,12 @@
     python benchmarks/methods/leaderboard.py benchmarks/configs/methods/leaderboard.json --data DATA --threads 1
     python benchmarks/methods/leaderboard.py benchmarks/configs/methods/leaderboard.json --data DATA --threads 2 --time
 
-All rows start from one dense classifier of each set, a run of train.py that the config names. A row is measured as it
+A row starts from the dense classifier of its set, a run of train.py that the config names, and is compared with that
+classifier, trained for as many epochs more: the job `dense`, which every command includes. A row is measured as it
 starts (scores and the last layer of the head are fitted in closed form), and after the epochs of the config's recipe.
 --row picks some. --time adds the seconds, beside dense in interleaved rounds, to the records that have none; run it on
-an idle machine. A job that was timed is not repeated. Nor is one that was measured, unless the dense classifier was
-trained anew since: then the job's classifier may be gone, and its time with it. Every row is compared with the dense
-classifier that it started from. `make leaderboard` makes the table of what there is.
+an idle machine, before the classifiers are removed. A job that was timed is not repeated, even if the dense classifier
+was trained anew since; nor is one whose classifier is here. `make leaderboard` makes the table of what there is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tokensieve import load
 from tokensieve.backbones.loading import load_config, load_tokenizer
 from tokensieve.data import DataSplits
 from tokensieve.model.configuration import TokensieveConfig
-from tokensieve_bench.leaderboard import Job, jobs_of, rows_of
+from tokensieve_bench.leaderboard import DENSE, Job, jobs_of, rows_of
 from tokensieve_bench.places import RUNS
 from tokensieve_bench.process import use_threads
 from tokensieve_bench.rounds import time_interleaved
@@ -40,7 +40,7 @@ TOGETHER = 8
 
 
 def main() -> None:
-    """All jobs that have no record; with --job one of them; with --time the seconds that are missing."""
+    """All jobs that are not done; with --job one of them; with --time the seconds that are missing."""
     parser = config_parser()
     parser.add_argument("--row", action="append", help="this one alone (repeatable)")
     parser.add_argument("--job", nargs=3, metavar=("SET", "NAME", "ROW"), help="in this process")
@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     use_threads(arguments.threads)
     config = json.loads(arguments.config.read_text(encoding="utf-8"))
-    rows = [arguments.job[2]] if arguments.job else chosen("--row", arguments.row, rows_of(config))
+    rows = [arguments.job[2]] if arguments.job else [DENSE, *chosen("--row", arguments.row, rows_of(config))]
     for own in configs_of(arguments).values():
         data, splits = own["data"], splits_of(own, arguments.data)
         if arguments.job and arguments.job[0] != data:
@@ -62,11 +62,10 @@ def main() -> None:
             job = next(job for job in jobs if job.name == arguments.job[1])
             measure(job, config, dense, splits, folder_of(job), arguments.threads)
             continue
-        done = [job for job in jobs if is_done(job)]
         if arguments.time:
-            time_all(done, config, dense, splits)
+            time_all([job for job in jobs if may_be_timed(job)], config, dense, splits)
         else:
-            run_all([job for job in jobs if job not in done])
+            run_all([job for job in jobs if not is_done(job)])
 
 
 def folder_of(job: Job) -> Path:
@@ -75,11 +74,13 @@ def folder_of(job: Job) -> Path:
 
 
 def is_done(job: Job) -> bool:
-    """Whether the job was measured, from the same dense classifier or from another one and timed, too."""
-    if not job.record.is_file():
-        return False
-    record = _record(job)
-    return record.get("dense_digest") == job.start or bool(record.get("seconds"))
+    """Whether the job was measured and timed, or can still be timed."""
+    return job.record.is_file() and (bool(_record(job).get("seconds")) or may_be_timed(job))
+
+
+def may_be_timed(job: Job) -> bool:
+    """Whether the job was measured from this dense classifier, and its own classifier is here."""
+    return job.record.is_file() and _record(job).get("dense_digest") == job.start and folder_of(job).is_dir()
 
 
 def run_all(jobs: list[Job]) -> None:
@@ -98,7 +99,7 @@ def time_all(jobs: list[Job], config: dict[str, Any], dense: Path, splits: DataS
     """Seconds of the jobs that lack them, beside dense: text to label, in interleaved rounds, some jobs in a round."""
     timed = config["timed"]
     documents = splits.test[: timed["documents"]]
-    left = [job for job in jobs if not _record(job).get("seconds") and folder_of(job).is_dir()]
+    left = [job for job in jobs if not _record(job).get("seconds")]
     for together in (left[start : start + TOGETHER] for start in range(0, len(left), TOGETHER)):
         folders = {
             "dense": dense,

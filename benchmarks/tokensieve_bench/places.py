@@ -17,7 +17,12 @@ RUNS = ROOT / "build" / "accuracy"
 DERIVED = ROOT / "build" / "data"
 """Data sets that benchmarks/words/worth_sets.py makes of others."""
 
+FIVE_SETS = "cascade"
+"""The config of the five sets, by its name."""
+COMPOSED = (FIVE_SETS, "mpnet")
+"""Configs whose classifiers are composed into cascades; each has a folder of its name in RESULTS."""
+
 
 def frontier_of(config: str) -> str:
     """The folder in RESULTS with the contenders of a config's classifiers, by the config's name."""
-    return "frontier" if config == "cascade" else f"frontier-{config}"
+    return "frontier" if config == FIVE_SETS else f"frontier-{config}"

@@ -148,8 +148,10 @@ def base_of(given: dict[str, Any], name: str = "", seed: int = 0) -> Path:
     names, of the same config and seed.
 
     Raises:
-        SystemExit: the folder is not there.
+        SystemExit: the folder is not there, or "start" is given, too.
     """
+    if "model" in given and "start" in given:
+        raise SystemExit(f"start={given['start']!r} with model={given['model']!r}: a variant starts from one of them")
     whole = run_folder(name, given["start"], seed) if "start" in given else default_model_dir()
     if "model" in given:
         whole = ROOT / given["model"]

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from tokensieve import compress, load
+from tokensieve.backbones import BACKBONES
 from tokensieve.backbones.loading import load_config
 from tokensieve.cascade.fit_words import fit_words_first
 from tokensieve.cascade.words_first import WordsFirst, WordsFirstSettings
@@ -39,7 +40,7 @@ KIND = "single_label_classification"
 
 
 class TrainedBackbone(Backbone):
-    """A dense classifier of ours in transformers' code: the same weights and logits, SDPA, float32.
+    """A dense classifier of ours in transformers' code: the same weights and logits, float32, SDPA where it has that.
 
     Args:
         folder: of a dense classifier with mean pooling.
@@ -49,7 +50,7 @@ class TrainedBackbone(Backbone):
         self.name, self.seed, self.folder = folder.name, 0, folder
         self._folder = str(folder)
         self.ours: Any = load_config(folder)
-        self.attention = "sdpa"
+        self.attention = BACKBONES[self.ours.family].attention
 
     @cached_property
     def model(self) -> PreTrainedModel:

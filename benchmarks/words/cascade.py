@@ -25,9 +25,9 @@ from tokensieve.model.probabilities import best_temperature, confidence
 from tokensieve.training.fits.bag import fit_bag, targets_of, texts_of
 from tokensieve.training.recipe import Recipe
 from tokensieve_bench.machine import machine
-from tokensieve_bench.places import RESULTS
+from tokensieve_bench.places import COMPOSED, RESULTS
 from tokensieve_bench.record_files import write_record
-from tokensieve_bench.runs import LOGITS, config_parser, configs_of, run_folder, splits_of
+from tokensieve_bench.runs import LOGITS, chosen, config_parser, configs_of, run_folder, splits_of
 from tokensieve_bench.trained import KIND, behind_words
 
 ENCODERS = ("dense", "fast", "pruned")
@@ -44,6 +44,7 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 def main() -> None:
     """Every set that has runs with logits, or the logits that these left."""
     arguments = config_parser().parse_args()
+    chosen("config", [arguments.config.stem], COMPOSED)  # others have records of another kind under their names
     torch.set_num_threads(arguments.threads)
     for name, config in configs_of(arguments).items():
         folder = RESULTS / arguments.config.stem / config["data"]

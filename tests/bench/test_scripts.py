@@ -89,6 +89,11 @@ def test_what_the_config_lacks_is_refused(call: Call, script: str, config: str, 
     assert str(told).startswith(f"{option} {value}: choose one of ")
 
 
+def test_cascades_are_composed_of_some_configs_alone(call: Call) -> None:
+    told = call(BENCHMARKS / "words/cascade.py", str(BENCHMARKS / "configs/accuracy/worth.json"), "--data", "nowhere")
+    assert str(told) == "config worth: choose one of cascade, mpnet"
+
+
 def test_the_cost_is_that_of_one_set(call: Call, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(BENCHMARKS / "accuracy/cost.py", str(BENCHMARKS / "configs/accuracy/tune.json"), "--data", "x") == 2
     assert "--set: name one of " in capsys.readouterr().err

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tokensieve_bench.places import FIVE_SETS
 from tokensieve_bench.records import Results
 from tokensieve_bench.report.accuracy import interval, recipe_of, with_interval
 from tokensieve_bench.table import alternatives, made_with, render
@@ -47,7 +48,7 @@ def cascade_table(results: Results) -> str:
     return "\n".join([*render(rows, "markdown"), "", *_conditions(records), *trained_with(results, seeds)])
 
 
-def trained_with(results: Results, seeds: Mapping[str, Collection[int]], config: str = "cascade") -> list[str]:
+def trained_with(results: Results, seeds: Mapping[str, Collection[int]], config: str = FIVE_SETS) -> list[str]:
     """A note on the trainings that answers come from; none where their records are not there.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tokensieve_bench.figures import Spread, paired
-from tokensieve_bench.places import frontier_of
+from tokensieve_bench.places import FIVE_SETS, frontier_of
 from tokensieve_bench.record_files import Record
 from tokensieve_bench.records import Results
 from tokensieve_bench.report.accuracy import interval, recipe_of, with_interval
@@ -36,9 +36,6 @@ _STAGES = {"words": "words", "dense": "dense", RIVAL: "dense", "fast": "fast", "
 """Contenders whose answers are those of a stage in results/cascade; transformers gives the same answers as `dense`."""
 _INT8 = {"dense int8": "dense", "fast int8": "fast"}
 """Contenders whose answers are those of a variant in results/int8."""
-
-MINILM = "cascade"
-"""The config of the five sets."""
 
 Right = Mapping[int, np.ndarray]
 """Whether each test document was classified rightly, by seed."""
@@ -88,7 +85,7 @@ class Measured:
         return [own.median for own in self.ratios(contender)]
 
 
-def measured(results: Results, config: str = MINILM) -> Measured:
+def measured(results: Results, config: str = FIVE_SETS) -> Measured:
     """All records of a config that are there; a set counts from when its contenders were asked."""
     place = frontier_of(config)
     folders = sorted(folder for folder in (results.folder / place).glob("*") if folder.is_dir())
@@ -114,7 +111,7 @@ class _Answers:
 
     @classmethod
     def of(cls, results: Results, config: str, name: str) -> _Answers:
-        has_int8 = config == MINILM and results.has(f"int8/{name}")
+        has_int8 = config == FIVE_SETS and results.has(f"int8/{name}")
         int8 = results.read(f"int8/{name}") if has_int8 else {"runs": []}
         others = results.read_all(f"{frontier_of(config)}/{name}/seed*").values()
         return cls(results.read(f"{config}/{name}"), int8, [*others])
@@ -140,7 +137,7 @@ def _equal(answers: list[Any], truth: np.ndarray) -> np.ndarray:
     return own
 
 
-def contender_tables(results: Results, config: str = MINILM) -> str:
+def contender_tables(results: Results, config: str = FIVE_SETS) -> str:
     """All sets together, then accuracy and speed of each."""
     found = measured(results, config)
     if not found.right:

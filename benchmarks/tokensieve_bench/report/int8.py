@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tokensieve_bench.places import FIVE_SETS
 from tokensieve_bench.record_files import Record
 from tokensieve_bench.records import Results
 from tokensieve_bench.report.accuracy import interval, loss_verdict, with_interval
@@ -15,8 +16,6 @@ from tokensieve_bench.table import made_with, render
 
 MOST_LOST, MOST_CHANGED = 0.2, 0.015
 """The bars: points of accuracy lost on all sets together, and the share of labels changed."""
-_CONFIG = "cascade"
-"""The config whose classifiers are made int8: those of its headline, on every set."""
 _HEAD = ["set", "classifier", "seeds", "test documents", "float32", "int8", "points [95 %]", "labels changed"]
 
 
@@ -94,7 +93,7 @@ def _bars(records: Iterable[Record], variants: Sequence[str]) -> list[str]:
 
 def _evidence(records: Iterable[Record]) -> str:
     """On how many of the config's sets all classifiers were measured."""
-    config = config_of(_CONFIG)
+    config = config_of(FIVE_SETS)  # the classifiers of its headline are made int8, on every set
     whole = [record["data"] for record in records if all(_runs(record, [own]) for own in config["headline"])]
     return f", on {len(config['sets'].keys() & set(whole))} of {len(config['sets'])} sets"
 

@@ -30,7 +30,8 @@ _STAGES = {"fitted": "as it starts", "trained": "after one more epoch"}
 def read_rows(folder: Path) -> tuple[Rows, Starts]:
     """All records below a folder, in the order of METHODS; rows that are not in it stand last.
 
-    Rows are left out if their dense classifier has no record: nothing else can be compared with them.
+    Rows are left out if their dense classifier has no record: nothing else can be compared with them. So is a dense
+    classifier that no row started from.
     """
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/*.json"))]
     place = {row: number for number, row in enumerate(METHODS)}
@@ -40,7 +41,8 @@ def read_rows(folder: Path) -> tuple[Rows, Starts]:
     for record in records:
         if record["row"] != DENSE and _start(record) in starts:
             rows.setdefault((record["row"], record["share"]), {})[record["data"]] = record
-    return rows, starts
+    used = {_start(record) for by_set in rows.values() for record in by_set.values()}
+    return rows, {start: record for start, record in starts.items() if start in used}
 
 
 def _start(record: Record) -> tuple[str, str | None]:
@@ -68,14 +70,20 @@ def set_tables(folder: Path) -> str:
 
 def _section(name: str, rows: Rows, starts: Starts) -> Iterator[str]:
     yield f"## {name}"
-    for dense in (record for (data, _), record in starts.items() if data == name):
+    own = {digest: record for (data, digest), record in starts.items() if data == name}
+    for number, dense in enumerate(own.values(), 1):
         scores = ", ".join(f"{dense[stage]['accuracy']:.4f} {said}" for stage, said in _STAGES.items())
-        yield f"`dense`: {scores}."
+        yield f"`{DENSE}`{f' ({number})' if len(own) > 1 else ''}: {scores}."
+    if len(own) > 1:
+        yield "The number behind a row tells which of them it started from."
     yield ""
     table = [_HEAD]
     for (row, share), records in rows.items():
         if name in records:
-            table.append(_cells(row, share, [records[name]], [starts[_start(records[name])]]))
+            cells = _cells(row, share, [records[name]], [starts[_start(records[name])]])
+            if len(own) > 1:
+                cells[0] += f" ({[*own].index(records[name].get('dense_digest')) + 1})"
+            table.append(cells)
     yield from render(table, "markdown")
 
 
@@ -118,9 +126,10 @@ def _group(record: Record) -> int:
 
 
 def _missing(rows: Rows) -> list[str]:
-    """Which rows of METHODS have no record yet."""
-    absent = [row for row in METHODS if row not in LEFT_OUT and not any(row == found for found, _ in rows)]
-    return [f"- Not measured yet: {', '.join(f'`{row}`' for row in absent)}."] if absent else []
+    """Which rows of METHODS are not in the table."""
+    absent = [f"`{row}`" for row in METHODS if row not in LEFT_OUT and not any(row == found for found, _ in rows)]
+    told = "Not measured yet, or without a record of their dense classifier"
+    return [f"- {told}: {', '.join(absent)}."] if absent else []
 
 
 def _conditions(rows: Rows, starts: Starts) -> list[str]:
@@ -130,12 +139,12 @@ def _conditions(rows: Rows, starts: Starts) -> list[str]:
     recipe = dense[0]["recipe"]
     records = [*dense, *(record for by_set in rows.values() for record in by_set.values())]
     timed = [record["timed_on"] for record in records if record.get("seconds")]
-    several = [f"{name} {sum(data == name for data, _ in starts)}" for name in sorted(sets)]
+    counted = [(sum(data == name for data, _ in starts), name) for name in sorted(sets)]
     started = "All rows start from one dense classifier of each set."
     if len(starts) > len(sets):
+        told = ", ".join(f"{count} for {name}" for count, name in counted)
         started = (
-            "Dense classifiers were trained on several days, by the same recipe and seed "
-            f"({', '.join(several)}); a row is compared with the one that it started from."
+            f"The dense classifier was trained anew ({told}); a row is compared with the one that it started from."
         )
     return [
         f"- test documents: {counts}; {recipe['max_length']} tokens, seed {recipe['seed']}. {started} The change is "

@@ -25,7 +25,7 @@ from tokensieve_bench.report.frontier import accuracy_records, frontier_plot, fr
 from tokensieve_bench.report.int8 import int8_tables
 from tokensieve_bench.report.leaderboard import leaderboard, set_tables
 from tokensieve_bench.report.methods import methods_table
-from tokensieve_bench.report.result_pages import ALL_PAGES, AVX2, BENCHMARKS, PAGES, TODAY, columns
+from tokensieve_bench.report.result_pages import ALL_PAGES, AVX2, BENCHMARKS, BENCHMARKS_SINCE, PAGES, columns
 from tokensieve_bench.report.scale import scale_tables
 from tokensieve_bench.report.series import series_tables
 from tokensieve_bench.report.serving import serving_tables
@@ -84,7 +84,7 @@ def report(results: Results, root: Path) -> None:
     _place(page["few-shot"], "assistants", assistants_tables(Results(RESULTS)))
     _place(page["int8"], "int8", int8_tables(Results(RESULTS)))
     _place(page["tuning"], "tune", tuned_tables(Results(RESULTS)))
-    for title, patterns in TODAY.items():
+    for title, patterns in BENCHMARKS_SINCE.items():
         found = [own for pattern in patterns for own in Results(RESULTS).read_all(f"bench/{pattern}").items()]
         _place(page[title], title, "\n\n".join("\n".join(_section(own, name)) for name, own in found))
     _place(page["serving"], "serving", serving_tables(Results(RESULTS)))

@@ -54,7 +54,7 @@ BENCHMARKS = {
     "efficient-transformers": ("efficient-transformers",),
 }
 """By page, the benchmarks of the records that are shown whose full tables it has."""
-TODAY = {"rivals": ("rivals-*",), "backbones": ("mpnet-*", "modernbert-*")}
+BENCHMARKS_SINCE = {"rivals": ("rivals-*",), "backbones": ("mpnet-*", "modernbert-*")}
 """By page, the benchmarks in `results/bench` whose full tables it has, as patterns of names; 0.1.0 had none of them."""
 AVX2 = "docs/results/benchmarks/avx2.md"
 ALL_PAGES = (*PAGES.values(), *(f"docs/results/benchmarks/{name}.md" for name in BENCHMARKS), AVX2)

@@ -22,3 +22,22 @@ def test_memory_counts_from_the_documents_on(what: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(cost, "peak_memory_bytes", noted("peak", 150))
     assert cost.peak({"variants": {}}, "some", "fast", what, Path()) == 50
     assert order == ["documents", "base", "model", "work", "peak"]
+
+
+def test_a_variant_is_timed_on_the_model_that_its_start_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(cost, "base_of", lambda given: asked.append(given) or tmp_path)
+    variants = {
+        "dense": {"pruning": "none", "model": "build/some"},
+        "fast": {"preset": "fast", "start": "dense"},
+        "small": {"preset": "fast", "start": "fast", "layers": [0, 2]},
+        "plain": {"preset": "fast"},
+    }
+    for variant in variants:
+        assert cost.untrained({"variants": variants}, variant) == tmp_path
+    assert [(given.get("model"), given.get("layers"), "start" in given) for given in asked] == [
+        ("build/some", None, False),
+        ("build/some", None, False),
+        ("build/some", [0, 2], False),
+        (None, None, False),
+    ]

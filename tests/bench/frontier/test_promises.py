@@ -52,6 +52,14 @@ def test_the_fastest_point_that_meets_the_budget_is_judged_by_test_documents(res
     assert first["test_against_words"] == 0
 
 
+def test_another_config_has_its_own_logits_and_speeds(results: Results) -> None:
+    assert list(promises.promises_of(results, "toy", "mpnet")) == []
+    expected = list(promises.promises_of(results, "toy"))
+    (results.folder / "cascade").rename(results.folder / "mpnet")
+    (results.folder / "frontier").rename(results.folder / "frontier-mpnet")
+    assert list(promises.promises_of(results, "toy", "mpnet")) == expected
+
+
 def test_a_set_without_speeds_is_left_out(results: Results) -> None:
     (results.folder / "frontier" / "toy" / "speed.json").unlink()
     assert list(promises.promises_of(results, "toy")) == []

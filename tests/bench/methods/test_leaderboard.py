@@ -1,6 +1,7 @@
 """The comparison of methods on a tiny classifier: its jobs, and their seconds."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +28,7 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture
 def folder(tiny_bert_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Data, a dense run and a config; the command line asks for two rows."""
+    """Data, a dense run and a config; the command line asks for one row, and dense is always with it."""
     write_set(tmp_path / "data" / "made-up")
     (tmp_path / "leaderboard.json").write_text(json.dumps(CONFIG), encoding="utf-8")
     for module in ("tokensieve_bench.runs", "leaderboard"):
@@ -39,7 +40,7 @@ def folder(tiny_bert_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for name in thread_variables(1):
         monkeypatch.setenv(name, "1")  # the script sets its own; what was there comes back
     command = [str(tmp_path / "leaderboard.json"), "--data", str(tmp_path / "data"), "--threads", "1"]
-    monkeypatch.setattr(sys, "argv", ["leaderboard.py", *command, "--row", "dense", "--row", "random"])
+    monkeypatch.setattr(sys, "argv", ["leaderboard.py", *command, "--row", "random"])
     return tmp_path
 
 
@@ -65,6 +66,7 @@ def test_every_job_is_measured_once_and_timed_beside_dense(folder: Path, monkeyp
     base = f"dense-{digest[:8]}-at-published"
     assert run_here(monkeypatch) == [base, "random-at-0.6"]
     assert run_here(monkeypatch) == []
+    monkeypatch.setattr(leaderboard, "TOGETHER", 1)  # each job is a group of its own
     records = {path.stem: json.loads(path.read_text("utf-8")) for path in (folder / "results").rglob("*.json")}
     assert {record["dense_digest"] for record in records.values()} == {digest}
     assert records["random-at-0.6"]["trained"]["flops"] == pytest.approx(0.6, abs=0.05)
@@ -77,3 +79,8 @@ def test_every_job_is_measured_once_and_timed_beside_dense(folder: Path, monkeyp
         record = json.loads(path.read_text("utf-8"))
         assert {name: len(own) for name, own in record["seconds"].items()} == {"dense": 2, "own": 2}
         assert record["timed_documents"] == 8
+    monkeypatch.setattr(sys, "argv", sys.argv[:-1])
+    shutil.rmtree(folder / "runs" / "methods")
+    assert run_here(monkeypatch) == [], "what was timed is not repeated"
+    (folder / "results" / "methods" / "made-up" / "random-at-0.6.json").write_text('{"dense_digest": "another"}')
+    assert run_here(monkeypatch) == ["random-at-0.6"]

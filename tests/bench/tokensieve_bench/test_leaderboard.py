@@ -1,11 +1,12 @@
 """The comparison of methods: every row is in it, at the share that it says, and the table pairs the same documents."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from leaderboard import is_done
+from leaderboard import folder_of, is_done
 
 from support.paths import ROOT
 from tokensieve import TokensieveConfig
@@ -93,35 +94,43 @@ def test_the_table_pairs_documents_and_sets(tmp_path: Path) -> None:
 def test_a_row_is_compared_with_the_dense_classifier_that_it_started_from(tmp_path: Path) -> None:
     _record(tmp_path, "a", "dense", PUBLISHED, "1100")
     _record(tmp_path, "a", "random", "0.5", "1110")
-    assert "All rows start from one dense classifier of each set." in leaderboard(tmp_path)
-    _record(tmp_path, "a", "dense", "published-too", "0000", dense_digest="one")
-    (tmp_path / "a" / "dense-published-too.json").write_text(
-        (tmp_path / "a" / "dense-published-too.json").read_text().replace("published-too", PUBLISHED)
+    first = (tmp_path / "a" / "dense-published.json").rename(tmp_path / "a" / "dense-older-published.json")
+    _record(tmp_path, "a", "dense", PUBLISHED, "0000", dense_digest="one")
+    assert "All rows start from one dense classifier of each set." in leaderboard(tmp_path), (
+        "none starts from the other"
     )
+    assert first.is_file() and set_tables(tmp_path).count("`dense`") == 1
     _record(tmp_path, "a", "tome", "0.5", "1110", dense_digest="one")
     _record(tmp_path, "a", "first", "0.5", "1110", dense_digest="another")
     table = leaderboard(tmp_path)
     assert "| `random` | 0.50 | +25.00 [" in table and "| `tome` | 0.50 | +75.00 [" in table
-    assert "by the same recipe and seed (a 2)" in table
+    assert "The dense classifier was trained anew (2 for a)" in table
     assert "`first`" in table.splitlines()[-1], "its dense classifier has no record"
-    assert set_tables(tmp_path).count("`dense`: ") == 2
+    own = set_tables(tmp_path)
+    assert "`dense` (1): 0.5000" in own and "`dense` (2): 0.0000" in own
+    assert "| `random` (1) |" in own and "| `tome` (2) |" in own
 
 
-def test_a_job_is_done_for_its_dense_classifier_or_when_it_was_timed(
+def test_a_job_is_done_when_it_was_timed_or_still_can_be(
     jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tokensieve_bench.leaderboard.RESULTS", tmp_path)
+    monkeypatch.setattr("leaderboard.RUNS", tmp_path / "runs")
     job = next(job for job in jobs if job.row == "random")
     assert not is_done(job)
     job.record.parent.mkdir(parents=True)
-    for record, done in (
-        ({"dense_digest": job.start}, True),
-        ({"dense_digest": "another"}, False),
-        ({}, False),
-        ({"dense_digest": "another", "seconds": {"dense": [1.0], "own": [1.0]}}, True),
+    timed = {"seconds": {"dense": [1.0], "own": [1.0]}}
+    for record, without_classifier, with_classifier in (
+        ({"dense_digest": job.start}, False, True),
+        ({"dense_digest": "another"}, False, False),
+        ({}, False, False),
+        ({"dense_digest": "another"} | timed, True, True),
     ):
         job.record.write_text(json.dumps(record), encoding="utf-8")
-        assert is_done(job) == done, record
+        shutil.rmtree(tmp_path / "runs", ignore_errors=True)
+        assert is_done(job) == without_classifier, record
+        folder_of(job).mkdir(parents=True)
+        assert is_done(job) == with_classifier, record
 
 
 def test_every_dense_classifier_has_its_own_record(jobs: list[Job]) -> None:

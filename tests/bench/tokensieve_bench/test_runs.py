@@ -67,6 +67,8 @@ def test_a_variant_may_start_from_a_model_of_the_checkout(tmp_path: Path, monkey
     given = {"pruning": "none", "pooling": "mean", "model": "build/some"}
     with pytest.raises(SystemExit, match=r"build/some: no model is there: make it first"):
         runs.base_of(given)
+    with pytest.raises(SystemExit, match=r"start='dense' with model='build/some': a variant starts from one of them"):
+        runs.base_of(given | {"start": "dense"})
     (tmp_path / "build" / "some").mkdir(parents=True)
     (tmp_path / "build" / "some" / "config.json").write_text("{}", encoding="utf-8")
     assert runs.base_of(given) == tmp_path / "build" / "some"
