@@ -68,7 +68,7 @@ def folder_of(config: dict[str, Any], arguments: Any) -> Path:
 
 
 def wanted(config: dict[str, Any], contenders: Iterable[str]) -> list[str]:
-    """Those of the contenders that take part in a config."""
+    """The contenders that take part in a config, of some."""
     return [own for own in contenders if own in config.get("contenders", CONTENDERS)]
 
 

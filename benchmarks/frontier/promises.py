@@ -3,7 +3,7 @@
     python benchmarks/frontier/promises.py benchmarks/configs/accuracy/cascade.json --data DATA
 
 It writes results/frontier/promises.json; for another config results/frontier-<config>/. Nothing is trained or timed.
-Points are composed of the logits in results/cascade and chosen as `tokensieve tune` does it: `dense` and the first
+Points are composed of the logits in results/<config> and chosen as `tokensieve tune` does it: `dense` and the first
 stage of `fast`, each alone and behind the bag of words, at all thresholds of tune; then the fastest one of which the
 interval's lower end meets the budget. Seconds are those of results/frontier/<set>/speed.json.
 """

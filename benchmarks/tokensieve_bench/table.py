@@ -136,7 +136,7 @@ def bars_table(records: Iterable[Record], form: Form = "plain") -> list[str]:
 
 
 def conditions(record: Record) -> list[str]:
-    """What the figures hold for, a line each."""
+    """The conditions that the figures hold for, a line each."""
     config, machine = record["config"], record["machine"]
     versions = [f"{name} {machine[name]}" for name in RUNTIMES if name in machine]
     counts = sorted({cell["documents"] for cell in record["cells"]})

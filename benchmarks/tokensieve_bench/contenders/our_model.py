@@ -47,11 +47,11 @@ class TokensieveContender(ModuleContender):
         self.model, self.dense = module, dense
 
     def outputs(self, batch: Batch) -> Answers:
-        """As the engine reads a batch; of a cascade both stages, the second one right after the first."""
+        """Answers to a batch as the engine gives them; a cascade reads it by both stages, one right after the other."""
         return read_batch(self.model, checked(self.model, batch))
 
     def calls(self, work: Work) -> list[Callable[[], object]]:
-        """As for all, with weights as `load` lays them out.
+        """Calls like those of all contenders, with weights as `load` lays them out.
 
         A cascade defers as many documents as the settings say. Where a batch is one document it does so at once, else
         at the end, in batches as large as the first ones, as the engine does.
@@ -83,7 +83,7 @@ class TokensieveContender(ModuleContender):
         return read_in_micro_batches(stage, checked(stage, batch)).logits
 
     def cost(self, work: Work) -> Flops:
-        """By plan or trace."""
+        """FLOPs by plan or trace."""
         return reduced_cost(self.model, self.dense, work)
 
 

@@ -122,7 +122,7 @@ def costs(cost: dict[str, Any], variant: str) -> list[str]:
 
 
 def conditions(record: dict[str, Any], cost: dict[str, Any] | None) -> str:
-    """What the figures hold for."""
+    """The conditions that the figures hold for."""
     config, counts = record["config"], record["runs"][0]["documents"]
     commits: dict[str, set[int]] = {}
     for own in record["runs"]:

@@ -137,7 +137,7 @@ def _timed(record: Record, entry: Record) -> str:
 
 
 def _conditions(record: Record) -> list[str]:
-    """What the figures hold for."""
+    """The conditions that the figures hold for."""
     config, timing = record["config"], record.get("timing")
     machines = [*record.get("machines", []), *([record["machine"]] if "machine" in record else [])]
     tried = [record["tasks"][name] for name in config["tasks"]]

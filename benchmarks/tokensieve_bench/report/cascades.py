@@ -68,7 +68,7 @@ def _right(record: dict[str, Any], run: dict[str, Any], stage: str) -> np.ndarra
 
 
 def _conditions(records: dict[str, Any]) -> list[str]:
-    """What the figures hold for."""
+    """The conditions that the figures hold for."""
     counts = ", ".join(f"{name} {record['documents']['train']}" for name, record in records.items())
     return [
         f"- training documents: {counts}; {alternatives(map(_trained, records.values()))}; the bag of words reads "

@@ -14,7 +14,7 @@ Records = Mapping[str, Record]
 
 
 def conditions(config: dict[str, Any], records: Records, split: str) -> list[str]:
-    """What the figures hold for."""
+    """The conditions that the figures hold for."""
     runs = [run for record in records.values() for run in record["runs"]]
     counts = ", ".join(
         f"{data} {record['runs'][0]['documents']['train']}/{record['runs'][0]['documents'][split]}"

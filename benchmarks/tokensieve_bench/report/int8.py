@@ -99,7 +99,7 @@ def _evidence(records: Iterable[Record]) -> str:
 
 
 def _conditions(records: dict[str, Record]) -> list[str]:
-    """What the figures hold for."""
+    """The conditions that the figures hold for."""
     runs = [run for record in records.values() for run in record["runs"]]
     refused = [run for run in runs if run["gate"]["labels_changed"] > MOST_CHANGED or run["gate"]["mean_change"] > 0.01]
     return [

@@ -133,7 +133,7 @@ def _missing(rows: Rows) -> list[str]:
 
 
 def _conditions(rows: Rows, starts: Starts) -> list[str]:
-    """What the figures hold for."""
+    """The conditions that the figures hold for."""
     dense, sets = list(starts.values()), {name: record for (name, _), record in starts.items()}
     counts = ", ".join(f"{name} {record['documents']['test']}" for name, record in sorted(sets.items()))
     recipe = dense[0]["recipe"]

@@ -53,9 +53,9 @@ BENCHMARKS = {
     "end-to-end": ("end-to-end-20newsgroups",),
     "efficient-transformers": ("efficient-transformers",),
 }
-"""By page, the benchmarks of the records that are shown whose full tables it has."""
+"""Benchmarks of the records that are shown, by the page that has their full tables."""
 BENCHMARKS_SINCE = {"rivals": ("rivals-*",), "backbones": ("mpnet-*", "modernbert-*")}
-"""By page, the benchmarks in `results/bench` whose full tables it has, as patterns of names; 0.1.0 had none of them."""
+"""Benchmarks that 0.1.0 had not, as patterns of names in `results/bench`, by the page that has their full tables."""
 AVX2 = "docs/results/benchmarks/avx2.md"
 ALL_PAGES = (*PAGES.values(), *(f"docs/results/benchmarks/{name}.md" for name in BENCHMARKS), AVX2)
 """What the tables are in."""

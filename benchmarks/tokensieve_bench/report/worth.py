@@ -94,7 +94,7 @@ def _speed(figure: float) -> str:
 
 
 def _conditions(records: Records) -> list[str]:
-    """What the figures hold for."""
+    """The conditions that the figures hold for."""
     machines = [record["machine"] for record in records.values()]
     timed = [record["timed"] for record in records.values()]
     lines = [

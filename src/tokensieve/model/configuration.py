@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any
 
 from transformers import PreTrainedConfig
 
 from tokensieve.checks import SHARE, check_value, check_values, shown
 from tokensieve.config import ReductionConfig
-from tokensieve.config.old import FIELDS as FLAT_FIELDS
 from tokensieve.errors import ConfigError
 from tokensieve.model.block import Blocks
 from tokensieve.model.config_fields import FIELDS, MOST_POSITIONS, TEMPERATURE, check_base_fields, check_sizes
+from tokensieve.model.config_parts import pop_old, read_part, refuse_misplaced
 from tokensieve.model.grid import PatchGrid
 
-_FIELDS_OF_0_1_0 = ("reread_below", "second_norms")
-"""Fields of every config of 0.1.0. A cascade's have a meaning (`tokensieve.cascade.old`); others are dropped."""
 _NAMED_ALONE: dict[str, Any] = {
     "head_activation": "tanh",
     "head_input_dropout": False,
@@ -108,12 +105,12 @@ class TokensieveConfig(PreTrainedConfig):
         int8: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
-        _refuse_misplaced(kwargs)
-        old, named = _pop_old(kwargs), {name: kwargs.pop(name, default) for name, default in _NAMED_ALONE.items()}
+        refuse_misplaced(kwargs)
+        old, named = pop_old(kwargs), {name: kwargs.pop(name, default) for name, default in _NAMED_ALONE.items()}
         check_base_fields(kwargs, type(self))
         super().__init__(**{"pad_token_id": 0, **kwargs})
         self.pad_token_id = kwargs.get("pad_token_id", 0)
-        self.blocks: dict[str, Any] = _read_part(
+        self.blocks: dict[str, Any] = read_part(
             Blocks, {} if blocks is None else blocks, "blocks", "backbone"
         ).to_dict()
         self.family, self.vocab_size, self.hidden_size = family, vocab_size, hidden_size
@@ -138,7 +135,7 @@ class TokensieveConfig(PreTrainedConfig):
         """Set the fields of the pretrained head, and those of patches."""
         given = named["patches"]
         self.patches: dict[str, Any] | None = (
-            None if given is None else _read_part(PatchGrid, given, "patches", "family").to_dict()
+            None if given is None else read_part(PatchGrid, given, "patches", "family").to_dict()
         )
         self.head_dense: bool = named["head_dense"]
         self.head_activation: str = named["head_activation"]
@@ -263,47 +260,3 @@ class TokensieveConfig(PreTrainedConfig):
         if not 1 <= asked <= self.longest_document:
             raise ConfigError(f"max_length={asked}: this model takes 1 to {self.longest_document} tokens")
         return asked
-
-
-def _pop_old(values: dict[str, Any]) -> Any:
-    """Take the fields of version 0.1.0 out of a config's; return the reduction settings among them, or None."""
-    for name in _FIELDS_OF_0_1_0:
-        values.pop(name, None)
-    return values.pop("ptc", None)
-
-
-_Part = TypeVar("_Part", Blocks, PatchGrid)
-
-
-def _read_part(kind: type[_Part], given: Any, name: str, owner: str) -> _Part:
-    """A part of the config that has a record of its own.
-
-    Args:
-        kind: of the part.
-        given: it, or its record.
-        name: of the field.
-        owner: whose part it is, for the error.
-
-    Raises:
-        ConfigError: it is no record, has unknown fields, or refused values.
-    """
-    if isinstance(given, kind):
-        return given
-    if not isinstance(given, Mapping):
-        raise ConfigError(f"{name}={shown(given)}: give the record of the {owner}'s {name}")
-    try:
-        return kind.from_dict(given)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from error
-
-
-def _refuse_misplaced(values: Mapping[str, Any]) -> None:
-    """Raise ConfigError for reduction settings beside `reduction`.
-
-    The base class would take them without a word, and they would do nothing.
-    """
-    names = FLAT_FIELDS.keys() | {field.name for field in fields(ReductionConfig)} | {"keep"}
-    if misplaced := sorted(values.keys() & names):
-        raise ConfigError(
-            f"{', '.join(misplaced)}: reduction settings go into the nested record reduction=ReductionConfig(...)"
-        )

@@ -37,8 +37,8 @@ for `fast` over 128 documents). So products have a multiple of `_TILE` rows, and
 between two powers of two. Up to `_VERY_FEW_ROWS` rows stay as they are."""
 
 _LAID_OUT = WeakTensorKeyDictionary()
-"""By an int8 tensor, and by the number of layers in one product that begin with it: their weights as the product takes
-them, with the versions that they were made of. Stages of a cascade share tensors, and so these."""
+"""Weights as a product takes them, with the versions that they were made of: by the int8 tensor that the product begins
+with, and by the number of its layers. Stages of a cascade share tensors, and so these."""
 
 
 class _Rounding(NamedTuple):
