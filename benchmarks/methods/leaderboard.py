@@ -101,15 +101,12 @@ def time_all(jobs: list[Job], config: dict[str, Any], dense: Path, splits: DataS
     documents = splits.test[: timed["documents"]]
     left = [job for job in jobs if not _record(job).get("seconds")]
     for together in (left[start : start + TOGETHER] for start in range(0, len(left), TOGETHER)):
-        folders = {
-            "dense": dense,
-            **{job.name: folder_of(job) for job in together},
-        }  # jobs have the share in their name
+        folders = {DENSE: dense} | {job.name: folder_of(job) for job in together}  # a job's name has its share, too
         engines = {name: load(folder, device="cpu").engine for name, folder in folders.items()}
         calls = {name: partial(engine.classify, documents) for name, engine in engines.items()}
         rounds = time_interleaved(calls, timed["rounds"])
         for job in together:
-            finish(job, _record(job), {"dense": rounds["dense"], "own": rounds[job.name]}, len(documents))
+            finish(job, _record(job), {"dense": rounds[DENSE], "own": rounds[job.name]}, len(documents))
             print(f"{job.data}: {job.name} timed", flush=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean, median
@@ -71,9 +72,10 @@ def set_tables(folder: Path) -> str:
 def _section(name: str, rows: Rows, starts: Starts) -> Iterator[str]:
     yield f"## {name}"
     own = {digest: record for (data, digest), record in starts.items() if data == name}
-    for number, dense in enumerate(own.values(), 1):
+    marks = {digest: f" ({number})" if len(own) > 1 else "" for number, digest in enumerate(own, 1)}
+    for digest, dense in own.items():
         scores = ", ".join(f"{dense[stage]['accuracy']:.4f} {said}" for stage, said in _STAGES.items())
-        yield f"`{DENSE}`{f' ({number})' if len(own) > 1 else ''}: {scores}."
+        yield f"`{DENSE}`{marks[digest]}: {scores}."
     if len(own) > 1:
         yield "The number behind a row tells which of them it started from."
     yield ""
@@ -81,9 +83,7 @@ def _section(name: str, rows: Rows, starts: Starts) -> Iterator[str]:
     for (row, share), records in rows.items():
         if name in records:
             cells = _cells(row, share, [records[name]], [starts[_start(records[name])]])
-            if len(own) > 1:
-                cells[0] += f" ({[*own].index(records[name].get('dense_digest')) + 1})"
-            table.append(cells)
+            table.append([cells[0] + marks[records[name].get("dense_digest")], *cells[1:]])
     yield from render(table, "markdown")
 
 
@@ -139,10 +139,10 @@ def _conditions(rows: Rows, starts: Starts) -> list[str]:
     recipe = dense[0]["recipe"]
     records = [*dense, *(record for by_set in rows.values() for record in by_set.values())]
     timed = [record["timed_on"] for record in records if record.get("seconds")]
-    counted = [(sum(data == name for data, _ in starts), name) for name in sorted(sets)]
     started = "All rows start from one dense classifier of each set."
     if len(starts) > len(sets):
-        told = ", ".join(f"{count} for {name}" for count, name in counted)
+        counts_of = Counter(name for name, _ in starts)
+        told = ", ".join(f"{counts_of[name]} for {name}" for name in sorted(sets))
         started = (
             f"The dense classifier was trained anew ({told}); a row is compared with the one that it started from."
         )
